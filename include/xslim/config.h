@@ -1,0 +1,86 @@
+// The typed form of an XSlim JSON config. Defaults stand here and nowhere else; src/config/ fills it.
+#ifndef XSLIM_CONFIG_H_
+#define XSLIM_CONFIG_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace xslim {
+
+enum class CalibrationType { kDefault, kKl, kMinMax, kPercentile, kMse };
+enum class FileType { kImage, kNpy, kRaw };
+enum class ColorFormat { kBgr, kRgb };
+
+// Which tensors of a unit like Conv+HardSwish carry Q/DQ: XSlim's placement, or one pair per unit.
+enum class Placement { kXslim, kFused };
+enum class ProtectOutputs { kAuto, kAlways, kNever };
+// Weights of Gemm, MatMul and ConvTranspose: per output channel (ours), or XSlim's power-of-two per tensor.
+enum class MatrixWeights { kPerChannel, kPowerOfTwoPerTensor };
+enum class BiasType { kFloat, kInt32 };
+
+// precision_level values with a meaning beyond 0..2.
+inline constexpr int kPrecisionDynamic = 3, kPrecisionFp16 = 4, kPrecisionSlimOnly = 100;
+
+struct ModelParameters {
+  std::string onnx_model;            // path of the float model; -i overrides it
+  std::string output_prefix;         // file name stem of the outputs; "" = <model stem>.q
+  std::string working_dir;           // "" = folder of onnx_model
+  bool skip_onnxsim = false;         // leave the simplifier out
+  std::optional<int> opset;          // pins the default-domain opset
+};
+
+// One model input. Empty name, shape and dtype are taken from the model.
+struct InputParameters {
+  std::string input_name;
+  std::vector<int64_t> input_shape;
+  std::string dtype;
+  std::optional<FileType> file_type;  // none: a list must not be given either
+  ColorFormat color_format = ColorFormat::kBgr;
+  std::vector<float> mean_value, std_value;  // one or one per channel; std divides
+  std::string preprocess_file;        // "", PT_IMAGENET, IMAGENET or file.py:function
+  std::string data_list_path;         // one path per line; relative to the list file's folder
+  std::string json;                   // the entry as JSON text: what a preprocess function gets
+};
+
+struct CalibrationParameters {
+  int calibration_step = 500;         // samples at most; 10..1000, a warning outside
+  int calibration_batch_size = 1;
+  std::string calibration_device = "cpu";
+  CalibrationType calibration_type = CalibrationType::kDefault;
+  std::vector<InputParameters> input_parameters;
+};
+
+struct CustomSetting {
+  std::vector<std::string> input_names, output_names;
+  std::optional<double> max_percentile;
+  std::optional<int> precision_level;
+  std::optional<CalibrationType> calibration_type;
+};
+
+struct QuantizationParameters {
+  bool analysis_enable = true;        // write the report
+  int precision_level = 0;
+  int finetune_level = 1;
+  double max_percentile = 0.9999;     // 0.99..1
+  std::vector<CustomSetting> custom_setting;
+  std::vector<std::string> truncate_var_names, ignore_op_types, ignore_op_names;
+  // Ours, beyond XSlim:
+  Placement placement = Placement::kXslim;
+  ProtectOutputs protect_outputs = ProtectOutputs::kAuto;
+  MatrixWeights matrix_weights = MatrixWeights::kPerChannel;
+  BiasType bias = BiasType::kFloat;   // environment XQUANT_BIAS_TO_FP32=0 means int32
+  bool equalization = true;
+};
+
+struct Config {
+  ModelParameters model;
+  CalibrationParameters calibration;
+  QuantizationParameters quantization;
+  std::string source;                 // config file's path for messages; "" when there is none
+};
+
+}  // namespace xslim
+
+#endif  // XSLIM_CONFIG_H_

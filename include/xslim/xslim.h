@@ -1,0 +1,52 @@
+// The public API: one call that does what the command line does.
+#ifndef XSLIM_XSLIM_H_
+#define XSLIM_XSLIM_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "xslim/config.h"
+#include "xslim/error.h"
+
+namespace xslim {
+
+std::string Version();
+
+enum class LogLevel { kDebug, kInfo, kWarning, kError };
+
+// Progress of a stage that walks over samples; done == total ends it.
+using ProgressFn = std::function<void(const std::string& stage, int64_t done, int64_t total)>;
+
+struct RunOptions {
+  std::string input_path, output_path;  // -i, -o; "" = from the config
+  int threads = 0;                      // 0 = all cores
+  ProgressFn progress;                  // may be empty
+};
+
+struct OutputQuality {
+  std::string name;
+  double snr;     // noise power / signal power, lower is better
+  double cosine;  // of the flattened output, mean over samples
+};
+
+struct RunResult {
+  std::string model_path, report_path;  // report_path "" when none was asked for
+  std::vector<OutputQuality> outputs;   // empty when no analysis was made
+};
+
+// Reads a JSON config. Throws Error with the path of the bad field. Warnings go to the log.
+Config ReadConfig(const std::string& path);
+
+// Quantizes as the config says and writes model and report, whole or not at all. Throws Error.
+RunResult Run(Config config, const RunOptions& options);
+
+// Where log lines go; the default is nowhere. `file` also receives every line when not "".
+void SetupLogging(LogLevel stderr_level, const std::string& file);
+// Writes one line through the log, e.g. the error that main is about to exit with.
+void LogLine(LogLevel level, const std::string& text);
+
+}  // namespace xslim
+
+#endif  // XSLIM_XSLIM_H_

@@ -1,0 +1,71 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "xslim/error.h"
+
+namespace xslim {
+
+std::string ReadFile(const std::string& path) {
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) throw Error("cannot open the file", path, std::strerror(errno));
+  struct stat info;
+  if (fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
+    close(descriptor);
+    throw Error("not a regular file", path);
+  }
+  std::string bytes(static_cast<size_t>(info.st_size), '\0');
+  size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t got = read(descriptor, bytes.data() + done, bytes.size() - done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) {
+      const int reason = errno;
+      close(descriptor);
+      throw Error("cannot read the file", path, got == 0 ? "it became shorter" : std::strerror(reason));
+    }
+    done += static_cast<size_t>(got);
+  }
+  close(descriptor);
+  return bytes;
+}
+
+OutputFile::OutputFile(std::string path)
+    : path_(std::move(path)), temporary_(path_ + ".tmp" + std::to_string(getpid())) {
+  descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (descriptor_ < 0) Fail("cannot create the output file");
+}
+
+OutputFile::~OutputFile() {
+  if (descriptor_ >= 0) close(descriptor_);
+  if (!temporary_.empty()) unlink(temporary_.c_str());
+}
+
+void OutputFile::Fail(const char* what) { throw Error(what, path_, std::strerror(errno)); }
+
+void OutputFile::Write(const void* data, size_t bytes) {
+  const char* next = static_cast<const char*>(data);
+  while (bytes > 0) {
+    const ssize_t put = write(descriptor_, next, bytes);
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) Fail("cannot write the output file");
+    next += put;
+    bytes -= static_cast<size_t>(put);
+  }
+}
+
+void OutputFile::Commit() {
+  if (fsync(descriptor_) != 0 && errno != EINVAL) Fail("cannot write the output file");
+  const int descriptor = descriptor_;
+  descriptor_ = -1;
+  if (close(descriptor) != 0) Fail("cannot write the output file");
+  if (rename(temporary_.c_str(), path_.c_str()) != 0) Fail("cannot put the output file in its place");
+  temporary_.clear();
+}
+
+}  // namespace xslim

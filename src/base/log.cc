@@ -1,0 +1,57 @@
+#include "base/log.h"
+
+#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <memory>
+#include <vector>
+
+namespace xslim {
+namespace {
+
+std::shared_ptr<spdlog::logger>& Logger() {
+  static std::shared_ptr<spdlog::logger> logger;
+  return logger;
+}
+
+spdlog::level::level_enum ToSpd(LogLevel level) {
+  switch (level) {
+    case LogLevel::kDebug: return spdlog::level::debug;
+    case LogLevel::kInfo: return spdlog::level::info;
+    case LogLevel::kWarning: return spdlog::level::warn;
+    case LogLevel::kError: return spdlog::level::err;
+  }
+  return spdlog::level::info;
+}
+
+}  // namespace
+
+std::string Version() { return XSLIM_VERSION; }
+
+void SetupLogging(LogLevel stderr_level, const std::string& file) {
+  std::vector<spdlog::sink_ptr> sinks;
+  auto console = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
+  console->set_level(ToSpd(stderr_level));
+  console->set_pattern("%^%l%$: %v");
+  sinks.push_back(console);
+  if (!file.empty()) {
+    try {
+      auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file, true);
+      sink->set_pattern("%Y-%m-%d %H:%M:%S %l: %v");
+      sinks.push_back(sink);
+    } catch (const spdlog::spdlog_ex& error) {
+      throw Error("cannot write the log file", file, error.what());
+    }
+  }
+  auto logger = std::make_shared<spdlog::logger>("xslim", sinks.begin(), sinks.end());
+  logger->set_level(spdlog::level::debug);
+  logger->flush_on(spdlog::level::info);
+  Logger() = logger;
+}
+
+void LogLine(LogLevel level, const std::string& text) {
+  if (Logger()) Logger()->log(ToSpd(level), "{}", text);
+}
+
+}  // namespace xslim

@@ -1,0 +1,47 @@
+// A pool of worker threads for loops whose iterations are independent. Work is split, sums never are:
+// what a loop computes must not depend on how its range was cut.
+#ifndef XSLIM_BASE_THREADS_H_
+#define XSLIM_BASE_THREADS_H_
+
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace xslim {
+
+class ThreadPool {
+ public:
+  explicit ThreadPool(int threads);  // at least 1; the calling thread is one of them
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int size() const { return static_cast<int>(workers_.size()) + 1; }
+
+  // Calls body(begin, end, worker) over pieces of [0, n) of about `grain` items; worker is in [0, size()).
+  // Runs inline when n <= grain or when called from inside a body. Rethrows the first exception.
+  using Body = std::function<void(int64_t begin, int64_t end, int worker)>;
+  void ParallelFor(int64_t n, int64_t grain, const Body& body);
+
+ private:
+  void Work(int worker);
+  void Drain(int worker);
+
+  std::vector<std::thread> workers_;
+  std::mutex mutex_;
+  std::condition_variable start_, done_;
+  uint64_t epoch_ = 0;
+  bool stop_ = false;
+  const Body* body_ = nullptr;
+  int64_t n_ = 0, grain_ = 1, next_ = 0;
+  int busy_ = 0;
+  std::exception_ptr error_;
+};
+
+}  // namespace xslim
+
+#endif  // XSLIM_BASE_THREADS_H_

@@ -1,0 +1,135 @@
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <utility>
+
+#include "base/log.h"
+#include "data/readers.h"
+#include "xslim/error.h"
+
+namespace xslim {
+namespace {
+
+enum class Kind { kBool, kInteger, kFloat, kOther };
+
+Kind KindOf(DType dtype) {
+  switch (dtype) {
+    case DType::kBool: return Kind::kBool;
+    case DType::kInt8: case DType::kInt16: case DType::kInt32: case DType::kInt64:
+    case DType::kUint8: case DType::kUint16: case DType::kUint32: case DType::kUint64: return Kind::kInteger;
+    case DType::kFloat: case DType::kDouble: case DType::kFloat16: case DType::kBFloat16: return Kind::kFloat;
+    default: return Kind::kOther;
+  }
+}
+
+// Calls visit with a value of the C++ type behind `dtype`.
+template <typename Visit>
+void WithIntegerType(DType dtype, const Visit& visit) {
+  switch (dtype) {
+    case DType::kInt8: visit(int8_t{}); break;
+    case DType::kInt16: visit(int16_t{}); break;
+    case DType::kInt32: visit(int32_t{}); break;
+    case DType::kInt64: visit(int64_t{}); break;
+    case DType::kUint8: visit(uint8_t{}); break;
+    case DType::kUint16: visit(uint16_t{}); break;
+    case DType::kUint32: visit(uint32_t{}); break;
+    case DType::kUint64: visit(uint64_t{}); break;
+    default: throw Error(StrCat("element type ", NameOf(dtype), " is not supported for a model input"));
+  }
+}
+
+Tensor ConvertIntegers(const Tensor& tensor, DType dtype, const std::string& path) {
+  Tensor result(dtype, tensor.shape());
+  WithIntegerType(tensor.dtype(), [&](auto from) {
+    WithIntegerType(dtype, [&](auto to) {
+      using From = decltype(from);
+      using To = decltype(to);
+      const From* in = tensor.data<From>();
+      To* out = result.data<To>();
+      for (int64_t i = 0; i < tensor.size(); ++i) {
+        if (!std::in_range<To>(in[i])) {
+          throw Error(StrCat("the value ", std::to_string(in[i]), " does not fit the model's ", NameOf(dtype)), path);
+        }
+        out[i] = static_cast<To>(in[i]);
+      }
+    });
+  });
+  return result;
+}
+
+}  // namespace
+
+Tensor FromFloat32(const Tensor& tensor, DType dtype) {
+  if (dtype == DType::kFloat) return tensor;
+  Tensor result(dtype, tensor.shape());
+  const float* in = tensor.data<float>();
+  const int64_t count = tensor.size();
+  switch (dtype) {
+    case DType::kDouble: {
+      double* out = reinterpret_cast<double*>(result.raw());
+      for (int64_t i = 0; i < count; ++i) out[i] = in[i];
+      break;
+    }
+    case DType::kFloat16:
+      for (int64_t i = 0; i < count; ++i) result.data<Half>()[i] = ToHalf(in[i]);
+      break;
+    case DType::kBFloat16:
+      for (int64_t i = 0; i < count; ++i) result.data<BFloat16>()[i] = ToBFloat16(in[i]);
+      break;
+    default:
+      WithIntegerType(dtype, [&](auto zero) {
+        using To = decltype(zero);
+        // The largest float that still fits: 2^63 as a float is one past int64's maximum.
+        const double low = static_cast<double>(std::numeric_limits<To>::min());
+        const double high = static_cast<double>(std::numeric_limits<To>::max());
+        To* out = result.data<To>();
+        for (int64_t i = 0; i < count; ++i) {
+          const double value = std::nearbyint(static_cast<double>(in[i]));
+          if (std::isnan(value)) out[i] = 0;
+          else if (value <= low) out[i] = std::numeric_limits<To>::min();
+          else if (value >= high) out[i] = std::numeric_limits<To>::max();
+          else out[i] = static_cast<To>(value);
+        }
+      });
+  }
+  return result;
+}
+
+Tensor ConvertElements(const Tensor& tensor, DType dtype, const std::string& path) {
+  if (tensor.dtype() == dtype) return tensor;
+  const Kind from = KindOf(tensor.dtype()), to = KindOf(dtype);
+  if (from != to || to == Kind::kOther) {
+    throw Error(StrCat("the file holds ", NameOf(tensor.dtype()), ", the model input takes ", NameOf(dtype)), path,
+                StrCat("save the array as ", NameOf(dtype)));
+  }
+  if (to == Kind::kInteger) return ConvertIntegers(tensor, dtype, path);
+  return FromFloat32(tensor.ToFloat32(), dtype);
+}
+
+bool HasNonFinite(const Tensor& tensor) {
+  if (KindOf(tensor.dtype()) != Kind::kFloat) return false;
+  const Tensor floats = tensor.ToFloat32();
+  const float* values = floats.data<float>();
+  for (int64_t i = 0; i < floats.size(); ++i) {
+    if (!std::isfinite(values[i])) return true;
+  }
+  return false;
+}
+
+Tensor FitShape(const Tensor& tensor, const Shape& shape, const std::string& path) {
+  const auto matches = [&shape](const Shape& actual) {
+    if (actual.size() != shape.size()) return false;
+    for (size_t i = 0; i < shape.size(); ++i) {
+      if (shape[i] >= 0 && shape[i] != actual[i]) return false;
+    }
+    return true;
+  };
+  if (matches(tensor.shape())) return tensor;
+  Shape batched = tensor.shape();
+  batched.insert(batched.begin(), 1);
+  if (matches(batched)) return tensor.Reshaped(batched);
+  throw Error(StrCat("the array's shape is ", ToString(tensor.shape()), ", the model input takes ", ToString(shape)),
+              path);
+}
+
+}  // namespace xslim

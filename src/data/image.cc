@@ -1,0 +1,232 @@
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+#include <opencv2/core.hpp>
+#include <opencv2/imgcodecs.hpp>
+#include <opencv2/imgproc.hpp>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "data/readers.h"
+#include "xslim/error.h"
+
+namespace xslim {
+namespace {
+
+// The number the user wrote: the shortest decimal of the float, read as a double. XSlim normalises in double with the
+// JSON's number, which differs from the float's value in digits that show in the last bit of the result.
+double AsWritten(float value) {
+  char text[32];
+  *std::to_chars(text, text + sizeof text - 1, value).ptr = '\0';
+  double written = 0;
+  std::from_chars(text, text + sizeof text, written);
+  return written;
+}
+
+std::vector<double> PerChannel(const std::vector<float>& values, double missing, int channels,
+                               const std::string& where) {
+  if (values.empty()) return std::vector<double>(static_cast<size_t>(channels), missing);
+  if (values.size() != 1 && values.size() != static_cast<size_t>(channels)) {
+    throw Error(StrCat(values.size(), " values for ", channels, " channel(s)"), where,
+                "give one value, or one per channel");
+  }
+  std::vector<double> out;
+  for (int c = 0; c < channels; ++c) out.push_back(AsWritten(values[values.size() == 1 ? 0 : static_cast<size_t>(c)]));
+  return out;
+}
+
+// One axis of Pillow's resampling: for each output the first input and its fixed-point weights.
+struct Taps {
+  std::vector<int> first, count;
+  std::vector<int32_t> weights;  // `width` per output
+  int width = 0;
+};
+
+constexpr int kPrecisionBits = 32 - 8 - 2;  // Pillow's: 8 bits of pixel, 2 of headroom
+
+Taps BilinearTaps(int in_size, int out_size) {
+  const double scale = static_cast<double>(in_size) / out_size;
+  const double stretch = scale < 1.0 ? 1.0 : scale;  // the triangle's half width, in input pixels
+  const double inverse = 1.0 / stretch;
+  Taps taps;
+  taps.width = static_cast<int>(std::ceil(stretch)) * 2 + 1;
+  taps.weights.assign(static_cast<size_t>(out_size) * static_cast<size_t>(taps.width), 0);
+  std::vector<double> row(static_cast<size_t>(taps.width));
+  for (int i = 0; i < out_size; ++i) {
+    const double center = (i + 0.5) * scale;
+    const int first = std::max(static_cast<int>(center - stretch + 0.5), 0);
+    const int count = std::min(static_cast<int>(center + stretch + 0.5), in_size) - first;
+    double sum = 0;
+    for (int k = 0; k < count; ++k) {
+      const double distance = std::fabs((k + first - center + 0.5) * inverse);
+      row[static_cast<size_t>(k)] = distance < 1.0 ? 1.0 - distance : 0.0;
+      sum += row[static_cast<size_t>(k)];
+    }
+    int32_t* weights = &taps.weights[static_cast<size_t>(i) * static_cast<size_t>(taps.width)];
+    for (int k = 0; k < count; ++k) {
+      const double weight = sum != 0.0 ? row[static_cast<size_t>(k)] / sum : row[static_cast<size_t>(k)];
+      weights[k] = static_cast<int32_t>(0.5 + weight * (1 << kPrecisionBits));
+    }
+    taps.first.push_back(first);
+    taps.count.push_back(count);
+  }
+  return taps;
+}
+
+// Weighted sum of `count` pixels `step` apart, rounded and clipped to 8 bits.
+inline uint8_t Blend(const uint8_t* in, size_t step, const int32_t* weights, int count) {
+  int32_t sum = 1 << (kPrecisionBits - 1);
+  for (int k = 0; k < count; ++k) sum += in[static_cast<size_t>(k) * step] * weights[k];
+  return static_cast<uint8_t>(std::clamp(sum >> kPrecisionBits, 0, 255));
+}
+
+// torchvision on a PIL image: shorter side to int(H/0.875), centre crop H x H with Python's half-even round().
+cv::Mat PtImagenet(const cv::Mat& image, int size) {
+  const int side = static_cast<int>(size / 0.875);
+  const int64_t w = image.cols, h = image.rows;
+  const int width = w <= h ? side : static_cast<int>(static_cast<double>(side * w) / static_cast<double>(h));
+  const int height = w <= h ? static_cast<int>(static_cast<double>(side * h) / static_cast<double>(w)) : side;
+  cv::Mat resized = image;
+  if (width != w || height != h) {
+    const std::vector<uint8_t> pixels =
+        PillowBilinear(image.ptr<uint8_t>(), image.rows, image.cols, image.channels(), height, width);
+    resized = cv::Mat(height, width, image.type(), const_cast<uint8_t*>(pixels.data())).clone();
+  }
+  const int top = static_cast<int>(std::nearbyint((height - size) / 2.0));
+  const int left = static_cast<int>(std::nearbyint((width - size) / 2.0));
+  return resized(cv::Rect(left, top, size, size)).clone();
+}
+
+// Aspect-preserving area resize so that the crop is 87.5% of the shorter side, then the centre crop.
+cv::Mat Imagenet(const cv::Mat& image, int H, int W) {
+  const int64_t h = image.rows, w = image.cols;
+  const int tall = static_cast<int>(100.0 * H / 87.5), wide = static_cast<int>(100.0 * W / 87.5);
+  const int width = h > w ? wide : static_cast<int>(static_cast<double>(wide * w) / static_cast<double>(h));
+  const int height = h > w ? static_cast<int>(static_cast<double>(tall * h) / static_cast<double>(w)) : tall;
+  cv::Mat resized;
+  cv::resize(image, resized, cv::Size(width, height), 0, 0, cv::INTER_AREA);
+  return resized(cv::Rect((width - W) / 2, (height - H) / 2, W, H)).clone();
+}
+
+cv::Mat Decode(const std::string& path, const ImageSettings& settings) {
+  const std::string bytes = ReadFile(path);
+  if (bytes.empty()) throw Error("the image file is empty", path);
+  const cv::Mat buffer(1, static_cast<int>(bytes.size()), CV_8UC1, const_cast<char*>(bytes.data()));
+  // Like cv2.imread's default: 8 bits, EXIF orientation applied.
+  cv::Mat image = cv::imdecode(buffer, settings.channels == 1 ? cv::IMREAD_GRAYSCALE : cv::IMREAD_COLOR);
+  if (image.empty()) throw Error("cannot decode the image", path, "file_type img takes what OpenCV reads: jpg, png, bmp...");
+  if (settings.rgb && settings.channels == 3) cv::cvtColor(image, image, cv::COLOR_BGR2RGB);
+  return image;
+}
+
+}  // namespace
+
+std::vector<uint8_t> PillowBilinear(const uint8_t* in, int height, int width, int channels, int new_height,
+                                    int new_width) {
+  const size_t c = static_cast<size_t>(channels), row = static_cast<size_t>(width) * c;
+  const size_t new_row = static_cast<size_t>(new_width) * c;
+  std::vector<uint8_t> across(in, in + static_cast<size_t>(height) * row);
+  if (new_width != width) {  // Pillow leaves out a pass that would not change the size
+    const Taps taps = BilinearTaps(width, new_width);
+    across.assign(static_cast<size_t>(height) * new_row, 0);
+    for (size_t y = 0; y < static_cast<size_t>(height); ++y) {
+      for (size_t x = 0; x < static_cast<size_t>(new_width); ++x) {
+        const int32_t* weights = &taps.weights[x * static_cast<size_t>(taps.width)];
+        for (size_t k = 0; k < c; ++k) {
+          across[y * new_row + x * c + k] =
+              Blend(in + y * row + static_cast<size_t>(taps.first[x]) * c + k, c, weights, taps.count[x]);
+        }
+      }
+    }
+  }
+  if (new_height == height) return across;
+  const Taps taps = BilinearTaps(height, new_height);
+  std::vector<uint8_t> out(static_cast<size_t>(new_height) * new_row);
+  for (size_t y = 0; y < static_cast<size_t>(new_height); ++y) {
+    const int32_t* weights = &taps.weights[y * static_cast<size_t>(taps.width)];
+    for (size_t x = 0; x < new_row; ++x) {
+      out[y * new_row + x] =
+          Blend(&across[static_cast<size_t>(taps.first[y]) * new_row + x], new_row, weights, taps.count[y]);
+    }
+  }
+  return out;
+}
+
+ImageSettings MakeImageSettings(const InputParameters& entry, const Shape& shape, const std::string& where) {
+  const std::string field = where + ".input_shape";
+  if (shape.size() != 4) {
+    throw Error(StrCat("images need a shape of rank 4, got ", ToString(shape)), field,
+                "give input_shape as [N,C,H,W] or [N,H,W,C]");
+  }
+  const auto is_channels = [](int64_t dim) { return dim == 1 || dim == 3; };
+  ImageSettings settings;
+  settings.channels_last = !is_channels(shape[1]) && is_channels(shape[3]);
+  const size_t channel_axis = settings.channels_last ? 3 : 1;
+  const int64_t channels = shape[channel_axis] < 0 ? 3 : shape[channel_axis];
+  const int64_t height = shape[settings.channels_last ? 1 : 2], width = shape[settings.channels_last ? 2 : 3];
+  if (!is_channels(channels)) {
+    throw Error(StrCat("images have 1 or 3 channels, the shape is ", ToString(shape)), field, "use file_type npy");
+  }
+  if (height <= 0 || width <= 0) {
+    throw Error(StrCat("the image size is unknown: ", ToString(shape)), field, "give input_shape, e.g. [1,3,224,224]");
+  }
+  constexpr int64_t kMost = 1 << 15;
+  if (height > kMost || width > kMost) throw Error(StrCat("images over ", kMost, " pixels a side: ", ToString(shape)), field);
+  settings.channels = static_cast<int>(channels);
+  settings.height = static_cast<int>(height);
+  settings.width = static_cast<int>(width);
+  settings.rgb = entry.color_format == ColorFormat::kRgb;
+  if (entry.preprocess_file == "PT_IMAGENET") settings.preset = Preset::kPtImagenet;
+  if (entry.preprocess_file == "IMAGENET") settings.preset = Preset::kImagenet;
+  if (settings.preset == Preset::kPtImagenet && height != width) {
+    throw Error(StrCat("PT_IMAGENET makes square crops, the shape is ", ToString(shape)), where + ".preprocess_file");
+  }
+  settings.mean = PerChannel(entry.mean_value, 0, settings.channels, where + ".mean_value");
+  settings.std = PerChannel(entry.std_value, 1, settings.channels, where + ".std_value");
+  for (const double value : settings.std) {
+    if (value == 0) throw Error("std_value divides and must not be 0", where + ".std_value");
+  }
+  return settings;
+}
+
+Tensor ReadImage(const std::string& path, const ImageSettings& settings) {
+  const int H = settings.height, W = settings.width, C = settings.channels;
+  cv::Mat image;
+  try {
+    image = Decode(path, settings);
+    if (settings.preset == Preset::kPtImagenet) {
+      image = PtImagenet(image, H);
+    } else if (settings.preset == Preset::kImagenet) {
+      image = Imagenet(image, H, W);
+    } else {
+      cv::Mat resized;
+      cv::resize(image, resized, cv::Size(W, H), 0, 0, cv::INTER_AREA);
+      image = resized;
+    }
+  } catch (const cv::Exception& error) {
+    throw Error("cannot decode the image", path, error.err);
+  }
+  Tensor tensor(DType::kFloat, settings.channels_last ? Shape{1, H, W, C} : Shape{1, C, H, W});
+  float* out = tensor.data<float>();
+  for (int c = 0; c < C; ++c) {
+    const double mean = settings.mean[static_cast<size_t>(c)], std = settings.std[static_cast<size_t>(c)];
+    float table[256];
+    for (int value = 0; value < 256; ++value) {
+      // As XSlim's numpy: the presets normalise in float32, the plain path in double.
+      table[value] = settings.preset == Preset::kNone
+                         ? static_cast<float>((value - mean) / std)
+                         : (static_cast<float>(value) - static_cast<float>(mean)) / static_cast<float>(std);
+    }
+    for (int y = 0; y < H; ++y) {
+      const uint8_t* in = image.ptr<uint8_t>(y) + c;
+      for (int x = 0; x < W; ++x) {
+        const int64_t at = settings.channels_last ? (int64_t{y} * W + x) * C + c : (int64_t{c} * H + y) * W + x;
+        out[at] = table[in[static_cast<ptrdiff_t>(x) * C]];
+      }
+    }
+  }
+  return tensor;
+}
+
+}  // namespace xslim

@@ -1,0 +1,67 @@
+#include <algorithm>
+#include <filesystem>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "data/readers.h"
+#include "xslim/error.h"
+
+namespace xslim {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kBlank[] = " \t\r\f\v";
+
+std::string Strip(const std::string& text) {
+  const size_t first = text.find_first_not_of(kBlank);
+  if (first == std::string::npos) return "";
+  return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
+}
+
+bool IsFile(const fs::path& path) {
+  std::error_code ignored;
+  return fs::is_regular_file(path, ignored);
+}
+
+}  // namespace
+
+std::string ResolvePath(const std::string& path, const std::string& source) {
+  std::error_code ignored;
+  if (source.empty() || fs::path(path).is_absolute() || fs::exists(path, ignored)) return path;
+  const fs::path beside = fs::path(source).parent_path() / path;
+  return fs::exists(beside, ignored) ? beside.string() : path;
+}
+
+std::vector<std::string> ReadListFile(const std::string& list, const std::string& field) {
+  std::string text;
+  try {
+    text = ReadFile(list);
+  } catch (const Error& error) {
+    throw Error(StrCat("cannot read the list file ", list), field, error.what());
+  }
+  const fs::path folder = fs::path(list).parent_path();
+  std::vector<std::string> paths;
+  size_t begin = text.rfind("\xef\xbb\xbf", 0) == 0 ? 3 : 0;
+  for (int64_t number = 1; begin < text.size(); ++number) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    const std::string line = Strip(text.substr(begin, end - begin));
+    begin = end + 1;
+    if (line.empty()) continue;
+    fs::path path = folder / line;
+    if (!IsFile(path)) {
+      const fs::path first_word = folder / line.substr(0, line.find_first_of(kBlank));
+      if (!IsFile(first_word)) {
+        std::error_code ignored;
+        throw Error(StrCat("the file ", path.string(),
+                           fs::exists(path, ignored) ? " is not a regular file" : " does not exist"),
+                    StrCat(list, ":", number), StrCat("listed by ", field, "; relative paths start at the list's folder"));
+      }
+      path = first_word;
+    }
+    paths.push_back(path.string());
+  }
+  return paths;
+}
+
+}  // namespace xslim

@@ -1,0 +1,92 @@
+// The readers behind SampleSource: one list entry in, one tensor out. Internal to this folder.
+#ifndef XSLIM_DATA_READERS_H_
+#define XSLIM_DATA_READERS_H_
+
+#include <sys/types.h>
+
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "tensor/tensor.h"
+#include "xslim/config.h"
+
+namespace xslim {
+
+// The paths of a list file: one per line, relative to the list's folder or absolute; blank lines skipped, CRLF and a
+// byte order mark tolerated. A line that names no file but whose first word does ("path label") stands for that
+// word. Throws Error naming `field` (the JSON field) and the list, for a missing entry also its line.
+std::vector<std::string> ReadListFile(const std::string& list, const std::string& field);
+
+// `path` itself, or else below the folder of the config file `source` when only that exists.
+std::string ResolvePath(const std::string& path, const std::string& source);
+
+// `tensor` as `dtype`: floats to floats (rounded to nearest even), integers to integers that hold the values,
+// booleans to booleans. Anything else throws Error naming `path`.
+Tensor ConvertElements(const Tensor& tensor, DType dtype, const std::string& path);
+
+// Float32 to any numeric type: integers are rounded to nearest even and saturated, NaN becomes 0.
+Tensor FromFloat32(const Tensor& tensor, DType dtype);
+
+// Whether a float tensor holds NaN or infinity; false for other types.
+bool HasNonFinite(const Tensor& tensor);
+
+// Lets `tensor` pass as `shape` (-1 = any): equal, or equal but for a missing leading 1. Throws Error naming `path`.
+Tensor FitShape(const Tensor& tensor, const Shape& shape, const std::string& path);
+
+// A .npy file (versions 1 to 3, either byte order, C or Fortran order) in C order, its own element type.
+Tensor ReadNpy(const std::string& path);
+
+// Flat little-endian elements of `dtype` as `shape`. CheckRaw compares the file's size only.
+void CheckRaw(const std::string& path, DType dtype, const Shape& shape);
+Tensor ReadRaw(const std::string& path, DType dtype, const Shape& shape);
+
+enum class Preset { kNone, kPtImagenet, kImagenet };
+
+// How an image becomes a [1,C,H,W] (or [1,H,W,C]) float32 tensor.
+struct ImageSettings {
+  int channels = 3, height = 0, width = 0;
+  bool channels_last = false, rgb = false;
+  Preset preset = Preset::kNone;
+  std::vector<double> mean, std;  // `channels` values each
+};
+
+// Layout, sizes and normalisation of an image input from its shape (rank 4) and config entry. Throws Error naming
+// `where` when they do not describe an image.
+ImageSettings MakeImageSettings(const InputParameters& entry, const Shape& shape, const std::string& where);
+Tensor ReadImage(const std::string& path, const ImageSettings& settings);
+
+// Pillow's Image.resize(..., BILINEAR) of an 8-bit image, bit for bit. `in` is height x width x channels.
+std::vector<uint8_t> PillowBilinear(const uint8_t* in, int height, int width, int channels, int new_height,
+                                    int new_width);
+
+// "file.py:function" in a Python child process that lives as long as this object. The interpreter is python3, or what
+// XSLIM_PYTHON names. Throws Error with Python's last traceback line.
+class Script {
+ public:
+  // `spec` is "file.py:function" with the file resolved; `entry` is the JSON the function gets; arrays come back as
+  // `dtype`.
+  Script(const std::string& spec, const std::string& entry, DType dtype);
+  ~Script();
+  Script(const Script&) = delete;
+  Script& operator=(const Script&) = delete;
+
+  // function(paths, entry) as a tensor with the batch on axis 0. Thread-safe.
+  Tensor Call(const std::vector<std::string>& paths) const;
+
+ private:
+  void Send(const void* data, size_t bytes) const;
+  void Receive(void* data, size_t bytes) const;
+  void CheckReply(const std::string& where) const;
+  void Stop();
+
+  std::string spec_, file_;
+  DType dtype_;
+  pid_t child_ = -1;
+  int socket_ = -1;
+  mutable std::mutex mutex_;
+};
+
+}  // namespace xslim
+
+#endif  // XSLIM_DATA_READERS_H_

@@ -1,0 +1,349 @@
+#include "data/samples.h"
+
+#include <algorithm>
+#include <atomic>
+#include <mutex>
+#include <optional>
+
+#include "base/log.h"
+#include "data/readers.h"
+#include "xslim/error.h"
+
+namespace xslim {
+namespace {
+
+enum class Kind { kZero, kImage, kNpy, kRaw, kScript };
+
+// One model input, resolved against its config entry.
+struct Input {
+  std::string name, where, list;  // where: JSON path of the entry
+  DType dtype = DType::kFloat, file_dtype = DType::kFloat;
+  bool has_shape = false;
+  Shape shape;  // of a batch; -1 unknown
+  Shape item;   // of what one file holds
+  InputParameters entry;
+  Kind kind = Kind::kZero;
+  ImageSettings image;
+  std::unique_ptr<Script> script;
+  std::vector<std::string> files;
+  // The batch of a list of length 1, the same for every sample.
+  mutable std::mutex mutex;
+  mutable std::optional<Tensor> constant;
+};
+
+// The entry of each model input: by name where one is given, the unnamed in order over what is left.
+std::vector<const InputParameters*> MatchEntries(const std::vector<InputParameters>& entries,
+                                                 const std::vector<ModelInput>& inputs, const std::string& where) {
+  std::string names;
+  for (const ModelInput& input : inputs) names += (names.empty() ? "" : ", ") + input.name;
+  if (entries.size() != inputs.size()) {
+    throw Error("Calibration input_parametres size should equal to model inputs size.", where,
+                StrCat(entries.size(), " given, the model has ", inputs.size(), ": ", names));
+  }
+  std::vector<const InputParameters*> matched(inputs.size(), nullptr);
+  for (size_t i = 0; i < entries.size(); ++i) {
+    if (entries[i].input_name.empty()) continue;
+    const std::string field = StrCat(where, "[", i, "].input_name");
+    size_t at = 0;
+    while (at < inputs.size() && inputs[at].name != entries[i].input_name) ++at;
+    if (at == inputs.size()) {
+      throw Error(StrCat("the model has no input ", entries[i].input_name), field, "its inputs: " + names);
+    }
+    if (matched[at] != nullptr) throw Error(StrCat("input ", inputs[at].name, " is given twice"), field);
+    matched[at] = &entries[i];
+  }
+  size_t free = 0;
+  for (const InputParameters& entry : entries) {
+    if (!entry.input_name.empty()) continue;
+    while (matched[free] != nullptr) ++free;
+    matched[free] = &entry;
+  }
+  return matched;
+}
+
+Shape MergeShape(const ModelInput& model, const InputParameters& entry, const std::string& where) {
+  if (entry.input_shape.empty()) return model.has_shape ? model.dims : Shape{};
+  if (!model.has_shape) return entry.input_shape;
+  bool agree = model.dims.size() == entry.input_shape.size();
+  Shape shape = entry.input_shape;
+  for (size_t i = 0; agree && i < shape.size(); ++i) {
+    if (shape[i] < 0) shape[i] = model.dims[i];
+    agree = model.dims[i] < 0 || model.dims[i] == shape[i];
+  }
+  if (!agree) {
+    throw Error(StrCat("input_shape ", ToString(entry.input_shape), " does not agree with the model's ",
+                       ToString(model.dims), " of input ", model.name),
+                where + ".input_shape");
+  }
+  return shape;
+}
+
+Kind KindOf(const InputParameters& entry, const std::string& where) {
+  const bool preset = entry.preprocess_file == "PT_IMAGENET" || entry.preprocess_file == "IMAGENET";
+  if (entry.data_list_path.empty()) return Kind::kZero;
+  if (!entry.preprocess_file.empty() && !preset) return Kind::kScript;
+  const FileType type = entry.file_type.value_or(FileType::kImage);
+  if (type == FileType::kImage) return Kind::kImage;
+  if (preset) LogWarning(where, ".preprocess_file: ", entry.preprocess_file, " is for images and not used");
+  return type == FileType::kNpy ? Kind::kNpy : Kind::kRaw;
+}
+
+// Dimensions that nothing tells: the batch becomes 1, the rest is an Error.
+void FillUnknown(Input* input, const char* what) {
+  if (!input->has_shape) {
+    throw Error(StrCat("the shape of input ", input->name, " is unknown"), input->where + ".input_shape",
+                StrCat("give input_shape: ", what));
+  }
+  for (Shape* shape : {&input->shape, &input->item}) {
+    if (!shape->empty() && shape->front() < 0) shape->front() = 1;
+  }
+  for (const int64_t dim : input->item) {
+    if (dim >= 0) continue;
+    throw Error(StrCat("input ", input->name, " has the shape ", ToString(input->shape), " with unknown dimensions"),
+                input->where + ".input_shape", StrCat("give input_shape: ", what));
+  }
+}
+
+// `parts` joined along axis 0; equal shapes but for that axis. `path` names the last one in errors.
+Tensor Concat(const std::vector<Tensor>& parts, const std::string& path) {
+  if (parts.size() == 1) return parts.front();
+  Shape shape = parts.front().shape();
+  if (shape.empty()) throw Error("scalars cannot be joined into a batch", path, "use calibration_batch_size 1");
+  shape[0] = 0;
+  for (const Tensor& part : parts) {
+    Shape rest = part.shape();
+    const int64_t rows = rest.empty() ? 0 : rest[0];
+    if (!rest.empty()) rest[0] = shape[0];
+    if (rest != shape) {
+      throw Error(StrCat("arrays of one batch differ in shape: ", ToString(parts.front().shape()), " and ",
+                         ToString(part.shape())), path, "use calibration_batch_size 1");
+    }
+    shape[0] += rows;
+  }
+  Tensor joined(parts.front().dtype(), shape);
+  std::byte* out = joined.raw();
+  for (const Tensor& part : parts) out = std::copy(part.raw(), part.raw() + part.bytes(), out);
+  return joined;
+}
+
+class ListSource : public SampleSource {
+ public:
+  ListSource(const Config& config, const std::vector<ModelInput>& models, int64_t limit) {
+    const std::string root =
+        (config.source.empty() ? "" : config.source + ": ") + "calibration_parameters.input_parameters";
+    const auto& entries = config.calibration.input_parameters;
+    const auto matched = MatchEntries(entries, models, root);
+    for (size_t i = 0; i < models.size(); ++i) {
+      inputs_.push_back(std::make_unique<Input>());
+      const std::string where = StrCat(root, "[", matched[i] - entries.data(), "]");
+      Resolve(models[i], *matched[i], where, config.source, inputs_.back().get());
+    }
+    CountFiles();
+    SetBatch(config.calibration.calibration_batch_size);
+    for (auto& input : inputs_) Prepare(config.source, input.get());
+    if (limit > 0) size_ = std::min(size_, limit);
+  }
+
+  int64_t size() const override { return size_; }
+
+  std::string Describe() const override {
+    std::string lists;
+    for (const auto& input : inputs_) {
+      if (!input->list.empty()) lists += (lists.empty() ? " of " : " and ") + input->list;
+    }
+    if (lists.empty()) return "1 all-zero sample";
+    if (batch_ > 1) return StrCat(size_, size_ == 1 ? " batch of " : " batches of ", batch_, " samples", lists);
+    return StrCat(size_, size_ == 1 ? " sample" : " samples", lists);
+  }
+
+  Sample at(int64_t index) const override {
+    if (index < 0 || index >= size_) throw Error(StrCat("sample ", index, " of ", size_, " does not exist"));
+    Sample sample;
+    for (const auto& input : inputs_) sample.push_back(Batch(*input, index));
+    return sample;
+  }
+
+ private:
+  static void Resolve(const ModelInput& model, const InputParameters& entry, const std::string& where,
+                      const std::string& source, Input* input) {
+    input->name = model.name;
+    input->where = where;
+    input->entry = entry;
+    input->dtype = input->file_dtype = model.dtype;
+    if (SizeOf(model.dtype) == 0) {
+      throw Error(StrCat("input ", model.name, " has the element type ", NameOf(model.dtype), ", which is not supported"),
+                  where);
+    }
+    if (!entry.dtype.empty()) {
+      input->file_dtype = DTypeFromName(entry.dtype.c_str());
+      if (SizeOf(input->file_dtype) == 0) {
+        throw Error(StrCat("unknown dtype ", entry.dtype), where + ".dtype", "numpy's names: float32, int64...");
+      }
+    }
+    input->has_shape = model.has_shape || !entry.input_shape.empty();
+    input->shape = MergeShape(model, entry, where);
+    input->kind = KindOf(entry, where);
+    if (input->kind == Kind::kZero) return;
+    input->list = ResolvePath(entry.data_list_path, source);
+    input->files = ReadListFile(input->list, where + ".data_list_path");
+    if (input->files.empty()) {
+      throw Error(StrCat("Calibration input ", model.name, " finds 0 items."), where + ".data_list_path",
+                  StrCat("the list file ", input->list, " has no paths"));
+    }
+  }
+
+  // Every list has the longest's length or 1.
+  void CountFiles() {
+    const Input* longest = inputs_.empty() ? nullptr : inputs_.front().get();
+    for (const auto& input : inputs_) {
+      if (input->files.size() > longest->files.size()) longest = input.get();
+    }
+    files_ = longest == nullptr ? 1 : std::max<int64_t>(1, static_cast<int64_t>(longest->files.size()));
+    for (const auto& input : inputs_) {
+      if (input->files.size() <= 1 || input->files.size() == longest->files.size()) continue;
+      throw Error(StrCat("input ", input->name, " has ", input->files.size(), " items, input ", longest->name, " has ",
+                         longest->files.size()),
+                  input->where + ".data_list_path", "line k of each list is one sample; a list of one line serves all");
+    }
+  }
+
+  void SetBatch(int configured) {
+    const bool single_image = inputs_.size() == 1 && inputs_[0]->kind == Kind::kImage;
+    if (configured > 1) batch_ = configured;
+    else if (single_image && !inputs_[0]->shape.empty()) batch_ = std::max<int64_t>(1, inputs_[0]->shape[0]);
+    if (std::all_of(inputs_.begin(), inputs_.end(), [](const auto& input) { return input->kind == Kind::kZero; })) {
+      batch_ = 1;
+    }
+    // All lists of one line: that line fills a batch.
+    const int64_t available = files_;
+    size_ = available / batch_;
+    const Input* longest = nullptr;
+    for (const auto& input : inputs_) {
+      if (static_cast<int64_t>(input->files.size()) == available) longest = input.get();
+    }
+    if (size_ == 0) {
+      throw Error(StrCat("Calibration input ", longest->name, " finds ", available, " items, fewer than one batch of ",
+                         batch_),
+                  longest->where + ".data_list_path", "add items or lower calibration_batch_size");
+    }
+    if (available % batch_ != 0) {
+      LogWarning("calibration: the last ", available % batch_, " of ", available, " samples do not fill a batch of ",
+                 batch_, " and are left out");
+    }
+  }
+
+  // Item shapes and everything else that can be checked before the first decode.
+  void Prepare(const std::string& source, Input* input) {
+    input->item = input->shape;
+    if (batch_ > 1 && !input->shape.empty()) {
+      int64_t& rows = input->shape[0];
+      if (rows < 0 || rows == batch_) input->item[0] = 1;
+      if (rows >= 0 && rows != batch_ && input->kind == Kind::kImage) {
+        LogWarning(input->where, ": batches of ", batch_, " samples, input ", input->name, " is declared ",
+                   ToString(input->shape));
+      }
+    }
+    switch (input->kind) {
+      case Kind::kZero:
+        FillUnknown(input, "an input without data_list_path is filled with zeros");
+        break;
+      case Kind::kImage:
+        if (!input->item.empty()) input->item[0] = 1;
+        input->image = MakeImageSettings(input->entry, input->item, input->where);
+        break;
+      case Kind::kRaw:
+        FillUnknown(input, "a raw file does not tell its shape");
+        for (const std::string& path : input->files) CheckRaw(path, input->file_dtype, input->item);
+        break;
+      case Kind::kNpy:
+        break;
+      case Kind::kScript: {
+        const std::string& spec = input->entry.preprocess_file;
+        const size_t colon = spec.rfind(':');
+        if (colon == std::string::npos || colon == 0 || colon + 1 == spec.size()) {
+          throw Error(StrCat("preprocess_file ", spec, " is not known"), input->where + ".preprocess_file",
+                      "PT_IMAGENET, IMAGENET or file.py:function");
+        }
+        const std::string entry = input->entry.json.empty() ? "{}" : input->entry.json;
+        input->script = std::make_unique<Script>(ResolvePath(spec.substr(0, colon), source) + spec.substr(colon), entry,
+                                                 input->dtype);
+      }
+    }
+  }
+
+  Tensor Batch(const Input& input, int64_t index) const {
+    if (input.files.size() > 1) return Decode(input, index);
+    std::lock_guard<std::mutex> lock(input.mutex);
+    if (!input.constant) input.constant = Decode(input, 0);
+    return *input.constant;
+  }
+
+  Tensor Decode(const Input& input, int64_t index) const {
+    std::vector<std::string> paths;
+    for (int64_t i = index * batch_; i < (index + 1) * batch_; ++i) {
+      if (!input.files.empty()) paths.push_back(input.files[input.files.size() == 1 ? 0 : static_cast<size_t>(i)]);
+    }
+    if (input.kind == Kind::kScript) return RunScript(input, paths);
+    std::vector<Tensor> parts;
+    if (paths.empty()) {
+      Tensor zeros(input.dtype, input.item);
+      std::fill(zeros.raw(), zeros.raw() + zeros.bytes(), std::byte{0});
+      parts.assign(static_cast<size_t>(input.item.empty() ? 1 : batch_), zeros);
+    }
+    for (const std::string& path : paths) {
+      // One file for the whole batch is decoded once.
+      if (!parts.empty() && input.files.size() == 1) parts.push_back(parts.front());
+      else parts.push_back(ReadOne(input, path));
+    }
+    if (input.files.size() == 1 && parts.front().shape().empty()) parts.resize(1);
+    return Concat(parts, paths.empty() ? input.where : paths.back());
+  }
+
+  Tensor ReadOne(const Input& input, const std::string& path) const {
+    Tensor tensor;
+    if (input.kind == Kind::kImage) {
+      tensor = FromFloat32(ReadImage(path, input.image), input.dtype);
+    } else if (input.kind == Kind::kRaw) {
+      tensor = ConvertElements(ReadRaw(path, input.file_dtype, input.item), input.dtype, path);
+    } else {
+      tensor = ConvertElements(ReadNpy(path), input.dtype, path);
+      if (input.has_shape) tensor = FitShape(tensor, input.item, path);
+    }
+    WarnNonFinite(tensor, path);
+    return tensor;
+  }
+
+  Tensor RunScript(const Input& input, const std::vector<std::string>& paths) const {
+    const Tensor tensor = input.script->Call(paths);
+    const std::string where = StrCat(input.entry.preprocess_file, " on ", paths.front());
+    if (input.has_shape) {
+      Shape expected = input.shape;
+      if (!expected.empty() && tensor.rank() > 0 && (tensor.dim(0) == batch_ || batch_ > 1)) expected[0] = -1;
+      if (tensor.rank() != static_cast<int64_t>(expected.size())) {
+        throw Error(StrCat("the function returned the shape ", ToString(tensor.shape()), ", the model input takes ",
+                           ToString(input.shape)),
+                    where, "the first axis is the batch");
+      }
+      FitShape(tensor, expected, where);
+    }
+    WarnNonFinite(tensor, where);
+    return tensor;
+  }
+
+  void WarnNonFinite(const Tensor& tensor, const std::string& path) const {
+    if (warned_.load() || !HasNonFinite(tensor) || warned_.exchange(true)) return;
+    LogWarning(path, ": the data holds NaN or infinity (further files are not named)");
+  }
+
+  std::vector<std::unique_ptr<Input>> inputs_;
+  int64_t files_ = 1, batch_ = 1, size_ = 0;
+  mutable std::atomic<bool> warned_{false};
+};
+
+}  // namespace
+
+std::unique_ptr<SampleSource> OpenSamples(const Config& config, const std::vector<ModelInput>& inputs, int64_t limit) {
+  return std::make_unique<ListSource>(config, inputs, limit);
+}
+
+}  // namespace xslim

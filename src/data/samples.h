@@ -1,0 +1,59 @@
+// Calibration and evaluation data as a stream of samples. Never all in memory: at() decodes on demand, and
+// SampleStream decodes ahead on another thread.
+#ifndef XSLIM_DATA_SAMPLES_H_
+#define XSLIM_DATA_SAMPLES_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tensor/tensor.h"
+#include "xslim/config.h"
+
+namespace xslim {
+
+// What the model says of an input; dims of -1 are unknown.
+struct ModelInput {
+  std::string name;
+  DType dtype;
+  Shape dims;
+  bool has_shape;
+};
+
+// One sample = one batch = one tensor per model input, in the order of `ModelInput`s.
+using Sample = std::vector<Tensor>;
+
+class SampleSource {
+ public:
+  virtual ~SampleSource() = default;
+  virtual int64_t size() const = 0;       // batches
+  virtual Sample at(int64_t index) const = 0;  // thread-safe; throws Error naming the file
+  virtual std::string Describe() const = 0;    // "64 samples of data/calib.txt"
+};
+
+// Matches config entries to the model's inputs (by name, else by position), reads the list files and checks everything
+// that can be checked before the first decode. Rules: lists of length 1 are broadcast; a missing list means one
+// all-zero sample; batch size = calibration_batch_size when > 1, else input_shape[0] for a single image input, else
+// 1; the tail that does not fill a batch is dropped. `limit` = samples at most (0 = all). Throws Error with XSlim's
+// wording ("Calibration input xxx finds 0 items.").
+std::unique_ptr<SampleSource> OpenSamples(const Config& config, const std::vector<ModelInput>& inputs, int64_t limit);
+
+// Walks over chosen samples in order, decoding up to two ahead on another thread.
+class SampleStream {
+ public:
+  SampleStream(const SampleSource& source, std::vector<int64_t> indices);
+  ~SampleStream();
+  bool Next(Sample* sample);  // false at the end; throws what decoding threw
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// The same samples decoded once and kept while they fit `budget` bytes; decoded again past it.
+std::unique_ptr<SampleSource> Cached(const SampleSource& source, size_t budget);
+
+}  // namespace xslim
+
+#endif  // XSLIM_DATA_SAMPLES_H_

@@ -1,0 +1,122 @@
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+#include "data/samples.h"
+
+namespace xslim {
+
+struct SampleStream::Impl {
+  Impl(const SampleSource& source, std::vector<int64_t> indices) : source(source), indices(std::move(indices)) {
+    thread = std::thread([this] { Decode(); });
+  }
+  ~Impl() {
+    {
+      std::lock_guard<std::mutex> lock(mutex);
+      stop = true;
+    }
+    changed.notify_all();
+    thread.join();
+  }
+
+  void Decode() {
+    constexpr size_t kAhead = 2;
+    for (const int64_t index : indices) {
+      {
+        std::unique_lock<std::mutex> lock(mutex);
+        changed.wait(lock, [this] { return stop || ready.size() < kAhead; });
+        if (stop) return;
+      }
+      Sample sample;
+      std::exception_ptr failure;
+      try {
+        sample = source.at(index);
+      } catch (...) {
+        failure = std::current_exception();
+      }
+      {
+        std::lock_guard<std::mutex> lock(mutex);
+        if (failure) error = failure;
+        else ready.push_back(std::move(sample));
+      }
+      changed.notify_all();
+      if (failure) return;
+    }
+    std::lock_guard<std::mutex> lock(mutex);
+    finished = true;
+    changed.notify_all();
+  }
+
+  const SampleSource& source;
+  const std::vector<int64_t> indices;
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::deque<Sample> ready;
+  std::exception_ptr error;
+  bool finished = false, stop = false;
+  std::thread thread;
+};
+
+SampleStream::SampleStream(const SampleSource& source, std::vector<int64_t> indices)
+    : impl_(std::make_unique<Impl>(source, std::move(indices))) {}
+
+SampleStream::~SampleStream() = default;
+
+bool SampleStream::Next(Sample* sample) {
+  std::unique_lock<std::mutex> lock(impl_->mutex);
+  impl_->changed.wait(lock, [this] { return !impl_->ready.empty() || impl_->error || impl_->finished; });
+  if (impl_->ready.empty()) {
+    if (impl_->error) std::rethrow_exception(impl_->error);
+    return false;
+  }
+  *sample = std::move(impl_->ready.front());
+  impl_->ready.pop_front();
+  lock.unlock();
+  impl_->changed.notify_all();
+  return true;
+}
+
+namespace {
+
+class CachedSource : public SampleSource {
+ public:
+  CachedSource(const SampleSource& source, size_t budget)
+      : source_(source), left_(budget), kept_(static_cast<size_t>(source.size())) {}
+  int64_t size() const override { return source_.size(); }
+  std::string Describe() const override { return source_.Describe(); }
+
+  Sample at(int64_t index) const override {
+    if (index < 0 || index >= size()) return source_.at(index);  // which throws
+    std::optional<Sample>& slot = kept_[static_cast<size_t>(index)];
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      if (slot) return *slot;
+    }
+    Sample sample = source_.at(index);
+    size_t bytes = 0;
+    for (const Tensor& tensor : sample) bytes += tensor.bytes();
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (!slot && bytes <= left_) {
+      left_ -= bytes;
+      slot = sample;
+    }
+    return sample;
+  }
+
+ private:
+  const SampleSource& source_;
+  mutable std::mutex mutex_;
+  mutable size_t left_;
+  mutable std::vector<std::optional<Sample>> kept_;
+};
+
+}  // namespace
+
+std::unique_ptr<SampleSource> Cached(const SampleSource& source, size_t budget) {
+  return std::make_unique<CachedSource>(source, budget);
+}
+
+}  // namespace xslim

@@ -1,0 +1,507 @@
+#include "graph/graph.h"
+
+#include <algorithm>
+#include <queue>
+#include <set>
+#include <unordered_set>
+#include <utility>
+
+#include "xslim/error.h"
+
+namespace xslim {
+namespace {
+
+bool Defined(const Value& value) {
+  return value.id != kNone && (value.producer != kNone || value.is_input || value.constant.defined());
+}
+
+// Names that the bodies of one node take from the graph around it.
+void AddCaptures(const Node& node, std::set<std::string>* names) {
+  for (const auto& [key, attribute] : node.attributes) {
+    if (attribute.kind != Attribute::Kind::kGraph || !attribute.graph) continue;
+    for (std::string& name : attribute.graph->FreeNames()) names->insert(std::move(name));
+  }
+}
+
+void DropUse(Value* value, Use use) {
+  auto at = std::find(value->uses.begin(), value->uses.end(), use);
+  if (at != value->uses.end()) value->uses.erase(at);
+}
+
+// Renames a captured value inside the bodies of `node`. Bodies are shared between copies of a graph: they are copied
+// before they are changed.
+void RenameCapture(Node* node, const std::string& from, const std::string& to) {
+  for (auto& [key, attribute] : node->attributes) {
+    if (attribute.kind != Attribute::Kind::kGraph || !attribute.graph) continue;
+    const std::vector<std::string> free = attribute.graph->FreeNames();
+    if (!std::binary_search(free.begin(), free.end(), from)) continue;
+    auto body = std::make_shared<Graph>(*attribute.graph);
+    // A local value of that name would hide the outer one.
+    const ValueId hiding = body->Find(to);
+    if (hiding != kNone && Defined(body->value(hiding))) body->Rename(hiding, body->UniqueName(to));
+    for (NodeId id = 0; id < static_cast<NodeId>(body->node_slots()); ++id) {
+      if (body->alive(id)) RenameCapture(&body->node(id), from, to);
+    }
+    const ValueId captured = body->Find(from);
+    if (captured != kNone && !Defined(body->value(captured))) {
+      const ValueId present = body->Find(to);
+      if (present == kNone) {
+        body->Rename(captured, to);
+      } else if (!body->ReplaceUses(captured, present)) {
+        body->AddNode("Identity", "", {present}, {captured});
+      }
+    }
+    attribute.graph = std::move(body);
+    attribute.source.clear();
+  }
+}
+
+[[noreturn]] void WrongKind(const Node& node, const std::string& attribute, const char* wanted) {
+  throw Error("attribute " + attribute + " has the wrong type.", "node " + node.Title(),
+              std::string("expected ") + wanted);
+}
+
+const Attribute* Get(const Node& node, const std::string& name, Attribute::Kind kind, const char* wanted) {
+  auto at = node.attributes.find(name);
+  if (at == node.attributes.end()) return nullptr;
+  if (at->second.kind != kind) WrongKind(node, name, wanted);
+  return &at->second;
+}
+
+}  // namespace
+
+Attribute Attribute::Int(int64_t value) {
+  Attribute a;
+  a.kind = Kind::kInt;
+  a.i = value;
+  return a;
+}
+Attribute Attribute::Float(float value) {
+  Attribute a;
+  a.kind = Kind::kFloat;
+  a.f = value;
+  return a;
+}
+Attribute Attribute::String(std::string value) {
+  Attribute a;
+  a.kind = Kind::kString;
+  a.s = std::move(value);
+  return a;
+}
+Attribute Attribute::Ints(std::vector<int64_t> values) {
+  Attribute a;
+  a.kind = Kind::kInts;
+  a.ints = std::move(values);
+  return a;
+}
+Attribute Attribute::Floats(std::vector<float> values) {
+  Attribute a;
+  a.kind = Kind::kFloats;
+  a.floats = std::move(values);
+  return a;
+}
+Attribute Attribute::OfTensor(Tensor value) {
+  Attribute a;
+  a.kind = Kind::kTensor;
+  a.tensor = std::move(value);
+  return a;
+}
+
+int64_t Node::Int(const std::string& attribute, int64_t otherwise) const {
+  const Attribute* a = Get(*this, attribute, Attribute::Kind::kInt, "an integer");
+  return a ? a->i : otherwise;
+}
+float Node::Float(const std::string& attribute, float otherwise) const {
+  const Attribute* a = Get(*this, attribute, Attribute::Kind::kFloat, "a float");
+  return a ? a->f : otherwise;
+}
+std::string Node::String(const std::string& attribute, const std::string& otherwise) const {
+  const Attribute* a = Get(*this, attribute, Attribute::Kind::kString, "a string");
+  return a ? a->s : otherwise;
+}
+std::vector<int64_t> Node::Ints(const std::string& attribute, std::vector<int64_t> otherwise) const {
+  const Attribute* a = Get(*this, attribute, Attribute::Kind::kInts, "a list of integers");
+  return a ? a->ints : otherwise;
+}
+std::vector<float> Node::Floats(const std::string& attribute, std::vector<float> otherwise) const {
+  const Attribute* a = Get(*this, attribute, Attribute::Kind::kFloats, "a list of floats");
+  return a ? a->floats : otherwise;
+}
+const Tensor* Node::TensorOf(const std::string& attribute) const {
+  const Attribute* a = Get(*this, attribute, Attribute::Kind::kTensor, "a tensor");
+  return a ? &a->tensor : nullptr;
+}
+
+int Graph::opset() const {
+  auto at = opset_imports.find("");
+  return at == opset_imports.end() ? 1 : static_cast<int>(at->second);
+}
+
+ValueId Graph::Find(const std::string& value_name) const {
+  auto at = by_name_.find(value_name);
+  return at == by_name_.end() ? kNone : at->second;
+}
+
+std::vector<ValueId> Graph::FreeInputs() const {
+  std::vector<ValueId> free;
+  for (ValueId id : inputs_) {
+    if (!value(id).constant.defined()) free.push_back(id);
+  }
+  return free;
+}
+
+std::vector<NodeId> Graph::Order() const {
+  std::vector<int> waits(nodes_.size(), 0);
+  std::vector<std::vector<NodeId>> followers(nodes_.size());
+  size_t count = 0;
+  for (const Node& node : nodes_) {
+    if (node.id == kNone) continue;
+    ++count;
+    std::set<NodeId> before;
+    for (ValueId id : node.inputs) {
+      if (id != kNone && value(id).producer != kNone) before.insert(value(id).producer);
+    }
+    std::set<std::string> captures;
+    AddCaptures(node, &captures);
+    for (const std::string& captured : captures) {
+      const ValueId id = Find(captured);
+      if (id != kNone && value(id).producer != kNone) before.insert(value(id).producer);
+    }
+    waits[static_cast<size_t>(node.id)] = static_cast<int>(before.size());
+    for (NodeId id : before) followers[static_cast<size_t>(id)].push_back(node.id);
+  }
+  std::priority_queue<NodeId, std::vector<NodeId>, std::greater<>> ready;
+  for (const Node& node : nodes_) {
+    if (node.id != kNone && waits[static_cast<size_t>(node.id)] == 0) ready.push(node.id);
+  }
+  std::vector<NodeId> order;
+  order.reserve(count);
+  while (!ready.empty()) {
+    const NodeId id = ready.top();
+    ready.pop();
+    order.push_back(id);
+    for (NodeId next : followers[static_cast<size_t>(id)]) {
+      if (--waits[static_cast<size_t>(next)] == 0) ready.push(next);
+    }
+  }
+  if (order.size() == count) return order;
+  // What is left waits on a cycle; walking back along unfinished producers ends on one.
+  std::vector<NodeId> back(nodes_.size(), kNone);
+  NodeId at = kNone;
+  for (const Node& node : nodes_) {
+    if (node.id == kNone || waits[static_cast<size_t>(node.id)] == 0) continue;
+    at = node.id;
+    for (NodeId next : followers[static_cast<size_t>(node.id)]) back[static_cast<size_t>(next)] = node.id;
+  }
+  for (size_t step = 0; step < nodes_.size(); ++step) at = back[static_cast<size_t>(at)];
+  throw Error("the graph has a cycle.", "node " + node(at).Title(), "a node may not depend on its own output");
+}
+
+const Tensor* Graph::Constant(ValueId id) const {
+  return id != kNone && value(id).is_constant() ? &value(id).constant : nullptr;
+}
+
+const Node* Graph::Producer(ValueId id) const {
+  return id != kNone && value(id).producer != kNone ? &node(value(id).producer) : nullptr;
+}
+
+NodeId Graph::SoleUser(ValueId id) const {
+  if (id == kNone || value(id).uses.size() != 1 || value(id).is_output) return kNone;
+  return CapturedBySubgraph(value(id).name) ? kNone : value(id).uses[0].node;
+}
+
+bool Graph::CapturedBySubgraph(const std::string& value_name) const {
+  for (const Node& node : nodes_) {
+    if (node.id == kNone) continue;
+    for (const auto& [key, attribute] : node.attributes) {
+      if (attribute.kind != Attribute::Kind::kGraph || !attribute.graph) continue;
+      const std::vector<std::string> free = attribute.graph->FreeNames();
+      if (std::binary_search(free.begin(), free.end(), value_name)) return true;
+    }
+  }
+  return false;
+}
+
+std::vector<std::string> Graph::FreeNames() const {
+  std::set<std::string> names;
+  for (const Value& value : values_) {
+    if (value.id != kNone && !Defined(value) && (!value.uses.empty() || value.is_output)) names.insert(value.name);
+  }
+  for (const Node& node : nodes_) {
+    if (node.id == kNone) continue;
+    std::set<std::string> inner;
+    AddCaptures(node, &inner);
+    for (const std::string& captured : inner) {
+      const ValueId id = Find(captured);
+      if (id == kNone || !Defined(value(id))) names.insert(captured);
+    }
+  }
+  return {names.begin(), names.end()};
+}
+
+ValueId Graph::AddValue(const std::string& wanted_name, DType dtype) {
+  Value value;
+  value.id = static_cast<ValueId>(values_.size());
+  value.name = UniqueName(wanted_name);
+  value.dtype = dtype;
+  by_name_[value.name] = value.id;
+  values_.push_back(std::move(value));
+  return values_.back().id;
+}
+
+ValueId Graph::AddConstant(const std::string& wanted_name, Tensor tensor) {
+  const ValueId id = AddValue(wanted_name);
+  SetConstant(id, std::move(tensor));
+  return id;
+}
+
+NodeId Graph::AddNode(const std::string& op_type, const std::string& wanted_name, std::vector<ValueId> inputs,
+                      std::vector<ValueId> outputs, std::map<std::string, Attribute> attributes,
+                      const std::string& domain) {
+  Node added;
+  added.id = static_cast<NodeId>(nodes_.size());
+  added.name = UniqueNodeName(wanted_name.empty() ? op_type : wanted_name);
+  added.op_type = op_type;
+  added.domain = domain == "ai.onnx" ? "" : domain;
+  added.attributes = std::move(attributes);
+  const NodeId id = added.id;
+  for (size_t slot = 0; slot < outputs.size(); ++slot) {
+    if (outputs[slot] == kNone) continue;
+    const Value& out = value(outputs[slot]);
+    if (out.producer != kNone || std::count(outputs.begin(), outputs.end(), outputs[slot]) > 1) {
+      throw Error("tensor " + out.name + " is produced twice.", "node " + added.Title());
+    }
+  }
+  nodes_.push_back(std::move(added));
+  for (size_t slot = 0; slot < inputs.size(); ++slot) SetInput(id, slot, inputs[slot]);
+  for (size_t slot = 0; slot < outputs.size(); ++slot) SetOutput(id, slot, outputs[slot]);
+  return id;
+}
+
+void Graph::AddInput(ValueId id) {
+  if (value(id).is_input) return;
+  value(id).is_input = true;
+  inputs_.push_back(id);
+}
+
+void Graph::AddOutput(ValueId id) {
+  value(id).is_output = true;
+  outputs_.push_back(id);
+}
+
+void Graph::SetInput(NodeId id, size_t slot, ValueId to) {
+  std::vector<ValueId>& inputs = node(id).inputs;
+  if (inputs.size() <= slot) inputs.resize(slot + 1, kNone);
+  const Use use{id, static_cast<int>(slot)};
+  if (inputs[slot] == to) return;
+  if (inputs[slot] != kNone) DropUse(&value(inputs[slot]), use);
+  inputs[slot] = to;
+  if (to != kNone) value(to).uses.push_back(use);
+}
+
+void Graph::SetOutput(NodeId id, size_t slot, ValueId to) {
+  std::vector<ValueId>& outputs = node(id).outputs;
+  if (outputs.size() <= slot) outputs.resize(slot + 1, kNone);
+  if (outputs[slot] == to) return;
+  if (to != kNone && value(to).producer != kNone) {
+    throw Error("tensor " + value(to).name + " is produced twice.", "node " + node(id).Title());
+  }
+  if (outputs[slot] != kNone) value(outputs[slot]).producer = kNone;
+  outputs[slot] = to;
+  if (to == kNone) return;
+  value(to).producer = id;
+  value(to).producer_slot = static_cast<int>(slot);
+}
+
+void Graph::SetConstant(ValueId id, Tensor tensor) {
+  Value& target = value(id);
+  target.dtype = tensor.dtype();
+  target.has_shape = true;
+  target.dims.clear();
+  for (int64_t size : tensor.shape()) target.dims.push_back({size, ""});
+  target.constant = std::move(tensor);
+}
+
+bool Graph::ReplaceUses(ValueId from, ValueId to) {
+  if (from == to) return true;
+  const bool swap = value(from).is_output;
+  if (swap && (value(from).is_input || value(to).producer == kNone || value(to).is_output || value(to).is_input)) return false;
+  const std::vector<Use> uses = value(from).uses;
+  for (const Use& use : uses) SetInput(use.node, static_cast<size_t>(use.slot), to);
+  const std::string from_name = value(from).name, to_name = value(to).name;
+  // Bodies read by name. After an exchange of names readers of `from` read `to` as they stand, and readers of `to`
+  // have to follow it to its new name.
+  for (Node& reader : nodes_) {
+    if (reader.id == kNone) continue;
+    if (swap) {
+      RenameCapture(&reader, to_name, from_name);
+    } else {
+      RenameCapture(&reader, from_name, to_name);
+    }
+  }
+  if (!swap) return true;
+  std::swap(value(from).name, value(to).name);
+  std::swap(value(from).source, value(to).source);
+  by_name_[from_name] = to;
+  by_name_[to_name] = from;
+  value(from).is_output = false;
+  value(to).is_output = true;
+  for (ValueId& output : outputs_) {
+    if (output == from) output = to;
+  }
+  return true;
+}
+
+void Graph::RemoveNode(NodeId id) {
+  Node& removed = node(id);
+  for (size_t slot = 0; slot < removed.inputs.size(); ++slot) {
+    if (removed.inputs[slot] != kNone) DropUse(&value(removed.inputs[slot]), {id, static_cast<int>(slot)});
+  }
+  for (ValueId output : removed.outputs) {
+    if (output != kNone) value(output).producer = kNone;
+  }
+  removed = Node();
+}
+
+int Graph::RemoveDead() {
+  int count = 0;
+  auto captures = [this] {
+    std::set<std::string> names;
+    for (const Node& node : nodes_) {
+      if (node.id != kNone) AddCaptures(node, &names);
+    }
+    return names;
+  };
+  std::set<std::string> captured = captures();
+  auto unused = [&](ValueId id) {
+    return id == kNone || (value(id).uses.empty() && !value(id).is_output && !captured.count(value(id).name));
+  };
+  auto retire = [this](ValueId id) {
+    by_name_.erase(value(id).name);
+    value(id) = Value();
+  };
+  std::vector<NodeId> work;
+  for (const Node& node : nodes_) {
+    if (node.id != kNone) work.push_back(node.id);
+  }
+  while (!work.empty()) {
+    const NodeId id = work.back();
+    work.pop_back();
+    if (!alive(id)) continue;
+    const std::vector<ValueId> outputs = node(id).outputs, inputs = node(id).inputs;
+    if (!std::all_of(outputs.begin(), outputs.end(), unused)) continue;
+    std::set<std::string> bodies;
+    AddCaptures(node(id), &bodies);
+    RemoveNode(id);
+    ++count;
+    for (ValueId output : outputs) {
+      if (output != kNone) retire(output);
+    }
+    for (ValueId input : inputs) {
+      if (input != kNone && value(input).producer != kNone) work.push_back(value(input).producer);
+    }
+    if (bodies.empty()) continue;
+    captured = captures();
+    for (const std::string& name : bodies) {
+      const ValueId value_id = Find(name);
+      if (value_id != kNone && value(value_id).producer != kNone) work.push_back(value(value_id).producer);
+    }
+  }
+  for (ValueId id = 0; id < static_cast<ValueId>(values_.size()); ++id) {
+    const Value& candidate = value(id);
+    if (candidate.id != kNone && candidate.is_constant() && candidate.producer == kNone && unused(id)) retire(id);
+  }
+  return count;
+}
+
+std::string Graph::UniqueName(const std::string& wanted) const {
+  if (!wanted.empty() && !by_name_.count(wanted)) return wanted;
+  const std::string stem = (wanted.empty() ? "value" : wanted) + "_";
+  for (int64_t suffix = 1;; ++suffix) {
+    std::string name = stem + std::to_string(suffix);
+    if (!by_name_.count(name)) return name;
+  }
+}
+
+std::string Graph::UniqueNodeName(const std::string& wanted) const {
+  auto taken = [&](const Node& node) { return node.id != kNone && node.name == wanted; };
+  if (!wanted.empty() && std::none_of(nodes_.begin(), nodes_.end(), taken)) return wanted;
+  std::unordered_set<std::string> names;
+  for (const Node& node : nodes_) names.insert(node.name);
+  const std::string stem = (wanted.empty() ? "node" : wanted) + "_";
+  for (int64_t suffix = 1;; ++suffix) {
+    std::string name = stem + std::to_string(suffix);
+    if (!names.count(name)) return name;
+  }
+}
+
+void Graph::Rename(ValueId id, const std::string& to) {
+  const std::string from = value(id).name;
+  if (from == to) return;
+  if (to.empty() || by_name_.count(to)) {
+    throw Error("cannot rename tensor " + from + " to \"" + to + "\".", "", "the name is empty or taken");
+  }
+  if (Defined(value(id))) {
+    for (Node& reader : nodes_) {
+      if (reader.id != kNone) RenameCapture(&reader, from, to);
+    }
+  }
+  by_name_.erase(from);
+  by_name_[to] = id;
+  value(id).name = to;
+}
+
+void Graph::Validate() const {
+  auto fail = [](const std::string& what, const std::string& where) {
+    throw Error("inconsistent graph: " + what, where);
+  };
+  auto in_range = [this](ValueId id) {
+    return id >= 0 && id < static_cast<ValueId>(values_.size()) && value(id).id == id;
+  };
+  std::set<std::string> node_names;
+  std::set<std::pair<NodeId, int>> used;
+  for (const Node& node : nodes_) {
+    if (node.id == kNone) continue;
+    const std::string where = "node " + node.Title();
+    if (!node_names.insert(node.name).second) fail("two nodes have this name.", where);
+    for (size_t slot = 0; slot < node.inputs.size(); ++slot) {
+      if (node.inputs[slot] == kNone) continue;
+      if (!in_range(node.inputs[slot])) fail("it reads a removed tensor.", where);
+      const Value& input = value(node.inputs[slot]);
+      const Use use{node.id, static_cast<int>(slot)};
+      if (std::count(input.uses.begin(), input.uses.end(), use) != 1) fail("use not listed at " + input.name, where);
+    }
+    for (size_t slot = 0; slot < node.outputs.size(); ++slot) {
+      if (node.outputs[slot] == kNone) continue;
+      if (!in_range(node.outputs[slot])) fail("it makes a removed tensor.", where);
+      const Value& output = value(node.outputs[slot]);
+      if (output.producer != node.id || output.producer_slot != static_cast<int>(slot)) {
+        fail("tensor " + output.name + " does not name it as its producer.", where);
+      }
+      if (output.constant.defined() || output.is_input) {
+        fail("tensor " + output.name + " is made by a node and is also an input or initializer.", where);
+      }
+    }
+  }
+  for (const Value& value : values_) {
+    if (value.id == kNone) continue;
+    const std::string where = "tensor " + value.name;
+    if (value.name.empty() || Find(value.name) != value.id) fail("its name is not true.", where);
+    for (const Use& use : value.uses) {
+      if (!alive(use.node) || node(use.node).input(static_cast<size_t>(use.slot)) != value.id) {
+        fail("a listed user does not read it.", where);
+      }
+    }
+    if (value.producer != kNone) {
+      const size_t slot = static_cast<size_t>(value.producer_slot);
+      if (!alive(value.producer) || node(value.producer).outputs.size() <= slot ||
+          node(value.producer).outputs[slot] != value.id) {
+        fail("its producer does not make it.", where);
+      }
+    }
+    if (value.is_input != (std::count(inputs_.begin(), inputs_.end(), value.id) == 1)) fail("inputs differ.", where);
+    if (value.is_output != (std::count(outputs_.begin(), outputs_.end(), value.id) > 0)) fail("outputs differ.", where);
+  }
+}
+
+}  // namespace xslim

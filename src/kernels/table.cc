@@ -1,0 +1,60 @@
+// Which table is used: cpuid or the kernel's hardware capabilities, and XSLIM_ISA.
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/tables.h"
+
+#if defined(__riscv)
+#include <sys/auxv.h>
+#endif
+
+namespace xslim::kernels {
+
+int Available(const Table* tables[4]) {
+  int count = 0;
+  tables[count++] = ScalarTable();
+#if defined(XSLIM_KERNELS_X86)
+  // The builtin asks the operating system too (XGETBV), so that the registers are saved.
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+      __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c") && __builtin_cpu_supports("aes") &&
+      __builtin_cpu_supports("pclmul")) {
+    tables[count++] = Avx2Table();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vl")) {
+      tables[count++] = Avx512Table();
+    }
+  }
+#elif defined(XSLIM_KERNELS_RVV)
+  if (getauxval(AT_HWCAP) & (1ul << ('v' - 'a'))) tables[count++] = RvvTable();
+#endif
+  return count;
+}
+
+const Table* Select(const char** error) {
+  const Table* tables[4];
+  const int count = Available(tables);
+  const char* wanted = getenv("XSLIM_ISA");
+  if (wanted == nullptr || *wanted == '\0') return tables[count - 1];
+  for (int i = 0; i < count; ++i) {
+    if (strcmp(tables[i]->name, wanted) == 0) return tables[i];
+  }
+  if (error != nullptr) {
+    bool known = false;
+    for (const char* name : {"scalar", "avx2", "avx512", "rvv"}) known = known || strcmp(name, wanted) == 0;
+    *error = known ? "XSLIM_ISA names an instruction set that this processor or this build does not have"
+                   : "XSLIM_ISA names an unknown instruction set (expected scalar, avx2, avx512 or rvv)";
+  }
+  return nullptr;
+}
+
+const Table& Active() {
+  static const Table* const active = [] {
+    const Table* selected = Select(nullptr);
+    return selected != nullptr ? selected : ScalarTable();
+  }();
+  return *active;
+}
+
+}  // namespace xslim::kernels

@@ -1,0 +1,28 @@
+// AVX-512 (F, BW, CD, DQ, VL): 16 lanes, a register tile of 14 by 32.
+#define HWY_COMPILE_ONLY_STATIC
+#include <hwy/highway.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "kernels/tables.h"
+
+static_assert(HWY_TARGET == HWY_AVX3, "the flags of this file must select HWY_AVX3");
+
+#define XSLIM_INLINE HWY_INLINE
+#define XSLIM_MR 14
+
+HWY_BEFORE_NAMESPACE();
+namespace xslim::kernels {
+namespace {
+#include "kernels/simd_highway.h"
+// Uses the names above.
+#include "kernels/bodies-inl.h"
+}  // namespace
+
+const Table* Avx512Table() {
+  static const Table table = MakeTable("avx512");
+  return &table;
+}
+
+}  // namespace xslim::kernels
+HWY_AFTER_NAMESPACE();

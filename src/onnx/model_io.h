@@ -1,0 +1,29 @@
+// ONNX files <-> Graph. The only folder with protobuf; libonnx is used for its message classes alone.
+#ifndef XSLIM_ONNX_MODEL_IO_H_
+#define XSLIM_ONNX_MODEL_IO_H_
+
+#include <cstdint>
+#include <string>
+
+#include "graph/graph.h"
+
+namespace xslim {
+
+// Reads a model, external data included. Opsets 7 to 24, IR 3 to 13. Throws Error naming the file and what is wrong.
+Graph LoadModel(const std::string& path);
+Graph ParseModel(const std::string& bytes, const std::string& folder, const std::string& label);
+
+// Serialises the graph; nodes that were not changed come out byte-equal. Sets metadata xslim_version.
+std::string SerializeModel(const Graph& graph);
+// Protobuf messages end at 2 GiB; the slack is for readers that count more than the message.
+inline constexpr int64_t kLargestModelFile = 0x7fffffff - (1 << 20);
+// Writes `path` whole or not at all; a model over `largest_file` bytes gets external data in `<stem>.onnx.data`
+// beside it.
+void SaveModel(const Graph& graph, const std::string& path, int64_t largest_file = kLargestModelFile);
+
+// A serialized onnx.TensorProto (an ONNX test data .pb file). Throws Error when malformed; external data is refused.
+Tensor ParseTensorProto(const std::string& bytes);
+
+}  // namespace xslim
+
+#endif  // XSLIM_ONNX_MODEL_IO_H_

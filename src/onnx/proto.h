@@ -1,0 +1,63 @@
+// The ONNX message classes, and what reading and writing share. Private to this folder.
+#ifndef XSLIM_ONNX_PROTO_H_
+#define XSLIM_ONNX_PROTO_H_
+
+#ifndef ONNX_ML
+#define ONNX_ML 1
+#endif
+#ifndef ONNX_NAMESPACE
+#define ONNX_NAMESPACE onnx
+#endif
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wall"
+#pragma GCC diagnostic ignored "-Wextra"
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+#include <onnx/onnx_pb.h>
+#pragma GCC diagnostic pop
+
+#include <string>
+
+#include "graph/graph.h"
+
+namespace xslim {
+
+// Tensor attributes above this many bytes are kept once, in Attribute::tensor; the kept sources lack their raw_data.
+inline constexpr size_t kLargestSourceTensor = 1024;
+// The same for bodies: above this their kept source lacks the graph.
+inline constexpr size_t kLargestSourceGraph = 64 << 10;
+
+// "ai.onnx" is another name of the default domain.
+inline std::string NormalDomain(const std::string& domain) { return domain == "ai.onnx" ? "" : domain; }
+
+// True when the message holds no elements at all, inline or external.
+bool HasNoData(const onnx::TensorProto& proto);
+
+// Reads a tensor of any type, takes its raw_data out of the message. `folder` is where external data lies, "" = none
+// allowed; `where` goes into the Error thrown when the message is malformed.
+Tensor ReadTensor(onnx::TensorProto* proto, const std::string& folder, const std::string& where);
+
+// Bytes of raw_data for a tensor (not of strings): 4-bit types are packed two to a byte, low nibble first.
+// `storage` holds them when they are not the tensor's own.
+std::string_view RawData(const Tensor& tensor, std::string* storage);
+// dims, data_type and elements; other fields stay.
+void WriteTensor(const Tensor& tensor, onnx::TensorProto* proto);
+// As WriteTensor without raw_data; strings are complete.
+void WriteTensorHead(const Tensor& tensor, onnx::TensorProto* proto);
+
+// Type and shape of a ValueInfoProto into a Value, as far as they are those of a dense tensor.
+void ReadType(const onnx::ValueInfoProto& proto, Value* value);
+
+// A graph with everything inside; `graph` has opset_imports set. `where` prefixes messages ("model.onnx").
+// The elements of big tensors are taken out of the message.
+void ReadGraph(onnx::GraphProto* proto, const std::string& folder, const std::string& where, Graph* graph);
+
+// Modelled kinds are read; other kinds are kOther and live in source.
+Attribute ReadAttribute(onnx::AttributeProto* proto, const std::string& folder, const std::string& where,
+                        const Graph& outer);
+
+// The bytes of a GraphProto, elements inline.
+std::string GraphBytes(const Graph& graph);
+
+}  // namespace xslim
+
+#endif  // XSLIM_ONNX_PROTO_H_

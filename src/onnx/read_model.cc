@@ -1,0 +1,365 @@
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <limits>
+#include <set>
+#include <utility>
+
+#include "onnx/model_io.h"
+#include "onnx/proto.h"
+#include "xslim/error.h"
+
+namespace xslim {
+namespace {
+
+constexpr int64_t kFirstOpset = 7, kLastOpset = 24, kFirstIr = 3, kLastIr = 13;
+
+// Models before AttributeProto.type existed tell the kind by the field that is set.
+Attribute::Kind KindOf(const onnx::AttributeProto& proto) {
+  using Kind = Attribute::Kind;
+  if (!proto.ref_attr_name().empty()) return Kind::kOther;
+  if (proto.type() != onnx::AttributeProto::UNDEFINED) {
+    const int type = proto.type();
+    return type >= 1 && type <= 9 ? static_cast<Kind>(type) : Kind::kOther;
+  }
+  if (proto.has_f()) return Kind::kFloat;
+  if (proto.has_i()) return Kind::kInt;
+  if (proto.has_s()) return Kind::kString;
+  if (proto.has_t()) return Kind::kTensor;
+  if (proto.has_g()) return Kind::kGraph;
+  if (proto.floats_size()) return Kind::kFloats;
+  if (proto.ints_size()) return Kind::kInts;
+  if (proto.strings_size()) return Kind::kStrings;
+  return Kind::kOther;
+}
+
+// Leaves out what Attribute::tensor or Attribute::graph holds already.
+void Shorten(onnx::AttributeProto* proto) {
+  if (proto->has_t()) {
+    onnx::TensorProto* tensor = proto->mutable_t();
+    if (tensor->data_location() == onnx::TensorProto::EXTERNAL) {
+      tensor->clear_data_location();
+      tensor->clear_external_data();
+    }
+  }
+  if (proto->has_g() && proto->ByteSizeLong() > kLargestSourceGraph) proto->clear_g();
+}
+
+class GraphReader {
+ public:
+  GraphReader(onnx::GraphProto* proto, const std::string& folder, const std::string& where, Graph* graph)
+      : proto_(*proto), folder_(folder), where_(where), graph_(*graph) {}
+
+  void Read() {
+    graph_.name = proto_.name();
+    graph_.doc = proto_.doc_string();
+    ReadInputs();
+    ReadInitializers();
+    for (const auto& sparse : proto_.sparse_initializer()) {
+      Add(sparse.values().name(), "sparse initializer");
+      sparse_.insert(sparse.values().name());
+    }
+    NameNodes();
+    for (int i = 0; i < proto_.node_size(); ++i) ReadNode(proto_.mutable_node(i), names_[static_cast<size_t>(i)]);
+    for (const auto& info : proto_.output()) ReadOutput(info);
+    for (const auto& info : proto_.value_info()) {
+      const ValueId id = graph_.Find(info.name());
+      if (id == kNone || graph_.value(id).is_input || graph_.value(id).is_output) continue;
+      Value& value = graph_.value(id);
+      if (!value.constant.defined()) ReadType(info, &value);
+      value.source = info.SerializeAsString();
+    }
+    proto_.clear_node();
+    proto_.clear_name();
+    proto_.clear_doc_string();
+    proto_.clear_initializer();
+    proto_.clear_input();
+    proto_.clear_output();
+    proto_.clear_value_info();
+    graph_.graph_source = proto_.SerializeAsString();
+    graph_.Order();
+  }
+
+  // For the outermost graph: nothing may be captured from outside.
+  void CheckDefined() const {
+    auto known = [this](ValueId id) {
+      if (id == kNone) return false;
+      const Value& value = graph_.value(id);
+      return value.producer != kNone || value.is_input || value.constant.defined() || sparse_.count(value.name) != 0;
+    };
+    for (NodeId id = 0; id < static_cast<NodeId>(graph_.node_slots()); ++id) {
+      const Node& node = graph_.node(id);
+      for (ValueId input : node.inputs) {
+        if (input == kNone || known(input)) continue;
+        throw Error("tensor \"" + graph_.value(input).name + "\" is read and never made.", At(node));
+      }
+      for (const auto& [key, attribute] : node.attributes) {
+        if (!attribute.graph) continue;
+        for (const std::string& name : attribute.graph->FreeNames()) {
+          if (known(graph_.Find(name))) continue;
+          throw Error("tensor \"" + name + "\" is read in the body " + key + " and never made.", At(node));
+        }
+      }
+    }
+    for (ValueId id : graph_.outputs()) {
+      if (!known(id)) throw Error("output \"" + graph_.value(id).name + "\" is never made.", where_);
+    }
+  }
+
+ private:
+  std::string At(const Node& node) const { return where_ + ": node " + node.Title(); }
+
+  ValueId Add(const std::string& name, const char* what) {
+    if (name.empty()) throw Error(std::string(what) + " without a name.", where_);
+    if (graph_.Find(name) != kNone) {
+      throw Error(std::string(what) + " \"" + name + "\" is defined twice.", where_);
+    }
+    return graph_.AddValue(name);
+  }
+
+  void ReadInputs() {
+    std::set<std::string> constants;
+    // Before IR 4 every initializer had to be listed as an input and was a constant all the same.
+    if (graph_.ir_version < 4) {
+      for (const auto& tensor : proto_.initializer()) constants.insert(tensor.name());
+    }
+    for (const auto& info : proto_.input()) {
+      if (constants.count(info.name())) continue;
+      Value& value = graph_.value(Add(info.name(), "input"));
+      ReadType(info, &value);
+      value.source = info.SerializeAsString();
+      graph_.AddInput(value.id);
+    }
+  }
+
+  void ReadInitializers() {
+    for (auto& tensor : *proto_.mutable_initializer()) {
+      ValueId id = graph_.Find(tensor.name());
+      if (id == kNone || graph_.value(id).constant.defined()) id = Add(tensor.name(), "initializer");
+      graph_.SetConstant(id, ReadTensor(&tensor, folder_, where_ + ": initializer " + tensor.name()));
+    }
+  }
+
+  // Names for messages and reports: the file's, made unique.
+  void NameNodes() {
+    std::set<std::string> taken;
+    names_.resize(static_cast<size_t>(proto_.node_size()));
+    for (size_t i = 0; i < names_.size(); ++i) {
+      const std::string& name = proto_.node(static_cast<int>(i)).name();
+      if (!name.empty() && taken.insert(name).second) names_[i] = name;
+    }
+    for (size_t i = 0; i < names_.size(); ++i) {
+      if (!names_[i].empty()) continue;
+      const onnx::NodeProto& node = proto_.node(static_cast<int>(i));
+      const std::string stem = (node.name().empty() ? node.op_type() : node.name()) + "_" + std::to_string(i);
+      names_[i] = stem;
+      for (int suffix = 1; !taken.insert(names_[i]).second; ++suffix) names_[i] = stem + "_" + std::to_string(suffix);
+    }
+  }
+
+  void ReadNode(onnx::NodeProto* proto, const std::string& name) {
+    const std::string at = where_ + ": node " + name + "[" + proto->op_type() + "]";
+    if (proto->op_type().empty()) throw Error("node without an operator type.", at);
+    std::vector<ValueId> inputs, outputs;
+    for (const std::string& input : proto->input()) {
+      ValueId id = input.empty() ? kNone : graph_.Find(input);
+      if (id == kNone && !input.empty()) id = graph_.AddValue(input);
+      inputs.push_back(id);
+    }
+    std::set<std::string> own;
+    for (const std::string& output : proto->output()) {
+      ValueId id = output.empty() ? kNone : graph_.Find(output);
+      if (id == kNone && !output.empty()) id = graph_.AddValue(output);
+      if (id != kNone) {
+        const Value& value = graph_.value(id);
+        const bool fixed = value.is_input || value.constant.defined() || sparse_.count(output);
+        if (fixed || value.producer != kNone || !own.insert(output).second) {
+          throw Error("tensor \"" + output + "\" is made twice.", at,
+                      fixed ? "it is an input or initializer"
+                            : value.producer == kNone ? "" : "also by " + graph_.node(value.producer).Title());
+        }
+      }
+      outputs.push_back(id);
+    }
+    std::map<std::string, Attribute> attributes;
+    for (auto& attribute : *proto->mutable_attribute()) {
+      if (attribute.name().empty()) throw Error("attribute without a name.", at);
+      Attribute read = ReadAttribute(&attribute, folder_, at + ": attribute " + attribute.name(), graph_);
+      if (!attributes.emplace(attribute.name(), std::move(read)).second) {
+        throw Error("attribute " + attribute.name() + " is given twice.", at);
+      }
+    }
+    const NodeId id = graph_.AddNode(proto->op_type(), name, std::move(inputs), std::move(outputs),
+                                     std::move(attributes), NormalDomain(proto->domain()));
+    Node& node = graph_.node(id);
+    node.read_name = node.name;
+    node.source = proto->SerializeAsString();
+  }
+
+  void ReadOutput(const onnx::ValueInfoProto& info) {
+    if (info.name().empty()) throw Error("output without a name.", where_);
+    ValueId id = graph_.Find(info.name());
+    if (id == kNone) id = graph_.AddValue(info.name());
+    Value& value = graph_.value(id);
+    if (!value.is_input && !value.constant.defined()) ReadType(info, &value);
+    if (!value.is_input) value.source = info.SerializeAsString();
+    graph_.AddOutput(id);
+  }
+
+  onnx::GraphProto& proto_;
+  const std::string& folder_;
+  const std::string& where_;
+  Graph& graph_;
+  std::set<std::string> sparse_;
+  std::vector<std::string> names_;
+};
+
+void ReadOpsets(const onnx::ModelProto& model, const std::string& label, Graph* graph) {
+  for (const auto& import : model.opset_import()) {
+    const std::string domain = NormalDomain(import.domain());
+    const auto [at, added] = graph->opset_imports.emplace(domain, import.version());
+    if (!added && at->second != import.version()) {
+      throw Error("operator set \"" + import.domain() + "\" is imported in two versions.", label);
+    }
+  }
+  const auto at = graph->opset_imports.find("");
+  if (at == graph->opset_imports.end()) {
+    throw Error("the model does not import the default operator set.", label, "opset_import of domain \"\" expected");
+  }
+  if (at->second < kFirstOpset || at->second > kLastOpset) {
+    throw Error("opset " + std::to_string(at->second) + " is not supported.", label, "supported are opsets 7 to 24");
+  }
+}
+
+Graph ReadModel(const char* bytes, size_t size, const std::string& folder, const std::string& label) {
+  if (size > static_cast<size_t>(std::numeric_limits<int>::max())) {
+    throw Error("the model file is over 2 GB.", label, "save it with external data");
+  }
+  onnx::ModelProto model;
+  if (!model.ParseFromArray(bytes, static_cast<int>(size))) {
+    throw Error("not an ONNX model (damaged, cut off or of another format).", label);
+  }
+  if (!model.has_graph()) throw Error("not an ONNX model (it holds no graph).", label);
+  if (model.ir_version() < kFirstIr || model.ir_version() > kLastIr) {
+    throw Error("IR version " + std::to_string(model.ir_version()) + " is not supported.", label,
+                "supported are IR versions 3 to 13");
+  }
+  Graph graph;
+  graph.ir_version = model.ir_version();
+  ReadOpsets(model, label, &graph);
+  for (const auto& entry : model.metadata_props()) graph.metadata[entry.key()] = entry.value();
+  GraphReader reader(model.mutable_graph(), folder, label, &graph);
+  reader.Read();
+  reader.CheckDefined();
+  model.clear_graph();
+  model.clear_ir_version();
+  model.clear_opset_import();
+  model.clear_metadata_props();
+  graph.model_source = model.SerializeAsString();
+  return graph;
+}
+
+// A file mapped for reading, so that its bytes are not held besides the message.
+class Mapping {
+ public:
+  explicit Mapping(const std::string& path) {
+    const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    struct stat status = {};
+    if (file < 0 || fstat(file, &status) != 0) Fail(file, std::strerror(errno), path);
+    if (!S_ISREG(status.st_mode)) Fail(file, "not a regular file", path);
+    size_ = static_cast<size_t>(status.st_size);
+    if (size_ > 0) {
+      data_ = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file, 0);
+      if (data_ == MAP_FAILED) Fail(file, std::strerror(errno), path);
+    }
+    close(file);
+  }
+  ~Mapping() {
+    if (size_ > 0) munmap(data_, size_);
+  }
+  Mapping(const Mapping&) = delete;
+  Mapping& operator=(const Mapping&) = delete;
+  const char* data() const { return static_cast<const char*>(data_); }
+  size_t size() const { return size_; }
+
+ private:
+  [[noreturn]] static void Fail(int file, const std::string& why, const std::string& path) {
+    if (file >= 0) close(file);
+    throw Error("cannot read the model: " + why + ".", path);
+  }
+  void* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+}  // namespace
+
+void ReadType(const onnx::ValueInfoProto& proto, Value* value) {
+  if (!proto.type().has_tensor_type()) return;
+  const auto& type = proto.type().tensor_type();
+  const bool known = type.elem_type() > 0 && type.elem_type() <= static_cast<int>(DType::kFloat4E2M1);
+  value->dtype = known ? static_cast<DType>(type.elem_type()) : DType::kUndefined;
+  value->has_shape = type.has_shape();
+  value->dims.clear();
+  for (const auto& dim : type.shape().dim()) {
+    // Some writers put -1 for a size that is not known.
+    const bool sized = dim.has_dim_value() && dim.dim_value() >= 0;
+    value->dims.push_back({sized ? dim.dim_value() : -1, dim.dim_param()});
+  }
+}
+
+Attribute ReadAttribute(onnx::AttributeProto* proto, const std::string& folder, const std::string& where,
+                        const Graph& outer) {
+  using Kind = Attribute::Kind;
+  Attribute read;
+  read.kind = KindOf(*proto);
+  switch (read.kind) {
+    case Kind::kFloat: read.f = proto->f(); break;
+    case Kind::kInt: read.i = proto->i(); break;
+    case Kind::kString: read.s = proto->s(); break;
+    case Kind::kFloats: read.floats.assign(proto->floats().begin(), proto->floats().end()); break;
+    case Kind::kInts: read.ints.assign(proto->ints().begin(), proto->ints().end()); break;
+    case Kind::kStrings: read.strings.assign(proto->strings().begin(), proto->strings().end()); break;
+    case Kind::kTensor: {
+      onnx::TensorProto* tensor = proto->mutable_t();
+      const bool small = tensor->ByteSizeLong() <= kLargestSourceTensor;
+      onnx::TensorProto copy;
+      if (small) copy = *tensor;
+      read.tensor = ReadTensor(small ? &copy : tensor, folder, where);
+      break;
+    }
+    case Kind::kGraph: {
+      // Reading takes messages apart; the source keeps a small body whole.
+      onnx::GraphProto body = proto->g();
+      read.graph = std::make_shared<Graph>();
+      read.graph->opset_imports = outer.opset_imports;
+      read.graph->ir_version = outer.ir_version;
+      ReadGraph(&body, folder, where, read.graph.get());
+      break;
+    }
+    default: break;
+  }
+  Shorten(proto);
+  read.source = proto->SerializeAsString();
+  return read;
+}
+
+void ReadGraph(onnx::GraphProto* proto, const std::string& folder, const std::string& where, Graph* graph) {
+  GraphReader(proto, folder, where, graph).Read();
+}
+
+Graph ParseModel(const std::string& bytes, const std::string& folder, const std::string& label) {
+  return ReadModel(bytes.data(), bytes.size(), folder, label);
+}
+
+Graph LoadModel(const std::string& path) {
+  const Mapping file(path);
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  return ReadModel(file.data(), file.size(), folder.empty() ? "." : folder.string(), path);
+}
+
+}  // namespace xslim

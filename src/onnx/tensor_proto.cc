@@ -1,0 +1,283 @@
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <limits>
+
+#include "onnx/model_io.h"
+#include "onnx/proto.h"
+#include "xslim/error.h"
+
+namespace xslim {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool IsFourBit(DType type) {
+  return type == DType::kInt4 || type == DType::kUint4 || type == DType::kFloat4E2M1;
+}
+
+size_t FileBytes(DType type, int64_t count) {
+  const size_t n = static_cast<size_t>(count);
+  return IsFourBit(type) ? (n + 1) / 2 : n * SizeOf(type);
+}
+
+// One byte for each element; int4 gets its sign.
+void Unpack(const char* packed, DType type, int64_t count, std::byte* out) {
+  for (int64_t i = 0; i < count; ++i) {
+    const auto byte = static_cast<uint8_t>(packed[i / 2]);
+    uint8_t nibble = i % 2 ? byte >> 4 : byte & 15;
+    if (type == DType::kInt4 && nibble > 7) nibble |= 0xf0;
+    out[i] = static_cast<std::byte>(nibble);
+  }
+}
+
+// The file of external data, inside the model's folder and nowhere else.
+fs::path ExternalFile(const std::string& location, const std::string& folder, const std::string& where) {
+  const fs::path relative(location);
+  if (folder.empty()) throw Error("external data is not allowed here.", where);
+  if (location.empty() || location.find('\0') != std::string::npos) {
+    throw Error("external data has no location.", where);
+  }
+  bool climbs = relative.is_absolute();
+  for (const fs::path& part : relative) climbs = climbs || part == "..";
+  if (climbs) {
+    throw Error("external data at \"" + location + "\" is refused.", where, "it must lie in the model's folder");
+  }
+  std::error_code code;
+  const fs::path root = fs::canonical(folder, code);
+  const fs::path file = code ? fs::path() : fs::canonical(root / relative, code);
+  if (code) throw Error("cannot find external data \"" + location + "\": " + code.message() + ".", where);
+  const auto ends = std::mismatch(root.begin(), root.end(), file.begin(), file.end());
+  if (ends.first != root.end()) {
+    throw Error("external data at \"" + location + "\" is refused.", where,
+                "a link leads out of the model's folder");
+  }
+  if (!fs::is_regular_file(file, code)) throw Error("external data \"" + location + "\" is not a file.", where);
+  return file;
+}
+
+int64_t ToNumber(const std::string& text, const std::string& key, const std::string& where) {
+  int64_t number = 0;
+  bool good = !text.empty();
+  for (char c : text) {
+    good = good && c >= '0' && c <= '9' && !__builtin_mul_overflow(number, 10, &number) &&
+           !__builtin_add_overflow(number, c - '0', &number);
+  }
+  if (!good) throw Error("external data has a bad " + key + " \"" + text + "\".", where);
+  return number;
+}
+
+class Descriptor {
+ public:
+  explicit Descriptor(const fs::path& path) : number_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
+  ~Descriptor() {
+    if (number_ >= 0) close(number_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return number_; }
+
+ private:
+  int number_;
+};
+
+Tensor ReadExternal(const onnx::TensorProto& proto, DType type, const Shape& shape, int64_t count,
+                    const std::string& folder, const std::string& where) {
+  std::string location;
+  int64_t offset = 0, length = -1;
+  for (const auto& entry : proto.external_data()) {
+    if (entry.key() == "location") location = entry.value();
+    if (entry.key() == "offset") offset = ToNumber(entry.value(), "offset", where);
+    if (entry.key() == "length") length = ToNumber(entry.value(), "length", where);
+  }
+  const fs::path path = ExternalFile(location, folder, where);
+  const Descriptor file(path);
+  struct stat status = {};
+  if (file.get() < 0 || fstat(file.get(), &status) != 0) {
+    throw Error("cannot open external data \"" + location + "\": " + std::strerror(errno) + ".", where);
+  }
+  const int64_t wanted = static_cast<int64_t>(FileBytes(type, count));
+  // Some writers leave the length out when the tensor takes the rest of the file.
+  if (length >= 0 && length != wanted) {
+    throw Error("external data is " + std::to_string(length) + " bytes long, the shape " + ToString(shape) +
+                    " needs " + std::to_string(wanted) + ".", where);
+  }
+  if (offset > status.st_size || wanted > status.st_size - offset) {
+    throw Error("external data ends after the end of \"" + location + "\" (" + std::to_string(status.st_size) +
+                    " bytes).", where, "offset " + std::to_string(offset) + ", length " + std::to_string(wanted));
+  }
+  Tensor tensor(type, shape);
+  std::string packed;
+  if (IsFourBit(type)) packed.resize(static_cast<size_t>(wanted));
+  char* to = IsFourBit(type) ? packed.data() : reinterpret_cast<char*>(tensor.raw());
+  for (int64_t done = 0; done < wanted;) {
+    const ssize_t got = pread(file.get(), to + done, static_cast<size_t>(wanted - done), offset + done);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) throw Error("cannot read external data \"" + location + "\".", where);
+    done += got;
+  }
+  if (IsFourBit(type)) Unpack(packed.data(), type, count, tensor.raw());
+  return tensor;
+}
+
+template <typename To, typename Field>
+void Copy(const Field& field, Tensor* tensor) {
+  To* out = reinterpret_cast<To*>(tensor->raw());
+  for (int i = 0; i < field.size(); ++i) out[i] = static_cast<To>(field.Get(i));
+}
+
+// Elements from the typed fields; which type lies in which field is told in onnx.proto.
+Tensor ReadTyped(const onnx::TensorProto& proto, DType type, const Shape& shape, int64_t count,
+                 const std::string& where) {
+  auto check = [&](int64_t have, int64_t want) {
+    if (have == want) return;
+    throw Error("tensor has " + std::to_string(have) + " elements, the shape " + ToString(shape) + " needs " +
+                    std::to_string(want) + ".", where);
+  };
+  // Sizes are compared before anything is allocated.
+  switch (type) {
+    case DType::kFloat: check(proto.float_data_size(), count); break;
+    case DType::kComplex64: check(proto.float_data_size(), 2 * count); break;
+    case DType::kDouble: check(proto.double_data_size(), count); break;
+    case DType::kComplex128: check(proto.double_data_size(), 2 * count); break;
+    case DType::kInt64: check(proto.int64_data_size(), count); break;
+    case DType::kUint32:
+    case DType::kUint64: check(proto.uint64_data_size(), count); break;
+    case DType::kString: check(proto.string_data_size(), count); break;
+    case DType::kInt4:
+    case DType::kUint4:
+    case DType::kFloat4E2M1: check(proto.int32_data_size(), (count + 1) / 2); break;
+    default: check(proto.int32_data_size(), count); break;
+  }
+  if (type == DType::kString) {
+    return Tensor::Strings(shape, {proto.string_data().begin(), proto.string_data().end()});
+  }
+  Tensor tensor(type, shape);
+  switch (type) {
+    case DType::kFloat:
+    case DType::kComplex64: Copy<float>(proto.float_data(), &tensor); break;
+    case DType::kDouble:
+    case DType::kComplex128: Copy<double>(proto.double_data(), &tensor); break;
+    case DType::kInt64: Copy<int64_t>(proto.int64_data(), &tensor); break;
+    case DType::kUint32: Copy<uint32_t>(proto.uint64_data(), &tensor); break;
+    case DType::kUint64: Copy<uint64_t>(proto.uint64_data(), &tensor); break;
+    case DType::kInt32: Copy<int32_t>(proto.int32_data(), &tensor); break;
+    case DType::kBool: Copy<bool>(proto.int32_data(), &tensor); break;
+    case DType::kInt4:
+    case DType::kUint4:
+    case DType::kFloat4E2M1: {
+      std::string packed;
+      for (int32_t byte : proto.int32_data()) packed.push_back(static_cast<char>(byte));
+      Unpack(packed.data(), type, count, tensor.raw());
+      break;
+    }
+    default:
+      if (SizeOf(type) == 2) {
+        Copy<uint16_t>(proto.int32_data(), &tensor);
+      } else {
+        Copy<uint8_t>(proto.int32_data(), &tensor);
+      }
+  }
+  return tensor;
+}
+
+}  // namespace
+
+bool HasNoData(const onnx::TensorProto& proto) {
+  return !proto.has_raw_data() && proto.data_location() != onnx::TensorProto::EXTERNAL &&
+         proto.float_data_size() + proto.int32_data_size() + proto.int64_data_size() + proto.double_data_size() +
+                 proto.uint64_data_size() + proto.string_data_size() == 0;
+}
+
+Tensor ReadTensor(onnx::TensorProto* proto, const std::string& folder, const std::string& where) {
+  if (proto->data_type() < 1 || proto->data_type() > static_cast<int>(DType::kFloat4E2M1)) {
+    throw Error("tensor has the unknown data type " + std::to_string(proto->data_type()) + ".", where);
+  }
+  const DType type = static_cast<DType>(proto->data_type());
+  if (proto->has_segment()) throw Error("tensors in segments are not supported.", where);
+  const Shape shape(proto->dims().begin(), proto->dims().end());
+  int64_t count = 1;
+  bool empty = false;
+  for (int64_t dim : shape) {
+    if (dim < 0) throw Error("tensor has the negative dimension " + std::to_string(dim) + ".", where);
+    empty = empty || dim == 0;
+    if (dim > 0 && (__builtin_mul_overflow(count, dim, &count) || count > int64_t{1} << 46)) {
+      throw Error("tensor shape " + ToString(shape) + " is too large.", where);
+    }
+  }
+  if (empty) count = 0;
+  if (proto->data_location() == onnx::TensorProto::EXTERNAL) {
+    if (type == DType::kString) throw Error("strings cannot be external data.", where);
+    return ReadExternal(*proto, type, shape, count, folder, where);
+  }
+  if (!proto->has_raw_data() || (proto->raw_data().empty() && count > 0)) {
+    return ReadTyped(*proto, type, shape, count, where);
+  }
+  if (type == DType::kString) throw Error("strings cannot be raw data.", where);
+  if (proto->raw_data().size() != FileBytes(type, count)) {
+    throw Error("tensor has " + std::to_string(proto->raw_data().size()) + " bytes, the shape " + ToString(shape) +
+                    " of " + NameOf(type) + " needs " + std::to_string(FileBytes(type, count)) + ".", where);
+  }
+  Tensor tensor(type, shape);
+  if (IsFourBit(type)) {
+    Unpack(proto->raw_data().data(), type, count, tensor.raw());
+  } else if (count > 0) {
+    std::memcpy(tensor.raw(), proto->raw_data().data(), proto->raw_data().size());
+  }
+  if (type == DType::kBool) {
+    // Any byte but 0 is true; a C++ bool may only hold 0 or 1.
+    for (int64_t i = 0; i < count; ++i) tensor.raw()[i] = static_cast<std::byte>(tensor.raw()[i] != std::byte{0});
+  }
+  delete proto->release_raw_data();
+  return tensor;
+}
+
+std::string_view RawData(const Tensor& tensor, std::string* storage) {
+  const char* bytes = reinterpret_cast<const char*>(tensor.raw());
+  if (!IsFourBit(tensor.dtype())) return {bytes, tensor.bytes()};
+  storage->assign(FileBytes(tensor.dtype(), tensor.size()), '\0');
+  for (int64_t i = 0; i < tensor.size(); ++i) {
+    char& packed = (*storage)[static_cast<size_t>(i / 2)];
+    packed = static_cast<char>(packed | ((bytes[i] & 15) << (i % 2 ? 4 : 0)));
+  }
+  return *storage;
+}
+
+void WriteTensorHead(const Tensor& tensor, onnx::TensorProto* proto) {
+  proto->clear_dims();
+  for (int64_t dim : tensor.shape()) proto->add_dims(dim);
+  proto->set_data_type(static_cast<int>(tensor.dtype()));
+  proto->clear_raw_data();
+  proto->clear_float_data();
+  proto->clear_int32_data();
+  proto->clear_int64_data();
+  proto->clear_double_data();
+  proto->clear_uint64_data();
+  proto->clear_string_data();
+  proto->clear_external_data();
+  proto->clear_data_location();
+  if (tensor.dtype() != DType::kString) return;
+  for (const std::string& text : tensor.strings()) proto->add_string_data(text);
+}
+
+void WriteTensor(const Tensor& tensor, onnx::TensorProto* proto) {
+  WriteTensorHead(tensor, proto);
+  if (tensor.dtype() == DType::kString) return;
+  std::string storage;
+  const std::string_view raw = RawData(tensor, &storage);
+  proto->set_raw_data(raw.data(), raw.size());
+}
+
+Tensor ParseTensorProto(const std::string& bytes) {
+  onnx::TensorProto proto;
+  if (bytes.size() > static_cast<size_t>(std::numeric_limits<int>::max()) || !proto.ParseFromString(bytes)) {
+    throw Error("not a serialized ONNX tensor.");
+  }
+  return ReadTensor(&proto, "", "tensor \"" + proto.name() + "\"");
+}
+
+}  // namespace xslim

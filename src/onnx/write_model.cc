@@ -1,0 +1,385 @@
+#include <algorithm>
+#include <filesystem>
+#include <limits>
+#include <set>
+#include <utility>
+#include <variant>
+
+#include "base/file.h"
+#include "onnx/model_io.h"
+#include "onnx/proto.h"
+#include "xslim/error.h"
+#include "xslim/xslim.h"
+
+namespace xslim {
+namespace {
+
+// Field numbers of onnx.proto; all of these are length-delimited.
+constexpr uint32_t kModelGraph = 7, kGraphNode = 1, kGraphName = 2, kGraphInitializer = 5, kGraphDoc = 10,
+                   kGraphInput = 11, kGraphOutput = 12, kGraphValueInfo = 13, kTensorRawData = 9;
+// Small tensors stay in the model; large ones start on a page, so that they can be mapped.
+constexpr size_t kSmallestExternal = 1024, kSmallestPaged = 1 << 20, kAlignment = 64, kPage = 4096;
+
+void AppendVarint(uint64_t number, std::string* out) {
+  for (; number >= 128; number >>= 7) out->push_back(static_cast<char>(number | 128));
+  out->push_back(static_cast<char>(number));
+}
+
+std::string FieldHead(uint32_t field, size_t bytes) {
+  std::string head;
+  AppendVarint(field << 3 | 2, &head);
+  AppendVarint(bytes, &head);
+  return head;
+}
+
+// A message in pieces: text of ours, and the bytes of tensors where they lie.
+class Rope {
+ public:
+  void Add(std::string text) {
+    size_ += text.size();
+    if (!pieces_.empty() && std::holds_alternative<std::string>(pieces_.back())) {
+      std::get<std::string>(pieces_.back()) += text;
+    } else {
+      pieces_.emplace_back(std::move(text));
+    }
+  }
+  void Add(Tensor tensor) {
+    size_ += tensor.bytes();
+    pieces_.emplace_back(std::move(tensor));
+  }
+  void Add(Rope rope) {
+    size_ += rope.size_;
+    std::move(rope.pieces_.begin(), rope.pieces_.end(), std::back_inserter(pieces_));
+  }
+  void AddField(uint32_t field, const std::string& bytes) { Add(FieldHead(field, bytes.size()) + bytes); }
+  void AddField(uint32_t field, Rope rope) {
+    Add(FieldHead(field, rope.size_));
+    Add(std::move(rope));
+  }
+  size_t size() const { return size_; }
+  std::string Text() const {
+    std::string text;
+    text.reserve(size_);
+    ForEach([&](const void* data, size_t bytes) { text.append(static_cast<const char*>(data), bytes); });
+    return text;
+  }
+  template <typename Sink>
+  void ForEach(const Sink& sink) const {
+    for (const auto& piece : pieces_) {
+      if (const auto* text = std::get_if<std::string>(&piece)) {
+        sink(text->data(), text->size());
+      } else {
+        sink(std::get<Tensor>(piece).raw(), std::get<Tensor>(piece).bytes());
+      }
+    }
+  }
+
+ private:
+  std::vector<std::variant<std::string, Tensor>> pieces_;
+  size_t size_ = 0;
+};
+
+// The data file beside a model.
+struct External {
+  std::string location;
+  Rope data;
+
+  // Returns the offset of the bytes added.
+  size_t Add(const Tensor& tensor) {
+    std::string storage;
+    const std::string_view raw = RawData(tensor, &storage);
+    const size_t alignment = raw.size() >= kSmallestPaged ? kPage : kAlignment;
+    const size_t offset = (data.size() + alignment - 1) / alignment * alignment;
+    data.Add(std::string(offset - data.size(), '\0'));
+    if (storage.empty()) {
+      data.Add(tensor);
+    } else {
+      data.Add(std::move(storage));
+    }
+    return offset;
+  }
+};
+
+bool SameBits(float a, float b) { return std::equal(reinterpret_cast<char*>(&a), reinterpret_cast<char*>(&a + 1),
+                                                    reinterpret_cast<char*>(&b)); }
+
+// Whether the proto still says what the attribute holds; `outer` gives bodies their opsets.
+bool Matches(const onnx::AttributeProto& proto, const Attribute& attribute, const Graph& outer) {
+  onnx::AttributeProto copy = proto;
+  const Attribute read = ReadAttribute(&copy, "", "attribute " + proto.name(), outer);
+  if (read.kind != attribute.kind || read.i != attribute.i || !SameBits(read.f, attribute.f) ||
+      read.s != attribute.s || read.ints != attribute.ints || read.strings != attribute.strings ||
+      read.floats.size() != attribute.floats.size()) {
+    return false;
+  }
+  for (size_t i = 0; i < read.floats.size(); ++i) {
+    if (!SameBits(read.floats[i], attribute.floats[i])) return false;
+  }
+  if (read.kind == Attribute::Kind::kTensor) return read.tensor.SameBytes(attribute.tensor);
+  if (read.kind != Attribute::Kind::kGraph) return true;
+  return attribute.graph && GraphBytes(*read.graph) == GraphBytes(*attribute.graph);
+}
+
+// Writes name, type and contents, over what the proto held; fields that we do not model stay.
+void WriteAttribute(const std::string& name, const Attribute& attribute, onnx::AttributeProto* proto) {
+  using Kind = Attribute::Kind;
+  if (attribute.kind == Kind::kOther || attribute.kind == Kind::kTensors || attribute.kind == Kind::kGraphs) {
+    proto->ParseFromString(attribute.source);
+    return;
+  }
+  if (proto->type() != static_cast<int>(attribute.kind)) proto->Clear();
+  proto->set_name(name);
+  proto->set_type(static_cast<onnx::AttributeProto::AttributeType>(attribute.kind));
+  switch (attribute.kind) {
+    case Kind::kFloat: proto->set_f(attribute.f); break;
+    case Kind::kInt: proto->set_i(attribute.i); break;
+    case Kind::kString: proto->set_s(attribute.s); break;
+    case Kind::kTensor: WriteTensor(attribute.tensor, proto->mutable_t()); break;
+    case Kind::kGraph: proto->mutable_g()->ParseFromString(GraphBytes(*attribute.graph)); break;
+    case Kind::kFloats: proto->mutable_floats()->Assign(attribute.floats.begin(), attribute.floats.end()); break;
+    case Kind::kInts: proto->mutable_ints()->Assign(attribute.ints.begin(), attribute.ints.end()); break;
+    case Kind::kStrings:
+      proto->mutable_strings()->Assign(attribute.strings.begin(), attribute.strings.end());
+      break;
+    default: throw Error("attribute " + name + " has no value.");
+  }
+}
+
+// Whether ReadAttribute took the contents out of the kept source.
+bool IsShortened(const onnx::AttributeProto& proto, const Attribute& attribute) {
+  if (attribute.kind == Attribute::Kind::kGraph) return !proto.has_g();
+  return attribute.kind == Attribute::Kind::kTensor && attribute.tensor.size() > 0 && HasNoData(proto.t());
+}
+
+// Makes the attributes of a message those of the node, in the order of the file; returns whether any changed.
+bool WriteAttributes(const Graph& graph, const Node& node, onnx::NodeProto* proto) {
+  bool changed = false;
+  std::set<std::string> written;
+  for (int i = 0; i < proto->attribute_size();) {
+    onnx::AttributeProto* old = proto->mutable_attribute(i);
+    const auto at = node.attributes.find(old->name());
+    if (at == node.attributes.end()) {
+      proto->mutable_attribute()->DeleteSubrange(i, 1);
+      changed = true;
+      continue;
+    }
+    written.insert(at->first);
+    if (IsShortened(*old, at->second) || !Matches(*old, at->second, graph)) {
+      WriteAttribute(at->first, at->second, old);
+      changed = true;
+    }
+    ++i;
+  }
+  for (const auto& [name, attribute] : node.attributes) {
+    if (written.count(name)) continue;
+    WriteAttribute(name, attribute, proto->add_attribute());
+    changed = true;
+  }
+  return changed;
+}
+
+std::vector<std::string> NamesOf(const Graph& graph, const std::vector<ValueId>& ids) {
+  std::vector<std::string> names;
+  for (ValueId id : ids) names.push_back(id == kNone ? "" : graph.value(id).name);
+  return names;
+}
+
+// Gives a list of names to a message; optional ones at the end are left out. Returns whether it changed.
+template <typename Field>
+bool WriteNames(std::vector<std::string> names, Field* field) {
+  if (std::equal(names.begin(), names.end(), field->begin(), field->end())) return false;
+  while (!names.empty() && names.back().empty()) names.pop_back();
+  field->Assign(names.begin(), names.end());
+  return true;
+}
+
+std::string NodeBytes(const Graph& graph, const Node& node) {
+  onnx::NodeProto proto;
+  proto.ParseFromString(node.source);
+  bool changed = node.source.empty();
+  if ((node.source.empty() || node.name != node.read_name) && proto.name() != node.name) {
+    proto.set_name(node.name);
+    changed = true;
+  }
+  if (proto.op_type() != node.op_type) {
+    proto.set_op_type(node.op_type);
+    changed = true;
+  }
+  if (NormalDomain(proto.domain()) != node.domain) {
+    proto.set_domain(node.domain);
+    changed = true;
+  }
+  changed |= WriteNames(NamesOf(graph, node.inputs), proto.mutable_input());
+  changed |= WriteNames(NamesOf(graph, node.outputs), proto.mutable_output());
+  try {
+    changed |= WriteAttributes(graph, node, &proto);
+  } catch (const Error& error) {
+    throw Error(error.what(), "node " + node.Title());
+  }
+  return changed ? proto.SerializeAsString() : node.source;
+}
+
+std::string ValueBytes(const Value& value) {
+  onnx::ValueInfoProto proto;
+  proto.ParseFromString(value.source);
+  bool changed = value.source.empty();
+  if (proto.name() != value.name) {
+    proto.set_name(value.name);
+    changed = true;
+  }
+  Value read;
+  ReadType(proto, &read);
+  const bool same = read.dtype == value.dtype && read.has_shape == value.has_shape &&
+                    std::equal(read.dims.begin(), read.dims.end(), value.dims.begin(), value.dims.end(),
+                               [](const Dim& a, const Dim& b) { return a.size == b.size && a.symbol == b.symbol; });
+  // A value without a known element type keeps the type of its source (a sequence, a map, an optional).
+  if (!same && value.dtype != DType::kUndefined) {
+    auto* type = proto.mutable_type()->mutable_tensor_type();
+    type->set_elem_type(static_cast<int>(value.dtype));
+    type->clear_shape();
+    if (value.has_shape) {
+      type->mutable_shape();
+      for (const Dim& dim : value.dims) {
+        auto* out = type->mutable_shape()->add_dim();
+        if (!dim.symbol.empty()) {
+          out->set_dim_param(dim.symbol);
+        } else if (dim.size >= 0) {
+          out->set_dim_value(dim.size);
+        }
+      }
+    }
+    changed = true;
+  }
+  return changed ? proto.SerializeAsString() : value.source;
+}
+
+Rope InitializerRope(const Value& value, External* external) {
+  onnx::TensorProto proto;
+  const Tensor& tensor = value.constant;
+  WriteTensorHead(tensor, &proto);
+  proto.set_name(value.name);
+  Rope rope;
+  const bool outside = external && tensor.dtype() != DType::kString && tensor.bytes() >= kSmallestExternal;
+  if (tensor.dtype() == DType::kString) {
+    rope.Add(proto.SerializeAsString());
+    return rope;
+  }
+  std::string storage;
+  const std::string_view raw = RawData(tensor, &storage);
+  if (outside) {
+    auto add = [&](const char* key, const std::string& text) {
+      auto* entry = proto.add_external_data();
+      entry->set_key(key);
+      entry->set_value(text);
+    };
+    add("location", external->location);
+    add("offset", std::to_string(external->Add(tensor)));
+    add("length", std::to_string(raw.size()));
+    proto.set_data_location(onnx::TensorProto::EXTERNAL);
+    rope.Add(proto.SerializeAsString());
+    return rope;
+  }
+  rope.Add(proto.SerializeAsString());
+  rope.Add(FieldHead(kTensorRawData, raw.size()));
+  if (storage.empty()) {
+    rope.Add(tensor);
+  } else {
+    rope.Add(std::move(storage));
+  }
+  return rope;
+}
+
+Rope GraphRope(const Graph& graph, External* external) {
+  Rope rope;
+  for (NodeId id : graph.Order()) rope.AddField(kGraphNode, NodeBytes(graph, graph.node(id)));
+  if (!graph.name.empty()) rope.AddField(kGraphName, graph.name);
+  const ValueId end = static_cast<ValueId>(graph.value_slots());
+  for (ValueId id = 0; id < end; ++id) {
+    const Value& value = graph.value(id);
+    if (value.id != kNone && value.constant.defined()) {
+      rope.AddField(kGraphInitializer, InitializerRope(value, external));
+    }
+  }
+  if (!graph.doc.empty()) rope.AddField(kGraphDoc, graph.doc);
+  for (ValueId id : graph.inputs()) rope.AddField(kGraphInput, ValueBytes(graph.value(id)));
+  for (ValueId id : graph.outputs()) rope.AddField(kGraphOutput, ValueBytes(graph.value(id)));
+  for (ValueId id = 0; id < end; ++id) {
+    const Value& value = graph.value(id);
+    if (value.id == kNone || value.source.empty() || value.is_input || value.is_output) continue;
+    if (value.producer != kNone || value.constant.defined()) rope.AddField(kGraphValueInfo, ValueBytes(value));
+  }
+  rope.Add(graph.graph_source);
+  return rope;
+}
+
+// The IR version that an opset came with, where the runtimes insist on it; and Q/DQ nodes' one.
+int64_t IrVersion(const Graph& graph) {
+  int64_t version = std::max<int64_t>(graph.ir_version, 4);
+  for (NodeId id = 0; id < static_cast<NodeId>(graph.node_slots()); ++id) {
+    if (graph.alive(id) && graph.node(id).source.empty() &&
+        (graph.node(id).Is("QuantizeLinear") || graph.node(id).Is("DequantizeLinear"))) {
+      version = std::max<int64_t>(version, 8);
+    }
+  }
+  if (graph.opset() >= 21) return std::max<int64_t>(version, 10);
+  return graph.opset() >= 19 ? std::max<int64_t>(version, 9) : version;
+}
+
+Rope ModelRope(const Graph& graph, External* external) {
+  onnx::ModelProto head;
+  head.ParseFromString(graph.model_source);
+  head.set_ir_version(IrVersion(graph));
+  head.set_producer_name("xslim");
+  head.set_producer_version(Version());
+  for (const auto& [domain, version] : graph.opset_imports) {
+    auto* import = head.add_opset_import();
+    import->set_domain(domain);
+    import->set_version(version);
+  }
+  std::map<std::string, std::string> metadata = graph.metadata;
+  metadata["xslim_version"] = Version();
+  for (const auto& [key, text] : metadata) {
+    auto* entry = head.add_metadata_props();
+    entry->set_key(key);
+    entry->set_value(text);
+  }
+  Rope rope;
+  rope.Add(head.SerializeAsString());
+  rope.AddField(kModelGraph, GraphRope(graph, external));
+  return rope;
+}
+
+}  // namespace
+
+std::string GraphBytes(const Graph& graph) { return GraphRope(graph, nullptr).Text(); }
+
+std::string SerializeModel(const Graph& graph) {
+  const Rope rope = ModelRope(graph, nullptr);
+  if (rope.size() > static_cast<size_t>(std::numeric_limits<int>::max())) {
+    throw Error("the model is over 2 GB.", "", "it can only be saved with external data");
+  }
+  return rope.Text();
+}
+
+void SaveModel(const Graph& graph, const std::string& path, int64_t largest_file) {
+  Rope model = ModelRope(graph, nullptr);
+  OutputFile file(path);
+  if (model.size() > static_cast<size_t>(largest_file)) {
+    const std::filesystem::path beside = std::filesystem::path(path).replace_extension(".onnx.data");
+    External external{beside.filename().string(), {}};
+    model = ModelRope(graph, &external);
+    if (model.size() > static_cast<size_t>(kLargestModelFile)) {
+      throw Error("the model is over 2 GB without its initializers.", path);
+    }
+    OutputFile data(beside.string());
+    external.data.ForEach([&](const void* bytes, size_t count) { data.Write(bytes, count); });
+    model.ForEach([&](const void* bytes, size_t count) { file.Write(bytes, count); });
+    // A model must never be there without its data.
+    data.Commit();
+  } else {
+    model.ForEach([&](const void* bytes, size_t count) { file.Write(bytes, count); });
+  }
+  file.Commit();
+}
+
+}  // namespace xslim

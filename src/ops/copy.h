@@ -1,0 +1,71 @@
+// Moving elements about by their size: what the operators that do not look at values are made of.
+#ifndef XSLIM_OPS_COPY_H_
+#define XSLIM_OPS_COPY_H_
+
+#include <string>
+#include <vector>
+
+#include "ops/operator.h"
+
+namespace xslim {
+
+// A 16-byte element (complex128).
+struct Wide {
+  uint64_t low, high;
+};
+
+template <typename T>
+T* Elements(Tensor& tensor) {
+  if constexpr (std::is_same_v<T, std::string>) {
+    return tensor.strings().data();
+  } else {
+    return reinterpret_cast<T*>(tensor.raw());
+  }
+}
+template <typename T>
+const T* Elements(const Tensor& tensor) {
+  return Elements<T>(const_cast<Tensor&>(tensor));
+}
+
+// Calls body(T{}) with an unsigned integer of the element's size, Wide or std::string.
+template <typename Body>
+void ByElementSize(DType dtype, const Body& body) {
+  if (dtype == DType::kString) return body(std::string());
+  switch (SizeOf(dtype)) {
+    case 1: return body(uint8_t{0});
+    case 2: return body(uint16_t{0});
+    case 4: return body(uint32_t{0});
+    case 8: return body(uint64_t{0});
+    default: return body(Wide{0, 0});
+  }
+}
+
+// Element strides of a dense row-major tensor.
+std::vector<int64_t> DenseStrides(const Shape& shape);
+
+// out[out_offset + sum i_k*out_strides[k]] = in[in_offset + sum i_k*in_strides[k]] over all indices i of `dims`.
+// Strides are in elements and may be 0 (in) or negative. Element types must agree. Splits the outputs over the pool.
+struct StridedCopy {
+  Shape dims;
+  std::vector<int64_t> in_strides, out_strides;
+  int64_t in_offset = 0, out_offset = 0;
+};
+void CopyStrided(ThreadPool& pool, const Tensor& in, Tensor& out, StridedCopy copy);
+
+// Every element becomes zero (false, "").
+void FillZero(Tensor& out);
+
+// The axis in [0, rank); throws Error naming `what` when it is outside [-rank, rank).
+int64_t NormalAxis(int64_t axis, int64_t rank, const char* what = "axis");
+// The same for a list; throws Error when one comes twice.
+std::vector<int64_t> NormalAxes(const std::vector<int64_t>& axes, int64_t rank, const char* what = "axes");
+
+// An integer list from input `slot`, or from the attribute when the input is left out.
+std::vector<int64_t> IntsOf(const EvalContext& context, size_t slot, const std::string& attribute);
+
+// The last default-domain opset that the rows of the move, gather and shape families speak for.
+inline constexpr int kLastOpset = 25;
+
+}  // namespace xslim
+
+#endif  // XSLIM_OPS_COPY_H_

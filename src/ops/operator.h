@@ -1,0 +1,100 @@
+// What the program knows of an operator: one registry row each, in one file per family.
+#ifndef XSLIM_OPS_OPERATOR_H_
+#define XSLIM_OPS_OPERATOR_H_
+
+#include <limits>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/threads.h"
+#include "graph/graph.h"
+
+namespace xslim {
+
+class GraphRunner;  // runs subgraphs; implemented by the runtime
+
+// What an operator's evaluation sees: its inputs, where to put its outputs. Errors that it throws are given the
+// node's name by the executor.
+class EvalContext {
+ public:
+  EvalContext(const Node& node, int opset, std::vector<const Tensor*> inputs, ThreadPool& pool, Allocator* allocator,
+              std::shared_ptr<void>& state, const std::vector<bool>& constant_inputs, GraphRunner* runner)
+      : node(node), opset(opset), pool(pool), runner(runner), outputs(node.outputs.size()), inputs_(std::move(inputs)),
+        allocator_(allocator), state_(state), constant_(constant_inputs) {}
+
+  const Node& node;
+  const int opset;          // version of the node's domain
+  ThreadPool& pool;
+  GraphRunner* const runner;
+  std::vector<Tensor> outputs;
+
+  size_t num_inputs() const { return inputs_.size(); }
+  bool has(size_t slot) const { return slot < inputs_.size() && inputs_[slot] != nullptr; }
+  const Tensor& in(size_t slot) const;  // throws Error when it is left out
+  bool is_constant(size_t slot) const { return slot < constant_.size() && constant_[slot]; }  // an initializer
+  bool wants(size_t slot) const { return slot < node.outputs.size() && node.outputs[slot] != kNone; }
+  // Allocates output `slot`; a no-op result is returned when nobody wants the output.
+  Tensor& out(size_t slot, DType dtype, Shape shape);
+  void set_out(size_t slot, Tensor tensor) { outputs[slot] = std::move(tensor); }  // may share an input's storage
+  Tensor scratch(DType dtype, Shape shape) const { return Tensor(dtype, std::move(shape), allocator_); }
+  // Kept for the node as long as the executor lives: packed weights and the like. Only from constant inputs.
+  template <typename T> T& state() {
+    if (!state_) state_ = std::make_shared<T>();
+    return *static_cast<T*>(state_.get());
+  }
+
+ private:
+  std::vector<const Tensor*> inputs_;
+  Allocator* allocator_;
+  std::shared_ptr<void>& state_;
+  const std::vector<bool>& constant_;
+};
+
+// How an operator takes part in quantization (docs: XSlim's table of quantizable types).
+enum class QuantRole {
+  kNone,        // stays float
+  kCompute,     // Conv, Gemm, ConvTranspose, MatMul: starts a quantized region
+  kActivation,  // Relu, Clip: takes over the scale of the operator before it
+  kElementwise, // Sigmoid, Add, Concat, ReduceMean ...: own scales at inputs and outputs
+  kPassive,     // MaxPool, Reshape ...: first input and outputs share one scale
+  kNorm,        // LayerNormalization ...: only input 0 is quantized, like an elementwise one
+};
+
+// The part of input 0 that the operator can see; outside it the result does not change (or hardly).
+struct InterestRange {
+  float lo = -std::numeric_limits<float>::infinity();
+  float hi = std::numeric_limits<float>::infinity();
+};
+
+struct OperatorRow {
+  const char* domain;   // "" = ai.onnx
+  const char* op_type;
+  int first_opset, last_opset;
+  void (*evaluate)(EvalContext&);
+  QuantRole role = QuantRole::kNone;
+  InterestRange (*interest)(const Graph&, const Node&) = nullptr;  // null: sees everything
+};
+
+// Null when the operator is not known at that version of its domain.
+const OperatorRow* FindOperator(const std::string& domain, const std::string& op_type, int opset);
+// All rows, in the order of the families; for docs and tests.
+std::vector<const OperatorRow*> AllOperators();
+
+// One per family file; registry.cc lists them.
+std::vector<OperatorRow> ConvOperators();          // conv.cc: Conv ConvTranspose (n-d, groups, dilations, auto_pad)
+std::vector<OperatorRow> MatMulOperators();        // matmul.cc: Gemm MatMul Einsum...
+std::vector<OperatorRow> PoolOperators();          // pool.cc
+std::vector<OperatorRow> NormOperators();          // norm.cc: BatchNormalization LayerNormalization Softmax ...
+std::vector<OperatorRow> QuantizeOperators();      // quantize.cc: QuantizeLinear DequantizeLinear ...
+std::vector<OperatorRow> ResizeOperators();        // resize.cc
+std::vector<OperatorRow> UnaryOperators();         // unary.cc
+std::vector<OperatorRow> BinaryOperators();        // binary.cc: arithmetic, comparison, logic, Where, variadic
+std::vector<OperatorRow> ReduceOperators();        // reduce.cc: Reduce*, ArgMax, CumSum, TopK
+std::vector<OperatorRow> MoveOperators();          // move.cc: Reshape Transpose Slice Concat Split Pad Tile Expand ...
+std::vector<OperatorRow> GatherOperators();        // gather.cc: Gather Scatter families, OneHot, NonZero ...
+std::vector<OperatorRow> ShapeOperators();         // shape.cc: Shape Size Constant ConstantOfShape Range Cast Identity ...
+
+}  // namespace xslim
+
+#endif  // XSLIM_OPS_OPERATOR_H_

@@ -1,0 +1,54 @@
+// The list of families. An operator's own line is in its family's file.
+#include <unordered_map>
+
+#include "ops/operator.h"
+#include "xslim/error.h"
+
+namespace xslim {
+namespace {
+
+const std::vector<OperatorRow>& Rows() {
+  static const std::vector<OperatorRow> rows = [] {
+    std::vector<OperatorRow> all;
+    for (auto family : {ConvOperators, MatMulOperators, PoolOperators, NormOperators, QuantizeOperators, ResizeOperators,
+                        UnaryOperators, BinaryOperators, ReduceOperators, MoveOperators, GatherOperators, ShapeOperators}) {
+      for (OperatorRow& row : family()) all.push_back(row);
+    }
+    return all;
+  }();
+  return rows;
+}
+
+}  // namespace
+
+const OperatorRow* FindOperator(const std::string& domain, const std::string& op_type, int opset) {
+  static const std::unordered_multimap<std::string, const OperatorRow*> index = [] {
+    std::unordered_multimap<std::string, const OperatorRow*> map;
+    for (const OperatorRow& row : Rows()) map.emplace(std::string(row.domain) + "::" + row.op_type, &row);
+    return map;
+  }();
+  const auto [begin, end] = index.equal_range(domain + "::" + op_type);
+  for (auto it = begin; it != end; ++it) {
+    if (opset >= it->second->first_opset && opset <= it->second->last_opset) return it->second;
+  }
+  return nullptr;
+}
+
+std::vector<const OperatorRow*> AllOperators() {
+  std::vector<const OperatorRow*> all;
+  for (const OperatorRow& row : Rows()) all.push_back(&row);
+  return all;
+}
+
+const Tensor& EvalContext::in(size_t slot) const {
+  if (!has(slot)) throw Error("input " + std::to_string(slot) + " is missing");
+  return *inputs_[slot];
+}
+
+Tensor& EvalContext::out(size_t slot, DType dtype, Shape shape) {
+  if (slot >= outputs.size()) outputs.resize(slot + 1);
+  outputs[slot] = Tensor(dtype, std::move(shape), allocator_);
+  return outputs[slot];
+}
+
+}  // namespace xslim

@@ -1,0 +1,168 @@
+// Writes a plan into a graph. XSlim's form: Q and DQ once behind each quantized activation's producer, weights as int8
+// initializers with one DequantizeLinear each.
+#include <cmath>
+#include <map>
+
+#include "base/log.h"
+#include "quant/plan.h"
+
+namespace xslim {
+namespace {
+
+class Exporter {
+ public:
+  Exporter(Graph graph, const QuantPlan& plan) : graph_(std::move(graph)), plan_(plan) {}
+
+  Graph Export() {
+    DropEnforcedActivations();
+    for (const WeightQuant& weight : plan_.weights) ExportWeight(weight);
+    if (plan_.quantize_bias) {
+      for (NodeId id : plan_.nodes) ExportBias(id);
+    }
+    for (const auto& [value, quant] : plan_.activations) ExportActivation(value, quant);
+    graph_.RemoveDead();
+    return std::move(graph_);
+  }
+
+ private:
+  // The part of the real line that the int8 codes of `params` span.
+  static std::pair<float, float> Span(const QuantParams& params) {
+    const float scale = params.scale[0];
+    const int32_t zero = params.zero_point[0];
+    return {static_cast<float>(-128 - zero) * scale, static_cast<float>(127 - zero) * scale};
+  }
+
+  float Bound(const Node& node, size_t slot, const char* attribute, float otherwise) const {
+    if (node.input(slot) != kNone) {
+      const Tensor* bound = graph_.Constant(node.input(slot));
+      return bound != nullptr && bound->size() == 1 ? bound->ToFloat32().data<float>()[0] : std::nanf("");
+    }
+    return node.Float(attribute, otherwise);
+  }
+
+  // Relu and Clip behind a folded edge go when the codes cannot leave their bounds anyway.
+  void DropEnforcedActivations() {
+    for (const auto& [output, input] : plan_.folded) {
+      const auto quant = plan_.activations.find(output);
+      if (quant == plan_.activations.end() || !quant->second.params.set()) continue;
+      const Node& node = *graph_.Producer(output);
+      const auto [lo, hi] = Span(quant->second.params);
+      float least = 0.0f, most = std::numeric_limits<float>::infinity();
+      if (node.Is("Clip")) {
+        least = Bound(node, 1, "min", -std::numeric_limits<float>::infinity());
+        most = Bound(node, 2, "max", std::numeric_limits<float>::infinity());
+      }
+      if (!(lo >= least && hi <= most)) continue;  // a NaN bound is one that we do not know
+      // The producer writes the activation's output under its own name: outputs keep theirs.
+      const NodeId activation = node.id;
+      const Value& from = graph_.value(input);
+      const NodeId producer = from.producer;
+      const size_t slot = static_cast<size_t>(from.producer_slot);
+      graph_.RemoveNode(activation);
+      graph_.SetOutput(producer, slot, output);
+    }
+  }
+
+  void ExportWeight(const WeightQuant& weight) {
+    const size_t slot = static_cast<size_t>(weight.slot);
+    const ValueId original = graph_.node(weight.node).input(slot);
+    // One DequantizeLinear per constant and set of parameters, shared by its readers.
+    const std::pair<ValueId, int> key{original, weight.params.axis};
+    auto found = weights_.find(key);
+    if (found == weights_.end()) {
+      const std::string name = graph_.value(original).name;
+      const ValueId codes = graph_.AddConstant(name + "_quantized", weight.codes);
+      const bool scalar = weight.params.axis < 0;
+      const Shape shape = scalar ? Shape{} : Shape{static_cast<int64_t>(weight.params.scale.size())};
+      std::vector<int8_t> zeros(weight.params.zero_point.begin(), weight.params.zero_point.end());
+      const ValueId scale = graph_.AddConstant(name + "_scale", Tensor::Of<float>(shape, weight.params.scale));
+      const ValueId zero = graph_.AddConstant(name + "_zero_point", Tensor::Of<int8_t>(shape, zeros));
+      const ValueId output = graph_.AddValue(name + "_dequantized", DType::kFloat);
+      std::map<std::string, Attribute> attributes;
+      if (!scalar) attributes["axis"] = Attribute::Int(weight.params.axis);
+      graph_.AddNode("DequantizeLinear", name + "_DequantizeLinear", {codes, scale, zero}, {output}, attributes);
+      found = weights_.emplace(key, output).first;
+    }
+    graph_.SetInput(weight.node, slot, found->second);
+  }
+
+  // int32 bias: scale = input scale x weight scale; left float where |bias / scale| would pass 2^20.
+  void ExportBias(NodeId id) {
+    if (!graph_.alive(id)) return;
+    const Node& node = graph_.node(id);
+    if (!node.Is("Conv") && !node.Is("ConvTranspose") && !node.Is("Gemm")) return;
+    const Tensor* bias = node.input(2) == kNone ? nullptr : graph_.Constant(node.input(2));
+    const WeightQuant* weight = nullptr;
+    for (const WeightQuant& candidate : plan_.weights) {
+      if (candidate.node == id && candidate.slot == 1) weight = &candidate;
+    }
+    const QuantParams* input = InputParams(node.input(0));
+    if (bias == nullptr || bias->rank() != 1 || weight == nullptr || input == nullptr) return;
+    const int64_t n = bias->size();
+    if (weight->params.scale.size() != 1 && static_cast<int64_t>(weight->params.scale.size()) != n) return;
+    std::vector<float> scales;
+    Tensor codes(DType::kInt32, bias->shape());
+    for (int64_t i = 0; i < n; ++i) {
+      const size_t channel = weight->params.scale.size() == 1 ? 0 : static_cast<size_t>(i);
+      const float scale = input->scale[0] * weight->params.scale[channel];
+      const float code = std::nearbyint(bias->data<float>()[i] / scale);
+      if (!(std::fabs(code) <= 0x1p20f)) {
+        LogDebug(node.Title(), ": bias stays float, it would pass 2^20 steps");
+        return;
+      }
+      codes.data<int32_t>()[i] = static_cast<int32_t>(code);
+      scales.push_back(scale);
+    }
+    const std::string name = graph_.value(node.input(2)).name;
+    const ValueId q = graph_.AddConstant(name + "_quantized", codes);
+    const ValueId s = graph_.AddConstant(name + "_scale", Tensor::Of<float>({n}, scales));
+    const ValueId z = graph_.AddConstant(name + "_zero_point", Tensor::Of<int32_t>({n}, std::vector<int32_t>(scales.size(), 0)));
+    const ValueId output = graph_.AddValue(name + "_dequantized", DType::kFloat);
+    graph_.AddNode("DequantizeLinear", name + "_DequantizeLinear", {q, s, z}, {output}, {{"axis", Attribute::Int(0)}});
+    graph_.SetInput(id, 2, output);
+  }
+
+  // Parameters of the grid that a value lies on, through passive operators.
+  const QuantParams* InputParams(ValueId id) const {
+    for (int depth = 0; depth < 64 && id != kNone; ++depth) {
+      const auto found = plan_.activations.find(id);
+      if (found != plan_.activations.end()) return found->second.params.set() ? &found->second.params : nullptr;
+      const Node* producer = graph_.Producer(id);
+      if (producer == nullptr || !plan_.nodes.count(producer->id)) return nullptr;
+      id = producer->input(0);
+    }
+    return nullptr;
+  }
+
+  void ExportActivation(ValueId value, const ActivationQuant& quant) {
+    if (!quant.params.set()) throw Error("no range was chosen for the tensor " + graph_.value(value).name);
+    const std::string name = graph_.value(value).name;
+    const ValueId scale = graph_.AddConstant(name + "_scale", Tensor::Scalar<float>(quant.params.scale[0]));
+    const ValueId zero = graph_.AddConstant(name + "_zero_point", Tensor::Scalar<int8_t>(static_cast<int8_t>(quant.params.zero_point[0])));
+    const ValueId codes = graph_.AddValue(name + "_q", DType::kInt8);
+    if (graph_.value(value).producer == kNone) {  // a graph input: readers move to the dequantized copy
+      const ValueId output = graph_.AddValue(name + "_dq", DType::kFloat);
+      graph_.ReplaceUses(value, output);
+      graph_.AddNode("QuantizeLinear", name + "_QuantizeLinear", {value, scale, zero}, {codes});
+      graph_.AddNode("DequantizeLinear", name + "_DequantizeLinear", {codes, scale, zero}, {output});
+      return;
+    }
+    // The producer writes a new value, DequantizeLinear takes over the name that readers and outputs know.
+    const NodeId producer = graph_.value(value).producer;
+    const size_t slot = static_cast<size_t>(graph_.value(value).producer_slot);
+    const ValueId raw = graph_.AddValue(name + "_float", DType::kFloat);
+    graph_.SetOutput(producer, slot, raw);
+    graph_.AddNode("QuantizeLinear", name + "_QuantizeLinear", {raw, scale, zero}, {codes});
+    graph_.AddNode("DequantizeLinear", name + "_DequantizeLinear", {codes, scale, zero}, {value});
+  }
+
+  Graph graph_;
+  const QuantPlan& plan_;
+  std::map<std::pair<ValueId, int>, ValueId> weights_;
+};
+
+}  // namespace
+
+Graph ExportQdq(const Graph& graph, const QuantPlan& plan) { return Exporter(graph, plan).Export(); }
+
+}  // namespace xslim

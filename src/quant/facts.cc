@@ -1,0 +1,41 @@
+#include "quant/facts.h"
+
+#include "runtime/executor.h"
+
+namespace xslim {
+
+ValueFacts::ValueFacts(const Graph& graph, const std::vector<Tensor>& inputs, ThreadPool& pool)
+    : facts_(graph.value_slots()) {
+  std::vector<ValueId> all;
+  for (size_t i = 0; i < graph.value_slots(); ++i) {
+    const Value& value = graph.value(static_cast<ValueId>(i));
+    if (value.constant.defined()) {
+      facts_[i] = {value.constant.dtype(), value.constant.shape()};
+    } else if (value.id != kNone) {
+      all.push_back(value.id);
+    }
+  }
+  Executor executor(graph, pool, {.fuse = false});
+  executor.SetTaps(all, [this](ValueId id, const Tensor& tensor) {
+    facts_[static_cast<size_t>(id)] = {tensor.dtype(), tensor.shape()};
+  });
+  executor.Run(inputs);
+}
+
+int64_t MacsOf(const Graph& graph, const Node& node, const ValueFacts& facts) {
+  (void)graph;
+  if (!node.Is("Conv") && !node.Is("ConvTranspose") && !node.Is("Gemm") && !node.Is("MatMul")) return 0;
+  const ValueId a = node.input(0), b = node.input(1), y = node.outputs[0];
+  if (a == kNone || b == kNone || facts.of(y).dtype == DType::kUndefined) return 0;
+  const Shape& weight = facts.of(b).shape;
+  if (node.Is("Conv") && !weight.empty() && weight[0] > 0) return facts.elements(y) * (facts.elements(b) / weight[0]);
+  if (node.Is("ConvTranspose") && !weight.empty() && weight[0] > 0) return facts.elements(a) * (facts.elements(b) / weight[0]);
+  if (node.Is("Gemm")) {
+    const Shape& shape = facts.of(a).shape;
+    return shape.size() == 2 ? facts.elements(y) * shape[node.Int("transA", 0) ? 0 : 1] : 0;
+  }
+  const Shape& shape = facts.of(a).shape;
+  return shape.empty() ? 0 : facts.elements(y) * shape.back();
+}
+
+}  // namespace xslim

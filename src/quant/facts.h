@@ -1,0 +1,34 @@
+// Element types and shapes of every value, taken from one real run; stages ask here instead of guessing.
+#ifndef XSLIM_QUANT_FACTS_H_
+#define XSLIM_QUANT_FACTS_H_
+
+#include <vector>
+
+#include "graph/graph.h"
+#include "base/threads.h"
+
+namespace xslim {
+
+struct ValueFact {
+  DType dtype = DType::kUndefined;  // undefined: the value was not computed
+  Shape shape;
+};
+
+class ValueFacts {
+ public:
+  // Runs the graph once on `inputs` (in the order of FreeInputs()). Throws what the executor throws.
+  ValueFacts(const Graph& graph, const std::vector<Tensor>& inputs, ThreadPool& pool);
+  const ValueFact& of(ValueId id) const { return facts_[static_cast<size_t>(id)]; }
+  bool is_float(ValueId id) const { return id != kNone && of(id).dtype == DType::kFloat; }
+  int64_t elements(ValueId id) const { return of(id).dtype == DType::kUndefined ? 0 : ElementCount(of(id).shape); }
+
+ private:
+  std::vector<ValueFact> facts_;
+};
+
+// Multiply-adds of one forward of a node; 0 for what is no matrix product or convolution.
+int64_t MacsOf(const Graph& graph, const Node& node, const ValueFacts& facts);
+
+}  // namespace xslim
+
+#endif  // XSLIM_QUANT_FACTS_H_

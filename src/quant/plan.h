@@ -1,0 +1,67 @@
+// The QuantPlan: which tensors carry a scale, which one, and why. Made by placement, filled by calibration, read by
+// export and report.
+#ifndef XSLIM_QUANT_PLAN_H_
+#define XSLIM_QUANT_PLAN_H_
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "graph/graph.h"
+#include "ops/operator.h"
+#include "quant/facts.h"
+#include "xslim/config.h"
+
+namespace xslim {
+
+// int8 parameters: q = clamp(round(x / scale) + zero_point, -128, 127). One entry, or one per index of `axis`.
+struct QuantParams {
+  int axis = -1;  // -1 = per tensor
+  std::vector<float> scale;
+  std::vector<int32_t> zero_point;
+  bool set() const { return !scale.empty(); }
+};
+
+// An activation that gets a Q/DQ pair right behind its producer (or behind the graph input).
+struct ActivationQuant {
+  QuantParams params;
+  InterestRange interest;  // what all its consumers together can see
+  float lo = 0, hi = 0;    // the range behind params, once chosen
+  std::string why;         // how the range was chosen
+};
+
+// A constant input of a quantized operator: int8 initializer + DequantizeLinear.
+struct WeightQuant {
+  NodeId node;
+  int slot;
+  QuantParams params;
+  Tensor codes;  // int8, the constant's shape
+};
+
+struct QuantPlan {
+  std::set<NodeId> nodes;                           // the quantized operators
+  std::map<ValueId, ActivationQuant> activations;
+  std::vector<WeightQuant> weights;
+  std::map<ValueId, ValueId> folded;                // output of a Relu/Clip -> its input: no Q/DQ between them
+  std::map<NodeId, std::string> left_float;         // quantizable operators that stay float, with the reason
+  bool quantize_bias = false;
+};
+
+// Placement and weights of a static int8 run: XSlim's table, groups and unions (docs/compatibility.md). The graph
+// must be legalised; `facts` are of the same graph.
+QuantPlan PlacePlan(const Graph& graph, const ValueFacts& facts, const QuantizationParameters& options);
+
+// Codes and scales of all constant inputs; called again when weights change (equalization, bias correction).
+void QuantizeWeights(const Graph& graph, const QuantizationParameters& options, QuantPlan* plan);
+
+// Sets the activation's range: lo <= 0 <= hi after widening.
+void SetRange(QuantPlan* plan, ValueId value, float lo, float hi, std::string why);
+
+// A copy of the graph with the plan written into it: QuantizeLinear/DequantizeLinear pairs, int8 weights, Relu and Clip
+// gone where the int8 range already enforces them. Needs opset 13 (RaiseOpset first).
+Graph ExportQdq(const Graph& graph, const QuantPlan& plan);
+
+}  // namespace xslim
+
+#endif  // XSLIM_QUANT_PLAN_H_

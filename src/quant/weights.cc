@@ -1,0 +1,108 @@
+// Scales and codes of constant inputs.
+#include <algorithm>
+#include <cmath>
+
+#include "base/log.h"
+#include "kernels/kernels.h"
+#include "quant/plan.h"
+#include "quant/scale.h"
+
+namespace xslim {
+namespace {
+
+// The axis of a weight that counts output channels; -1 when the constant is no weight of a computing operator.
+int OutputChannelAxis(const Node& node, int slot, const Tensor& weight) {
+  if (slot != 1 && !node.Is("MatMul")) return -1;
+  if (node.Is("Conv")) return 0;
+  if (node.Is("ConvTranspose")) return node.Int("group", 1) == 1 ? 1 : -1;  // axis 1 counts channels within a group
+  if (node.Is("Gemm")) return node.Int("transB", 0) ? 0 : 1;
+  if (node.Is("MatMul")) {
+    if (slot == 1) return weight.rank() == 2 ? 1 : -1;
+    return weight.rank() == 2 ? 0 : -1;
+  }
+  return -1;
+}
+
+bool IsComputing(const Node& node) {
+  return node.Is("Conv") || node.Is("ConvTranspose") || node.Is("Gemm") || node.Is("MatMul");
+}
+
+bool Int8Valued(const float* x, int64_t n) {
+  return std::all_of(x, x + n, [](float v) { return v >= -128.0f && v <= 127.0f && v == std::nearbyint(v); });
+}
+
+void Quantize(const Tensor& weight, const QuantParams& params, Tensor* codes) {
+  *codes = Tensor(DType::kInt8, weight.shape());
+  const float* x = weight.data<float>();
+  int8_t* q = codes->data<int8_t>();
+  if (params.axis < 0) {
+    kernels::Active().quantize_s8(x, params.scale[0], params.zero_point[0], q, weight.size());
+    return;
+  }
+  int64_t inner = 1;
+  for (int64_t i = params.axis + 1; i < weight.rank(); ++i) inner *= weight.dim(i);
+  const int64_t channels = weight.dim(params.axis);
+  const int64_t outer = channels * inner == 0 ? 0 : weight.size() / (channels * inner);
+  for (int64_t o = 0; o < outer; ++o) {
+    for (int64_t c = 0; c < channels; ++c) {
+      const int64_t at = (o * channels + c) * inner;
+      kernels::Active().quantize_s8(x + at, params.scale[static_cast<size_t>(c)], 0, q + at, inner);
+    }
+  }
+}
+
+QuantParams WeightParams(const Node& node, int slot, const Tensor& weight, const QuantizationParameters& options) {
+  QuantParams params;
+  const float* x = weight.data<float>();
+  const int64_t n = weight.size();
+  kernels::MinMax seen;
+  kernels::Active().min_max(x, n, &seen);
+  if (seen.finite != n) {
+    throw Error("weight holds NaN or infinity", node.Title(), "input " + std::to_string(slot) + "; leave the node out with ignore_op_names");
+  }
+  const float lo = n ? seen.min : 0, hi = n ? seen.max : 0;
+  if (!IsComputing(node)) {
+    if (n && Int8Valued(x, n)) return {-1, {1.0f}, {0}};
+    const ScaleZero chosen = AsymmetricInt8(lo, hi);
+    return {-1, {chosen.scale}, {chosen.zero_point}};
+  }
+  const bool power_of_two = options.matrix_weights == MatrixWeights::kPowerOfTwoPerTensor && !node.Is("Conv");
+  params.axis = power_of_two ? -1 : OutputChannelAxis(node, slot, weight);
+  if (params.axis < 0) {
+    const float scale = SymmetricScale(std::max(-lo, hi));
+    return {-1, {power_of_two ? PowerOfTwoUp(scale) : scale}, {0}};
+  }
+  int64_t inner = 1;
+  for (int64_t i = params.axis + 1; i < weight.rank(); ++i) inner *= weight.dim(i);
+  const int64_t channels = weight.dim(params.axis);
+  std::vector<float> largest(static_cast<size_t>(channels), 0.0f);
+  for (int64_t at = 0; at < n; at += inner) {
+    float& most = largest[static_cast<size_t>((at / inner) % channels)];
+    for (int64_t i = at; i < at + inner; ++i) most = std::max(most, std::fabs(x[i]));
+  }
+  for (float most : largest) params.scale.push_back(SymmetricScale(most));
+  params.zero_point.assign(largest.size(), 0);
+  return params;
+}
+
+}  // namespace
+
+void QuantizeWeights(const Graph& graph, const QuantizationParameters& options, QuantPlan* plan) {
+  for (WeightQuant& weight : plan->weights) {
+    const Node& node = graph.node(weight.node);
+    const Tensor& constant = *graph.Constant(node.input(static_cast<size_t>(weight.slot)));
+    weight.params = WeightParams(node, weight.slot, constant, options);
+    Quantize(constant, weight.params, &weight.codes);
+  }
+}
+
+void SetRange(QuantPlan* plan, ValueId value, float lo, float hi, std::string why) {
+  ActivationQuant& quant = plan->activations.at(value);
+  quant.lo = std::min(lo, 0.0f);
+  quant.hi = std::max(hi, 0.0f);
+  const ScaleZero chosen = AsymmetricInt8(lo, hi);
+  quant.params = {-1, {chosen.scale}, {chosen.zero_point}};
+  quant.why = std::move(why);
+}
+
+}  // namespace xslim

@@ -1,0 +1,461 @@
+#include "runtime/executor.h"
+
+#include <algorithm>
+#include <cmath>
+#include <exception>
+#include <limits>
+#include <map>
+#include <new>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+
+#include "kernels/kernels.h"
+#include "ops/graph_runner.h"
+#include "ops/operator.h"
+#include "runtime/buffer_pool.h"
+#include "xslim/error.h"
+
+namespace xslim {
+namespace {
+
+constexpr size_t kLargestFolded = size_t{64} << 20;  // bytes of one value that is computed once and kept
+constexpr int64_t kGrain = 1 << 15;                   // elements
+
+// Names that a body reads from the graphs around it, its own bodies included.
+void CollectCaptures(const Graph& body, std::set<std::string>& names) {
+  std::set<std::string> inner;
+  for (size_t i = 0; i < body.node_slots(); ++i) {
+    if (!body.alive(static_cast<NodeId>(i))) continue;
+    for (const auto& [key, attribute] : body.node(static_cast<NodeId>(i)).attributes) {
+      if (attribute.graph) CollectCaptures(*attribute.graph, inner);
+    }
+  }
+  for (size_t i = 0; i < body.value_slots(); ++i) {
+    const Value& value = body.value(static_cast<ValueId>(i));
+    if (value.id == kNone || value.producer != kNone || value.is_input || value.constant.defined()) continue;
+    if (!value.uses.empty() || value.is_output) names.insert(value.name);
+  }
+  for (const std::string& name : inner) {
+    const ValueId id = body.Find(name);
+    if (id == kNone) {
+      names.insert(name);
+      continue;
+    }
+    const Value& value = body.value(id);
+    if (value.producer == kNone && !value.is_input && !value.constant.defined()) names.insert(name);
+  }
+}
+
+bool HasBody(const Node& node) {
+  return std::any_of(node.attributes.begin(), node.attributes.end(),
+                     [](const auto& item) { return item.second.graph != nullptr; });
+}
+
+bool IsRandom(const Node& node) {
+  return node.op_type.rfind("Random", 0) == 0 || node.op_type == "Bernoulli" || node.op_type == "Multinomial" ||
+         (node.op_type == "Dropout" && node.inputs.size() > 2);
+}
+
+// A QuantizeLinear and all its DequantizeLinear users as one pass.
+struct FakeQuantize {
+  float scale;
+  int32_t zero_point, lo, hi;
+};
+
+struct Step {
+  const Node* node;             // the graph's own, or `fused`
+  std::unique_ptr<Node> fused;  // a copy with changed outputs or attributes
+  const OperatorRow* row = nullptr;
+  int opset = 1;
+  std::unique_ptr<FakeQuantize> fake_quantize;
+  std::vector<bool> constant_inputs;
+  std::vector<ValueId> dead;    // values whose last reader is this step
+  std::shared_ptr<void> state;
+};
+
+}  // namespace
+
+struct Executor::Impl : GraphRunner {
+  Impl(const Graph& graph, ThreadPool& pool, ExecutorOptions options, Impl* parent)
+      : graph(graph),
+        pool(pool),
+        options(options),
+        parent(parent),
+        buffers(parent ? parent->buffers : std::make_shared<BufferPool>()),
+        values(graph.value_slots()),
+        constant(graph.value_slots(), false),
+        tapped(graph.value_slots(), false),
+        order(graph.Order()) {
+    for (NodeId id : order) Resolve(graph.node(id));
+    CheckProducers();
+  }
+
+  int OpsetOf(const std::string& domain) const {
+    const auto found = graph.opset_imports.find(domain);
+    if (found != graph.opset_imports.end()) return static_cast<int>(found->second);
+    return parent ? parent->OpsetOf(domain) : 1;
+  }
+
+  static std::string Describe(const Node& node, int opset) {
+    return (node.domain.empty() ? "ai.onnx" : node.domain) + " " + node.op_type + ", opset " + std::to_string(opset);
+  }
+
+  const OperatorRow* Resolve(const Node& node) const {
+    const int opset = OpsetOf(node.domain);
+    const OperatorRow* row = FindOperator(node.domain, node.op_type, opset);
+    if (!row) {
+      throw Error("operator " + node.op_type + " (" + (node.domain.empty() ? "ai.onnx" : node.domain) + ", " +
+                      std::to_string(opset) + ") is not supported",
+                  node.Title());
+    }
+    return row;
+  }
+
+  // Every value that is read comes from somewhere; a body's may come from outside.
+  void CheckProducers() const {
+    for (NodeId id : order) {
+      for (ValueId input : graph.node(id).inputs) {
+        if (input == kNone) continue;
+        const Value& value = graph.value(input);
+        if (value.producer == kNone && !value.is_input && !value.constant.defined() && !parent) {
+          throw Error("tensor " + value.name + " has no producer", graph.node(id).Title());
+        }
+      }
+    }
+  }
+
+  bool IsConstant(ValueId id) const { return id != kNone && constant[static_cast<size_t>(id)]; }
+  const Tensor& ConstantOf(ValueId id) const { return values[static_cast<size_t>(id)]; }
+
+  // A float32 constant of one element.
+  bool ScalarConstant(ValueId id, float& result) const {
+    if (!IsConstant(id)) return false;
+    const Tensor& tensor = ConstantOf(id);
+    if (tensor.dtype() != DType::kFloat || tensor.size() != 1) return false;
+    result = tensor.data<float>()[0];
+    return true;
+  }
+
+  // ---- planning
+
+  void Plan() {
+    planned = true;
+    for (size_t i = 0; i < values.size(); ++i) {
+      const Value& value = graph.value(static_cast<ValueId>(i));
+      if (value.id == kNone) continue;
+      if (value.constant.defined()) {
+        values[i] = value.constant;
+        constant[i] = true;
+      } else if (value.producer == kNone && !value.is_input && (!value.uses.empty() || value.is_output)) {
+        captures.push_back(value.id);
+      }
+    }
+    std::unordered_set<NodeId> done = Fold();
+    std::unordered_set<NodeId> merged;
+    for (NodeId id : order) {
+      if (done.count(id) || merged.count(id)) continue;
+      Step step;
+      step.node = &graph.node(id);
+      step.row = Resolve(*step.node);
+      step.opset = OpsetOf(step.node->domain);
+      if (options.fuse && !FuseActivation(step, merged)) FuseQuantize(step, merged);
+      SetConstantInputs(step);
+      steps.push_back(std::move(step));
+    }
+    PlanLiveness();
+  }
+
+  void SetConstantInputs(Step& step) const {
+    step.constant_inputs.clear();
+    for (ValueId input : step.node->inputs) step.constant_inputs.push_back(IsConstant(input));
+  }
+
+  // Runs what depends on constants alone, once; returns the nodes that need not run again. Int8 weights behind a
+  // DequantizeLinear become constant floats in this way, which their Conv then packs once.
+  std::unordered_set<NodeId> Fold() {
+    std::unordered_set<NodeId> done;
+    for (NodeId id : order) {
+      const Node& node = graph.node(id);
+      if (HasBody(node) || IsRandom(node)) continue;
+      if (!std::all_of(node.inputs.begin(), node.inputs.end(),
+                       [&](ValueId input) { return input == kNone || IsConstant(input); })) {
+        continue;
+      }
+      const bool small = std::all_of(node.outputs.begin(), node.outputs.end(), [&](ValueId output) {
+        return output == kNone || PromisedBytes(graph.value(output)) <= kLargestFolded;
+      });
+      if (!small) continue;
+      Step step;
+      step.node = &node;
+      step.row = Resolve(node);
+      step.opset = OpsetOf(node.domain);
+      SetConstantInputs(step);
+      std::vector<Tensor> outputs = Evaluate(step, nullptr);
+      const bool keep = std::all_of(outputs.begin(), outputs.end(),
+                                    [](const Tensor& tensor) { return tensor.bytes() <= kLargestFolded; });
+      if (!keep) continue;
+      done.insert(id);
+      for (size_t i = 0; i < node.outputs.size() && i < outputs.size(); ++i) {
+        if (node.outputs[i] == kNone || !outputs[i].defined()) continue;
+        const size_t slot = static_cast<size_t>(node.outputs[i]);
+        values[slot] = std::move(outputs[i]);
+        constant[slot] = true;
+        if (tapped[slot]) folded_taps.push_back(node.outputs[i]);
+      }
+    }
+    return done;
+  }
+
+  // Bytes that a value's declared shape asks for; 0 when it is not known.
+  static size_t PromisedBytes(const Value& value) {
+    if (!value.has_shape) return 0;
+    size_t bytes = std::max<size_t>(SizeOf(value.dtype), 1);
+    for (const Dim& dim : value.dims) {
+      if (dim.size < 0) return 0;
+      bytes *= static_cast<size_t>(dim.size);
+    }
+    return bytes;
+  }
+
+  bool Visible(ValueId id) const { return tapped[static_cast<size_t>(id)] || graph.value(id).is_output; }
+
+  // Conv or Gemm and the Relu or Clip that alone reads it: the kernel clamps while it stores.
+  bool FuseActivation(Step& step, std::unordered_set<NodeId>& merged) const {
+    const Node& node = *step.node;
+    if (!node.Is("Conv") && !node.Is("Gemm")) return false;
+    if (node.outputs.size() != 1 || node.outputs[0] == kNone || Visible(node.outputs[0])) return false;
+    const DType dtype = graph.value(node.outputs[0]).dtype;
+    if (dtype != DType::kFloat && dtype != DType::kUndefined) return false;
+    const NodeId user = graph.SoleUser(node.outputs[0]);
+    if (user == kNone) return false;
+    const Node& next = graph.node(user);
+    if (next.input(0) != node.outputs[0] || merged.count(user)) return false;
+    float lo = -std::numeric_limits<float>::infinity(), hi = std::numeric_limits<float>::infinity();
+    if (next.Is("Relu")) {
+      lo = 0;
+    } else if (next.Is("Clip")) {
+      if (OpsetOf("") < 11) {
+        lo = next.Float("min", std::numeric_limits<float>::lowest());
+        hi = next.Float("max", std::numeric_limits<float>::max());
+      } else {
+        if (next.input(1) != kNone && !ScalarConstant(next.input(1), lo)) return false;
+        if (next.input(2) != kNone && !ScalarConstant(next.input(2), hi)) return false;
+      }
+      if (std::isnan(lo) || std::isnan(hi)) return false;
+    } else {
+      return false;
+    }
+    step.fused = std::make_unique<Node>(node);
+    step.fused->outputs = next.outputs;
+    step.fused->attributes["xslim_clamp_lo"] = Attribute::Float(lo);
+    step.fused->attributes["xslim_clamp_hi"] = Attribute::Float(hi);
+    step.node = step.fused.get();
+    merged.insert(user);
+    return true;
+  }
+
+  // A per-tensor QuantizeLinear read by nothing but DequantizeLinear of the same scale and zero point.
+  bool FuseQuantize(Step& step, std::unordered_set<NodeId>& merged) const {
+    const Node& node = *step.node;
+    if (!node.Is("QuantizeLinear") || node.outputs.size() != 1 || node.outputs[0] == kNone) return false;
+    const ValueId codes = node.outputs[0];
+    const Value& value = graph.value(codes);
+    if (Visible(codes) || value.uses.empty() || graph.CapturedBySubgraph(value.name)) return false;
+    FakeQuantize fake{};
+    if (!ScalarConstant(node.input(1), fake.scale) || node.input(2) == kNone || !IsConstant(node.input(2))) return false;
+    if (node.Int("block_size", 0) != 0 || node.Int("precision", 0) != 0) return false;
+    const Tensor& zero = ConstantOf(node.input(2));
+    if (zero.size() != 1) return false;
+    switch (zero.dtype()) {
+      case DType::kInt8: fake.lo = -128, fake.hi = 127; break;
+      case DType::kUint8: fake.lo = 0, fake.hi = 255; break;
+      case DType::kInt16: fake.lo = -32768, fake.hi = 32767; break;
+      case DType::kUint16: fake.lo = 0, fake.hi = 65535; break;
+      default: return false;
+    }
+    fake.zero_point = static_cast<int32_t>(zero.ToInts()[0]);
+    std::vector<ValueId> outputs;
+    for (const Use& use : value.uses) {
+      const Node& reader = graph.node(use.node);
+      if (!reader.Is("DequantizeLinear") || use.slot != 0 || reader.outputs.size() != 1 ||
+          reader.outputs[0] == kNone || reader.Int("block_size", 0) != 0 || reader.Int("output_dtype", 1) > 1) {
+        return false;
+      }
+      float scale;
+      if (!ScalarConstant(reader.input(1), scale) || scale != fake.scale) return false;
+      int64_t zero_point = 0;
+      if (reader.input(2) != kNone) {
+        if (!IsConstant(reader.input(2)) || ConstantOf(reader.input(2)).size() != 1) return false;
+        zero_point = ConstantOf(reader.input(2)).ToInts()[0];
+      }
+      if (zero_point != fake.zero_point) return false;
+      outputs.push_back(reader.outputs[0]);
+    }
+    for (const Use& use : value.uses) merged.insert(use.node);
+    step.fused = std::make_unique<Node>(node);
+    step.fused->inputs.resize(1);
+    step.fused->outputs = std::move(outputs);
+    step.node = step.fused.get();
+    step.fake_quantize = std::make_unique<FakeQuantize>(fake);
+    return true;
+  }
+
+  // Which step is the last to read each value, so that its buffer is free right after it.
+  void PlanLiveness() {
+    std::vector<int64_t> last(values.size(), -1);
+    for (size_t s = 0; s < steps.size(); ++s) {
+      auto read = [&](ValueId id) {
+        if (id != kNone) last[static_cast<size_t>(id)] = static_cast<int64_t>(s);
+      };
+      for (ValueId id : steps[s].node->outputs) read(id);  // one that nobody reads dies where it was made
+      for (ValueId id : steps[s].node->inputs) read(id);
+      std::set<std::string> names;
+      for (const auto& [key, attribute] : steps[s].node->attributes) {
+        if (attribute.graph) CollectCaptures(*attribute.graph, names);
+      }
+      for (const std::string& name : names) read(graph.Find(name));
+    }
+    for (size_t i = 0; i < last.size(); ++i) {
+      const Value& value = graph.value(static_cast<ValueId>(i));
+      if (last[i] < 0 || constant[i] || value.is_output) continue;
+      steps[static_cast<size_t>(last[i])].dead.push_back(static_cast<ValueId>(i));
+    }
+  }
+
+  // ---- running
+
+  std::vector<Tensor> Evaluate(Step& step, Allocator* allocator) {
+    const Node& node = *step.node;
+    try {
+      if (step.fake_quantize) return RunFakeQuantize(step, allocator);
+      std::vector<const Tensor*> inputs;
+      inputs.reserve(node.inputs.size());
+      for (ValueId id : node.inputs) {
+        const Tensor* tensor = id == kNone ? nullptr : &values[static_cast<size_t>(id)];
+        if (tensor && !tensor->defined()) throw Error("tensor " + graph.value(id).name + " has no value");
+        inputs.push_back(tensor);
+      }
+      EvalContext context(node, step.opset, std::move(inputs), pool, allocator, step.state, step.constant_inputs, this);
+      step.row->evaluate(context);
+      return std::move(context.outputs);
+    } catch (const std::bad_alloc&) {
+      throw Error("not enough memory", node.Title() + " (" + Describe(node, step.opset) + ")");
+    } catch (const std::exception& error) {
+      throw Error(error.what(), node.Title() + " (" + Describe(node, step.opset) + ")");
+    }
+  }
+
+  std::vector<Tensor> RunFakeQuantize(const Step& step, Allocator* allocator) {
+    const FakeQuantize& fake = *step.fake_quantize;
+    const Tensor x = values[static_cast<size_t>(step.node->inputs[0])].ToFloat32();
+    Tensor y(DType::kFloat, x.shape(), allocator);
+    const float* in = x.data<float>();
+    float* out = y.data<float>();
+    const kernels::Table& table = kernels::Active();
+    pool.ParallelFor(x.size(), kGrain, [&](int64_t begin, int64_t end, int) {
+      table.fake_quantize(in + begin, fake.scale, fake.zero_point, fake.lo, fake.hi, out + begin, end - begin);
+    });
+    return std::vector<Tensor>(step.node->outputs.size(), y);
+  }
+
+  void Tap(ValueId id) const {
+    if (tapped[static_cast<size_t>(id)] && tap) tap(id, values[static_cast<size_t>(id)]);
+  }
+
+  std::vector<Tensor> RunGraph(const std::vector<Tensor>& inputs) {
+    if (!planned) Plan();
+    const std::vector<ValueId> free_inputs = graph.FreeInputs();
+    if (inputs.size() != free_inputs.size()) {
+      throw Error("got " + std::to_string(inputs.size()) + " inputs instead of " + std::to_string(free_inputs.size()),
+                  graph.name.empty() ? "graph" : "graph " + graph.name);
+    }
+    // A run that threw may have left values behind; none outlives this run either.
+    struct Cleaner {
+      Impl& impl;
+      explicit Cleaner(Impl& impl) : impl(impl) { impl.Clear(); }
+      ~Cleaner() { impl.Clear(); }
+    } cleaner(*this);
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      const Value& value = graph.value(free_inputs[i]);
+      if (!inputs[i].defined() || (value.dtype != DType::kUndefined && inputs[i].dtype() != value.dtype)) {
+        throw Error(std::string("got ") + NameOf(inputs[i].dtype()) + " instead of " + NameOf(value.dtype),
+                    "input " + value.name);
+      }
+      values[static_cast<size_t>(free_inputs[i])] = inputs[i];
+      Tap(free_inputs[i]);
+    }
+    for (ValueId id : captures) values[static_cast<size_t>(id)] = Captured(graph.value(id).name);
+    for (ValueId id : folded_taps) Tap(id);
+    for (Step& step : steps) {
+      std::vector<Tensor> outputs = Evaluate(step, buffers.get());
+      const std::vector<ValueId>& ids = step.node->outputs;
+      for (size_t i = 0; i < ids.size(); ++i) {
+        if (ids[i] == kNone || i >= outputs.size() || !outputs[i].defined()) continue;
+        values[static_cast<size_t>(ids[i])] = std::move(outputs[i]);
+        Tap(ids[i]);
+      }
+      for (ValueId id : step.dead) values[static_cast<size_t>(id)] = Tensor();
+    }
+    std::vector<Tensor> results;
+    for (ValueId id : graph.outputs()) {
+      const Tensor& tensor = values[static_cast<size_t>(id)];
+      if (!tensor.defined()) throw Error("has no value", "output " + graph.value(id).name);
+      results.push_back(tensor);
+    }
+    return results;
+  }
+
+  void Clear() {
+    for (size_t i = 0; i < values.size(); ++i) {
+      if (!constant[i]) values[i] = Tensor();
+    }
+  }
+
+  const Tensor& Captured(const std::string& name) const {
+    for (const Impl* outer = parent; outer; outer = outer->parent) {
+      const ValueId id = outer->graph.Find(name);
+      if (id == kNone) continue;
+      const Tensor& tensor = outer->values[static_cast<size_t>(id)];
+      if (tensor.defined()) return tensor;
+    }
+    throw Error("tensor " + name + " has no producer", "graph " + graph.name);
+  }
+
+  std::vector<Tensor> Run(const Graph& body, const std::vector<Tensor>& inputs) override {
+    std::unique_ptr<Impl>& child = children[&body];
+    if (!child) child = std::make_unique<Impl>(body, pool, options, this);
+    return child->RunGraph(inputs);
+  }
+
+  const Graph& graph;
+  ThreadPool& pool;
+  const ExecutorOptions options;
+  Impl* const parent;
+  std::shared_ptr<BufferPool> buffers;
+  std::vector<Tensor> values;  // by id; constants stay, others live from producer to last reader
+  std::vector<bool> constant, tapped;
+  std::vector<NodeId> order;
+  std::vector<ValueId> captures, folded_taps;
+  std::vector<Step> steps;
+  std::unordered_map<const Graph*, std::unique_ptr<Impl>> children;
+  TapFn tap;
+  bool planned = false;
+};
+
+Executor::Executor(const Graph& graph, ThreadPool& pool, ExecutorOptions options)
+    : impl_(std::make_unique<Impl>(graph, pool, options, nullptr)) {}
+
+Executor::~Executor() = default;
+
+void Executor::SetTaps(const std::vector<ValueId>& values, TapFn tap) {
+  if (impl_->planned) throw Error("taps must be set before the first run");
+  for (ValueId id : values) impl_->tapped[static_cast<size_t>(id)] = true;
+  impl_->tap = std::move(tap);
+}
+
+std::vector<Tensor> Executor::Run(const std::vector<Tensor>& inputs) { return impl_->RunGraph(inputs); }
+
+}  // namespace xslim

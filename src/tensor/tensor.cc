@@ -1,0 +1,138 @@
+#include "tensor/tensor.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include "xslim/error.h"
+
+namespace xslim {
+
+int64_t ElementCount(const Shape& shape) {
+  constexpr int64_t kMost = int64_t{1} << 46;
+  int64_t count = 1;
+  bool empty = false;
+  for (int64_t dim : shape) {
+    if (dim < 0) throw Error("negative dimension in shape " + ToString(shape));
+    if (dim == 0) empty = true;
+    if (dim > 0 && count > kMost / dim) throw Error("shape " + ToString(shape) + " is too large");
+    if (dim > 0) count *= dim;
+  }
+  return empty ? 0 : count;
+}
+
+std::string ToString(const Shape& shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i) text += (i ? "," : "") + std::to_string(shape[i]);
+  return text + "]";
+}
+
+Shape BroadcastShapes(const Shape& a, const Shape& b) {
+  Shape out(std::max(a.size(), b.size()), 1);
+  for (size_t i = 0; i < out.size(); ++i) {  // i counts from the last axis
+    const int64_t x = i < a.size() ? a[a.size() - 1 - i] : 1, y = i < b.size() ? b[b.size() - 1 - i] : 1;
+    if (x != y && x != 1 && y != 1) throw Error("shapes " + ToString(a) + " and " + ToString(b) + " do not broadcast");
+    out[out.size() - 1 - i] = x == 1 ? y : x;
+  }
+  return out;
+}
+
+std::shared_ptr<std::byte> AllocateAligned(size_t bytes) {
+  const size_t rounded = std::max<size_t>((bytes + 63) / 64 * 64, 64);
+  void* block = std::aligned_alloc(64, rounded);
+  if (block == nullptr) throw Error("out of memory: " + std::to_string(bytes) + " bytes for one tensor");
+  return {static_cast<std::byte*>(block), [](std::byte* p) { std::free(p); }};
+}
+
+Tensor::Tensor(DType dtype, Shape shape, Allocator* allocator)
+    : dtype_(dtype), shape_(std::move(shape)), size_(ElementCount(shape_)) {
+  if (dtype_ == DType::kString) {
+    strings_ = std::make_shared<std::vector<std::string>>(static_cast<size_t>(size_));
+  } else {
+    data_ = allocator ? allocator->Allocate(bytes()) : AllocateAligned(bytes());
+  }
+}
+
+Tensor Tensor::Strings(Shape shape, std::vector<std::string> values) {
+  Tensor tensor(DType::kString, std::move(shape));
+  *tensor.strings_ = std::move(values);
+  return tensor;
+}
+
+void Tensor::Check(DType wanted) const {
+  if (dtype_ == wanted) return;
+  if (wanted == DType::kInt8 && dtype_ == DType::kInt4) return;
+  if (wanted == DType::kUint8 && (dtype_ == DType::kUint4 || dtype_ == DType::kBool)) return;
+  throw Error(std::string("element type is ") + NameOf(dtype_) + ", expected " + NameOf(wanted));
+}
+
+Tensor Tensor::Reshaped(Shape shape) const {
+  if (ElementCount(shape) != size_) throw Error("cannot reshape " + ToString(shape_) + " to " + ToString(shape));
+  Tensor out = *this;
+  out.shape_ = std::move(shape);
+  return out;
+}
+
+Tensor Tensor::Clone() const {
+  if (!defined()) return {};
+  Tensor out(dtype_, shape_);
+  if (dtype_ == DType::kString) *out.strings_ = *strings_;
+  else std::memcpy(out.raw(), raw(), bytes());
+  return out;
+}
+
+namespace {
+template <typename To, typename From>
+void ConvertInto(To* out, const std::byte* from, int64_t count) {
+  const From* in = reinterpret_cast<const From*>(from);
+  for (int64_t i = 0; i < count; ++i) {
+    if constexpr (std::is_same_v<From, Half> || std::is_same_v<From, BFloat16>) out[i] = static_cast<To>(ToFloat(in[i]));
+    else out[i] = static_cast<To>(in[i]);
+  }
+}
+}  // namespace
+
+std::vector<int64_t> Tensor::ToInts() const {
+  std::vector<int64_t> out(static_cast<size_t>(size_));
+  switch (dtype_) {
+    case DType::kInt8: case DType::kInt4: ConvertInto<int64_t, int8_t>(out.data(), raw(), size_); break;
+    case DType::kUint8: case DType::kUint4: case DType::kBool: ConvertInto<int64_t, uint8_t>(out.data(), raw(), size_); break;
+    case DType::kInt16: ConvertInto<int64_t, int16_t>(out.data(), raw(), size_); break;
+    case DType::kUint16: ConvertInto<int64_t, uint16_t>(out.data(), raw(), size_); break;
+    case DType::kInt32: ConvertInto<int64_t, int32_t>(out.data(), raw(), size_); break;
+    case DType::kUint32: ConvertInto<int64_t, uint32_t>(out.data(), raw(), size_); break;
+    case DType::kInt64: ConvertInto<int64_t, int64_t>(out.data(), raw(), size_); break;
+    case DType::kUint64: ConvertInto<int64_t, uint64_t>(out.data(), raw(), size_); break;
+    default: throw Error(std::string("element type is ") + NameOf(dtype_) + ", expected integers");
+  }
+  return out;
+}
+
+Tensor Tensor::ToFloat32() const {
+  if (dtype_ == DType::kFloat) return *this;
+  Tensor result(DType::kFloat, shape_);
+  float* out = result.data<float>();
+  switch (dtype_) {
+    case DType::kInt8: case DType::kInt4: ConvertInto<float, int8_t>(out, raw(), size_); break;
+    case DType::kUint8: case DType::kUint4: case DType::kBool: ConvertInto<float, uint8_t>(out, raw(), size_); break;
+    case DType::kInt16: ConvertInto<float, int16_t>(out, raw(), size_); break;
+    case DType::kUint16: ConvertInto<float, uint16_t>(out, raw(), size_); break;
+    case DType::kInt32: ConvertInto<float, int32_t>(out, raw(), size_); break;
+    case DType::kUint32: ConvertInto<float, uint32_t>(out, raw(), size_); break;
+    case DType::kInt64: ConvertInto<float, int64_t>(out, raw(), size_); break;
+    case DType::kUint64: ConvertInto<float, uint64_t>(out, raw(), size_); break;
+    case DType::kDouble: ConvertInto<float, double>(out, raw(), size_); break;
+    case DType::kFloat16: ConvertInto<float, Half>(out, raw(), size_); break;
+    case DType::kBFloat16: ConvertInto<float, BFloat16>(out, raw(), size_); break;
+    default: throw Error(std::string("element type is ") + NameOf(dtype_) + ", expected numbers");
+  }
+  return result;
+}
+
+bool Tensor::SameBytes(const Tensor& other) const {
+  if (dtype_ != other.dtype_ || shape_ != other.shape_) return false;
+  if (dtype_ == DType::kString) return *strings_ == *other.strings_;
+  return size_ == 0 || std::memcmp(raw(), other.raw(), bytes()) == 0;
+}
+
+}  // namespace xslim
