@@ -39,6 +39,9 @@ struct RunResult {
 // Reads a JSON config. Throws Error with the path of the bad field. Warnings go to the log.
 Config ReadConfig(const std::string& path);
 
+// Every key of a config with its type and meaning, as text for a terminal.
+std::string DescribeConfig();
+
 // Quantizes as the config says and writes model and report, whole or not at all. Throws Error.
 RunResult Run(Config config, const RunOptions& options);
 

@@ -33,7 +33,7 @@ void SetupLogging(LogLevel stderr_level, const std::string& file) {
   std::vector<spdlog::sink_ptr> sinks;
   auto console = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
   console->set_level(ToSpd(stderr_level));
-  console->set_pattern("%^%l%$: %v");
+  console->set_pattern("xslim: %^%l%$: %v");
   sinks.push_back(console);
   if (!file.empty()) {
     try {

@@ -14,11 +14,24 @@ enum class Kind { kBool, kInteger, kFloat, kOther };
 
 Kind KindOf(DType dtype) {
   switch (dtype) {
-    case DType::kBool: return Kind::kBool;
-    case DType::kInt8: case DType::kInt16: case DType::kInt32: case DType::kInt64:
-    case DType::kUint8: case DType::kUint16: case DType::kUint32: case DType::kUint64: return Kind::kInteger;
-    case DType::kFloat: case DType::kDouble: case DType::kFloat16: case DType::kBFloat16: return Kind::kFloat;
-    default: return Kind::kOther;
+    case DType::kBool:
+      return Kind::kBool;
+    case DType::kInt8:
+    case DType::kInt16:
+    case DType::kInt32:
+    case DType::kInt64:
+    case DType::kUint8:
+    case DType::kUint16:
+    case DType::kUint32:
+    case DType::kUint64:
+      return Kind::kInteger;
+    case DType::kFloat:
+    case DType::kDouble:
+    case DType::kFloat16:
+    case DType::kBFloat16:
+      return Kind::kFloat;
+    default:
+      return Kind::kOther;
   }
 }
 
@@ -26,15 +39,32 @@ Kind KindOf(DType dtype) {
 template <typename Visit>
 void WithIntegerType(DType dtype, const Visit& visit) {
   switch (dtype) {
-    case DType::kInt8: visit(int8_t{}); break;
-    case DType::kInt16: visit(int16_t{}); break;
-    case DType::kInt32: visit(int32_t{}); break;
-    case DType::kInt64: visit(int64_t{}); break;
-    case DType::kUint8: visit(uint8_t{}); break;
-    case DType::kUint16: visit(uint16_t{}); break;
-    case DType::kUint32: visit(uint32_t{}); break;
-    case DType::kUint64: visit(uint64_t{}); break;
-    default: throw Error(StrCat("element type ", NameOf(dtype), " is not supported for a model input"));
+    case DType::kInt8:
+      visit(int8_t{});
+      break;
+    case DType::kInt16:
+      visit(int16_t{});
+      break;
+    case DType::kInt32:
+      visit(int32_t{});
+      break;
+    case DType::kInt64:
+      visit(int64_t{});
+      break;
+    case DType::kUint8:
+      visit(uint8_t{});
+      break;
+    case DType::kUint16:
+      visit(uint16_t{});
+      break;
+    case DType::kUint32:
+      visit(uint32_t{});
+      break;
+    case DType::kUint64:
+      visit(uint64_t{});
+      break;
+    default:
+      throw Error(StrCat("element type ", NameOf(dtype), " is not supported for a model input"));
   }
 }
 
@@ -48,7 +78,8 @@ Tensor ConvertIntegers(const Tensor& tensor, DType dtype, const std::string& pat
       To* out = result.data<To>();
       for (int64_t i = 0; i < tensor.size(); ++i) {
         if (!std::in_range<To>(in[i])) {
-          throw Error(StrCat("the value ", std::to_string(in[i]), " does not fit the model's ", NameOf(dtype)), path);
+          throw Error(
+              StrCat("the value ", std::to_string(in[i]), " does not fit the model's ", NameOf(dtype)), path);
         }
         out[i] = static_cast<To>(in[i]);
       }
@@ -85,10 +116,14 @@ Tensor FromFloat32(const Tensor& tensor, DType dtype) {
         To* out = result.data<To>();
         for (int64_t i = 0; i < count; ++i) {
           const double value = std::nearbyint(static_cast<double>(in[i]));
-          if (std::isnan(value)) out[i] = 0;
-          else if (value <= low) out[i] = std::numeric_limits<To>::min();
-          else if (value >= high) out[i] = std::numeric_limits<To>::max();
-          else out[i] = static_cast<To>(value);
+          if (std::isnan(value))
+            out[i] = 0;
+          else if (value <= low)
+            out[i] = std::numeric_limits<To>::min();
+          else if (value >= high)
+            out[i] = std::numeric_limits<To>::max();
+          else
+            out[i] = static_cast<To>(value);
         }
       });
   }
@@ -99,8 +134,8 @@ Tensor ConvertElements(const Tensor& tensor, DType dtype, const std::string& pat
   if (tensor.dtype() == dtype) return tensor;
   const Kind from = KindOf(tensor.dtype()), to = KindOf(dtype);
   if (from != to || to == Kind::kOther) {
-    throw Error(StrCat("the file holds ", NameOf(tensor.dtype()), ", the model input takes ", NameOf(dtype)), path,
-                StrCat("save the array as ", NameOf(dtype)));
+    throw Error(StrCat("the file holds ", NameOf(tensor.dtype()), ", the model input takes ", NameOf(dtype)),
+                path, StrCat("save the array as ", NameOf(dtype)));
   }
   if (to == Kind::kInteger) return ConvertIntegers(tensor, dtype, path);
   return FromFloat32(tensor.ToFloat32(), dtype);
@@ -128,8 +163,9 @@ Tensor FitShape(const Tensor& tensor, const Shape& shape, const std::string& pat
   Shape batched = tensor.shape();
   batched.insert(batched.begin(), 1);
   if (matches(batched)) return tensor.Reshaped(batched);
-  throw Error(StrCat("the array's shape is ", ToString(tensor.shape()), ", the model input takes ", ToString(shape)),
-              path);
+  throw Error(
+      StrCat("the array's shape is ", ToString(tensor.shape()), ", the model input takes ", ToString(shape)),
+      path);
 }
 
 }  // namespace xslim

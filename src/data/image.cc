@@ -14,8 +14,9 @@
 namespace xslim {
 namespace {
 
-// The number the user wrote: the shortest decimal of the float, read as a double. XSlim normalises in double with the
-// JSON's number, which differs from the float's value in digits that show in the last bit of the result.
+// The number the user wrote: the shortest decimal of the float, read as a double. XSlim normalises in double
+// with the JSON's number, which differs from the float's value in digits that show in the last bit of the
+// result.
 double AsWritten(float value) {
   char text[32];
   *std::to_chars(text, text + sizeof text - 1, value).ptr = '\0';
@@ -32,7 +33,8 @@ std::vector<double> PerChannel(const std::vector<float>& values, double missing,
                 "give one value, or one per channel");
   }
   std::vector<double> out;
-  for (int c = 0; c < channels; ++c) out.push_back(AsWritten(values[values.size() == 1 ? 0 : static_cast<size_t>(c)]));
+  for (int c = 0; c < channels; ++c)
+    out.push_back(AsWritten(values[values.size() == 1 ? 0 : static_cast<size_t>(c)]));
   return out;
 }
 
@@ -81,7 +83,8 @@ inline uint8_t Blend(const uint8_t* in, size_t step, const int32_t* weights, int
   return static_cast<uint8_t>(std::clamp(sum >> kPrecisionBits, 0, 255));
 }
 
-// torchvision on a PIL image: shorter side to int(H/0.875), centre crop H x H with Python's half-even round().
+// torchvision on a PIL image: shorter side to int(H/0.875), centre crop H x H with Python's half-even
+// round().
 cv::Mat PtImagenet(const cv::Mat& image, int size) {
   const int side = static_cast<int>(size / 0.875);
   const int64_t w = image.cols, h = image.rows;
@@ -115,7 +118,8 @@ cv::Mat Decode(const std::string& path, const ImageSettings& settings) {
   const cv::Mat buffer(1, static_cast<int>(bytes.size()), CV_8UC1, const_cast<char*>(bytes.data()));
   // Like cv2.imread's default: 8 bits, EXIF orientation applied.
   cv::Mat image = cv::imdecode(buffer, settings.channels == 1 ? cv::IMREAD_GRAYSCALE : cv::IMREAD_COLOR);
-  if (image.empty()) throw Error("cannot decode the image", path, "file_type img takes what OpenCV reads: jpg, png, bmp...");
+  if (image.empty())
+    throw Error("cannot decode the image", path, "file_type img takes what OpenCV reads: jpg, png, bmp...");
   if (settings.rgb && settings.channels == 3) cv::cvtColor(image, image, cv::COLOR_BGR2RGB);
   return image;
 }
@@ -166,13 +170,16 @@ ImageSettings MakeImageSettings(const InputParameters& entry, const Shape& shape
   const int64_t channels = shape[channel_axis] < 0 ? 3 : shape[channel_axis];
   const int64_t height = shape[settings.channels_last ? 1 : 2], width = shape[settings.channels_last ? 2 : 3];
   if (!is_channels(channels)) {
-    throw Error(StrCat("images have 1 or 3 channels, the shape is ", ToString(shape)), field, "use file_type npy");
+    throw Error(StrCat("images have 1 or 3 channels, the shape is ", ToString(shape)), field,
+                "use file_type npy");
   }
   if (height <= 0 || width <= 0) {
-    throw Error(StrCat("the image size is unknown: ", ToString(shape)), field, "give input_shape, e.g. [1,3,224,224]");
+    throw Error(StrCat("the image size is unknown: ", ToString(shape)), field,
+                "give input_shape, e.g. [1,3,224,224]");
   }
   constexpr int64_t kMost = 1 << 15;
-  if (height > kMost || width > kMost) throw Error(StrCat("images over ", kMost, " pixels a side: ", ToString(shape)), field);
+  if (height > kMost || width > kMost)
+    throw Error(StrCat("images over ", kMost, " pixels a side: ", ToString(shape)), field);
   settings.channels = static_cast<int>(channels);
   settings.height = static_cast<int>(height);
   settings.width = static_cast<int>(width);
@@ -180,7 +187,8 @@ ImageSettings MakeImageSettings(const InputParameters& entry, const Shape& shape
   if (entry.preprocess_file == "PT_IMAGENET") settings.preset = Preset::kPtImagenet;
   if (entry.preprocess_file == "IMAGENET") settings.preset = Preset::kImagenet;
   if (settings.preset == Preset::kPtImagenet && height != width) {
-    throw Error(StrCat("PT_IMAGENET makes square crops, the shape is ", ToString(shape)), where + ".preprocess_file");
+    throw Error(StrCat("PT_IMAGENET makes square crops, the shape is ", ToString(shape)),
+                where + ".preprocess_file");
   }
   settings.mean = PerChannel(entry.mean_value, 0, settings.channels, where + ".mean_value");
   settings.std = PerChannel(entry.std_value, 1, settings.channels, where + ".std_value");
@@ -221,7 +229,8 @@ Tensor ReadImage(const std::string& path, const ImageSettings& settings) {
     for (int y = 0; y < H; ++y) {
       const uint8_t* in = image.ptr<uint8_t>(y) + c;
       for (int x = 0; x < W; ++x) {
-        const int64_t at = settings.channels_last ? (int64_t{y} * W + x) * C + c : (int64_t{c} * H + y) * W + x;
+        const int64_t at =
+            settings.channels_last ? (int64_t{y} * W + x) * C + c : (int64_t{c} * H + y) * W + x;
         out[at] = table[in[static_cast<ptrdiff_t>(x) * C]];
       }
     }

@@ -55,7 +55,8 @@ std::vector<std::string> ReadListFile(const std::string& list, const std::string
         std::error_code ignored;
         throw Error(StrCat("the file ", path.string(),
                            fs::exists(path, ignored) ? " is not a regular file" : " does not exist"),
-                    StrCat(list, ":", number), StrCat("listed by ", field, "; relative paths start at the list's folder"));
+                    StrCat(list, ":", number),
+                    StrCat("listed by ", field, "; relative paths start at the list's folder"));
       }
       path = first_word;
     }

@@ -36,10 +36,13 @@ void ParseDescr(const std::string& value, const std::string& path, Header* heade
   const char quote = value[0];
   const size_t end = quote == '\'' || quote == '"' ? value.find(quote, 1) : std::string::npos;
   const std::string descr = end == std::string::npos ? value.substr(0, 24) : value.substr(1, end - 1);
-  static constexpr struct { const char* code; DType dtype; } kTypes[] = {
-      {"f4", DType::kFloat}, {"f8", DType::kDouble}, {"f2", DType::kFloat16}, {"b1", DType::kBool},
-      {"i1", DType::kInt8}, {"i2", DType::kInt16}, {"i4", DType::kInt32}, {"i8", DType::kInt64},
-      {"u1", DType::kUint8}, {"u2", DType::kUint16}, {"u4", DType::kUint32}, {"u8", DType::kUint64}};
+  static constexpr struct {
+    const char* code;
+    DType dtype;
+  } kTypes[] = {{"f4", DType::kFloat},  {"f8", DType::kDouble}, {"f2", DType::kFloat16},
+                {"b1", DType::kBool},   {"i1", DType::kInt8},   {"i2", DType::kInt16},
+                {"i4", DType::kInt32},  {"i8", DType::kInt64},  {"u1", DType::kUint8},
+                {"u2", DType::kUint16}, {"u4", DType::kUint32}, {"u8", DType::kUint64}};
   if (end != std::string::npos && descr.size() == 3 && std::strchr("<>|=", descr[0]) != nullptr) {
     for (const auto& type : kTypes) {
       if (descr.compare(1, 2, type.code) != 0) continue;
@@ -117,7 +120,8 @@ Tensor ReadNpy(const std::string& path) {
   const size_t width = SizeOf(header.dtype);
   const size_t wanted = static_cast<size_t>(ElementCount(header.shape)) * width;
   if (bytes.size() - header.data < wanted) {
-    throw Error(StrCat("the npy file holds ", bytes.size() - header.data, " bytes of elements, its header says ", wanted),
+    throw Error(StrCat("the npy file holds ", bytes.size() - header.data,
+                       " bytes of elements, its header says ", wanted),
                 path);
   }
   Tensor tensor(header.dtype, header.shape);

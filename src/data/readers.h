@@ -13,9 +13,10 @@
 
 namespace xslim {
 
-// The paths of a list file: one per line, relative to the list's folder or absolute; blank lines skipped, CRLF and a
-// byte order mark tolerated. A line that names no file but whose first word does ("path label") stands for that
-// word. Throws Error naming `field` (the JSON field) and the list, for a missing entry also its line.
+// The paths of a list file: one per line, relative to the list's folder or absolute; blank lines skipped,
+// CRLF and a byte order mark tolerated. A line that names no file but whose first word does ("path label")
+// stands for that word. Throws Error naming `field` (the JSON field) and the list, for a missing entry also
+// its line.
 std::vector<std::string> ReadListFile(const std::string& list, const std::string& field);
 
 // `path` itself, or else below the folder of the config file `source` when only that exists.
@@ -31,7 +32,8 @@ Tensor FromFloat32(const Tensor& tensor, DType dtype);
 // Whether a float tensor holds NaN or infinity; false for other types.
 bool HasNonFinite(const Tensor& tensor);
 
-// Lets `tensor` pass as `shape` (-1 = any): equal, or equal but for a missing leading 1. Throws Error naming `path`.
+// Lets `tensor` pass as `shape` (-1 = any): equal, or equal but for a missing leading 1. Throws Error naming
+// `path`.
 Tensor FitShape(const Tensor& tensor, const Shape& shape, const std::string& path);
 
 // A .npy file (versions 1 to 3, either byte order, C or Fortran order) in C order, its own element type.
@@ -51,8 +53,8 @@ struct ImageSettings {
   std::vector<double> mean, std;  // `channels` values each
 };
 
-// Layout, sizes and normalisation of an image input from its shape (rank 4) and config entry. Throws Error naming
-// `where` when they do not describe an image.
+// Layout, sizes and normalisation of an image input from its shape (rank 4) and config entry. Throws Error
+// naming `where` when they do not describe an image.
 ImageSettings MakeImageSettings(const InputParameters& entry, const Shape& shape, const std::string& where);
 Tensor ReadImage(const std::string& path, const ImageSettings& settings);
 
@@ -60,12 +62,12 @@ Tensor ReadImage(const std::string& path, const ImageSettings& settings);
 std::vector<uint8_t> PillowBilinear(const uint8_t* in, int height, int width, int channels, int new_height,
                                     int new_width);
 
-// "file.py:function" in a Python child process that lives as long as this object. The interpreter is python3, or what
-// XSLIM_PYTHON names. Throws Error with Python's last traceback line.
+// "file.py:function" in a Python child process that lives as long as this object. The interpreter is python3,
+// or what XSLIM_PYTHON names. Throws Error with Python's last traceback line.
 class Script {
  public:
-  // `spec` is "file.py:function" with the file resolved; `entry` is the JSON the function gets; arrays come back as
-  // `dtype`.
+  // `spec` is "file.py:function" with the file resolved; `entry` is the JSON the function gets; arrays come
+  // back as `dtype`.
   Script(const std::string& spec, const std::string& entry, DType dtype);
   ~Script();
   Script(const Script&) = delete;

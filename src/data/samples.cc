@@ -33,7 +33,8 @@ struct Input {
 
 // The entry of each model input: by name where one is given, the unnamed in order over what is left.
 std::vector<const InputParameters*> MatchEntries(const std::vector<InputParameters>& entries,
-                                                 const std::vector<ModelInput>& inputs, const std::string& where) {
+                                                 const std::vector<ModelInput>& inputs,
+                                                 const std::string& where) {
   std::string names;
   for (const ModelInput& input : inputs) names += (names.empty() ? "" : ", ") + input.name;
   if (entries.size() != inputs.size()) {
@@ -99,8 +100,9 @@ void FillUnknown(Input* input, const char* what) {
   }
   for (const int64_t dim : input->item) {
     if (dim >= 0) continue;
-    throw Error(StrCat("input ", input->name, " has the shape ", ToString(input->shape), " with unknown dimensions"),
-                input->where + ".input_shape", StrCat("give input_shape: ", what));
+    throw Error(
+        StrCat("input ", input->name, " has the shape ", ToString(input->shape), " with unknown dimensions"),
+        input->where + ".input_shape", StrCat("give input_shape: ", what));
   }
 }
 
@@ -108,7 +110,8 @@ void FillUnknown(Input* input, const char* what) {
 Tensor Concat(const std::vector<Tensor>& parts, const std::string& path) {
   if (parts.size() == 1) return parts.front();
   Shape shape = parts.front().shape();
-  if (shape.empty()) throw Error("scalars cannot be joined into a batch", path, "use calibration_batch_size 1");
+  if (shape.empty())
+    throw Error("scalars cannot be joined into a batch", path, "use calibration_batch_size 1");
   shape[0] = 0;
   for (const Tensor& part : parts) {
     Shape rest = part.shape();
@@ -116,7 +119,8 @@ Tensor Concat(const std::vector<Tensor>& parts, const std::string& path) {
     if (!rest.empty()) rest[0] = shape[0];
     if (rest != shape) {
       throw Error(StrCat("arrays of one batch differ in shape: ", ToString(parts.front().shape()), " and ",
-                         ToString(part.shape())), path, "use calibration_batch_size 1");
+                         ToString(part.shape())),
+                  path, "use calibration_batch_size 1");
     }
     shape[0] += rows;
   }
@@ -152,7 +156,8 @@ class ListSource : public SampleSource {
       if (!input->list.empty()) lists += (lists.empty() ? " of " : " and ") + input->list;
     }
     if (lists.empty()) return "1 all-zero sample";
-    if (batch_ > 1) return StrCat(size_, size_ == 1 ? " batch of " : " batches of ", batch_, " samples", lists);
+    if (batch_ > 1)
+      return StrCat(size_, size_ == 1 ? " batch of " : " batches of ", batch_, " samples", lists);
     return StrCat(size_, size_ == 1 ? " sample" : " samples", lists);
   }
 
@@ -171,13 +176,15 @@ class ListSource : public SampleSource {
     input->entry = entry;
     input->dtype = input->file_dtype = model.dtype;
     if (SizeOf(model.dtype) == 0) {
-      throw Error(StrCat("input ", model.name, " has the element type ", NameOf(model.dtype), ", which is not supported"),
+      throw Error(StrCat("input ", model.name, " has the element type ", NameOf(model.dtype),
+                         ", which is not supported"),
                   where);
     }
     if (!entry.dtype.empty()) {
       input->file_dtype = DTypeFromName(entry.dtype.c_str());
       if (SizeOf(input->file_dtype) == 0) {
-        throw Error(StrCat("unknown dtype ", entry.dtype), where + ".dtype", "numpy's names: float32, int64...");
+        throw Error(StrCat("unknown dtype ", entry.dtype), where + ".dtype",
+                    "numpy's names: float32, int64...");
       }
     }
     input->has_shape = model.has_shape || !entry.input_shape.empty();
@@ -201,17 +208,22 @@ class ListSource : public SampleSource {
     files_ = longest == nullptr ? 1 : std::max<int64_t>(1, static_cast<int64_t>(longest->files.size()));
     for (const auto& input : inputs_) {
       if (input->files.size() <= 1 || input->files.size() == longest->files.size()) continue;
-      throw Error(StrCat("input ", input->name, " has ", input->files.size(), " items, input ", longest->name, " has ",
-                         longest->files.size()),
-                  input->where + ".data_list_path", "line k of each list is one sample; a list of one line serves all");
+      throw Error(StrCat("input ", input->name, " has ", input->files.size(), " items, input ", longest->name,
+                         " has ", longest->files.size()),
+                  input->where + ".data_list_path",
+                  "line k of each list is one sample; a list of one line serves all");
     }
   }
 
   void SetBatch(int configured) {
-    const bool single_image = inputs_.size() == 1 && inputs_[0]->kind == Kind::kImage;
-    if (configured > 1) batch_ = configured;
-    else if (single_image && !inputs_[0]->shape.empty()) batch_ = std::max<int64_t>(1, inputs_[0]->shape[0]);
-    if (std::all_of(inputs_.begin(), inputs_.end(), [](const auto& input) { return input->kind == Kind::kZero; })) {
+    const bool single_image =
+        inputs_.size() == 1 && (inputs_[0]->kind == Kind::kImage || inputs_[0]->kind == Kind::kScript);
+    if (configured > 1)
+      batch_ = configured;
+    else if (single_image && !inputs_[0]->shape.empty())
+      batch_ = std::max<int64_t>(1, inputs_[0]->shape[0]);
+    if (std::all_of(inputs_.begin(), inputs_.end(),
+                    [](const auto& input) { return input->kind == Kind::kZero; })) {
       batch_ = 1;
     }
     // All lists of one line: that line fills a batch.
@@ -222,13 +234,13 @@ class ListSource : public SampleSource {
       if (static_cast<int64_t>(input->files.size()) == available) longest = input.get();
     }
     if (size_ == 0) {
-      throw Error(StrCat("Calibration input ", longest->name, " finds ", available, " items, fewer than one batch of ",
-                         batch_),
+      throw Error(StrCat("Calibration input ", longest->name, " finds ", available,
+                         " items, fewer than one batch of ", batch_),
                   longest->where + ".data_list_path", "add items or lower calibration_batch_size");
     }
     if (available % batch_ != 0) {
-      LogWarning("calibration: the last ", available % batch_, " of ", available, " samples do not fill a batch of ",
-                 batch_, " and are left out");
+      LogWarning("calibration: the last ", available % batch_, " of ", available,
+                 " samples do not fill a batch of ", batch_, " and are left out");
     }
   }
 
@@ -265,8 +277,8 @@ class ListSource : public SampleSource {
                       "PT_IMAGENET, IMAGENET or file.py:function");
         }
         const std::string entry = input->entry.json.empty() ? "{}" : input->entry.json;
-        input->script = std::make_unique<Script>(ResolvePath(spec.substr(0, colon), source) + spec.substr(colon), entry,
-                                                 input->dtype);
+        input->script = std::make_unique<Script>(
+            ResolvePath(spec.substr(0, colon), source) + spec.substr(colon), entry, input->dtype);
       }
     }
   }
@@ -281,7 +293,8 @@ class ListSource : public SampleSource {
   Tensor Decode(const Input& input, int64_t index) const {
     std::vector<std::string> paths;
     for (int64_t i = index * batch_; i < (index + 1) * batch_; ++i) {
-      if (!input.files.empty()) paths.push_back(input.files[input.files.size() == 1 ? 0 : static_cast<size_t>(i)]);
+      if (!input.files.empty())
+        paths.push_back(input.files[input.files.size() == 1 ? 0 : static_cast<size_t>(i)]);
     }
     if (input.kind == Kind::kScript) return RunScript(input, paths);
     std::vector<Tensor> parts;
@@ -292,8 +305,10 @@ class ListSource : public SampleSource {
     }
     for (const std::string& path : paths) {
       // One file for the whole batch is decoded once.
-      if (!parts.empty() && input.files.size() == 1) parts.push_back(parts.front());
-      else parts.push_back(ReadOne(input, path));
+      if (!parts.empty() && input.files.size() == 1)
+        parts.push_back(parts.front());
+      else
+        parts.push_back(ReadOne(input, path));
     }
     if (input.files.size() == 1 && parts.front().shape().empty()) parts.resize(1);
     return Concat(parts, paths.empty() ? input.where : paths.back());
@@ -320,8 +335,8 @@ class ListSource : public SampleSource {
       Shape expected = input.shape;
       if (!expected.empty() && tensor.rank() > 0 && (tensor.dim(0) == batch_ || batch_ > 1)) expected[0] = -1;
       if (tensor.rank() != static_cast<int64_t>(expected.size())) {
-        throw Error(StrCat("the function returned the shape ", ToString(tensor.shape()), ", the model input takes ",
-                           ToString(input.shape)),
+        throw Error(StrCat("the function returned the shape ", ToString(tensor.shape()),
+                           ", the model input takes ", ToString(input.shape)),
                     where, "the first axis is the batch");
       }
       FitShape(tensor, expected, where);
@@ -342,7 +357,8 @@ class ListSource : public SampleSource {
 
 }  // namespace
 
-std::unique_ptr<SampleSource> OpenSamples(const Config& config, const std::vector<ModelInput>& inputs, int64_t limit) {
+std::unique_ptr<SampleSource> OpenSamples(const Config& config, const std::vector<ModelInput>& inputs,
+                                          int64_t limit) {
   return std::make_unique<ListSource>(config, inputs, limit);
 }
 

@@ -1,6 +1,6 @@
-// Runs the user's preprocess function in a Python child. Both sides talk over one socket pair: the child takes it from
-// its standard input and then points input at nothing and output at its standard error, so that what the
-// user's code prints or reads cannot mix with the protocol.
+// Runs the user's preprocess function in a Python child. Both sides talk over one socket pair: the child
+// takes it from its standard input and then points input at nothing and output at its standard error, so that
+// what the user's code prints or reads cannot mix with the protocol.
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
@@ -22,8 +22,9 @@ extern char** environ;
 namespace xslim {
 namespace {
 
-// Request: u32 count, then per path u32 length and bytes. Reply: u8 0, u32 rank, i64 dims, elements; or u8 1, u32
-// length, error text. Numbers are little-endian. The first reply, without dims, tells that the function was found.
+// Request: u32 count, then per path u32 length and bytes. Reply: u8 0, u32 rank, i64 dims, elements; or u8 1,
+// u32 length, error text. Numbers are little-endian. The first reply, without dims, tells that the function
+// was found.
 constexpr char kDriver[] = R"python(
 import os, socket, struct, sys, traceback
 link = socket.socket(fileno=os.dup(0))
@@ -98,8 +99,8 @@ Script::Script(const std::string& spec, const std::string& entry, DType dtype) :
     throw Error("cannot make a socket pair for Python", file_, std::strerror(errno));
   }
   const std::string python = Interpreter(), function = spec.substr(colon + 1);
-  const char* arguments[] = {python.c_str(), "-u", "-c", kDriver, file_.c_str(), function.c_str(), entry.c_str(),
-                             NameOf(dtype), nullptr};
+  const char* arguments[] = {python.c_str(),   "-u",          "-c",          kDriver, file_.c_str(),
+                             function.c_str(), entry.c_str(), NameOf(dtype), nullptr};
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, ends[1], 0);
@@ -112,7 +113,8 @@ Script::Script(const std::string& spec, const std::string& entry, DType dtype) :
   if (failure != 0) {
     child_ = -1;
     Stop();
-    throw Error("cannot start " + python, file_, StrCat(std::strerror(failure), "; XSLIM_PYTHON names the interpreter"));
+    throw Error("cannot start " + python, file_,
+                StrCat(std::strerror(failure), "; XSLIM_PYTHON names the interpreter"));
   }
   try {
     CheckReply(spec_);

@@ -10,7 +10,8 @@
 namespace xslim {
 
 struct SampleStream::Impl {
-  Impl(const SampleSource& source, std::vector<int64_t> indices) : source(source), indices(std::move(indices)) {
+  Impl(const SampleSource& source, std::vector<int64_t> indices)
+      : source(source), indices(std::move(indices)) {
     thread = std::thread([this] { Decode(); });
   }
   ~Impl() {
@@ -39,8 +40,10 @@ struct SampleStream::Impl {
       }
       {
         std::lock_guard<std::mutex> lock(mutex);
-        if (failure) error = failure;
-        else ready.push_back(std::move(sample));
+        if (failure)
+          error = failure;
+        else
+          ready.push_back(std::move(sample));
       }
       changed.notify_all();
       if (failure) return;

@@ -1,7 +1,7 @@
 # One object file per instruction set; table.cc picks at run time.
 add_library(xslim_kernels STATIC ${CMAKE_SOURCE_DIR}/src/kernels/table.cc ${CMAKE_SOURCE_DIR}/src/kernels/table_scalar.cc)
 target_include_directories(xslim_kernels PUBLIC ${CMAKE_SOURCE_DIR}/src)
-target_compile_options(xslim_kernels PRIVATE -O2 -fno-exceptions -fno-rtti -fno-math-errno -fno-trapping-math)
+target_compile_options(xslim_kernels PRIVATE -O2 -fno-exceptions -fno-rtti -fno-math-errno)
 function(xslim_kernel_table name)
   set(source ${CMAKE_SOURCE_DIR}/src/kernels/table_${name}.cc)
   target_sources(xslim_kernels PRIVATE ${source})

@@ -42,7 +42,8 @@ const Table* Select(const char** error) {
   }
   if (error != nullptr) {
     bool known = false;
-    for (const char* name : {"scalar", "avx2", "avx512", "rvv"}) known = known || strcmp(name, wanted) == 0;
+    static const char* const names[] = {"scalar", "avx2", "avx512", "rvv"};
+    for (const char* name : names) known = known || strcmp(name, wanted) == 0;
     *error = known ? "XSLIM_ISA names an instruction set that this processor or this build does not have"
                    : "XSLIM_ISA names an unknown instruction set (expected scalar, avx2, avx512 or rvv)";
   }

@@ -10,7 +10,8 @@
 
 namespace xslim {
 
-// Output `slot` becomes the float32 tensor `y`, converted to `dtype` (float32, float16, bfloat16 or float64; else Error).
+// Output `slot` becomes the float32 tensor `y`, converted to `dtype` (float32, float16, bfloat16 or float64;
+// else Error).
 inline void SetFloatResult(EvalContext& context, size_t slot, Tensor y, DType dtype) {
   if (dtype == DType::kFloat) return context.set_out(slot, std::move(y));
   const float* in = y.data<float>();
@@ -25,7 +26,8 @@ inline void SetFloatResult(EvalContext& context, size_t slot, Tensor y, DType dt
     case DType::kDouble:
       for (int64_t i = 0; i < y.size(); ++i) out.data<double>()[i] = static_cast<double>(in[i]);
       return;
-    default: throw Error(std::string("element type ") + NameOf(dtype) + " is not supported");
+    default:
+      throw Error(std::string("element type ") + NameOf(dtype) + " is not supported");
   }
 }
 

@@ -11,8 +11,8 @@ namespace xslim {
 class GraphRunner {
  public:
   virtual ~GraphRunner() = default;
-  // Runs `body` on `inputs` (in the order of body.FreeInputs()); names that it does not define are looked up in the
-  // graphs around it. Returns the body's outputs in order.
+  // Runs `body` on `inputs` (in the order of body.FreeInputs()); names that it does not define are looked up
+  // in the graphs around it. Returns the body's outputs in order.
   virtual std::vector<Tensor> Run(const Graph& body, const std::vector<Tensor>& inputs) = 0;
 };
 

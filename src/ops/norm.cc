@@ -1,4 +1,5 @@
-// Normalisations and the softmax family. Rows are spread over the threads; every row is one sequence of kernel calls.
+// Normalisations and the softmax family. Rows are spread over the threads; every row is one sequence of
+// kernel calls.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -35,13 +36,14 @@ int64_t Product(const Shape& shape, int64_t first, int64_t last) {
 Tensor Vector(EvalContext& context, size_t slot, int64_t count) {
   Tensor tensor = context.in(slot).ToFloat32();
   if (tensor.size() != count) {
-    throw Error("input " + std::to_string(slot) + " has " + std::to_string(tensor.size()) + " elements instead of " +
-                std::to_string(count));
+    throw Error("input " + std::to_string(slot) + " has " + std::to_string(tensor.size()) +
+                " elements instead of " + std::to_string(count));
   }
   return tensor;
 }
 
-// y = (x - mean) * scale + shift with mean and deviation of the row itself; `scale` is gamma / sqrt(variance + epsilon).
+// y = (x - mean) * scale + shift with mean and deviation of the row itself; `scale` is gamma / sqrt(variance
+// + epsilon).
 struct Moments {
   float mean, deviation;  // sqrt(variance + epsilon), variance over n
 };
@@ -105,8 +107,8 @@ void EvaluateInstanceNormalization(EvalContext& context) {
     for (int64_t row = begin; row < end; ++row) {
       const Moments moments = MomentsOf(in + row * inner, inner, epsilon);
       const int64_t c = row % channels;
-      Normalize(in + row * inner, moments.mean, gamma.data<float>()[c] / moments.deviation, beta.data<float>()[c],
-                out + row * inner, inner);
+      Normalize(in + row * inner, moments.mean, gamma.data<float>()[c] / moments.deviation,
+                beta.data<float>()[c], out + row * inner, inner);
     }
   });
   SetFloatResult(context, 0, std::move(y), context.in(0).dtype());
@@ -117,7 +119,8 @@ void EvaluateGroupNormalization(EvalContext& context) {
   const Tensor x = context.in(0).ToFloat32();
   const int64_t groups = context.node.Int("num_groups", 0);
   if (x.rank() < 2 || groups < 1 || x.dim(1) % groups != 0) {
-    throw Error("num_groups " + std::to_string(groups) + " does not divide the channels of " + ToString(x.shape()));
+    throw Error("num_groups " + std::to_string(groups) + " does not divide the channels of " +
+                ToString(x.shape()));
   }
   const int64_t channels = x.dim(1), inner = Product(x.shape(), 2, x.rank()), per_group = channels / groups;
   const int64_t parameters = context.opset >= 21 ? channels : groups;
@@ -133,8 +136,8 @@ void EvaluateGroupNormalization(EvalContext& context) {
       for (int64_t i = 0; i < per_group; ++i) {
         const int64_t group = row % groups, p = context.opset >= 21 ? group * per_group + i : group;
         const int64_t at = row * size + i * inner;
-        Normalize(in + at, moments.mean, gamma.data<float>()[p] / moments.deviation, beta.data<float>()[p], out + at,
-                  inner);
+        Normalize(in + at, moments.mean, gamma.data<float>()[p] / moments.deviation, beta.data<float>()[p],
+                  out + at, inner);
       }
     }
   });
@@ -169,9 +172,9 @@ Tensor Spread(const Tensor& parameter, const Shape& shape, int64_t axis) {
 }
 
 struct RowNorm {
-  int64_t axis = -1;        // first normalised dimension
+  int64_t axis = -1;  // first normalised dimension
   float epsilon = 1e-5f;
-  bool centered = true;     // false: root mean square only
+  bool centered = true;                   // false: root mean square only
   int mean_slot = -1, inverse_slot = -1;  // outputs for the moments; -1 = none
 };
 
@@ -245,7 +248,8 @@ void SkipNorm(EvalContext& context, bool centered) {
   Tensor sum = context.scratch(DType::kFloat, input.shape());
   const kernels::Table& table = kernels::Active();
   for (int64_t at = 0; at < input.size(); at += skip.size()) {
-    table.binary(kernels::kAdd, input.data<float>() + at, skip.data<float>(), sum.data<float>() + at, skip.size());
+    table.binary(kernels::kAdd, input.data<float>() + at, skip.data<float>(), sum.data<float>() + at,
+                 skip.size());
   }
   if (context.has(bias_slot)) {
     const Tensor bias = Vector(context, bias_slot, n);
@@ -269,8 +273,8 @@ void EvaluateSkipRmsNormalization(EvalContext& context) { SkipNorm(context, fals
 
 // ---- along one axis
 
-// Calls row(source, target, n) for every line of `x` along the middle of [outer, n, inner]; lines that are not
-// contiguous go through buffers.
+// Calls row(source, target, n) for every line of `x` along the middle of [outer, n, inner]; lines that are
+// not contiguous go through buffers.
 template <typename Row>
 Tensor AlongAxis(EvalContext& context, const Tensor& x, int64_t n, int64_t inner, const Row& row) {
   Tensor y = context.scratch(DType::kFloat, x.shape());
@@ -364,7 +368,8 @@ void EvaluateLrn(EvalContext& context) {
   const Tensor x = context.in(0).ToFloat32();
   const Node& node = context.node;
   const int64_t size = node.Int("size", 0);
-  if (size < 1 || x.rank() < 2) throw Error("LRN of size " + std::to_string(size) + ", shape " + ToString(x.shape()));
+  if (size < 1 || x.rank() < 2)
+    throw Error("LRN of size " + std::to_string(size) + ", shape " + ToString(x.shape()));
   const float alpha = node.Float("alpha", 1e-4f) / static_cast<float>(size);
   const float beta = node.Float("beta", 0.75f), bias = node.Float("bias", 1.0f);
   const int64_t channels = x.dim(1), inner = Product(x.shape(), 2, x.rank());
@@ -379,7 +384,8 @@ void EvaluateLrn(EvalContext& context) {
       const float* source = in + row * inner;
       float* target = out + row * inner;
       std::fill(target, target + inner, 0.0f);
-      for (int64_t k = std::max<int64_t>(c - (size - 1) / 2, 0); k <= std::min(c + size / 2, channels - 1); ++k) {
+      for (int64_t k = std::max<int64_t>(c - (size - 1) / 2, 0); k <= std::min(c + size / 2, channels - 1);
+           ++k) {
         const float* neighbour = source + (k - c) * inner;
         table.binary(kernels::kMul, neighbour, neighbour, square.data(), inner);
         table.binary(kernels::kAdd, target, square.data(), target, inner);
@@ -417,17 +423,18 @@ void EvaluateMeanVarianceNormalization(EvalContext& context) {
   const float* in = x.data<float>();
   float* out = y.data<float>();
   const int64_t n = static_cast<int64_t>(shared.size());
-  context.pool.ParallelFor(static_cast<int64_t>(kept.size()), RowGrain(n), [&](int64_t begin, int64_t end, int) {
-    std::vector<float> row(shared.size());
-    for (int64_t k = begin; k < end; ++k) {
-      const int64_t base = kept[static_cast<size_t>(k)];
-      for (size_t i = 0; i < row.size(); ++i) row[i] = in[base + shared[i]];
-      const Moments moments = MomentsOf(row.data(), n, 0.0f);
-      for (size_t i = 0; i < row.size(); ++i) {
-        out[base + shared[i]] = (row[i] - moments.mean) / (moments.deviation + 1e-9f);
-      }
-    }
-  });
+  context.pool.ParallelFor(
+      static_cast<int64_t>(kept.size()), RowGrain(n), [&](int64_t begin, int64_t end, int) {
+        std::vector<float> row(shared.size());
+        for (int64_t k = begin; k < end; ++k) {
+          const int64_t base = kept[static_cast<size_t>(k)];
+          for (size_t i = 0; i < row.size(); ++i) row[i] = in[base + shared[i]];
+          const Moments moments = MomentsOf(row.data(), n, 0.0f);
+          for (size_t i = 0; i < row.size(); ++i) {
+            out[base + shared[i]] = (row[i] - moments.mean) / (moments.deviation + 1e-9f);
+          }
+        }
+      });
   SetFloatResult(context, 0, std::move(y), context.in(0).dtype());
 }
 

@@ -35,11 +35,12 @@ struct Window {
   Shape out_shape;
 };
 
-// Attributes and the output's shape: floor or ceil((in + pads - dilated kernel) / stride) + 1; with ceil_mode a last
-// window that starts beyond input and front padding is dropped (as ONNX Runtime does).
+// Attributes and the output's shape: floor or ceil((in + pads - dilated kernel) / stride) + 1; with ceil_mode
+// a last window that starts beyond input and front padding is dropped (as ONNX Runtime does).
 Window WindowOf(const Node& node, const Tensor& x) {
   const size_t spatial = x.shape().size() < 2 ? 0 : x.shape().size() - 2;
-  if (spatial < 1 || spatial > 3) throw Error("pooling of shape " + ToString(x.shape()) + " is not supported");
+  if (spatial < 1 || spatial > 3)
+    throw Error("pooling of shape " + ToString(x.shape()) + " is not supported");
   const std::vector<int64_t> kernel = node.Ints("kernel_shape");
   const std::vector<int64_t> strides = node.Ints("strides", std::vector<int64_t>(spatial, 1));
   const std::vector<int64_t> dilations = node.Ints("dilations", std::vector<int64_t>(spatial, 1));
@@ -86,11 +87,13 @@ Window WindowOf(const Node& node, const Tensor& x) {
 }
 
 int64_t PlaneGrain(const Window& window) {
-  const int64_t work = window.out_size * window.axes[0].kernel * window.axes[1].kernel * window.axes[2].kernel;
+  const int64_t work =
+      window.out_size * window.axes[0].kernel * window.axes[1].kernel * window.axes[2].kernel;
   return std::max<int64_t>(1, 32768 / std::max<int64_t>(work, 1));
 }
 
-// Calls body(output index, z, y, x) for every output of a plane, with the input position where its window starts.
+// Calls body(output index, z, y, x) for every output of a plane, with the input position where its window
+// starts.
 template <typename Body>
 void ForOutputs(const Window& w, const Body& body) {
   int64_t index = 0;
@@ -129,7 +132,8 @@ void InnerColumns(const Axis& axis, int64_t& first, int64_t& last) {
 // side by side; `op` and `combine` are the same operation.
 // Every output combines its taps in order of ky, kx.
 template <typename Combine>
-void PlaneRows(const Window& w, const float* in, float* out, float start, kernels::BinaryOp op, const Combine& combine) {
+void PlaneRows(const Window& w, const float* in, float* out, float start, kernels::BinaryOp op,
+               const Combine& combine) {
   const Axis &ay = w.axes[1], &ax = w.axes[2];
   int64_t inner_first, inner_last;
   InnerColumns(ax, inner_first, inner_last);
@@ -152,7 +156,8 @@ void PlaneRows(const Window& w, const float* in, float* out, float start, kernel
       }
       auto edge = [&](int64_t x) {
         const int64_t x0 = ax.Start(x);
-        for (int64_t kx = ax.First(x0); kx < ax.Last(x0); ++kx) row[x] = combine(row[x], source[x0 + kx * ax.dilation]);
+        for (int64_t kx = ax.First(x0); kx < ax.Last(x0); ++kx)
+          row[x] = combine(row[x], source[x0 + kx * ax.dilation]);
       };
       for (int64_t x = 0; x < inner_first; ++x) edge(x);
       for (int64_t x = inner_last; x < ax.out; ++x) edge(x);
@@ -225,7 +230,8 @@ void MaxHalf(EvalContext& context, const Window& window) {
     for (int64_t plane = begin; plane < end; ++plane) {
       ForOutputs(window, [&](int64_t index, int64_t z, int64_t y, int64_t x) {
         float best = kLowest;
-        ForTaps(window, z, y, x, [&](int64_t tap) { best = MaxOf(best, ToFloat(in[plane * window.in_size + tap])); });
+        ForTaps(window, z, y, x,
+                [&](int64_t tap) { best = MaxOf(best, ToFloat(in[plane * window.in_size + tap])); });
         out[plane * window.out_size + index] = ToHalf(best);
       });
     }
@@ -238,16 +244,21 @@ void EvaluateMaxPool(EvalContext& context) {
   switch (x.dtype()) {
     case DType::kFloat:
       return context.wants(1) ? MaxWithIndices<float>(context, window, kLowest) : MaxFloat(context, window);
-    case DType::kDouble: return MaxWithIndices<double>(context, window, -std::numeric_limits<double>::infinity());
-    case DType::kInt8: return MaxWithIndices<int8_t>(context, window, std::numeric_limits<int8_t>::min());
-    case DType::kUint8: return MaxWithIndices<uint8_t>(context, window, 0);
-    case DType::kFloat16: return MaxHalf(context, window);
-    default: throw Error(std::string("MaxPool of ") + NameOf(x.dtype()) + " is not supported");
+    case DType::kDouble:
+      return MaxWithIndices<double>(context, window, -std::numeric_limits<double>::infinity());
+    case DType::kInt8:
+      return MaxWithIndices<int8_t>(context, window, std::numeric_limits<int8_t>::min());
+    case DType::kUint8:
+      return MaxWithIndices<uint8_t>(context, window, 0);
+    case DType::kFloat16:
+      return MaxHalf(context, window);
+    default:
+      throw Error(std::string("MaxPool of ") + NameOf(x.dtype()) + " is not supported");
   }
 }
 
-// How many taps of a window an average divides by, along one axis; padding counts with count_include_pad, the part
-// of a last ceil_mode window that hangs over the padding never does.
+// How many taps of a window an average divides by, along one axis; padding counts with count_include_pad, the
+// part of a last ceil_mode window that hangs over the padding never does.
 std::vector<int64_t> TapCounts(const Axis& axis, bool include_pad) {
   std::vector<int64_t> counts(static_cast<size_t>(axis.out));
   for (int64_t o = 0; o < axis.out; ++o) {
@@ -359,7 +370,8 @@ void Global(EvalContext& context, const std::function<float(const float*, int64_
 }
 
 void EvaluateGlobalAveragePool(EvalContext& context) {
-  Global(context, [](const float* x, int64_t n) { return kernels::Active().sum(x, n) / static_cast<float>(n); });
+  Global(context,
+         [](const float* x, int64_t n) { return kernels::Active().sum(x, n) / static_cast<float>(n); });
 }
 
 void EvaluateGlobalMaxPool(EvalContext& context) {

@@ -41,7 +41,8 @@ Layout LayoutOf(const Node& node, const Tensor& x, const Tensor& scale) {
   if (axis < 0 || axis >= x.rank()) {
     throw Error("axis " + std::to_string(axis) + " is outside of shape " + ToString(x.shape()));
   }
-  for (int64_t d = 0; d < x.rank(); ++d) (d < axis ? layout.outer : d > axis ? layout.inner : layout.axis) *= x.dim(d);
+  for (int64_t d = 0; d < x.rank(); ++d)
+    (d < axis ? layout.outer : d > axis ? layout.inner : layout.axis) *= x.dim(d);
   if (block == 0) {
     layout.blocks = layout.axis;
     if (scale.size() != layout.axis) {
@@ -55,13 +56,14 @@ Layout LayoutOf(const Node& node, const Tensor& x, const Tensor& scale) {
   Shape wanted = x.shape();
   wanted[static_cast<size_t>(axis)] = layout.blocks;
   if (scale.shape() != wanted) {
-    throw Error("scale " + ToString(scale.shape()) + " does not fit blocks of " + std::to_string(block),
-                "", "expected " + ToString(wanted));
+    throw Error("scale " + ToString(scale.shape()) + " does not fit blocks of " + std::to_string(block), "",
+                "expected " + ToString(wanted));
   }
   return layout;
 }
 
-// Calls run(offset, count, scale index) for runs of elements that share a scale; runs are spread over the threads.
+// Calls run(offset, count, scale index) for runs of elements that share a scale; runs are spread over the
+// threads.
 template <typename Run>
 void ForRuns(ThreadPool& pool, const Layout& layout, const Run& run) {
   const int64_t total = layout.outer * layout.axis * layout.inner;
@@ -92,7 +94,8 @@ struct Parameters {
     zero.assign(static_cast<size_t>(scale.size()), 0);
     if (!zero_in) return;
     if (zero_in->size() != scale.size()) {
-      throw Error("zero point " + ToString(zero_in->shape()) + " and scale " + ToString(scale.shape()) + " differ");
+      throw Error("zero point " + ToString(zero_in->shape()) + " and scale " + ToString(scale.shape()) +
+                  " differ");
     }
     const std::vector<int64_t> values = zero_in->ToInts();
     for (size_t i = 0; i < values.size(); ++i) zero[i] = static_cast<int32_t>(values[i]);
@@ -104,7 +107,8 @@ template <typename T>
 T QuantizeOne(float x, float scale, int32_t zero, int32_t lo, int32_t hi) {
   const float code = std::nearbyint(x / scale);
   if (std::isnan(code)) return static_cast<T>(zero);
-  const float clamped = std::min(std::max(code, static_cast<float>(lo - zero)), static_cast<float>(hi - zero));
+  const float clamped =
+      std::min(std::max(code, static_cast<float>(lo - zero)), static_cast<float>(hi - zero));
   return static_cast<T>(static_cast<int32_t>(clamped) + zero);
 }
 
@@ -136,7 +140,8 @@ void Quantize(EvalContext& context, DType dtype, int32_t lo, int32_t hi) {
       QuantizeRun(in + offset, scale[index], zero, out + offset, count);
       return;
     }
-    for (int64_t i = 0; i < count; ++i) out[offset + i] = QuantizeOne<T>(in[offset + i], scale[index], zero, lo, hi);
+    for (int64_t i = 0; i < count; ++i)
+      out[offset + i] = QuantizeOne<T>(in[offset + i], scale[index], zero, lo, hi);
   });
 }
 
@@ -148,13 +153,20 @@ void EvaluateQuantize(EvalContext& context) {
     dtype = DType::kUint8;
   }
   switch (dtype) {
-    case DType::kInt8: return Quantize<int8_t>(context, dtype, -128, 127);
-    case DType::kUint8: return Quantize<uint8_t>(context, dtype, 0, 255);
-    case DType::kInt16: return Quantize<int16_t>(context, dtype, -32768, 32767);
-    case DType::kUint16: return Quantize<uint16_t>(context, dtype, 0, 65535);
-    case DType::kInt4: return Quantize<int8_t>(context, dtype, -8, 7);
-    case DType::kUint4: return Quantize<uint8_t>(context, dtype, 0, 15);
-    default: throw Error(std::string("quantization to ") + NameOf(dtype) + " is not supported");
+    case DType::kInt8:
+      return Quantize<int8_t>(context, dtype, -128, 127);
+    case DType::kUint8:
+      return Quantize<uint8_t>(context, dtype, 0, 255);
+    case DType::kInt16:
+      return Quantize<int16_t>(context, dtype, -32768, 32767);
+    case DType::kUint16:
+      return Quantize<uint16_t>(context, dtype, 0, 65535);
+    case DType::kInt4:
+      return Quantize<int8_t>(context, dtype, -8, 7);
+    case DType::kUint4:
+      return Quantize<uint8_t>(context, dtype, 0, 15);
+    default:
+      throw Error(std::string("quantization to ") + NameOf(dtype) + " is not supported");
   }
 }
 
@@ -179,7 +191,8 @@ void Dequantize(EvalContext& context) {
   const DType dtype = wanted != 0 ? static_cast<DType>(wanted) : scale_in.dtype();
   const T* in = reinterpret_cast<const T*>(x.raw());
   const float* scale = parameters.scale.data<float>();
-  Tensor y = dtype == DType::kFloat ? context.out(0, dtype, x.shape()) : context.scratch(DType::kFloat, x.shape());
+  Tensor y =
+      dtype == DType::kFloat ? context.out(0, dtype, x.shape()) : context.scratch(DType::kFloat, x.shape());
   float* out = y.data<float>();
   ForRuns(context.pool, layout, [&](int64_t offset, int64_t count, int64_t index) {
     const int32_t zero = parameters.zero[static_cast<size_t>(index)];
@@ -198,13 +211,19 @@ void EvaluateDequantize(EvalContext& context) {
   const DType dtype = context.in(0).dtype();
   switch (dtype) {
     case DType::kInt8:
-    case DType::kInt4: return Dequantize<int8_t>(context);
+    case DType::kInt4:
+      return Dequantize<int8_t>(context);
     case DType::kUint8:
-    case DType::kUint4: return Dequantize<uint8_t>(context);
-    case DType::kInt16: return Dequantize<int16_t>(context);
-    case DType::kUint16: return Dequantize<uint16_t>(context);
-    case DType::kInt32: return Dequantize<int32_t>(context);
-    default: throw Error(std::string("dequantization of ") + NameOf(dtype) + " is not supported");
+    case DType::kUint4:
+      return Dequantize<uint8_t>(context);
+    case DType::kInt16:
+      return Dequantize<int16_t>(context);
+    case DType::kUint16:
+      return Dequantize<uint16_t>(context);
+    case DType::kInt32:
+      return Dequantize<int32_t>(context);
+    default:
+      throw Error(std::string("dequantization of ") + NameOf(dtype) + " is not supported");
   }
 }
 

@@ -1,27 +1,41 @@
 #include "quant/scale.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <string>
+
+#include "xslim/error.h"
 
 namespace xslim {
 
 ScaleZero AsymmetricInt8(float lo, float hi) {
+  if (!std::isfinite(lo) || !std::isfinite(hi) || lo > hi)
+    throw Error("no range: [" + std::to_string(lo) + ", " + std::to_string(hi) + "].", "AsymmetricInt8",
+                "two finite values in ascending order");
   lo = std::min(lo, 0.0f);
   hi = std::max(hi, 0.0f);
-  // (hi - lo) may overflow to infinity for ranges near the float's own; half sizes keep it finite.
-  const float width = hi * 0.5f - lo * 0.5f;
-  float scale = width < 0x1p126f ? (hi - lo) / 255.0f : width / 127.5f;
-  scale = std::max(scale, kSmallestScale);
-  const float zero = std::nearbyint(-128.0f - std::nearbyint(lo / scale));
-  return {scale, static_cast<int32_t>(std::clamp(zero, -128.0f, 127.0f))};
+  const double width = static_cast<double>(hi) - static_cast<double>(lo);
+  const float scale = std::max(static_cast<float>(width / 255), kMinScale);
+  const double zero = -128 - std::nearbyint(static_cast<double>(lo / scale));
+  return {scale, static_cast<int32_t>(std::clamp(zero, -128.0, 127.0))};
 }
 
-float SymmetricScale(float max_abs) { return std::max(2.0f * (max_abs / 255.0f), kSmallestScale); }
+float SymmetricScale(float max_abs) {
+  if (!std::isfinite(max_abs) || max_abs < 0)
+    throw Error("no largest magnitude: " + std::to_string(max_abs) + ".", "SymmetricScale",
+                "a finite value, 0 or more");
+  return std::max(static_cast<float>(2.0 * static_cast<double>(max_abs) / 255), kMinScale);
+}
 
 float PowerOfTwoUp(float scale) {
-  int exponent = 0;
-  const float mantissa = std::frexp(scale, &exponent);  // scale = mantissa * 2^exponent, mantissa in [0.5, 1)
-  return std::ldexp(1.0f, mantissa == 0.5f ? exponent - 1 : exponent);
+  constexpr float kLargest = 0x1p127f, kSmallest = 0x1p-126f;
+  if (!(scale >= kSmallest && scale <= kLargest))
+    throw Error("scale " + std::to_string(scale) + " has no power of two above it.", "PowerOfTwoUp",
+                "a positive normal float up to 2^127");
+  const uint32_t bits = std::bit_cast<uint32_t>(scale);
+  constexpr uint32_t kMantissa = (1u << 23) - 1;
+  return std::bit_cast<float>((bits + kMantissa) & ~kMantissa);
 }
 
 }  // namespace xslim

@@ -1,5 +1,4 @@
-// The one place where a range becomes a scale and a zero point. float32 arithmetic, as XSlim's, so that scales agree
-// to the last bit.
+// From a range to a scale and zero point: the 8-bit rules of XSlim, bit for bit.
 #ifndef XSLIM_QUANT_SCALE_H_
 #define XSLIM_QUANT_SCALE_H_
 
@@ -7,20 +6,22 @@
 
 namespace xslim {
 
+inline constexpr float kMinScale = 1.1920928955078125e-07f;  // 2^-23
+
 struct ScaleZero {
   float scale;
-  int32_t zero_point;
+  int32_t zero_point;  // -128..127
 };
 
-inline constexpr float kSmallestScale = 0x1p-23f;
-
-// int8, -128..127: scale = (hi - lo) / 255 with the range widened to hold 0, zero point = -128 - round_half_even(lo / scale).
+// Range [lo, hi], widened to hold 0, on -128..127: scale = (hi-lo)/255 in float64, rounded to float32, at
+// least kMinScale; zero_point = -128 - round_half_even(lo/scale). Throws Error when an end is not finite or
+// lo > hi.
 ScaleZero AsymmetricInt8(float lo, float hi);
 
-// int8 symmetric, zero point 0: 2 * max_abs / 255.
+// 2*max_abs/255, at least kMinScale. Throws Error when max_abs is negative or not finite.
 float SymmetricScale(float max_abs);
 
-// The least power of two that is not under `scale`.
+// The smallest power of two not under scale (a positive normal float up to 2^127; else throws Error).
 float PowerOfTwoUp(float scale);
 
 }  // namespace xslim

@@ -22,7 +22,7 @@ namespace xslim {
 namespace {
 
 constexpr size_t kLargestFolded = size_t{64} << 20;  // bytes of one value that is computed once and kept
-constexpr int64_t kGrain = 1 << 15;                   // elements
+constexpr int64_t kGrain = 1 << 15;                  // elements
 
 // Names that a body reads from the graphs around it, its own bodies included.
 void CollectCaptures(const Graph& body, std::set<std::string>& names) {
@@ -55,8 +55,8 @@ bool HasBody(const Node& node) {
 }
 
 bool IsRandom(const Node& node) {
-  return node.op_type.rfind("Random", 0) == 0 || node.op_type == "Bernoulli" || node.op_type == "Multinomial" ||
-         (node.op_type == "Dropout" && node.inputs.size() > 2);
+  return node.op_type.rfind("Random", 0) == 0 || node.op_type == "Bernoulli" ||
+         node.op_type == "Multinomial" || (node.op_type == "Dropout" && node.inputs.size() > 2);
 }
 
 // A QuantizeLinear and all its DequantizeLinear users as one pass.
@@ -72,7 +72,7 @@ struct Step {
   int opset = 1;
   std::unique_ptr<FakeQuantize> fake_quantize;
   std::vector<bool> constant_inputs;
-  std::vector<ValueId> dead;    // values whose last reader is this step
+  std::vector<ValueId> dead;  // values whose last reader is this step
   std::shared_ptr<void> state;
 };
 
@@ -100,7 +100,8 @@ struct Executor::Impl : GraphRunner {
   }
 
   static std::string Describe(const Node& node, int opset) {
-    return (node.domain.empty() ? "ai.onnx" : node.domain) + " " + node.op_type + ", opset " + std::to_string(opset);
+    return (node.domain.empty() ? "ai.onnx" : node.domain) + " " + node.op_type + ", opset " +
+           std::to_string(opset);
   }
 
   const OperatorRow* Resolve(const Node& node) const {
@@ -173,8 +174,8 @@ struct Executor::Impl : GraphRunner {
     for (ValueId input : step.node->inputs) step.constant_inputs.push_back(IsConstant(input));
   }
 
-  // Runs what depends on constants alone, once; returns the nodes that need not run again. Int8 weights behind a
-  // DequantizeLinear become constant floats in this way, which their Conv then packs once.
+  // Runs what depends on constants alone, once; returns the nodes that need not run again. Int8 weights
+  // behind a DequantizeLinear become constant floats in this way, which their Conv then packs once.
   std::unordered_set<NodeId> Fold() {
     std::unordered_set<NodeId> done;
     for (NodeId id : order) {
@@ -265,23 +266,34 @@ struct Executor::Impl : GraphRunner {
     const Value& value = graph.value(codes);
     if (Visible(codes) || value.uses.empty() || graph.CapturedBySubgraph(value.name)) return false;
     FakeQuantize fake{};
-    if (!ScalarConstant(node.input(1), fake.scale) || node.input(2) == kNone || !IsConstant(node.input(2))) return false;
+    if (!ScalarConstant(node.input(1), fake.scale) || node.input(2) == kNone || !IsConstant(node.input(2)))
+      return false;
     if (node.Int("block_size", 0) != 0 || node.Int("precision", 0) != 0) return false;
     const Tensor& zero = ConstantOf(node.input(2));
     if (zero.size() != 1) return false;
     switch (zero.dtype()) {
-      case DType::kInt8: fake.lo = -128, fake.hi = 127; break;
-      case DType::kUint8: fake.lo = 0, fake.hi = 255; break;
-      case DType::kInt16: fake.lo = -32768, fake.hi = 32767; break;
-      case DType::kUint16: fake.lo = 0, fake.hi = 65535; break;
-      default: return false;
+      case DType::kInt8:
+        fake.lo = -128, fake.hi = 127;
+        break;
+      case DType::kUint8:
+        fake.lo = 0, fake.hi = 255;
+        break;
+      case DType::kInt16:
+        fake.lo = -32768, fake.hi = 32767;
+        break;
+      case DType::kUint16:
+        fake.lo = 0, fake.hi = 65535;
+        break;
+      default:
+        return false;
     }
     fake.zero_point = static_cast<int32_t>(zero.ToInts()[0]);
     std::vector<ValueId> outputs;
     for (const Use& use : value.uses) {
       const Node& reader = graph.node(use.node);
       if (!reader.Is("DequantizeLinear") || use.slot != 0 || reader.outputs.size() != 1 ||
-          reader.outputs[0] == kNone || reader.Int("block_size", 0) != 0 || reader.Int("output_dtype", 1) > 1) {
+          reader.outputs[0] == kNone || reader.Int("block_size", 0) != 0 ||
+          reader.Int("output_dtype", 1) > 1) {
         return false;
       }
       float scale;
@@ -338,7 +350,8 @@ struct Executor::Impl : GraphRunner {
         if (tensor && !tensor->defined()) throw Error("tensor " + graph.value(id).name + " has no value");
         inputs.push_back(tensor);
       }
-      EvalContext context(node, step.opset, std::move(inputs), pool, allocator, step.state, step.constant_inputs, this);
+      EvalContext context(node, step.opset, std::move(inputs), pool, allocator, step.state,
+                          step.constant_inputs, this);
       step.row->evaluate(context);
       return std::move(context.outputs);
     } catch (const std::bad_alloc&) {
@@ -356,7 +369,8 @@ struct Executor::Impl : GraphRunner {
     float* out = y.data<float>();
     const kernels::Table& table = kernels::Active();
     pool.ParallelFor(x.size(), kGrain, [&](int64_t begin, int64_t end, int) {
-      table.fake_quantize(in + begin, fake.scale, fake.zero_point, fake.lo, fake.hi, out + begin, end - begin);
+      table.fake_quantize(in + begin, fake.scale, fake.zero_point, fake.lo, fake.hi, out + begin,
+                          end - begin);
     });
     return std::vector<Tensor>(step.node->outputs.size(), y);
   }
@@ -369,8 +383,9 @@ struct Executor::Impl : GraphRunner {
     if (!planned) Plan();
     const std::vector<ValueId> free_inputs = graph.FreeInputs();
     if (inputs.size() != free_inputs.size()) {
-      throw Error("got " + std::to_string(inputs.size()) + " inputs instead of " + std::to_string(free_inputs.size()),
-                  graph.name.empty() ? "graph" : "graph " + graph.name);
+      throw Error(
+          "got " + std::to_string(inputs.size()) + " inputs instead of " + std::to_string(free_inputs.size()),
+          graph.name.empty() ? "graph" : "graph " + graph.name);
     }
     // A run that threw may have left values behind; none outlives this run either.
     struct Cleaner {

@@ -1,0 +1,64 @@
+// One JSON value and the place where it stands, with checked readers whose errors name file and JSON path.
+#ifndef XSLIM_CONFIG_FIELD_H_
+#define XSLIM_CONFIG_FIELD_H_
+
+#include <cstdint>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace xslim {
+
+class Field {
+ public:
+  Field(const nlohmann::json& value, std::string file, std::string path)
+      : value_(value), file_(std::move(file)), path_(std::move(path)) {}
+
+  const nlohmann::json& value() const { return value_; }
+  std::string Where() const { return path_.empty() ? file_ : file_ + ": " + path_; }
+  // The key alone, for messages that name it: "calibration_type".
+  std::string Name() const { return path_.substr(path_.find_last_of('.') + 1); }
+
+  // The readers throw Error when the value is of another type or out of [low, high].
+  std::string String() const;
+  bool Bool() const;
+  int Int(int low = std::numeric_limits<int>::min(), int high = std::numeric_limits<int>::max()) const;
+  double Number(double low, double high) const;
+  std::vector<std::string> Strings() const;
+  std::vector<float> Floats() const;
+  std::vector<int64_t> Dims() const;  // every one positive
+
+  // "<name> <value> not implemented yet." for a word outside `words`.
+  template <typename E>
+  E Word(const std::vector<std::pair<const char*, E>>& words) const {
+    const std::string text = String();
+    std::string known;
+    for (const auto& [word, value] : words) {
+      if (text == word) return value;
+      known += (known.empty() ? "" : ", ") + std::string(word);
+    }
+    Fail(Name() + " " + text + " not implemented yet.", "one of " + known);
+  }
+
+  Field Member(const std::string& key) const {
+    return Field(value_.at(key), file_, path_.empty() ? key : path_ + "." + key);
+  }
+  Field Element(size_t index) const {
+    return Field(value_.at(index), file_, path_ + "[" + std::to_string(index) + "]");
+  }
+  // The elements of a list. Throws Error("expected <what>...") when this is none.
+  std::vector<Field> List(const std::string& what) const;
+
+  [[noreturn]] void Fail(const std::string& what, const std::string& hint = "") const;
+  [[noreturn]] void Expected(const std::string& what) const;
+
+ private:
+  const nlohmann::json& value_;
+  std::string file_, path_;
+};
+
+}  // namespace xslim
+
+#endif  // XSLIM_CONFIG_FIELD_H_

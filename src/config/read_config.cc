@@ -1,0 +1,284 @@
+#include <cstdlib>
+#include <set>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "config/keys.h"
+#include "config/not_built.h"
+#include "config/tolerant_json.h"
+#include "xslim/xslim.h"
+
+namespace xslim {
+namespace {
+
+using nlohmann::json;
+
+const std::vector<std::pair<const char*, CalibrationType>> kCalibrationTypes = {
+    {"default", CalibrationType::kDefault},
+    {"kl", CalibrationType::kKl},
+    {"minmax", CalibrationType::kMinMax},
+    {"percentile", CalibrationType::kPercentile},
+    {"mse", CalibrationType::kMse}};
+
+// Refuses a name that stands twice in a list; `text` is XSlim's wording.
+void RefuseDuplicates(const Field& field, const std::vector<std::string>& names, const std::string& text) {
+  std::set<std::string> seen;
+  for (const std::string& name : names) {
+    if (!seen.insert(name).second) field.Fail(text + ": " + name);
+  }
+}
+
+int PrecisionLevel(const Field& field) {
+  const int level = field.Int();
+  if ((level < 0 || level > kPrecisionFp16) && level != kPrecisionSlimOnly) field.Expected("0, 1, 2, 3, 4 or 100");
+  return level;
+}
+
+using Model = ModelParameters;
+const Keys<Model> kModelKeys = {
+    {"onnx_model", "path", "the float model; -i overrides it",
+     [](Model* m, const Field& f) { m->onnx_model = f.String(); }},
+    {"output_prefix", "string", "file name stem of the outputs (default: <model>.q)",
+     [](Model* m, const Field& f) { m->output_prefix = f.String(); }},
+    {"working_dir", "path", "folder of the outputs, made when missing (default: the model's)",
+     [](Model* m, const Field& f) { m->working_dir = f.String(); }},
+    {"skip_onnxsim", "bool", "leave the simplifier out (default: false)",
+     [](Model* m, const Field& f) { m->skip_onnxsim = f.Bool(); }},
+    {"opset", "7..24", "opset of the output (default: the model's, at least 13)",
+     [](Model* m, const Field& f) { m->opset = f.Int(7, 24); }},
+};
+
+using Input = InputParameters;
+const Keys<Input> kInputKeys = {
+    {"input_name", "string", "the model input (default: by position)",
+     [](Input* i, const Field& f) { i->input_name = f.String(); }},
+    {"input_shape", "integers", "its shape (default: the model's, symbolic batch 1)",
+     [](Input* i, const Field& f) { i->input_shape = f.Dims(); }},
+    {"dtype", "string", "its element type (default: the model's)",
+     [](Input* i, const Field& f) {
+       const std::string name = f.String();
+       const std::set<std::string> known = {"",      "bool",   "int8",  "uint8",  "int16",   "uint16", "int32",
+                                            "uint32", "int64", "uint64", "float16", "float32", "float64"};
+       if (!known.count(name)) f.Fail("dtype " + name + " not implemented yet.", "e.g. float32, int64, uint8");
+       i->dtype = name;
+     }},
+    {"file_type", "img|npy|raw", "kind of the listed files (default: img)",
+     [](Input* i, const Field& f) {
+       i->file_type = f.Word<FileType>({{"img", FileType::kImage}, {"npy", FileType::kNpy}, {"raw", FileType::kRaw}});
+     }},
+    {"color_format", "bgr|rgb", "channel order of images (default: bgr)",
+     [](Input* i, const Field& f) {
+       i->color_format = f.Word<ColorFormat>({{"bgr", ColorFormat::kBgr}, {"rgb", ColorFormat::kRgb}});
+     }},
+    {"mean_value", "numbers", "subtracted from images; one, or one per channel",
+     [](Input* i, const Field& f) { i->mean_value = f.Floats(); }},
+    {"std_value", "numbers", "divides images after the mean; one, or one per channel",
+     [](Input* i, const Field& f) {
+       i->std_value = f.Floats();
+       for (size_t k = 0; k < i->std_value.size(); ++k) {
+         if (i->std_value[k] == 0.0f) f.Element(k).Fail("a std_value of 0 would divide by zero");
+       }
+     }},
+    {"preprocess_file", "string", "PT_IMAGENET, IMAGENET or file.py:function",
+     [](Input* i, const Field& f) { i->preprocess_file = f.String(); }},
+    {"data_list_path", "path", "text file with one data file per line",
+     [](Input* i, const Field& f) { i->data_list_path = f.String(); }},
+};
+
+void SetInputs(CalibrationParameters* out, const Field& field) {
+  for (const Field& entry : field.List("a list of objects, one per model input")) {
+    Input input;
+    ReadObject(entry, kInputKeys, &input);
+    if (!input.file_type && !input.data_list_path.empty()) input.file_type = FileType::kImage;
+    input.json = entry.value().dump(-1, ' ', false, json::error_handler_t::replace);
+    out->input_parameters.push_back(std::move(input));
+  }
+}
+
+using Calibration = CalibrationParameters;
+const Keys<Calibration> kCalibrationKeys = {
+    {"calibration_step", "integer", "samples at most, 10..1000 (default: 500)",
+     [](Calibration* c, const Field& f) {
+       c->calibration_step = f.Int(1);
+       if (c->calibration_step < 10 || c->calibration_step > 1000) {
+         LogWarning(f.Where(), ": ", c->calibration_step, " is outside the recommended 10 to 1000 samples");
+       }
+     }},
+    {"calibration_batch_size", "integer", "samples per batch (default: 1)",
+     [](Calibration* c, const Field& f) { c->calibration_batch_size = f.Int(1); }},
+    {"calibration_device", "cpu", "cuda is read as cpu with a warning",
+     [](Calibration* c, const Field& f) {
+       const std::string device = f.String();
+       if (device == "cuda") {
+         LogWarning(f.Where(), ": cuda is not used by this program, calibration runs on cpu");
+       } else if (device != "cpu") {
+         f.Fail("Device type " + device + " not understand.", "the device is cpu");
+       }
+       c->calibration_device = "cpu";
+     }},
+    {"calibration_type", "string", "default, kl, minmax, percentile or mse (default: default)",
+     [](Calibration* c, const Field& f) { c->calibration_type = f.Word(kCalibrationTypes); }},
+    {"input_parameters", "list of objects", "one per model input, in the model's order",
+     [](Calibration* c, const Field& f) { SetInputs(c, f); }},
+    {"input_parametres", "list of objects", "the same, in the spelling of older configs",
+     [](Calibration* c, const Field& f) { SetInputs(c, f); }},
+};
+
+using Custom = CustomSetting;
+const Keys<Custom> kCustomKeys = {
+    {"input_names", "strings", "tensors where the subgraph begins; constants may be left out",
+     [](Custom* c, const Field& f) { c->input_names = f.Strings(); }},
+    {"output_names", "strings", "tensors where it ends",
+     [](Custom* c, const Field& f) { c->output_names = f.Strings(); }},
+    {"max_percentile", "0.99..1", "as the global key, for this subgraph",
+     [](Custom* c, const Field& f) { c->max_percentile = f.Number(0.99, 1.0); }},
+    {"precision_level", "0..4", "as the global key, for this subgraph",
+     [](Custom* c, const Field& f) { c->precision_level = f.Int(0, 4); }},
+    {"calibration_type", "string", "as the global key, for this subgraph",
+     [](Custom* c, const Field& f) { c->calibration_type = f.Word(kCalibrationTypes); }},
+};
+
+void SetCustom(QuantizationParameters* out, const Field& field) {
+  for (const Field& entry : field.List("a list of objects")) {
+    Custom custom;
+    ReadObject(entry, kCustomKeys, &custom);
+    if (custom.input_names.empty()) entry.Fail("input_names is missing or empty");
+    if (custom.output_names.empty()) entry.Fail("output_names is missing or empty");
+    out->custom_setting.push_back(std::move(custom));
+  }
+}
+
+using Quantization = QuantizationParameters;
+const Keys<Quantization> kQuantizationKeys = {
+    {"analysis_enable", "bool", "write the report (default: true)",
+     [](Quantization* q, const Field& f) { q->analysis_enable = f.Bool(); }},
+    {"precision_level", "0..4, 100", "0 int8, 3 dynamic, 4 float16, 100 simplify only (default: 0)",
+     [](Quantization* q, const Field& f) { q->precision_level = PrecisionLevel(f); }},
+    {"finetune_level", "0..3", "1 corrects biases, 2 and 3 tune blocks (default: 1)",
+     [](Quantization* q, const Field& f) { q->finetune_level = f.Int(0, 3); }},
+    {"max_percentile", "0.99..1", "range kept by percentile calibration (default: 0.9999)",
+     [](Quantization* q, const Field& f) { q->max_percentile = f.Number(0.99, 1.0); }},
+    {"custom_setting", "list of objects", "settings for subgraphs",
+     [](Quantization* q, const Field& f) { SetCustom(q, f); }},
+    {"truncate_var_names", "strings", "tensors below which the model stays float",
+     [](Quantization* q, const Field& f) {
+       q->truncate_var_names = f.Strings();
+       RefuseDuplicates(f, q->truncate_var_names,
+                        "The incoming truncate_var_names contains duplicate tensor names");
+     }},
+    {"ignore_op_types", "strings", "operator types that stay float",
+     [](Quantization* q, const Field& f) { q->ignore_op_types = f.Strings(); }},
+    {"ignore_op_names", "strings", "nodes that stay float",
+     [](Quantization* q, const Field& f) { q->ignore_op_names = f.Strings(); }},
+    {"placement", "xslim|fused", "which tensors carry Q/DQ (default: xslim)",
+     [](Quantization* q, const Field& f) {
+       q->placement = f.Word<Placement>({{"xslim", Placement::kXslim}, {"fused", Placement::kFused}});
+     }},
+    {"protect_outputs", "auto|always|never", "keep sensitive outputs float (default: auto)",
+     [](Quantization* q, const Field& f) {
+       q->protect_outputs = f.Word<ProtectOutputs>({{"auto", ProtectOutputs::kAuto},
+                                                    {"always", ProtectOutputs::kAlways},
+                                                    {"never", ProtectOutputs::kNever}});
+     }},
+    {"matrix_weights", "string", "per_channel or power_of_two_per_tensor (default: per_channel)",
+     [](Quantization* q, const Field& f) {
+       q->matrix_weights =
+           f.Word<MatrixWeights>({{"per_channel", MatrixWeights::kPerChannel},
+                                  {"power_of_two_per_tensor", MatrixWeights::kPowerOfTwoPerTensor}});
+     }},
+    {"bias", "float|int32", "type of biases (default: float; XQUANT_BIAS_TO_FP32=0: int32)",
+     [](Quantization* q, const Field& f) {
+       q->bias = f.Word<BiasType>({{"float", BiasType::kFloat}, {"int32", BiasType::kInt32}});
+     }},
+    {"equalization", "bool", "equalize weights between layers (default: true)",
+     [](Quantization* q, const Field& f) { q->equalization = f.Bool(); }},
+};
+
+const Keys<Config> kTopKeys = {
+    {"model_parameters", "object", "the model and where the outputs go",
+     [](Config* c, const Field& f) { ReadObject(f, kModelKeys, &c->model); }},
+    {"calibration_parameters", "object", "how ranges are found, and the data",
+     [](Config* c, const Field& f) {
+       ReadObject(f, kCalibrationKeys, &c->calibration);
+       if (f.value().contains("input_parameters") && f.value().contains("input_parametres")) {
+         f.Fail("input_parameters and input_parametres are both present", "keep one of them");
+       }
+     }},
+    {"quantization_parameters", "object", "what is quantized and how",
+     [](Config* c, const Field& f) { ReadObject(f, kQuantizationKeys, &c->quantization); }},
+};
+
+// Parses with a warning for every key that stands twice in one object (the last one counts, as in Python).
+json ParseWithDuplicateCheck(const std::string& text, const std::string& path) {
+  std::vector<std::set<std::string>> open;
+  return json::parse(
+      text,
+      [&](int, json::parse_event_t event, json& parsed) {
+        if (event == json::parse_event_t::object_start) open.emplace_back();
+        if (event == json::parse_event_t::object_end) open.pop_back();
+        if (event == json::parse_event_t::key && !open.back().insert(parsed.get<std::string>()).second) {
+          LogWarning(path, ": key ", parsed.get<std::string>(), " stands twice in one object; the last one counts");
+        }
+        return true;
+      },
+      true, true);
+}
+
+// "line 3, column 7: unexpected ','; expected string literal" from the parser's error.
+[[noreturn]] void FailSyntax(const std::string& text, const json::parse_error& error, const std::string& path) {
+  std::string what = error.what();
+  const size_t begin = what.find("syntax error");
+  if (begin != std::string::npos) what = what.substr(begin);
+  const size_t at = std::min(error.byte == 0 ? 0 : error.byte - 1, text.size());
+  size_t line = 1, column = 1;
+  for (size_t i = 0; i < at; ++i) {
+    const bool continuation = (static_cast<unsigned char>(text[i]) & 0xC0) == 0x80;
+    column = text[i] == '\n' ? 1 : column + !continuation;
+    line += text[i] == '\n';
+  }
+  throw Error(StrCat("not valid JSON: line ", line, ", column ", column, ": ", what), path);
+}
+
+json Parse(const std::string& text, const std::string& path) {
+  try {
+    return ParseWithDuplicateCheck(text, path);
+  } catch (const json::parse_error& error) {
+    std::vector<std::string> notes;
+    const std::string repaired = TolerateRemarks(text, &notes);
+    if (notes.empty() || !json::accept(repaired, true)) FailSyntax(text, error, path);
+    for (const std::string& note : notes) LogWarning(path, ": ", note);
+    return ParseWithDuplicateCheck(repaired, path);
+  }
+}
+
+}  // namespace
+
+Config ReadConfig(const std::string& path) {
+  Config config;
+  config.source = path;
+  const char* bias_to_fp32 = std::getenv("XQUANT_BIAS_TO_FP32");
+  if (bias_to_fp32 != nullptr && std::string(bias_to_fp32) == "0") config.quantization.bias = BiasType::kInt32;
+  try {
+    const json root = Parse(ReadFile(path), path);
+    ReadObject(Field(root, path, ""), kTopKeys, &config);
+  } catch (const json::exception& error) {
+    throw Error(std::string("not valid JSON: ") + error.what(), path);
+  }
+  RefuseWhatIsNotBuilt(config);
+  if (config.quantization.precision_level != kPrecisionSlimOnly && config.calibration.input_parameters.empty()) {
+    throw Error("Calibration input_parameters setting not detected.",
+                path + ": calibration_parameters.input_parameters", "one entry per model input");
+  }
+  return config;
+}
+
+std::string DescribeConfig() {
+  return "A config is a JSON object; // and /* */ comments are allowed, unknown keys are warned about.\n\n" +
+         DescribeKeys("top level", kTopKeys) + "\n" + DescribeKeys("model_parameters", kModelKeys) + "\n" +
+         DescribeKeys("calibration_parameters", kCalibrationKeys) + "\n" +
+         DescribeKeys("calibration_parameters.input_parameters[]", kInputKeys) + "\n" +
+         DescribeKeys("quantization_parameters", kQuantizationKeys) + "\n" +
+         DescribeKeys("quantization_parameters.custom_setting[]", kCustomKeys);
+}
+
+}  // namespace xslim

@@ -1,0 +1,39 @@
+// Before: Constant -> c        After: initializer c
+#include "simplify/simplify.h"
+
+namespace xslim {
+namespace {
+
+Tensor ValueOf(const Node& node) {
+  if (const Tensor* tensor = node.TensorOf("value")) return *tensor;
+  if (node.Has("value_float")) return Tensor::Scalar<float>(node.Float("value_float", 0));
+  if (node.Has("value_int")) return Tensor::Scalar<int64_t>(node.Int("value_int", 0));
+  if (node.Has("value_floats")) {
+    const std::vector<float> values = node.Floats("value_floats");
+    return Tensor::Of<float>({static_cast<int64_t>(values.size())}, values);
+  }
+  if (node.Has("value_ints")) {
+    const std::vector<int64_t> values = node.Ints("value_ints");
+    return Tensor::Of<int64_t>({static_cast<int64_t>(values.size())}, values);
+  }
+  return {};
+}
+
+}  // namespace
+
+int ConstantsToInitializers(Graph* graph, const SimplifyOptions&) {
+  int count = 0;
+  for (NodeId id : graph->Order()) {
+    const Node& node = graph->node(id);
+    if (!node.Is("Constant") || graph->value(node.outputs[0]).is_output) continue;
+    Tensor value = ValueOf(node);
+    if (!value.defined()) continue;  // strings and sparse tensors stay
+    const ValueId output = node.outputs[0];
+    graph->RemoveNode(id);
+    graph->SetConstant(output, std::move(value));
+    ++count;
+  }
+  return count;
+}
+
+}  // namespace xslim

@@ -1,0 +1,181 @@
+#include "data/samples.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "data/readers.h"
+#include "xslim/error.h"
+
+namespace xslim {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// A folder of its own for each test, removed at its end.
+class SamplesTest : public ::testing::Test {
+ protected:
+  SamplesTest()
+      : folder_(std::filesystem::temp_directory_path() / ("samples_test_" + std::to_string(getpid()))) {
+    std::filesystem::create_directories(folder_);
+  }
+  ~SamplesTest() override { std::filesystem::remove_all(folder_); }
+
+  std::string Write(const std::string& name, const std::string& bytes) {
+    const std::string path = (folder_ / name).string();
+    std::ofstream(path, std::ios::binary) << bytes;
+    return path;
+  }
+  std::string WriteFloats(const std::string& name, const std::vector<float>& values) {
+    return Write(name,
+                 std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)));
+  }
+  std::string WriteNpy(const std::string& name, const std::string& descr, const std::string& fortran,
+                       const std::string& shape, const std::string& data) {
+    std::string dict =
+        "{'descr': '" + descr + "', 'fortran_order': " + fortran + ", 'shape': " + shape + ", }\n";
+    const std::string length{static_cast<char>(dict.size()), '\0'};
+    return Write(name, std::string("\x93NUMPY\x01\x00", 8) + length + dict + data);
+  }
+  static ModelInput Floats(const std::string& name, Shape dims) {
+    return {name, DType::kFloat, std::move(dims), true};
+  }
+  static InputParameters Entry(const std::string& list, FileType type) {
+    InputParameters entry;
+    entry.data_list_path = list;
+    entry.file_type = type;
+    return entry;
+  }
+  std::string ErrorOf(const Config& config, const std::vector<ModelInput>& inputs) {
+    try {
+      OpenSamples(config, inputs, 0);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  }
+  static std::vector<float> Values(const Tensor& tensor) {
+    return {tensor.data<float>(), tensor.data<float>() + tensor.size()};
+  }
+
+  std::filesystem::path folder_;
+};
+
+TEST_F(SamplesTest, BatchesBroadcastsAndDropsTheTail) {
+  for (int i = 0; i < 5; ++i) WriteFloats(std::to_string(i) + ".raw", {float(i), float(i) + 0.5f});
+  WriteFloats("one.raw", {7});
+  Config config;
+  config.calibration.calibration_batch_size = 2;
+  config.calibration.input_parameters = {
+      Entry(Write("a.txt", "0.raw label\r\n\r\n1.raw\r\n2.raw\n3.raw\n4.raw"), FileType::kRaw),
+      Entry(Write("b.txt", "one.raw\n"), FileType::kRaw), InputParameters()};
+  const auto source =
+      OpenSamples(config, {Floats("a", {-1, 2}), Floats("b", {-1, 1}), Floats("c", {-1, 1})}, 0);
+  ASSERT_EQ(source->size(), 2);
+  const Sample sample = source->at(1);
+  EXPECT_THAT(sample[0].shape(), ElementsAre(2, 2));
+  EXPECT_THAT(Values(sample[0]), ElementsAre(2, 2.5, 3, 3.5));
+  EXPECT_THAT(Values(sample[1]), ElementsAre(7, 7));
+  EXPECT_THAT(Values(sample[2]), ElementsAre(0, 0));
+
+  const auto cached = Cached(*source, 40);  // one sample fits, the other does not
+  SampleStream stream(*cached, {1, 0, 1});
+  Sample next;
+  std::vector<float> firsts;
+  while (stream.Next(&next)) firsts.push_back(next[0].data<float>()[0]);
+  EXPECT_THAT(firsts, ElementsAre(2, 0, 2));
+}
+
+TEST_F(SamplesTest, NamesWhatIsWrongWithLists) {
+  Config config;
+  config.calibration.input_parameters = {Entry((folder_ / "no.txt").string(), FileType::kRaw)};
+  EXPECT_THAT(ErrorOf(config, {Floats("x", {1})}), HasSubstr("input_parameters[0].data_list_path"));
+  config.calibration.input_parameters[0].data_list_path = Write("a.txt", "\n \n");
+  EXPECT_THAT(ErrorOf(config, {Floats("x", {1})}), HasSubstr("Calibration input x finds 0 items."));
+  EXPECT_THAT(ErrorOf(config, {Floats("x", {1}), Floats("y", {1})}),
+              HasSubstr("Calibration input_parametres size should equal to model inputs size."));
+  config.calibration.input_parameters[0].data_list_path = Write("b.txt", "a.txt\nmissing.raw\n");
+  EXPECT_THAT(ErrorOf(config, {Floats("x", {1})}), HasSubstr("b.txt:2"));
+  WriteFloats("x.raw", {1, 2});
+  config.calibration.input_parameters[0].data_list_path = Write("c.txt", "x.raw\n");
+  EXPECT_THAT(ErrorOf(config, {Floats("x", {1})}), HasSubstr("8 bytes, expected 4"));
+  config.calibration.input_parameters[0].input_shape = {2};
+  EXPECT_THAT(ErrorOf(config, {Floats("x", {1})}), HasSubstr("does not agree"));
+}
+
+TEST_F(SamplesTest, ReadsNpyInAnyOrder) {
+  const std::string fortran("\x00\x01\x00\x04\x00\x02\x00\x05\x00\x03\x00\x06", 12);
+  const Tensor tensor = ReadNpy(WriteNpy("a.npy", ">i2", "True", "(2, 3)", fortran));
+  EXPECT_EQ(tensor.dtype(), DType::kInt16);
+  EXPECT_THAT(tensor.shape(), ElementsAre(2, 3));
+  EXPECT_THAT(tensor.ToInts(), ElementsAre(1, 2, 3, 4, 5, 6));
+}
+
+TEST_F(SamplesTest, NormalisesImagesIntoPlanes) {
+  Write("a.ppm", std::string("P6\n2 1\n255\n") + "\x0a\x14\x1e\x28\x32\x3c");  // RGB 10 20 30, 40 50 60
+  InputParameters entry = Entry(Write("a.txt", "a.ppm"), FileType::kImage);
+  entry.mean_value = {10};
+  entry.std_value = {2, 5, 10};
+  Config config;
+  config.calibration.input_parameters = {entry};
+  const auto values = [&config](Shape dims) {
+    return Values(OpenSamples(config, {Floats("x", std::move(dims))}, 0)->at(0)[0]);
+  };
+  EXPECT_THAT(values({-1, 3, 1, 2}), ElementsAre(10, 25, 2, 8, 0, 3));
+  config.calibration.input_parameters[0].color_format = ColorFormat::kRgb;
+  EXPECT_THAT(values({1, 3, 1, 2}), ElementsAre(0, 15, 2, 8, 2, 5));
+  // Channels last: 2 rows of 2 columns, each row the same pixels.
+  EXPECT_THAT(values({1, 2, 2, 3}), ElementsAre(0, 2, 2, 15, 8, 5, 0, 2, 2, 15, 8, 5));
+  EXPECT_THAT(ErrorOf(config, {Floats("x", {-1, 3, -1, -1})}), HasSubstr("give input_shape"));
+  Write("a.ppm", "not an image");
+  const auto source = OpenSamples(config, {Floats("x", {1, 3, 1, 2})}, 0);
+  Sample sample;
+  SampleStream stream(*source, {0});
+  EXPECT_THROW(stream.Next(&sample), Error);
+}
+
+TEST_F(SamplesTest, ResizesLikePillow) {
+  std::vector<uint8_t> image;
+  for (uint64_t i = 0; i < 7 * 9 * 3; ++i) image.push_back(static_cast<uint8_t>((i * i * 31 + i * 97) % 251));
+  // Image.fromarray(image).resize((4, 3), Image.BILINEAR)
+  EXPECT_THAT(
+      PillowBilinear(image.data(), 7, 9, 3, 3, 4),
+      ElementsAre(99, 166, 130, 158, 125, 125, 128, 144, 92, 135, 110, 88, 129, 122, 190, 125, 133, 169, 107,
+                  123, 94, 120, 105, 89, 114, 165, 145, 162, 116, 119, 137, 124, 94, 166, 122, 115));
+}
+
+TEST_F(SamplesTest, RunsAPythonFunction) {
+  if (std::system("${XSLIM_PYTHON:-python3} -c 'import numpy' 2>/dev/null") != 0) GTEST_SKIP() << "no numpy";
+  const std::string script = Write("prep.py",
+                                   "import numpy as np\n"
+                                   "def load(paths, entry):\n"
+                                   "    print('noise on the standard output')\n"
+                                   "    return np.full((len(paths), 2), entry['value'])\n"
+                                   "def bad(paths, entry):\n"
+                                   "    raise ValueError('broken on purpose')\n");
+  Config config;
+  config.calibration.input_parameters = {Entry(Write("a.txt", "prep.py\nprep.py\n"), FileType::kImage)};
+  config.calibration.input_parameters[0].json = R"({"value": 2.5})";
+  config.calibration.input_parameters[0].preprocess_file = script + ":load";
+  const auto source = OpenSamples(config, {Floats("x", {1, 2})}, 0);
+  for (int i = 0; i < 2; ++i) EXPECT_THAT(Values(source->at(i)[0]), ElementsAre(2.5, 2.5));
+  config.calibration.input_parameters[0].preprocess_file = script + ":bad";
+  const auto bad = OpenSamples(config, {Floats("x", {1, 2})}, 0);
+  try {
+    bad->at(0);
+    FAIL() << "expected an error";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("ValueError: broken on purpose"));
+    EXPECT_THAT(error.what(), HasSubstr("prep.py:6"));
+  }
+  config.calibration.input_parameters[0].preprocess_file = script + ":none";
+  EXPECT_THAT(ErrorOf(config, {Floats("x", {1, 2})}), HasSubstr("AttributeError"));
+}
+
+}  // namespace
+}  // namespace xslim

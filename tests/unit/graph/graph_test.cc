@@ -1,0 +1,177 @@
+#include "graph/graph.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "xslim/error.h"
+
+namespace xslim {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// x -> Relu(a) -> h -> Conv(b; w) -> y
+struct Chain {
+  Graph graph;
+  ValueId x, w, h, y;
+  NodeId a, b;
+
+  Chain() {
+    x = graph.AddValue("x", DType::kFloat);
+    graph.AddInput(x);
+    w = graph.AddConstant("w", Tensor::Of<float>({1, 1, 1, 1}, {2}));
+    h = graph.AddValue("h");
+    y = graph.AddValue("y");
+    a = graph.AddNode("Relu", "a", {x}, {h});
+    b = graph.AddNode("Conv", "b", {h, w}, {y});
+    graph.AddOutput(y);
+  }
+
+  // An If whose branch returns the outer value `captured`.
+  NodeId AddIf(const std::string& captured, ValueId output) {
+    auto body = std::make_shared<Graph>();
+    const ValueId outer = body->AddValue(captured), inner = body->AddValue("inner");
+    body->AddNode("Identity", "", {outer}, {inner});
+    body->AddOutput(inner);
+    Attribute branch;
+    branch.kind = Attribute::Kind::kGraph;
+    branch.graph = body;
+    return graph.AddNode("If", "if", {x}, {output}, {{"then_branch", branch}});
+  }
+};
+
+std::string MessageOf(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(GraphTest, KeepsProducersAndUsers) {
+  Chain c;
+  EXPECT_EQ(c.graph.value(c.h).producer, c.a);
+  EXPECT_THAT(c.graph.value(c.h).uses, ElementsAre(Use{c.b, 0}));
+  EXPECT_EQ(c.graph.SoleUser(c.h), c.b);
+  EXPECT_EQ(c.graph.SoleUser(c.y), kNone);
+  EXPECT_THAT(c.graph.FreeInputs(), ElementsAre(c.x));
+  EXPECT_NE(c.graph.Constant(c.w), nullptr);
+  EXPECT_NO_THROW(c.graph.Validate());
+}
+
+TEST(GraphTest, AnInitializerThatIsAnInputIsNoConstant) {
+  Chain c;
+  c.graph.AddInput(c.w);
+  EXPECT_EQ(c.graph.Constant(c.w), nullptr);
+  EXPECT_THAT(c.graph.FreeInputs(), ElementsAre(c.x));
+}
+
+TEST(GraphTest, OrdersByDependencyThenById) {
+  Chain c;
+  const ValueId q = c.graph.AddValue("q");
+  const NodeId between = c.graph.AddNode("Sigmoid", "s", {c.h}, {q});
+  c.graph.SetInput(c.b, 0, q);
+  const ValueId z = c.graph.AddValue("z");
+  const NodeId apart = c.graph.AddNode("Neg", "n", {c.x}, {z});
+  EXPECT_THAT(c.graph.Order(), ElementsAre(c.a, between, c.b, apart));
+}
+
+TEST(GraphTest, CapturesCountAsDependencies) {
+  Chain c;
+  const ValueId out = c.graph.AddValue("if_out"), late = c.graph.AddValue("late");
+  const NodeId branch = c.AddIf("late", out);
+  const NodeId producer = c.graph.AddNode("Neg", "n", {c.y}, {late});
+  EXPECT_THAT(c.graph.Order(), ElementsAre(c.a, c.b, producer, branch));
+  EXPECT_TRUE(c.graph.CapturedBySubgraph("late"));
+  EXPECT_FALSE(c.graph.CapturedBySubgraph("h"));
+}
+
+TEST(GraphTest, NamesANodeOfACycle) {
+  Chain c;
+  c.graph.SetInput(c.a, 0, c.y);
+  EXPECT_THAT(MessageOf([&] { c.graph.Order(); }), HasSubstr("cycle"));
+}
+
+TEST(GraphTest, ReplaceUsesMovesUsersOfAnInnerValue) {
+  Chain c;
+  EXPECT_TRUE(c.graph.ReplaceUses(c.h, c.x));
+  EXPECT_EQ(c.graph.node(c.b).inputs[0], c.x);
+  EXPECT_TRUE(c.graph.value(c.h).uses.empty());
+  EXPECT_EQ(c.graph.RemoveDead(), 1);
+  EXPECT_FALSE(c.graph.alive(c.a));
+  EXPECT_EQ(c.graph.Find("h"), kNone);
+  EXPECT_NO_THROW(c.graph.Validate());
+}
+
+TEST(GraphTest, ReplaceUsesKeepsTheNamesOfOutputs) {
+  Chain c;
+  EXPECT_FALSE(c.graph.ReplaceUses(c.y, c.x));
+  EXPECT_FALSE(c.graph.ReplaceUses(c.y, c.w));
+  const ValueId better = c.graph.AddValue("better");
+  c.graph.AddNode("Neg", "n", {c.h}, {better});
+  EXPECT_TRUE(c.graph.ReplaceUses(c.y, better));
+  EXPECT_EQ(c.graph.value(better).name, "y");
+  EXPECT_EQ(c.graph.Find("y"), better);
+  EXPECT_THAT(c.graph.outputs(), ElementsAre(better));
+  EXPECT_EQ(c.graph.RemoveDead(), 1);
+  EXPECT_EQ(c.graph.Find("w"), kNone);
+  EXPECT_NO_THROW(c.graph.Validate());
+}
+
+TEST(GraphTest, ReplaceUsesReachesIntoBodiesAndSparesCopies) {
+  Chain c;
+  const ValueId out = c.graph.AddValue("if_out");
+  const NodeId branch = c.AddIf("h", out);
+  c.graph.AddOutput(out);
+  EXPECT_EQ(c.graph.SoleUser(c.h), kNone);
+  const Graph before = c.graph;
+  EXPECT_TRUE(c.graph.ReplaceUses(c.h, c.x));
+  EXPECT_THAT(c.graph.node(branch).attributes.at("then_branch").graph->FreeNames(), ElementsAre("x"));
+  EXPECT_THAT(before.node(branch).attributes.at("then_branch").graph->FreeNames(), ElementsAre("h"));
+}
+
+TEST(GraphTest, RemoveDeadSparesCapturedValues) {
+  Chain c;
+  const ValueId out = c.graph.AddValue("if_out"), k = c.graph.AddConstant("k", Tensor::Scalar<float>(1));
+  const NodeId branch = c.AddIf("k", out);
+  c.graph.AddOutput(out);
+  EXPECT_EQ(c.graph.RemoveDead(), 0);
+  EXPECT_TRUE(c.graph.value(k).constant.defined());
+  EXPECT_TRUE(c.graph.alive(branch));
+}
+
+TEST(GraphTest, MakesNamesUnique) {
+  Chain c;
+  EXPECT_EQ(c.graph.value(c.graph.AddValue("h")).name, "h_1");
+  EXPECT_EQ(c.graph.value(c.graph.AddValue("h")).name, "h_2");
+  EXPECT_EQ(c.graph.UniqueNodeName("a"), "a_1");
+  EXPECT_EQ(c.graph.UniqueNodeName("new"), "new");
+  EXPECT_THROW(c.graph.Rename(c.h, "x"), Error);
+  c.graph.Rename(c.h, "hidden");
+  EXPECT_EQ(c.graph.Find("hidden"), c.h);
+  EXPECT_EQ(c.graph.Find("h"), kNone);
+}
+
+TEST(GraphTest, RefusesASecondProducer) {
+  Chain c;
+  EXPECT_THAT(MessageOf([&] { c.graph.AddNode("Neg", "n", {c.x}, {c.h}); }), HasSubstr("h is produced twice"));
+  EXPECT_NO_THROW(c.graph.Validate());
+}
+
+TEST(NodeTest, AttributesHaveDefaultsAndKinds) {
+  Node node;
+  node.name = "conv";
+  node.op_type = "Conv";
+  node.attributes["group"] = Attribute::Int(4);
+  EXPECT_EQ(node.Int("group", 1), 4);
+  EXPECT_EQ(node.Int("other", 7), 7);
+  EXPECT_THAT(MessageOf([&] { node.Floats("group"); }), HasSubstr("conv[Conv]: attribute group"));
+  EXPECT_EQ(node.TensorOf("value"), nullptr);
+}
+
+}  // namespace
+}  // namespace xslim

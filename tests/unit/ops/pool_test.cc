@@ -1,0 +1,95 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "eval_helper.h"
+
+namespace xslim {
+namespace {
+
+using testing::Eval;
+using testing::Eval1;
+using testing::EvalOptions;
+
+std::vector<float> Values(const Tensor& tensor) {
+  return {tensor.data<float>(), tensor.data<float>() + tensor.size()};
+}
+
+const Tensor& Ramp() {
+  static const Tensor ramp = Tensor::Of<float>({1, 1, 3, 4}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12});
+  return ramp;
+}
+
+TEST(PoolTest, MaxPoolWithPadsAndStride) {
+  const Tensor y = Eval1("MaxPool", {Ramp()},
+                         {{"kernel_shape", Attribute::Ints({2, 2})},
+                          {"strides", Attribute::Ints({2, 2})},
+                          {"pads", Attribute::Ints({1, 1, 0, 0})}});
+  EXPECT_EQ(y.shape(), (Shape{1, 1, 2, 2}));
+  EXPECT_EQ(Values(y), (std::vector<float>{1, 3, 9, 11}));
+}
+
+// The fast rows and the walk that also finds indices agree, for odd strides and dilations.
+TEST(PoolTest, MaxPoolPathsAgree) {
+  Tensor x(DType::kFloat, {2, 3, 11, 13});
+  for (int64_t i = 0; i < x.size(); ++i) x.data<float>()[i] = static_cast<float>(i * 7919 % 1009);
+  for (int64_t stride : {1, 2, 3}) {
+    for (int64_t dilation : {1, 2}) {
+      const testing::Attributes attributes{{"kernel_shape", Attribute::Ints({3, 2})},
+                                           {"strides", Attribute::Ints({stride, stride})},
+                                           {"dilations", Attribute::Ints({dilation, dilation})},
+                                           {"pads", Attribute::Ints({1, 1, 1, 0})}};
+      EvalOptions two;
+      two.num_outputs = 2;
+      two.threads = 2;
+      const std::vector<Tensor> walked = Eval("MaxPool", {x}, attributes, two);
+      EXPECT_TRUE(walked[0].SameBytes(Eval1("MaxPool", {x}, attributes)));
+      for (int64_t i = 0; i < walked[1].size(); ++i) {
+        EXPECT_EQ(x.data<float>()[walked[1].data<int64_t>()[i]], walked[0].data<float>()[i]);
+      }
+    }
+  }
+}
+
+// Width 5, window 2, stride 3, padding 1 + 2: the ceil'd third window starts at 5, in the padding, and is
+// dropped.
+TEST(PoolTest, CeilModeDropsWindowsInThePadding) {
+  const Tensor x = Tensor::Of<float>({1, 1, 5}, {1, 2, 3, 4, 5});
+  const Tensor y = Eval1("MaxPool", {x},
+                         {{"kernel_shape", Attribute::Ints({2})},
+                          {"strides", Attribute::Ints({3})},
+                          {"pads", Attribute::Ints({1, 2})},
+                          {"ceil_mode", Attribute::Int(1)}});
+  EXPECT_EQ(Values(y), (std::vector<float>{1, 3}));
+}
+
+TEST(PoolTest, AverageCountsPaddingOnlyWhenAsked) {
+  const testing::Attributes base{{"kernel_shape", Attribute::Ints({2, 2})},
+                                 {"pads", Attribute::Ints({1, 1, 0, 0})},
+                                 {"strides", Attribute::Ints({2, 2})}};
+  EXPECT_EQ(Values(Eval1("AveragePool", {Ramp()}, base)), (std::vector<float>{1, 2.5f, 7, 8.5f}));
+  testing::Attributes padded = base;
+  padded["count_include_pad"] = Attribute::Int(1);
+  EXPECT_EQ(Values(Eval1("AveragePool", {Ramp()}, padded)), (std::vector<float>{0.25f, 1.25f, 3.5f, 8.5f}));
+}
+
+TEST(PoolTest, GlobalForms) {
+  EXPECT_EQ(Values(Eval1("GlobalAveragePool", {Ramp()})), (std::vector<float>{6.5f}));
+  EXPECT_EQ(Values(Eval1("GlobalMaxPool", {Ramp()})), (std::vector<float>{12}));
+}
+
+TEST(PoolTest, NanIsTheMaximum) {
+  Tensor x = Ramp().Clone();
+  x.data<float>()[0] = std::nanf("");
+  const Tensor y = Eval1("MaxPool", {x}, {{"kernel_shape", Attribute::Ints({3, 3})}});
+  EXPECT_TRUE(std::isnan(y.data<float>()[0]));
+  EXPECT_EQ(y.data<float>()[1], 12);
+}
+
+TEST(PoolTest, AWindowLargerThanTheInputIsAnError) {
+  EXPECT_THROW(Eval1("MaxPool", {Ramp()}, {{"kernel_shape", Attribute::Ints({4, 4})}}), Error);
+}
+
+}  // namespace
+}  // namespace xslim

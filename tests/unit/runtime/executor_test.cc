@@ -1,0 +1,206 @@
+#include "runtime/executor.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <set>
+
+#include "base/random.h"
+#include "runtime/buffer_pool.h"
+#include "xslim/error.h"
+
+namespace xslim {
+namespace {
+
+using ::testing::HasSubstr;
+
+Tensor Noise(Shape shape, uint64_t seed) {
+  Random random(seed);
+  Tensor tensor(DType::kFloat, std::move(shape));
+  for (int64_t i = 0; i < tensor.size(); ++i) tensor.data<float>()[i] = random.Unit() * 8 - 4;
+  return tensor;
+}
+
+Graph Empty(int64_t opset) {
+  Graph graph;
+  graph.opset_imports[""] = opset;
+  return graph;
+}
+
+ValueId Input(Graph& graph, const std::string& name) {
+  const ValueId id = graph.AddValue(name, DType::kFloat);
+  graph.AddInput(id);
+  return id;
+}
+
+std::string MessageOf(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+class ExecutorTest : public ::testing::Test {
+ protected:
+  ThreadPool pool_{2};
+};
+
+// x -> Softmax -> s -> ... -> Softmax -> y
+TEST_F(ExecutorTest, TapsSeeEveryValueInOrder) {
+  Graph graph = Empty(13);
+  const ValueId x = Input(graph, "x");
+  const ValueId a = graph.AddValue("a"), y = graph.AddValue("y");
+  graph.AddNode("Softmax", "first", {x}, {a});
+  graph.AddNode("Softmax", "second", {a}, {y});
+  graph.AddOutput(y);
+  Executor executor(graph, pool_);
+  std::vector<ValueId> seen;
+  executor.SetTaps({x, a, y}, [&](ValueId id, const Tensor& tensor) {
+    EXPECT_EQ(tensor.shape(), (Shape{2, 3}));
+    seen.push_back(id);
+  });
+  executor.Run({Noise({2, 3}, 1)});
+  EXPECT_EQ(seen, (std::vector<ValueId>{x, a, y}));
+  EXPECT_THROW(executor.SetTaps({}, nullptr), Error);
+}
+
+TEST_F(ExecutorTest, ShapesMayChangeFromRunToRun) {
+  Graph graph = Empty(13);
+  const ValueId x = Input(graph, "x"), y = graph.AddValue("y");
+  graph.AddNode("Softmax", "softmax", {x}, {y});
+  graph.AddOutput(y);
+  Executor executor(graph, pool_);
+  EXPECT_EQ(executor.Run({Noise({2, 3}, 1)})[0].shape(), (Shape{2, 3}));
+  EXPECT_EQ(executor.Run({Noise({5}, 1)})[0].shape(), (Shape{5}));
+}
+
+TEST_F(ExecutorTest, ErrorsNameTheNode) {
+  Graph graph = Empty(13);
+  const ValueId x = Input(graph, "x"), y = graph.AddValue("y");
+  const NodeId id = graph.AddNode("Softmax", "soft", {x}, {y}, {{"axis", Attribute::Int(7)}});
+  graph.AddOutput(y);
+  {
+    Executor executor(graph, pool_);
+    const std::string text = MessageOf([&] { executor.Run({Noise({2, 3}, 1)}); });
+    EXPECT_THAT(text, HasSubstr("soft[Softmax] (ai.onnx Softmax, opset 13)"));
+    EXPECT_THAT(text, HasSubstr("axis 7"));
+    EXPECT_THAT(MessageOf([&] { executor.Run({}); }), HasSubstr("0 inputs instead of 1"));
+    EXPECT_THAT(MessageOf([&] { executor.Run({Tensor::Scalar<int32_t>(1)}); }), HasSubstr("input x"));
+  }
+  graph.node(id).op_type = "Sofmax";
+  const std::string text = MessageOf([&] { Executor executor(graph, pool_); });
+  EXPECT_THAT(text, HasSubstr("soft[Sofmax]: operator Sofmax (ai.onnx, 13) is not supported"));
+}
+
+// x -> QuantizeLinear -> q -> two DequantizeLinear
+TEST_F(ExecutorTest, FusedQuantizeDequantizeGivesTheSameBits) {
+  for (const Tensor& zero : {Tensor::Scalar<int8_t>(-5), Tensor::Scalar<int8_t>(0)}) {
+    Graph graph = Empty(13);
+    const ValueId x = Input(graph, "x"), q = graph.AddValue("q");
+    const ValueId y = graph.AddValue("y"), z = graph.AddValue("z");
+    const ValueId s = graph.AddConstant("s", Tensor::Scalar(0.03f)), p = graph.AddConstant("p", zero);
+    graph.AddNode("QuantizeLinear", "quantize", {x, s, p}, {q});
+    graph.AddNode("DequantizeLinear", "dequantize", {q, s, p}, {y});
+    graph.AddNode("DequantizeLinear", "dequantize2", {q, s, p}, {z});
+    graph.AddOutput(y);
+    graph.AddOutput(z);
+    Tensor input = Noise({100003}, 7);
+    input.data<float>()[5] = std::numeric_limits<float>::infinity();
+    input.data<float>()[6] = std::nanf("");
+    input.data<float>()[7] = 0.015f;
+    ExecutorOptions unfused;
+    unfused.fuse = false;
+    Executor one(graph, pool_), two(graph, pool_, unfused);
+    const std::vector<Tensor> a = one.Run({input}), b = two.Run({input});
+    EXPECT_TRUE(a[0].SameBytes(b[0]));
+    EXPECT_TRUE(a[1].SameBytes(b[1]));
+    EXPECT_FALSE(a[0].SameBytes(input));
+  }
+}
+
+TEST_F(ExecutorTest, FusedConvClipGivesTheSameBitsUnlessTapped) {
+  Graph graph = Empty(13);
+  const ValueId x = Input(graph, "x");
+  const ValueId w = graph.AddConstant("w", Noise({8, 3, 3, 3}, 2)),
+                bias = graph.AddConstant("b", Noise({8}, 3));
+  const ValueId lo = graph.AddConstant("lo", Tensor::Scalar(-1.0f)),
+                hi = graph.AddConstant("hi", Tensor::Scalar(6.0f));
+  const ValueId c = graph.AddValue("c"), r = graph.AddValue("r"), y = graph.AddValue("y");
+  const ValueId w2 = graph.AddConstant("w2", Noise({4, 8, 1, 1}, 4)), d = graph.AddValue("d");
+  graph.AddNode("Conv", "conv", {x, w, bias}, {c});
+  graph.AddNode("Clip", "clip", {c, lo, hi}, {r});
+  graph.AddNode("Conv", "conv2", {r, w2}, {d});
+  graph.AddNode("Relu", "relu", {d}, {y});
+  graph.AddOutput(y);
+  const Tensor input = Noise({1, 3, 19, 23}, 5);
+  ExecutorOptions unfused;
+  unfused.fuse = false;
+  Executor one(graph, pool_), two(graph, pool_, unfused), tapped(graph, pool_);
+  bool below = false;
+  tapped.SetTaps({c, d}, [&](ValueId, const Tensor& tensor) {
+    for (int64_t i = 0; i < tensor.size(); ++i) below |= tensor.data<float>()[i] < -1;
+  });
+  const Tensor a = one.Run({input})[0];
+  EXPECT_TRUE(a.SameBytes(two.Run({input})[0]));
+  EXPECT_TRUE(a.SameBytes(tapped.Run({input})[0]));
+  EXPECT_TRUE(below);  // the taps saw values before the clamp
+  EXPECT_TRUE(a.SameBytes(one.Run({input})[0]));
+}
+
+TEST_F(ExecutorTest, ConstantsAreFoldedAndStillTapped) {
+  Graph graph = Empty(13);
+  const ValueId x = Input(graph, "x"), w = graph.AddValue("w"), y = graph.AddValue("y");
+  const ValueId codes = graph.AddConstant("codes", Tensor::Of<int8_t>({3}, {1, 2, 3}));
+  const ValueId s = graph.AddConstant("s", Tensor::Scalar(0.5f));
+  graph.AddNode("DequantizeLinear", "dequantize", {codes, s}, {w});
+  graph.AddNode("Softmax", "softmax", {x}, {y});
+  graph.AddOutput(w);
+  graph.AddOutput(y);
+  Executor executor(graph, pool_);
+  int calls = 0;
+  executor.SetTaps({w}, [&](ValueId, const Tensor&) { ++calls; });
+  for (int run = 0; run < 2; ++run) {
+    const Tensor result = executor.Run({Noise({4}, 1)})[0];
+    EXPECT_TRUE(result.SameBytes(Tensor::Of<float>({3}, {0.5f, 1.0f, 1.5f})));
+  }
+  EXPECT_EQ(calls, 2);
+}
+
+TEST(BufferPoolTest, RecyclesAndStaysBounded) {
+  BufferPool buffers;
+  { auto block = buffers.Allocate(1 << 20); }
+  { auto block = buffers.Allocate((1 << 20) - 100); }  // fits into the first
+  EXPECT_EQ(buffers.usage().fresh, 1u);
+  for (size_t size = 1 << 20; size > 4096; size /= 2) auto block = buffers.Allocate(size);
+  const BufferPool::Usage usage = buffers.usage();
+  EXPECT_EQ(usage.used, 0u);
+  EXPECT_LE(usage.free, usage.peak_used + usage.peak_used / 2);
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(buffers.Allocate(10).get()) % 64, 0u);
+}
+
+// A chain of many steps needs two buffers at a time, whatever its length.
+TEST_F(ExecutorTest, LivenessBoundsTheBuffers) {
+  Graph graph = Empty(13);
+  ValueId at = Input(graph, "x");
+  for (int i = 0; i < 20; ++i) {
+    const ValueId next = graph.AddValue("v");
+    graph.AddNode("Softmax", "softmax", {at}, {next});
+    at = next;
+  }
+  graph.AddOutput(at);
+  Executor executor(graph, pool_);
+  std::vector<ValueId> all;
+  for (size_t i = 0; i < graph.value_slots(); ++i) all.push_back(static_cast<ValueId>(i));
+  std::set<const std::byte*> blocks;
+  executor.SetTaps(all, [&](ValueId, const Tensor& tensor) { blocks.insert(tensor.raw()); });
+  executor.Run({Noise({1 << 16}, 1)});
+  EXPECT_LE(blocks.size(), 3u);
+}
+
+}  // namespace
+}  // namespace xslim

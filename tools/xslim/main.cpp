@@ -1,0 +1,244 @@
+// The command line: options, logging, progress, the summary and the exit status. Everything else is the library's.
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <exception>
+#include <iostream>
+#include <new>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "xslim/xslim.h"
+
+namespace {
+
+constexpr int kDone = 0, kFailed = 1, kWrongUsage = 2;
+
+struct Arguments {
+  std::string config_path, input_path, output_path, log_file;
+  std::vector<std::string> ignore_op_types, ignore_op_names;
+  int opset = 0, threads = 0;  // opset 0: not given
+  bool fp16 = false, dynq = false, verbose = false, quiet = false, help = false, help_config = false, version = false;
+};
+
+// One command line option: what CLI11 parses and what the help says.
+struct Option {
+  const char* names;
+  const char* value;  // name of its value in the help; "" for a flag
+  const char* help;
+  std::variant<bool Arguments::*, int Arguments::*, std::string Arguments::*, std::vector<std::string> Arguments::*>
+      target;
+  int low = 0, high = 0;  // range of an integer
+};
+
+const std::vector<Option> kOptions = {
+    {"-c,--config", "FILE", "JSON configuration of a quantization", &Arguments::config_path},
+    {"-i,--input_path", "FILE", "float model; overrides model_parameters.onnx_model", &Arguments::input_path},
+    {"-o,--output_path", "PATH", "output: a .onnx file, or a directory", &Arguments::output_path},
+    {"--fp16", "", "convert to float16 (not built into this version yet)", &Arguments::fp16},
+    {"--dynq", "", "quantize dynamically (not built into this version yet)", &Arguments::dynq},
+    {"--ignore_op_types", "A,B", "operator types that stay float", &Arguments::ignore_op_types},
+    {"--ignore_op_names", "x,y", "nodes that stay float", &Arguments::ignore_op_names},
+    {"--opset", "N", "opset of the output, 7 to 24", &Arguments::opset, 7, 24},
+    {"--threads", "N", "threads to use; 0 = all cores (default)", &Arguments::threads, 0, 1024},
+    {"-v,--verbose", "", "say more on stderr", &Arguments::verbose},
+    {"-q,--quiet", "", "only warnings and errors, no summary", &Arguments::quiet},
+    {"--log-file", "FILE", "write every log line to FILE, too", &Arguments::log_file},
+    {"--help-config", "", "list the keys of a JSON configuration and exit", &Arguments::help_config},
+    {"--version", "", "print the version and exit", &Arguments::version},
+    {"-h,--help", "", "print this help and exit", &Arguments::help},
+};
+
+constexpr const char* kExamples =
+    "Examples:\n"
+    "  xslim -c config.json                          quantize as the config says\n"
+    "  xslim -c config.json -i m.onnx -o m.q.onnx    the same with other paths\n"
+    "  xslim -i m.onnx -o m.slim.onnx                simplify only\n"
+    "\n"
+    "Exit status: 0 done, 1 failed, 2 wrong usage.\n";
+
+std::string HelpText() {
+  std::string text = "xslim " + xslim::Version() +
+                     ": int8 quantization of ONNX models\n\n"
+                     "Usage: xslim -c CONFIG [-i MODEL] [-o OUTPUT] [options]\n"
+                     "       xslim -i MODEL -o OUTPUT [options]\n\nOptions:\n";
+  for (const Option& option : kOptions) {
+    std::string left = std::string("  ") + option.names;
+    if (*option.value != '\0') left += std::string(" ") + option.value;
+    left.resize(left.size() < 28 ? 28 : left.size() + 2, ' ');
+    text += left + option.help + "\n";
+  }
+  return text + "\n" + kExamples;
+}
+
+// Adds each row of the table to `app`, bound to its field of `arguments`.
+void AddOptions(CLI::App* app, Arguments* arguments) {
+  for (const Option& option : kOptions) {
+    std::visit(
+        [&](auto member) {
+          auto& field = arguments->*member;
+          using Value = std::decay_t<decltype(field)>;
+          if constexpr (std::is_same_v<Value, bool>) {
+            app->add_flag(option.names, field, option.help);
+          } else {
+            CLI::Option* added = app->add_option(option.names, field, option.help);
+            if constexpr (std::is_same_v<Value, int>) added->check(CLI::Range(option.low, option.high));
+            if constexpr (std::is_same_v<Value, std::vector<std::string>>) added->delimiter(',')->expected(1);
+            if constexpr (std::is_same_v<Value, std::string>) {
+              added->check([](const std::string& text) { return std::string(text.empty() ? "is empty" : ""); });
+            }
+          }
+        },
+        option.target);
+  }
+}
+
+// One line on stderr that is written over and over: stage, samples done, time left.
+class ProgressLine {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  void Update(const std::string& stage, int64_t done, int64_t total) {
+    const Clock::time_point now = Clock::now();
+    if (stage != stage_ || done < done_) {
+      stage_ = stage;
+      begin_ = now;
+      first_ = done;
+      drawn_ = {};
+    }
+    done_ = done;
+    if (done >= total) return Clear();
+    if (now - drawn_ < std::chrono::milliseconds(100)) return;
+    drawn_ = now;
+    std::string text = stage + " " + std::to_string(done) + "/" + std::to_string(total);
+    if (done > first_) {
+      const double spent = std::chrono::duration<double>(now - begin_).count();
+      const auto left = static_cast<int64_t>(spent / static_cast<double>(done - first_) * static_cast<double>(total - done));
+      text += ", " + std::to_string(left / 60) + " min " + std::to_string(left % 60) + " s left";
+    }
+    // The cursor returns to the line's begin, so that a log line overwrites the progress.
+    std::fprintf(stderr, "\r\033[K%s\r", text.c_str());
+    std::fflush(stderr);
+    shown_ = true;
+  }
+
+  void Clear() {
+    if (shown_) std::fputs("\r\033[K", stderr);
+    shown_ = false;
+  }
+
+ private:
+  std::string stage_;
+  Clock::time_point begin_{}, drawn_{};
+  int64_t first_ = 0, done_ = 0;
+  bool shown_ = false;
+};
+
+int Usage(const std::string& message) {
+  std::fprintf(stderr, "xslim: error: %s\nTry 'xslim --help'.\n", message.c_str());
+  return kWrongUsage;
+}
+
+void PrintSummary(const xslim::RunResult& result) {
+  std::printf("model:  %s\n", result.model_path.c_str());
+  if (!result.report_path.empty()) std::printf("report: %s\n", result.report_path.c_str());
+  for (const xslim::OutputQuality& output : result.outputs) {
+    std::printf("output %s: SNR %.6g (noise/signal, lower is better), cosine %.6f\n", output.name.c_str(), output.snr,
+                output.cosine);
+  }
+}
+
+xslim::Config MakeConfig(const Arguments& arguments) {
+  xslim::Config config;
+  if (arguments.config_path.empty()) {
+    config.quantization.precision_level = xslim::kPrecisionSlimOnly;
+  } else {
+    config = xslim::ReadConfig(arguments.config_path);
+  }
+  if (arguments.opset != 0) config.model.opset = arguments.opset;
+  auto append = [](const std::vector<std::string>& from, std::vector<std::string>* to) {
+    to->insert(to->end(), from.begin(), from.end());
+  };
+  append(arguments.ignore_op_types, &config.quantization.ignore_op_types);
+  append(arguments.ignore_op_names, &config.quantization.ignore_op_names);
+  return config;
+}
+
+void Work(const Arguments& arguments, ProgressLine* progress) {
+  if (arguments.fp16) throw xslim::Error("--fp16 is not built into this version yet");
+  if (arguments.dynq) throw xslim::Error("--dynq is not built into this version yet");
+  xslim::RunOptions options;
+  options.input_path = arguments.input_path;
+  options.output_path = arguments.output_path;
+  options.threads = arguments.threads;
+  if (isatty(STDERR_FILENO) && !arguments.quiet) {
+    options.progress = [progress](const std::string& stage, int64_t done, int64_t total) {
+      progress->Update(stage, done, total);
+    };
+  }
+  const xslim::RunResult result = xslim::Run(MakeConfig(arguments), options);
+  progress->Clear();
+  if (!arguments.quiet) PrintSummary(result);
+}
+
+// Runs `work` and turns whatever it throws into one line of the log and a status.
+template <typename Function>
+int Guarded(ProgressLine* progress, const Function& work) {
+  std::string message;
+  try {
+    work();
+    return kDone;
+  } catch (const xslim::Error& error) {
+    message = error.what();
+  } catch (const std::bad_alloc&) {
+    message = "out of memory";
+  } catch (const std::exception& error) {
+    message = std::string("unexpected failure: ") + error.what();
+  }
+  progress->Clear();
+  xslim::LogLine(xslim::LogLevel::kError, message);
+  return kFailed;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Arguments arguments;
+  CLI::App app;
+  app.set_help_flag();
+  AddOptions(&app, &arguments);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return Usage(error.what());
+  }
+  if (arguments.help || argc == 1) {
+    std::cout << HelpText();
+    return argc == 1 ? kWrongUsage : kDone;
+  }
+  if (arguments.version) {
+    std::cout << "xslim " << xslim::Version() << "\n";
+    return kDone;
+  }
+  if (arguments.help_config) {
+    std::cout << xslim::DescribeConfig();
+    return kDone;
+  }
+  if (arguments.config_path.empty() && (arguments.input_path.empty() || arguments.output_path.empty())) {
+    return Usage("without -c both -i and -o are needed");
+  }
+  if (arguments.verbose && arguments.quiet) return Usage("-v and -q exclude each other");
+  ProgressLine progress;
+  return Guarded(&progress, [&] {
+    const xslim::LogLevel level = arguments.verbose ? xslim::LogLevel::kDebug
+                                  : arguments.quiet ? xslim::LogLevel::kWarning
+                                                    : xslim::LogLevel::kInfo;
+    xslim::SetupLogging(level, "");  // first without the file, so that its own failure can be said
+    if (!arguments.log_file.empty()) xslim::SetupLogging(level, arguments.log_file);
+    Work(arguments, &progress);
+  });
+}
