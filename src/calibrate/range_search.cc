@@ -62,24 +62,26 @@ class MseSums {
                       sums_[i].zeros + (c == 0 ? n : 0)};
     }
   }
-  // The bins whose centre is under a low end; those not over a high end.
-  size_t Below(double lo) const {
-    return static_cast<size_t>(std::lower_bound(centres_.begin(), centres_.end(), lo) - centres_.begin());
+  // Summed cost of 256 levels on [lo, hi], moved so that zero is a level (lo to a whole number of steps).
+  // What lies up to half a step beyond an end is rounded to it, not clipped.
+  double Cost(double lo, double hi, double clip_weight) const {
+    const double step = (hi - lo) / (kLevels - 1);
+    if (step > 0) lo = std::nearbyint(lo / step) * step;
+    hi = lo + (kLevels - 1) * step;
+    const auto first = centres_.begin(), last = centres_.end();
+    const size_t begin = static_cast<size_t>(std::lower_bound(first, last, lo - step / 2) - first);
+    const size_t end = static_cast<size_t>(std::upper_bound(first, last, hi + step / 2) - first);
+    return clip_weight * (Distance(sums_[0], sums_[begin], lo) + Distance(sums_[end], sums_.back(), hi)) +
+           Inside(begin, end, step);
   }
-  size_t UpTo(double hi) const {
-    return static_cast<size_t>(std::upper_bound(centres_.begin(), centres_.end(), hi) - centres_.begin());
-  }
-  // Summed squared error of clipping bins [0, end) up to lo, and [begin, all) down to hi.
-  double ClippedLow(size_t end, double lo) const { return Distance(sums_[0], sums_[end], lo); }
-  double ClippedHigh(size_t begin, double hi) const { return Distance(sums_[begin], sums_.back(), hi); }
+  double total() const { return sums_.back().n; }
+
+ private:
   double Inside(size_t begin, size_t end, double step) const {
     const double n =
         end <= begin ? 0 : (sums_[end].n - sums_[end].zeros) - (sums_[begin].n - sums_[begin].zeros);
     return n * step * step / 12;
   }
-  double total() const { return sums_.back().n; }
-
- private:
   struct Sums {
     double n = 0, x = 0, xx = 0, zeros = 0;
   };
@@ -94,13 +96,14 @@ struct Window {
   double lo, hi, cost;
 };
 
-// One end's candidates: extreme * 2^(-i/16), and the percentile where it is nearer.
+// One end's candidates: extreme * 2^-i/16 down to a quarter, on in steps of 2^-1/4 down to 2^-12, and the
+// percentile.
 std::vector<double> Ends(double extreme, double percentile) {
   if (extreme == 0) return {0.0};
-  constexpr double kRatio = 0.95760328069857365;  // 2^(-1/16)
+  constexpr double kFine = 0.95760328069857365, kCoarse = 0.84089641525371454;  // 2^(-1/16), 2^(-1/4)
   std::vector<double> ends;
   double end = extreme;
-  for (int i = 0; i <= 192; ++i, end *= kRatio) ends.push_back(end);
+  for (int i = 0; i <= 72; ++i, end *= i <= 32 ? kFine : kCoarse) ends.push_back(end);
   if (percentile / extreme > 0 && percentile / extreme < 1) ends.push_back(percentile);
   return ends;
 }
@@ -108,25 +111,12 @@ std::vector<double> Ends(double extreme, double percentile) {
 Window BestMse(const std::vector<Bin>& bins, const Window& full, double percentile_low,
                double percentile_high, double clip_weight) {
   const MseSums sums(bins);
-  struct End {
-    double value, clipped;
-    size_t bin;
-  };
-  std::vector<End> lows, highs;
-  for (double lo : Ends(full.lo, percentile_low)) {
-    const size_t bin = sums.Below(lo);
-    lows.push_back({lo, clip_weight * sums.ClippedLow(bin, lo), bin});
-  }
-  for (double hi : Ends(full.hi, percentile_high)) {
-    const size_t bin = sums.UpTo(hi);
-    highs.push_back({hi, clip_weight * sums.ClippedHigh(bin, hi), bin});
-  }
+  const std::vector<double> lows = Ends(full.lo, percentile_low), highs = Ends(full.hi, percentile_high);
   Window best{full.lo, full.hi, kInfinity};
-  for (const End& lo : lows)
-    for (const End& hi : highs) {
-      const double step = (hi.value - lo.value) / (kLevels - 1);
-      const double cost = lo.clipped + hi.clipped + sums.Inside(lo.bin, hi.bin, step);
-      if (cost < best.cost) best = {lo.value, hi.value, cost};
+  for (double lo : lows)
+    for (double hi : highs) {
+      const double cost = sums.Cost(lo, hi, clip_weight);
+      if (cost < best.cost) best = {lo, hi, cost};
     }
   best.cost /= sums.total();
   return best;
@@ -272,11 +262,7 @@ ChosenRange Rendered(const Window& window, std::string why) {
 double MseCost(const std::vector<Bin>& histogram, float lo, float hi, double clip_weight) {
   const MseSums sums(histogram);
   if (sums.total() == 0) return 0;
-  const size_t begin = sums.Below(lo), end = sums.UpTo(hi);
-  const double step = (static_cast<double>(hi) - lo) / (kLevels - 1);
-  return (clip_weight * (sums.ClippedLow(begin, lo) + sums.ClippedHigh(end, hi)) +
-          sums.Inside(begin, end, step)) /
-         sums.total();
+  return sums.Cost(lo, hi, clip_weight) / sums.total();
 }
 
 double KlCost(const std::vector<Bin>& histogram, float full_lo, float full_hi, int start, int width) {

@@ -64,7 +64,8 @@ struct ChosenRange {
 // How each type chooses, with the histogram cut to `limits` (what lies beyond costs nothing: no consumer sees it):
 //   minmax      [min, max]
 //   percentile  [mean of the samples' low values, mean of their high values]
-//   mse         the window of lowest MseCost among min * 2^(-i/16) x max * 2^(-j/16), i, j <= 192, plus the percentiles
+//   mse         the window of lowest MseCost among ends min * f, max * g with f, g from 1 down to 2^-12 (in
+//               steps of 2^-1/16 to a quarter, then 2^-1/4), plus the percentiles
 //   kl          the window of lowest KlCost among those of whole 1/128 parts of [min, max] and at least 1/16 of it
 //   default     min-max, after stray values are cut off (at most 1 element in 16384, further out than 8 times the
 //               range of all others); left for a window only when the MSE with clipping counted four times falls by
@@ -75,6 +76,7 @@ ChosenRange ChooseRange(const TensorStatistics& statistics, CalibrationType type
 
 // Mean squared quantization error of representing the histogram by 256 levels on [lo, hi]: with N_in the non-zero
 // elements inside (zero is a level: it costs nothing), each bin at its centre c, step = (hi-lo)/255:
+// and [lo, hi] moved to whole steps as the zero point's rounding does, N_in reaching half a step beyond it:
 //   (N_in * step^2/12 + clip_weight * (sum_{c<lo} n (lo-c)^2 + sum_{c>hi} n (c-hi)^2)) / N
 double MseCost(const std::vector<Bin>& histogram, float lo, float hi, double clip_weight = 1.0);
 

@@ -25,7 +25,9 @@ std::string Describe(const json& value) {
 
 void Field::Fail(const std::string& what, const std::string& hint) const { throw Error(what, Where(), hint); }
 
-void Field::Expected(const std::string& what) const { Fail("expected " + what + ", got " + Describe(value_)); }
+void Field::Expected(const std::string& what) const {
+  Fail("expected " + what + ", got " + Describe(value_));
+}
 
 std::string Field::String() const {
   if (!value_.is_string()) Expected("a string");

@@ -10,7 +10,8 @@ namespace {
 
 [[noreturn]] void Refuse(const Config& config, const std::string& key, const std::string& setting) {
   const std::string path = "quantization_parameters." + key;
-  throw Error(setting + " is not built into this version", config.source.empty() ? path : config.source + ": " + path);
+  throw Error(setting + " is not built into this version",
+              config.source.empty() ? path : config.source + ": " + path);
 }
 
 }  // namespace
@@ -18,11 +19,16 @@ namespace {
 void RefuseWhatIsNotBuilt(const Config& config) {
   const QuantizationParameters& quantization = config.quantization;
   switch (quantization.precision_level) {
-    case 0: break;
-    case kPrecisionSlimOnly: return;
-    case kPrecisionDynamic: Refuse(config, "precision_level", "precision_level 3 (dynamic quantization)");
-    case kPrecisionFp16: Refuse(config, "precision_level", "precision_level 4 (float16)");
-    default: Refuse(config, "precision_level", StrCat("precision_level ", quantization.precision_level));
+    case 0:
+      break;
+    case kPrecisionSlimOnly:
+      return;
+    case kPrecisionDynamic:
+      Refuse(config, "precision_level", "precision_level 3 (dynamic quantization)");
+    case kPrecisionFp16:
+      Refuse(config, "precision_level", "precision_level 4 (float16)");
+    default:
+      Refuse(config, "precision_level", StrCat("precision_level ", quantization.precision_level));
   }
   if (!quantization.custom_setting.empty()) Refuse(config, "custom_setting", "custom_setting");
   if (!quantization.truncate_var_names.empty()) Refuse(config, "truncate_var_names", "truncate_var_names");

@@ -30,7 +30,8 @@ void RefuseDuplicates(const Field& field, const std::vector<std::string>& names,
 
 int PrecisionLevel(const Field& field) {
   const int level = field.Int();
-  if ((level < 0 || level > kPrecisionFp16) && level != kPrecisionSlimOnly) field.Expected("0, 1, 2, 3, 4 or 100");
+  if ((level < 0 || level > kPrecisionFp16) && level != kPrecisionSlimOnly)
+    field.Expected("0, 1, 2, 3, 4 or 100");
   return level;
 }
 
@@ -57,14 +58,17 @@ const Keys<Input> kInputKeys = {
     {"dtype", "string", "its element type (default: the model's)",
      [](Input* i, const Field& f) {
        const std::string name = f.String();
-       const std::set<std::string> known = {"",      "bool",   "int8",  "uint8",  "int16",   "uint16", "int32",
-                                            "uint32", "int64", "uint64", "float16", "float32", "float64"};
-       if (!known.count(name)) f.Fail("dtype " + name + " not implemented yet.", "e.g. float32, int64, uint8");
+       const std::set<std::string> known = {"",        "bool",    "int8",   "uint8", "int16",
+                                            "uint16",  "int32",   "uint32", "int64", "uint64",
+                                            "float16", "float32", "float64"};
+       if (!known.count(name))
+         f.Fail("dtype " + name + " not implemented yet.", "e.g. float32, int64, uint8");
        i->dtype = name;
      }},
     {"file_type", "img|npy|raw", "kind of the listed files (default: img)",
      [](Input* i, const Field& f) {
-       i->file_type = f.Word<FileType>({{"img", FileType::kImage}, {"npy", FileType::kNpy}, {"raw", FileType::kRaw}});
+       i->file_type =
+           f.Word<FileType>({{"img", FileType::kImage}, {"npy", FileType::kNpy}, {"raw", FileType::kRaw}});
      }},
     {"color_format", "bgr|rgb", "channel order of images (default: bgr)",
      [](Input* i, const Field& f) {
@@ -217,7 +221,8 @@ json ParseWithDuplicateCheck(const std::string& text, const std::string& path) {
         if (event == json::parse_event_t::object_start) open.emplace_back();
         if (event == json::parse_event_t::object_end) open.pop_back();
         if (event == json::parse_event_t::key && !open.back().insert(parsed.get<std::string>()).second) {
-          LogWarning(path, ": key ", parsed.get<std::string>(), " stands twice in one object; the last one counts");
+          LogWarning(path, ": key ", parsed.get<std::string>(),
+                     " stands twice in one object; the last one counts");
         }
         return true;
       },
@@ -225,7 +230,8 @@ json ParseWithDuplicateCheck(const std::string& text, const std::string& path) {
 }
 
 // "line 3, column 7: unexpected ','; expected string literal" from the parser's error.
-[[noreturn]] void FailSyntax(const std::string& text, const json::parse_error& error, const std::string& path) {
+[[noreturn]] void FailSyntax(const std::string& text, const json::parse_error& error,
+                             const std::string& path) {
   std::string what = error.what();
   const size_t begin = what.find("syntax error");
   if (begin != std::string::npos) what = what.substr(begin);
@@ -257,7 +263,8 @@ Config ReadConfig(const std::string& path) {
   Config config;
   config.source = path;
   const char* bias_to_fp32 = std::getenv("XQUANT_BIAS_TO_FP32");
-  if (bias_to_fp32 != nullptr && std::string(bias_to_fp32) == "0") config.quantization.bias = BiasType::kInt32;
+  if (bias_to_fp32 != nullptr && std::string(bias_to_fp32) == "0")
+    config.quantization.bias = BiasType::kInt32;
   try {
     const json root = Parse(ReadFile(path), path);
     ReadObject(Field(root, path, ""), kTopKeys, &config);
@@ -265,7 +272,8 @@ Config ReadConfig(const std::string& path) {
     throw Error(std::string("not valid JSON: ") + error.what(), path);
   }
   RefuseWhatIsNotBuilt(config);
-  if (config.quantization.precision_level != kPrecisionSlimOnly && config.calibration.input_parameters.empty()) {
+  if (config.quantization.precision_level != kPrecisionSlimOnly &&
+      config.calibration.input_parameters.empty()) {
     throw Error("Calibration input_parameters setting not detected.",
                 path + ": calibration_parameters.input_parameters", "one entry per model input");
   }

@@ -48,7 +48,8 @@ std::vector<Token> Tokenize(std::string* text) {
       ++i;
     } else {
       size_t end = i + 1;
-      while (end < t.size() && !IsSpace(t[end]) && std::string("{}[]:,\"/").find(t[end]) == std::string::npos) ++end;
+      while (end < t.size() && !IsSpace(t[end]) && std::string("{}[]:,\"/").find(t[end]) == std::string::npos)
+        ++end;
       tokens.push_back({'v', i, end});
       i = end;
     }
@@ -79,7 +80,8 @@ struct Level {
 
 class Repair {
  public:
-  Repair(const std::string& text, std::vector<std::string>* notes) : out_(text), source_(text), notes_(notes) {}
+  Repair(const std::string& text, std::vector<std::string>* notes)
+      : out_(text), source_(text), notes_(notes) {}
 
   std::string Run() {
     const std::vector<Token> tokens = Tokenize(&out_);
@@ -117,8 +119,9 @@ class Repair {
 
  private:
   void Note(size_t position, const std::string& text) {
-    notes_->push_back("line " + std::to_string(1 + std::count(source_.begin(), source_.begin() + position, '\n')) + ": " +
-                      text);
+    notes_->push_back("line " +
+                      std::to_string(1 + std::count(source_.begin(), source_.begin() + position, '\n')) +
+                      ": " + text);
   }
 
   void Remark(const Token& token) {
@@ -137,7 +140,8 @@ class Repair {
     level.value_due = level.remark_seen = false;
   }
 
-  // Before an entry (or the end of the level): where a remark stood, leaves exactly the commas that JSON wants.
+  // Before an entry (or the end of the level): where a remark stood, leaves exactly the commas that JSON
+  // wants.
   void Settle(bool another, size_t begin) {
     Level& level = levels_.back();
     const size_t wanted = level.entries > 0 && another ? 1 : 0;
@@ -151,7 +155,8 @@ class Repair {
     for (size_t i = level.last_end; i < begin; ++i) {
       if (!IsSpace(out_[i])) continue;
       out_[i] = ',';
-      if (!level.remark_seen) Note(begin, "a comma is missing before " + source_.substr(begin, source_.find('\n', begin) - begin));
+      if (!level.remark_seen)
+        Note(begin, "a comma is missing before " + source_.substr(begin, source_.find('\n', begin) - begin));
       return;
     }
   }

@@ -8,7 +8,8 @@
 namespace xslim {
 
 // A copy of `text` in which these are made valid JSON, each told in `notes` with its line:
-// - a string that is neither key nor value of an object, or stands beside objects in a list: taken as a comment;
+// - a string that is neither key nor value of an object, or stands beside objects in a list: taken as a
+// comment;
 // - a comma missing between two entries of an object;
 // - `//` and `/* */` comments.
 // Anything else is left for the JSON parser to refuse.

@@ -28,8 +28,8 @@ void DropUse(Value* value, Use use) {
   if (at != value->uses.end()) value->uses.erase(at);
 }
 
-// Renames a captured value inside the bodies of `node`. Bodies are shared between copies of a graph: they are copied
-// before they are changed.
+// Renames a captured value inside the bodies of `node`. Bodies are shared between copies of a graph: they are
+// copied before they are changed.
 void RenameCapture(Node* node, const std::string& from, const std::string& to) {
   for (auto& [key, attribute] : node->attributes) {
     if (attribute.kind != Attribute::Kind::kGraph || !attribute.graph) continue;
@@ -194,7 +194,8 @@ std::vector<NodeId> Graph::Order() const {
     for (NodeId next : followers[static_cast<size_t>(node.id)]) back[static_cast<size_t>(next)] = node.id;
   }
   for (size_t step = 0; step < nodes_.size(); ++step) at = back[static_cast<size_t>(at)];
-  throw Error("the graph has a cycle.", "node " + node(at).Title(), "a node may not depend on its own output");
+  throw Error("the graph has a cycle.", "node " + node(at).Title(),
+              "a node may not depend on its own output");
 }
 
 const Tensor* Graph::Constant(ValueId id) const {
@@ -225,7 +226,8 @@ bool Graph::CapturedBySubgraph(const std::string& value_name) const {
 std::vector<std::string> Graph::FreeNames() const {
   std::set<std::string> names;
   for (const Value& value : values_) {
-    if (value.id != kNone && !Defined(value) && (!value.uses.empty() || value.is_output)) names.insert(value.name);
+    if (value.id != kNone && !Defined(value) && (!value.uses.empty() || value.is_output))
+      names.insert(value.name);
   }
   for (const Node& node : nodes_) {
     if (node.id == kNone) continue;
@@ -325,12 +327,14 @@ void Graph::SetConstant(ValueId id, Tensor tensor) {
 bool Graph::ReplaceUses(ValueId from, ValueId to) {
   if (from == to) return true;
   const bool swap = value(from).is_output;
-  if (swap && (value(from).is_input || value(to).producer == kNone || value(to).is_output || value(to).is_input)) return false;
+  if (swap &&
+      (value(from).is_input || value(to).producer == kNone || value(to).is_output || value(to).is_input))
+    return false;
   const std::vector<Use> uses = value(from).uses;
   for (const Use& use : uses) SetInput(use.node, static_cast<size_t>(use.slot), to);
   const std::string from_name = value(from).name, to_name = value(to).name;
-  // Bodies read by name. After an exchange of names readers of `from` read `to` as they stand, and readers of `to`
-  // have to follow it to its new name.
+  // Bodies read by name. After an exchange of names readers of `from` read `to` as they stand, and readers of
+  // `to` have to follow it to its new name.
   for (Node& reader : nodes_) {
     if (reader.id == kNone) continue;
     if (swap) {
@@ -409,7 +413,8 @@ int Graph::RemoveDead() {
   }
   for (ValueId id = 0; id < static_cast<ValueId>(values_.size()); ++id) {
     const Value& candidate = value(id);
-    if (candidate.id != kNone && candidate.is_constant() && candidate.producer == kNone && unused(id)) retire(id);
+    if (candidate.id != kNone && candidate.is_constant() && candidate.producer == kNone && unused(id))
+      retire(id);
   }
   return count;
 }
@@ -469,7 +474,8 @@ void Graph::Validate() const {
       if (!in_range(node.inputs[slot])) fail("it reads a removed tensor.", where);
       const Value& input = value(node.inputs[slot]);
       const Use use{node.id, static_cast<int>(slot)};
-      if (std::count(input.uses.begin(), input.uses.end(), use) != 1) fail("use not listed at " + input.name, where);
+      if (std::count(input.uses.begin(), input.uses.end(), use) != 1)
+        fail("use not listed at " + input.name, where);
     }
     for (size_t slot = 0; slot < node.outputs.size(); ++slot) {
       if (node.outputs[slot] == kNone) continue;
@@ -499,8 +505,10 @@ void Graph::Validate() const {
         fail("its producer does not make it.", where);
       }
     }
-    if (value.is_input != (std::count(inputs_.begin(), inputs_.end(), value.id) == 1)) fail("inputs differ.", where);
-    if (value.is_output != (std::count(outputs_.begin(), outputs_.end(), value.id) > 0)) fail("outputs differ.", where);
+    if (value.is_input != (std::count(inputs_.begin(), inputs_.end(), value.id) == 1))
+      fail("inputs differ.", where);
+    if (value.is_output != (std::count(outputs_.begin(), outputs_.end(), value.id) > 0))
+      fail("outputs differ.", where);
   }
 }
 

@@ -9,7 +9,8 @@
 
 namespace xslim {
 
-// Reads a model, external data included. Opsets 7 to 24, IR 3 to 13. Throws Error naming the file and what is wrong.
+// Reads a model, external data included. Opsets 7 to 24, IR 3 to 13. Throws Error naming the file and what is
+// wrong.
 Graph LoadModel(const std::string& path);
 Graph ParseModel(const std::string& bytes, const std::string& folder, const std::string& label);
 
@@ -17,11 +18,12 @@ Graph ParseModel(const std::string& bytes, const std::string& folder, const std:
 std::string SerializeModel(const Graph& graph);
 // Protobuf messages end at 2 GiB; the slack is for readers that count more than the message.
 inline constexpr int64_t kLargestModelFile = 0x7fffffff - (1 << 20);
-// Writes `path` whole or not at all; a model over `largest_file` bytes gets external data in `<stem>.onnx.data`
-// beside it.
+// Writes `path` whole or not at all; a model over `largest_file` bytes gets external data in
+// `<stem>.onnx.data` beside it.
 void SaveModel(const Graph& graph, const std::string& path, int64_t largest_file = kLargestModelFile);
 
-// A serialized onnx.TensorProto (an ONNX test data .pb file). Throws Error when malformed; external data is refused.
+// A serialized onnx.TensorProto (an ONNX test data .pb file). Throws Error when malformed; external data is
+// refused.
 Tensor ParseTensorProto(const std::string& bytes);
 
 }  // namespace xslim

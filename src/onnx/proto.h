@@ -21,7 +21,8 @@
 
 namespace xslim {
 
-// Tensor attributes above this many bytes are kept once, in Attribute::tensor; the kept sources lack their raw_data.
+// Tensor attributes above this many bytes are kept once, in Attribute::tensor; the kept sources lack their
+// raw_data.
 inline constexpr size_t kLargestSourceTensor = 1024;
 // The same for bodies: above this their kept source lacks the graph.
 inline constexpr size_t kLargestSourceGraph = 64 << 10;
@@ -32,8 +33,8 @@ inline std::string NormalDomain(const std::string& domain) { return domain == "a
 // True when the message holds no elements at all, inline or external.
 bool HasNoData(const onnx::TensorProto& proto);
 
-// Reads a tensor of any type, takes its raw_data out of the message. `folder` is where external data lies, "" = none
-// allowed; `where` goes into the Error thrown when the message is malformed.
+// Reads a tensor of any type, takes its raw_data out of the message. `folder` is where external data lies, ""
+// = none allowed; `where` goes into the Error thrown when the message is malformed.
 Tensor ReadTensor(onnx::TensorProto* proto, const std::string& folder, const std::string& where);
 
 // Bytes of raw_data for a tensor (not of strings): 4-bit types are packed two to a byte, low nibble first.

@@ -65,7 +65,8 @@ class GraphReader {
       sparse_.insert(sparse.values().name());
     }
     NameNodes();
-    for (int i = 0; i < proto_.node_size(); ++i) ReadNode(proto_.mutable_node(i), names_[static_cast<size_t>(i)]);
+    for (int i = 0; i < proto_.node_size(); ++i)
+      ReadNode(proto_.mutable_node(i), names_[static_cast<size_t>(i)]);
     for (const auto& info : proto_.output()) ReadOutput(info);
     for (const auto& info : proto_.value_info()) {
       const ValueId id = graph_.Find(info.name());
@@ -90,7 +91,8 @@ class GraphReader {
     auto known = [this](ValueId id) {
       if (id == kNone) return false;
       const Value& value = graph_.value(id);
-      return value.producer != kNone || value.is_input || value.constant.defined() || sparse_.count(value.name) != 0;
+      return value.producer != kNone || value.is_input || value.constant.defined() ||
+             sparse_.count(value.name) != 0;
     };
     for (NodeId id = 0; id < static_cast<NodeId>(graph_.node_slots()); ++id) {
       const Node& node = graph_.node(id);
@@ -158,7 +160,8 @@ class GraphReader {
       const onnx::NodeProto& node = proto_.node(static_cast<int>(i));
       const std::string stem = (node.name().empty() ? node.op_type() : node.name()) + "_" + std::to_string(i);
       names_[i] = stem;
-      for (int suffix = 1; !taken.insert(names_[i]).second; ++suffix) names_[i] = stem + "_" + std::to_string(suffix);
+      for (int suffix = 1; !taken.insert(names_[i]).second; ++suffix)
+        names_[i] = stem + "_" + std::to_string(suffix);
     }
   }
 
@@ -180,8 +183,9 @@ class GraphReader {
         const bool fixed = value.is_input || value.constant.defined() || sparse_.count(output);
         if (fixed || value.producer != kNone || !own.insert(output).second) {
           throw Error("tensor \"" + output + "\" is made twice.", at,
-                      fixed ? "it is an input or initializer"
-                            : value.producer == kNone ? "" : "also by " + graph_.node(value.producer).Title());
+                      fixed                     ? "it is an input or initializer"
+                      : value.producer == kNone ? ""
+                                                : "also by " + graph_.node(value.producer).Title());
         }
       }
       outputs.push_back(id);
@@ -229,10 +233,12 @@ void ReadOpsets(const onnx::ModelProto& model, const std::string& label, Graph* 
   }
   const auto at = graph->opset_imports.find("");
   if (at == graph->opset_imports.end()) {
-    throw Error("the model does not import the default operator set.", label, "opset_import of domain \"\" expected");
+    throw Error("the model does not import the default operator set.", label,
+                "opset_import of domain \"\" expected");
   }
   if (at->second < kFirstOpset || at->second > kLastOpset) {
-    throw Error("opset " + std::to_string(at->second) + " is not supported.", label, "supported are opsets 7 to 24");
+    throw Error("opset " + std::to_string(at->second) + " is not supported.", label,
+                "supported are opsets 7 to 24");
   }
 }
 
@@ -318,12 +324,24 @@ Attribute ReadAttribute(onnx::AttributeProto* proto, const std::string& folder, 
   Attribute read;
   read.kind = KindOf(*proto);
   switch (read.kind) {
-    case Kind::kFloat: read.f = proto->f(); break;
-    case Kind::kInt: read.i = proto->i(); break;
-    case Kind::kString: read.s = proto->s(); break;
-    case Kind::kFloats: read.floats.assign(proto->floats().begin(), proto->floats().end()); break;
-    case Kind::kInts: read.ints.assign(proto->ints().begin(), proto->ints().end()); break;
-    case Kind::kStrings: read.strings.assign(proto->strings().begin(), proto->strings().end()); break;
+    case Kind::kFloat:
+      read.f = proto->f();
+      break;
+    case Kind::kInt:
+      read.i = proto->i();
+      break;
+    case Kind::kString:
+      read.s = proto->s();
+      break;
+    case Kind::kFloats:
+      read.floats.assign(proto->floats().begin(), proto->floats().end());
+      break;
+    case Kind::kInts:
+      read.ints.assign(proto->ints().begin(), proto->ints().end());
+      break;
+    case Kind::kStrings:
+      read.strings.assign(proto->strings().begin(), proto->strings().end());
+      break;
     case Kind::kTensor: {
       onnx::TensorProto* tensor = proto->mutable_t();
       const bool small = tensor->ByteSizeLong() <= kLargestSourceTensor;
@@ -341,7 +359,8 @@ Attribute ReadAttribute(onnx::AttributeProto* proto, const std::string& folder, 
       ReadGraph(&body, folder, where, read.graph.get());
       break;
     }
-    default: break;
+    default:
+      break;
   }
   Shorten(proto);
   read.source = proto->SerializeAsString();

@@ -45,7 +45,8 @@ fs::path ExternalFile(const std::string& location, const std::string& folder, co
   bool climbs = relative.is_absolute();
   for (const fs::path& part : relative) climbs = climbs || part == "..";
   if (climbs) {
-    throw Error("external data at \"" + location + "\" is refused.", where, "it must lie in the model's folder");
+    throw Error("external data at \"" + location + "\" is refused.", where,
+                "it must lie in the model's folder");
   }
   std::error_code code;
   const fs::path root = fs::canonical(folder, code);
@@ -56,7 +57,8 @@ fs::path ExternalFile(const std::string& location, const std::string& folder, co
     throw Error("external data at \"" + location + "\" is refused.", where,
                 "a link leads out of the model's folder");
   }
-  if (!fs::is_regular_file(file, code)) throw Error("external data \"" + location + "\" is not a file.", where);
+  if (!fs::is_regular_file(file, code))
+    throw Error("external data \"" + location + "\" is not a file.", where);
   return file;
 }
 
@@ -104,11 +106,13 @@ Tensor ReadExternal(const onnx::TensorProto& proto, DType type, const Shape& sha
   // Some writers leave the length out when the tensor takes the rest of the file.
   if (length >= 0 && length != wanted) {
     throw Error("external data is " + std::to_string(length) + " bytes long, the shape " + ToString(shape) +
-                    " needs " + std::to_string(wanted) + ".", where);
+                    " needs " + std::to_string(wanted) + ".",
+                where);
   }
   if (offset > status.st_size || wanted > status.st_size - offset) {
-    throw Error("external data ends after the end of \"" + location + "\" (" + std::to_string(status.st_size) +
-                    " bytes).", where, "offset " + std::to_string(offset) + ", length " + std::to_string(wanted));
+    throw Error("external data ends after the end of \"" + location + "\" (" +
+                    std::to_string(status.st_size) + " bytes).",
+                where, "offset " + std::to_string(offset) + ", length " + std::to_string(wanted));
   }
   Tensor tensor(type, shape);
   std::string packed;
@@ -136,22 +140,41 @@ Tensor ReadTyped(const onnx::TensorProto& proto, DType type, const Shape& shape,
   auto check = [&](int64_t have, int64_t want) {
     if (have == want) return;
     throw Error("tensor has " + std::to_string(have) + " elements, the shape " + ToString(shape) + " needs " +
-                    std::to_string(want) + ".", where);
+                    std::to_string(want) + ".",
+                where);
   };
   // Sizes are compared before anything is allocated.
   switch (type) {
-    case DType::kFloat: check(proto.float_data_size(), count); break;
-    case DType::kComplex64: check(proto.float_data_size(), 2 * count); break;
-    case DType::kDouble: check(proto.double_data_size(), count); break;
-    case DType::kComplex128: check(proto.double_data_size(), 2 * count); break;
-    case DType::kInt64: check(proto.int64_data_size(), count); break;
+    case DType::kFloat:
+      check(proto.float_data_size(), count);
+      break;
+    case DType::kComplex64:
+      check(proto.float_data_size(), 2 * count);
+      break;
+    case DType::kDouble:
+      check(proto.double_data_size(), count);
+      break;
+    case DType::kComplex128:
+      check(proto.double_data_size(), 2 * count);
+      break;
+    case DType::kInt64:
+      check(proto.int64_data_size(), count);
+      break;
     case DType::kUint32:
-    case DType::kUint64: check(proto.uint64_data_size(), count); break;
-    case DType::kString: check(proto.string_data_size(), count); break;
+    case DType::kUint64:
+      check(proto.uint64_data_size(), count);
+      break;
+    case DType::kString:
+      check(proto.string_data_size(), count);
+      break;
     case DType::kInt4:
     case DType::kUint4:
-    case DType::kFloat4E2M1: check(proto.int32_data_size(), (count + 1) / 2); break;
-    default: check(proto.int32_data_size(), count); break;
+    case DType::kFloat4E2M1:
+      check(proto.int32_data_size(), (count + 1) / 2);
+      break;
+    default:
+      check(proto.int32_data_size(), count);
+      break;
   }
   if (type == DType::kString) {
     return Tensor::Strings(shape, {proto.string_data().begin(), proto.string_data().end()});
@@ -159,14 +182,28 @@ Tensor ReadTyped(const onnx::TensorProto& proto, DType type, const Shape& shape,
   Tensor tensor(type, shape);
   switch (type) {
     case DType::kFloat:
-    case DType::kComplex64: Copy<float>(proto.float_data(), &tensor); break;
+    case DType::kComplex64:
+      Copy<float>(proto.float_data(), &tensor);
+      break;
     case DType::kDouble:
-    case DType::kComplex128: Copy<double>(proto.double_data(), &tensor); break;
-    case DType::kInt64: Copy<int64_t>(proto.int64_data(), &tensor); break;
-    case DType::kUint32: Copy<uint32_t>(proto.uint64_data(), &tensor); break;
-    case DType::kUint64: Copy<uint64_t>(proto.uint64_data(), &tensor); break;
-    case DType::kInt32: Copy<int32_t>(proto.int32_data(), &tensor); break;
-    case DType::kBool: Copy<bool>(proto.int32_data(), &tensor); break;
+    case DType::kComplex128:
+      Copy<double>(proto.double_data(), &tensor);
+      break;
+    case DType::kInt64:
+      Copy<int64_t>(proto.int64_data(), &tensor);
+      break;
+    case DType::kUint32:
+      Copy<uint32_t>(proto.uint64_data(), &tensor);
+      break;
+    case DType::kUint64:
+      Copy<uint64_t>(proto.uint64_data(), &tensor);
+      break;
+    case DType::kInt32:
+      Copy<int32_t>(proto.int32_data(), &tensor);
+      break;
+    case DType::kBool:
+      Copy<bool>(proto.int32_data(), &tensor);
+      break;
     case DType::kInt4:
     case DType::kUint4:
     case DType::kFloat4E2M1: {
@@ -189,8 +226,9 @@ Tensor ReadTyped(const onnx::TensorProto& proto, DType type, const Shape& shape,
 
 bool HasNoData(const onnx::TensorProto& proto) {
   return !proto.has_raw_data() && proto.data_location() != onnx::TensorProto::EXTERNAL &&
-         proto.float_data_size() + proto.int32_data_size() + proto.int64_data_size() + proto.double_data_size() +
-                 proto.uint64_data_size() + proto.string_data_size() == 0;
+         proto.float_data_size() + proto.int32_data_size() + proto.int64_data_size() +
+                 proto.double_data_size() + proto.uint64_data_size() + proto.string_data_size() ==
+             0;
 }
 
 Tensor ReadTensor(onnx::TensorProto* proto, const std::string& folder, const std::string& where) {
@@ -219,8 +257,10 @@ Tensor ReadTensor(onnx::TensorProto* proto, const std::string& folder, const std
   }
   if (type == DType::kString) throw Error("strings cannot be raw data.", where);
   if (proto->raw_data().size() != FileBytes(type, count)) {
-    throw Error("tensor has " + std::to_string(proto->raw_data().size()) + " bytes, the shape " + ToString(shape) +
-                    " of " + NameOf(type) + " needs " + std::to_string(FileBytes(type, count)) + ".", where);
+    throw Error("tensor has " + std::to_string(proto->raw_data().size()) + " bytes, the shape " +
+                    ToString(shape) + " of " + NameOf(type) + " needs " +
+                    std::to_string(FileBytes(type, count)) + ".",
+                where);
   }
   Tensor tensor(type, shape);
   if (IsFourBit(type)) {
@@ -230,7 +270,8 @@ Tensor ReadTensor(onnx::TensorProto* proto, const std::string& folder, const std
   }
   if (type == DType::kBool) {
     // Any byte but 0 is true; a C++ bool may only hold 0 or 1.
-    for (int64_t i = 0; i < count; ++i) tensor.raw()[i] = static_cast<std::byte>(tensor.raw()[i] != std::byte{0});
+    for (int64_t i = 0; i < count; ++i)
+      tensor.raw()[i] = static_cast<std::byte>(tensor.raw()[i] != std::byte{0});
   }
   delete proto->release_raw_data();
   return tensor;

@@ -101,8 +101,10 @@ struct External {
   }
 };
 
-bool SameBits(float a, float b) { return std::equal(reinterpret_cast<char*>(&a), reinterpret_cast<char*>(&a + 1),
-                                                    reinterpret_cast<char*>(&b)); }
+bool SameBits(float a, float b) {
+  return std::equal(reinterpret_cast<char*>(&a), reinterpret_cast<char*>(&a + 1),
+                    reinterpret_cast<char*>(&b));
+}
 
 // Whether the proto still says what the attribute holds; `outer` gives bodies their opsets.
 bool Matches(const onnx::AttributeProto& proto, const Attribute& attribute, const Graph& outer) {
@@ -137,17 +139,32 @@ void WriteAttribute(const std::string& name, const Attribute& attribute, onnx::A
   proto->set_name(name);
   proto->set_type(static_cast<onnx::AttributeProto::AttributeType>(attribute.kind));
   switch (attribute.kind) {
-    case Kind::kFloat: proto->set_f(attribute.f); break;
-    case Kind::kInt: proto->set_i(attribute.i); break;
-    case Kind::kString: proto->set_s(attribute.s); break;
-    case Kind::kTensor: WriteTensor(attribute.tensor, proto->mutable_t()); break;
-    case Kind::kGraph: proto->mutable_g()->ParseFromString(GraphBytes(*attribute.graph)); break;
-    case Kind::kFloats: proto->mutable_floats()->Assign(attribute.floats.begin(), attribute.floats.end()); break;
-    case Kind::kInts: proto->mutable_ints()->Assign(attribute.ints.begin(), attribute.ints.end()); break;
+    case Kind::kFloat:
+      proto->set_f(attribute.f);
+      break;
+    case Kind::kInt:
+      proto->set_i(attribute.i);
+      break;
+    case Kind::kString:
+      proto->set_s(attribute.s);
+      break;
+    case Kind::kTensor:
+      WriteTensor(attribute.tensor, proto->mutable_t());
+      break;
+    case Kind::kGraph:
+      proto->mutable_g()->ParseFromString(GraphBytes(*attribute.graph));
+      break;
+    case Kind::kFloats:
+      proto->mutable_floats()->Assign(attribute.floats.begin(), attribute.floats.end());
+      break;
+    case Kind::kInts:
+      proto->mutable_ints()->Assign(attribute.ints.begin(), attribute.ints.end());
+      break;
     case Kind::kStrings:
       proto->mutable_strings()->Assign(attribute.strings.begin(), attribute.strings.end());
       break;
-    default: throw Error("attribute " + name + " has no value.");
+    default:
+      throw Error("attribute " + name + " has no value.");
   }
 }
 
@@ -235,9 +252,10 @@ std::string ValueBytes(const Value& value) {
   }
   Value read;
   ReadType(proto, &read);
-  const bool same = read.dtype == value.dtype && read.has_shape == value.has_shape &&
-                    std::equal(read.dims.begin(), read.dims.end(), value.dims.begin(), value.dims.end(),
-                               [](const Dim& a, const Dim& b) { return a.size == b.size && a.symbol == b.symbol; });
+  const bool same =
+      read.dtype == value.dtype && read.has_shape == value.has_shape &&
+      std::equal(read.dims.begin(), read.dims.end(), value.dims.begin(), value.dims.end(),
+                 [](const Dim& a, const Dim& b) { return a.size == b.size && a.symbol == b.symbol; });
   // A value without a known element type keeps the type of its source (a sequence, a map, an optional).
   if (!same && value.dtype != DType::kUndefined) {
     auto* type = proto.mutable_type()->mutable_tensor_type();
@@ -312,7 +330,8 @@ Rope GraphRope(const Graph& graph, External* external) {
   for (ValueId id = 0; id < end; ++id) {
     const Value& value = graph.value(id);
     if (value.id == kNone || value.source.empty() || value.is_input || value.is_output) continue;
-    if (value.producer != kNone || value.constant.defined()) rope.AddField(kGraphValueInfo, ValueBytes(value));
+    if (value.producer != kNone || value.constant.defined())
+      rope.AddField(kGraphValueInfo, ValueBytes(value));
   }
   rope.Add(graph.graph_source);
   return rope;

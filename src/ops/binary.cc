@@ -1,4 +1,5 @@
-// Operators of two or more tensors, element by element with numpy broadcasting: arithmetic, comparison, logic, Where.
+// Operators of two or more tensors, element by element with numpy broadcasting: arithmetic, comparison,
+// logic, Where.
 #include <cmath>
 #include <cstring>
 
@@ -11,11 +12,13 @@ namespace {
 
 void RequireSameType(const Tensor& a, const Tensor& b) {
   if (a.dtype() != b.dtype()) {
-    throw Error(std::string("operands are ") + NameOf(a.dtype()) + " and " + NameOf(b.dtype()), "", "expected one type");
+    throw Error(std::string("operands are ") + NameOf(a.dtype()) + " and " + NameOf(b.dtype()), "",
+                "expected one type");
   }
 }
 
-// y[i] = fn(a[i], b[i]) over the broadcast of both; A, B, R are the element types, fn takes the computing types.
+// y[i] = fn(a[i], b[i]) over the broadcast of both; A, B, R are the element types, fn takes the computing
+// types.
 template <typename A, typename B, typename R, typename Fn>
 void Combine(ThreadPool& pool, const Broadcast& walk, const A* a, const B* b, R* y, Fn&& fn) {
   const int64_t step_a = walk.step(0), step_b = walk.step(1);
@@ -29,17 +32,21 @@ void Combine(ThreadPool& pool, const Broadcast& walk, const A* a, const B* b, R*
 }
 
 // The float kernel over the broadcast of both; runs of one tensor against a scalar use the scalar forms.
-void CombineKernel(ThreadPool& pool, const Broadcast& walk, kernels::BinaryOp op, const float* a, const float* b,
-                   float* y) {
+void CombineKernel(ThreadPool& pool, const Broadcast& walk, kernels::BinaryOp op, const float* a,
+                   const float* b, float* y) {
   const kernels::Table& table = kernels::Active();
   const int64_t step_a = walk.step(0), step_b = walk.step(1);
   pool.ParallelFor(walk.size(), kElementGrain, [&](int64_t begin, int64_t end, int) {
     walk.Runs(begin, end, [&](int64_t at, int64_t n, const int64_t* offsets) {
       const float *pa = a + offsets[0], *pb = b + offsets[1];
-      if (step_a == 1 && step_b == 1) table.binary(op, pa, pb, y + at, n);
-      else if (step_a == 1) table.binary_scalar(op, pa, *pb, y + at, n);
-      else if (step_b == 1) table.scalar_binary(op, *pa, pb, y + at, n);
-      else for (int64_t i = 0; i < n; ++i) table.binary_scalar(op, pa, *pb, y + at + i, 1);
+      if (step_a == 1 && step_b == 1)
+        table.binary(op, pa, pb, y + at, n);
+      else if (step_a == 1)
+        table.binary_scalar(op, pa, *pb, y + at, n);
+      else if (step_b == 1)
+        table.scalar_binary(op, *pa, pb, y + at, n);
+      else
+        for (int64_t i = 0; i < n; ++i) table.binary_scalar(op, pa, *pb, y + at + i, 1);
     });
   });
 }
@@ -54,15 +61,22 @@ C Arithmetic(C a, C b) {
     }
     return kOp == kernels::kMin ? (b < a ? b : a) : (a < b ? b : a);
   } else if constexpr (std::is_floating_point_v<C>) {
-    if constexpr (kOp == kernels::kAdd) return a + b;
-    else if constexpr (kOp == kernels::kSub) return a - b;
-    else if constexpr (kOp == kernels::kMul) return a * b;
-    else return a / b;
+    if constexpr (kOp == kernels::kAdd)
+      return a + b;
+    else if constexpr (kOp == kernels::kSub)
+      return a - b;
+    else if constexpr (kOp == kernels::kMul)
+      return a * b;
+    else
+      return a / b;
   } else {
     const uint64_t u = static_cast<uint64_t>(a), v = static_cast<uint64_t>(b);
-    if constexpr (kOp == kernels::kAdd) return static_cast<C>(u + v);
-    else if constexpr (kOp == kernels::kSub) return static_cast<C>(u - v);
-    else if constexpr (kOp == kernels::kMul) return static_cast<C>(u * v);
+    if constexpr (kOp == kernels::kAdd)
+      return static_cast<C>(u + v);
+    else if constexpr (kOp == kernels::kSub)
+      return static_cast<C>(u - v);
+    else if constexpr (kOp == kernels::kMul)
+      return static_cast<C>(u * v);
     else {
       if (b == 0) throw Error("integer division by zero");
       if constexpr (std::is_signed_v<C>) {
@@ -118,7 +132,8 @@ template <typename C>
 C IntegerPower(C base, int64_t exponent) {
   if (exponent < 0) {
     if (base == C{1}) return 1;
-    if (std::is_signed_v<C> && base == static_cast<C>(-1)) return exponent % 2 == 0 ? C{1} : static_cast<C>(-1);
+    if (std::is_signed_v<C> && base == static_cast<C>(-1))
+      return exponent % 2 == 0 ? C{1} : static_cast<C>(-1);
     return 0;
   }
   uint64_t result = 1, square = static_cast<uint64_t>(base);
@@ -187,11 +202,16 @@ void Mod(EvalContext& ctx) {
 enum class Comparison { kEqual, kLess, kLessOrEqual, kGreater, kGreaterOrEqual };
 template <Comparison kOp, typename C>
 bool Compare(const C& a, const C& b) {
-  if constexpr (kOp == Comparison::kEqual) return a == b;
-  else if constexpr (kOp == Comparison::kLess) return a < b;
-  else if constexpr (kOp == Comparison::kLessOrEqual) return a <= b;
-  else if constexpr (kOp == Comparison::kGreater) return a > b;
-  else return a >= b;
+  if constexpr (kOp == Comparison::kEqual)
+    return a == b;
+  else if constexpr (kOp == Comparison::kLess)
+    return a < b;
+  else if constexpr (kOp == Comparison::kLessOrEqual)
+    return a <= b;
+  else if constexpr (kOp == Comparison::kGreater)
+    return a > b;
+  else
+    return a >= b;
 }
 
 template <Comparison kOp>
@@ -216,9 +236,12 @@ void CompareOperator(EvalContext& ctx) {
 enum class Logic { kAnd, kOr, kXor };
 template <Logic kOp, typename C>
 C Combined(C a, C b) {
-  if constexpr (kOp == Logic::kAnd) return static_cast<C>(a & b);
-  else if constexpr (kOp == Logic::kOr) return static_cast<C>(a | b);
-  else return static_cast<C>(a ^ b);
+  if constexpr (kOp == Logic::kAnd)
+    return static_cast<C>(a & b);
+  else if constexpr (kOp == Logic::kOr)
+    return static_cast<C>(a | b);
+  else
+    return static_cast<C>(a ^ b);
 }
 
 template <Logic kOp>
@@ -268,7 +291,8 @@ void PRelu(EvalContext& ctx) {
   RequireSameType(x, slope);
   const Broadcast walk({&x.shape(), &slope.shape()});
   if (walk.shape() != x.shape()) {
-    throw Error("PRelu: slope of shape " + ToString(slope.shape()) + " does not broadcast to " + ToString(x.shape()));
+    throw Error("PRelu: slope of shape " + ToString(slope.shape()) + " does not broadcast to " +
+                ToString(x.shape()));
   }
   Tensor& y = ctx.out(0, x.dtype(), x.shape());
   if (x.dtype() == DType::kFloat && walk.step(1) == 0 && walk.step(0) == 1) {
@@ -284,8 +308,10 @@ void PRelu(EvalContext& ctx) {
     using T = decltype(type);
     Combine(ctx.pool, walk, x.data<T>(), slope.data<T>(), y.data<T>(), [](auto v, auto s) {
       using C = decltype(v);
-      if constexpr (std::is_floating_point_v<C>) return v < 0 ? v * s : v;
-      else return v < C{0} ? static_cast<C>(static_cast<uint64_t>(v) * static_cast<uint64_t>(s)) : v;
+      if constexpr (std::is_floating_point_v<C>)
+        return v < 0 ? v * s : v;
+      else
+        return v < C{0} ? static_cast<C>(static_cast<uint64_t>(v) * static_cast<uint64_t>(s)) : v;
     });
   });
 }
@@ -322,11 +348,21 @@ void Where(EvalContext& ctx) {
            reinterpret_cast<T*>(y.raw()));
   };
   switch (SizeOf(a.dtype())) {
-    case 1: select(Bytes<1>{}); break;
-    case 2: select(Bytes<2>{}); break;
-    case 4: select(Bytes<4>{}); break;
-    case 8: select(Bytes<8>{}); break;
-    default: select(Bytes<16>{}); break;
+    case 1:
+      select(Bytes<1>{});
+      break;
+    case 2:
+      select(Bytes<2>{});
+      break;
+    case 4:
+      select(Bytes<4>{});
+      break;
+    case 8:
+      select(Bytes<8>{});
+      break;
+    default:
+      select(Bytes<16>{});
+      break;
   }
 }
 

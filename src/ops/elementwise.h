@@ -1,4 +1,5 @@
-// What the elementwise families share: choosing a C++ type for an element type, and walking broadcast operands.
+// What the elementwise families share: choosing a C++ type for an element type, and walking broadcast
+// operands.
 #ifndef XSLIM_OPS_ELEMENTWISE_H_
 #define XSLIM_OPS_ELEMENTWISE_H_
 
@@ -23,56 +24,91 @@ using ComputeType = std::conditional_t<kIsShortFloat<T>, float, T>;
 
 template <typename T>
 ComputeType<T> Load(T value) {
-  if constexpr (kIsShortFloat<T>) return ToFloat(value);
-  else return value;
+  if constexpr (kIsShortFloat<T>)
+    return ToFloat(value);
+  else
+    return value;
 }
 template <typename T, typename C>
 T Store(C value) {
-  if constexpr (std::is_same_v<T, Half>) return ToHalf(static_cast<float>(value));
-  else if constexpr (std::is_same_v<T, BFloat16>) return ToBFloat16(static_cast<float>(value));
-  else return static_cast<T>(value);
+  if constexpr (std::is_same_v<T, Half>)
+    return ToHalf(static_cast<float>(value));
+  else if constexpr (std::is_same_v<T, BFloat16>)
+    return ToBFloat16(static_cast<float>(value));
+  else
+    return static_cast<T>(value);
 }
 
 [[noreturn]] inline void BadType(DType type, const char* expected) {
-  throw Error(std::string("element type ") + NameOf(type) + " is not supported here", "", std::string("expected ") + expected);
+  throw Error(std::string("element type ") + NameOf(type) + " is not supported here", "",
+              std::string("expected ") + expected);
 }
 
 // Calls f(T{}) with the C++ type of `type`.
 template <typename F>
 void VisitFloats(DType type, F&& f) {
   switch (type) {
-    case DType::kFloat: f(float{}); break;
-    case DType::kDouble: f(double{}); break;
-    case DType::kFloat16: f(Half{}); break;
-    case DType::kBFloat16: f(BFloat16{}); break;
-    default: BadType(type, "a floating point type");
+    case DType::kFloat:
+      f(float{});
+      break;
+    case DType::kDouble:
+      f(double{});
+      break;
+    case DType::kFloat16:
+      f(Half{});
+      break;
+    case DType::kBFloat16:
+      f(BFloat16{});
+      break;
+    default:
+      BadType(type, "a floating point type");
   }
 }
 template <typename F>
 void VisitInts(DType type, F&& f) {
   switch (type) {
-    case DType::kInt8: f(int8_t{}); break;
-    case DType::kUint8: f(uint8_t{}); break;
-    case DType::kInt16: f(int16_t{}); break;
-    case DType::kUint16: f(uint16_t{}); break;
-    case DType::kInt32: f(int32_t{}); break;
-    case DType::kUint32: f(uint32_t{}); break;
-    case DType::kInt64: f(int64_t{}); break;
-    case DType::kUint64: f(uint64_t{}); break;
-    default: BadType(type, "an integer type");
+    case DType::kInt8:
+      f(int8_t{});
+      break;
+    case DType::kUint8:
+      f(uint8_t{});
+      break;
+    case DType::kInt16:
+      f(int16_t{});
+      break;
+    case DType::kUint16:
+      f(uint16_t{});
+      break;
+    case DType::kInt32:
+      f(int32_t{});
+      break;
+    case DType::kUint32:
+      f(uint32_t{});
+      break;
+    case DType::kInt64:
+      f(int64_t{});
+      break;
+    case DType::kUint64:
+      f(uint64_t{});
+      break;
+    default:
+      BadType(type, "an integer type");
   }
 }
 inline bool IsFloating(DType type) {
-  return type == DType::kFloat || type == DType::kDouble || type == DType::kFloat16 || type == DType::kBFloat16;
+  return type == DType::kFloat || type == DType::kDouble || type == DType::kFloat16 ||
+         type == DType::kBFloat16;
 }
 template <typename F>
 void VisitNumbers(DType type, F&& f) {
-  if (IsFloating(type)) VisitFloats(type, f);
-  else VisitInts(type, f);
+  if (IsFloating(type))
+    VisitFloats(type, f);
+  else
+    VisitInts(type, f);
 }
 
-// Numpy broadcasting of any number of operands to `out`, with neighbouring axes merged where every operand allows it,
-// so that e.g. [N,C,H,W] op [1,C,1,1] walks rows of H*W elements with steps 1 and 0.
+// Numpy broadcasting of any number of operands to `out`, with neighbouring axes merged where every operand
+// allows it, so that e.g. [N,C,H,W] op [1,C,1,1] walks rows of H*W elements with steps 1 and 0.
 class Broadcast {
  public:
   explicit Broadcast(const std::vector<const Shape*>& operands) {
@@ -111,8 +147,8 @@ class Broadcast {
   // Elements from one operand element to the next along a run.
   int64_t step(size_t operand) const { return strides_[0][operand]; }
 
-  // Calls body(out_index, n, offsets) for the runs that cover output elements [begin, end): n elements, operand k
-  // from its element offsets[k] on with step(k).
+  // Calls body(out_index, n, offsets) for the runs that cover output elements [begin, end): n elements,
+  // operand k from its element offsets[k] on with step(k).
   template <typename F>
   void Runs(int64_t begin, int64_t end, F&& body) const {
     const size_t count = strides_[0].size();

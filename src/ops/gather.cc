@@ -158,9 +158,11 @@ T Reduced(T a, T b, Reduction reduction) {
       if (std::isnan(a)) return a;
       if (std::isnan(b)) return b;
     }
+    // Integers wrap around: the sum and the product are taken modulo 2^64, where overflow is defined.
+    using Ring = std::conditional_t<std::is_integral_v<T>, uint64_t, T>;
     switch (reduction) {
-      case Reduction::kAdd: return static_cast<T>(a + b);
-      case Reduction::kMul: return static_cast<T>(a * b);
+      case Reduction::kAdd: return static_cast<T>(static_cast<Ring>(a) + static_cast<Ring>(b));
+      case Reduction::kMul: return static_cast<T>(static_cast<Ring>(a) * static_cast<Ring>(b));
       case Reduction::kMin: return std::min(a, b);
       case Reduction::kMax: return std::max(a, b);
       default: return b;

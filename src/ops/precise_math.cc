@@ -61,9 +61,7 @@ double Exp(double x) {
   return std::ldexp(1 + Expm1Series(r), static_cast<int>(k));
 }
 
-double Expm1(double x) {
-  return std::fabs(x) <= 0.5 ? (x == 0 ? x : Expm1Series(x)) : Exp(x) - 1;
-}
+double Expm1(double x) { return std::fabs(x) <= 0.5 ? (x == 0 ? x : Expm1Series(x)) : Exp(x) - 1; }
 
 double Log(double x) {
   if (std::isnan(x) || x < 0) return kNaN;
@@ -94,10 +92,14 @@ double Sin(double x) {
   if (x == 0) return x;
   double r, tail;
   switch (ReduceQuadrant(x, &r, &tail)) {
-    case 0: return SinSeries(r, tail);
-    case 1: return CosSeries(r, tail);
-    case 2: return -SinSeries(r, tail);
-    default: return -CosSeries(r, tail);
+    case 0:
+      return SinSeries(r, tail);
+    case 1:
+      return CosSeries(r, tail);
+    case 2:
+      return -SinSeries(r, tail);
+    default:
+      return -CosSeries(r, tail);
   }
 }
 
@@ -105,10 +107,14 @@ double Cos(double x) {
   if (!std::isfinite(x)) return kNaN;
   double r, tail;
   switch (ReduceQuadrant(x, &r, &tail)) {
-    case 0: return CosSeries(r, tail);
-    case 1: return -SinSeries(r, tail);
-    case 2: return -CosSeries(r, tail);
-    default: return SinSeries(r, tail);
+    case 0:
+      return CosSeries(r, tail);
+    case 1:
+      return -SinSeries(r, tail);
+    case 2:
+      return -CosSeries(r, tail);
+    default:
+      return SinSeries(r, tail);
   }
 }
 
@@ -196,7 +202,8 @@ double Erf(double x) {
   if (std::isnan(x)) return x;
   const double a = std::fabs(x);
   if (a >= 6) return std::copysign(1.0, x);
-  // erf(a) = 2/sqrt(pi) e^(-a^2) sum over n of 2^n a^(2n+1) / (2n+1)!!, all terms positive (Abramowitz-Stegun 7.1.6).
+  // erf(a) = 2/sqrt(pi) e^(-a^2) sum over n of 2^n a^(2n+1) / (2n+1)!!, all terms positive
+  // (Abramowitz-Stegun 7.1.6).
   double term = a, sum = a;
   for (int n = 1; term > sum * 1e-17; ++n) {
     term *= 2 * a * a / (2 * n + 1);
@@ -212,9 +219,7 @@ double Sigmoid(double x) {
   return e / (1 + e);
 }
 
-double Softplus(double x) {
-  return (x > 0 ? x : 0) + Log1p(Exp(-std::fabs(x)));
-}
+double Softplus(double x) { return (x > 0 ? x : 0) + Log1p(Exp(-std::fabs(x))); }
 
 double Pow(double x, double y) {
   if (y == 0 || x == 1) return 1;

@@ -1,5 +1,6 @@
-// Elementary functions in double precision from arithmetic alone (no libm transcendental), so that results have the
-// same bits everywhere. Relative error is a few 1e-16 unless said otherwise. Special values follow IEEE 754 / C99.
+// Elementary functions in double precision from arithmetic alone (no libm transcendental), so that results
+// have the same bits everywhere. Relative error is a few 1e-16 unless said otherwise. Special values follow
+// IEEE 754 / C99.
 #ifndef XSLIM_OPS_PRECISE_MATH_H_
 #define XSLIM_OPS_PRECISE_MATH_H_
 
@@ -25,8 +26,8 @@ double Atanh(double x);
 double Erf(double x);
 double Sigmoid(double x);   // 1 / (1 + e^-x)
 double Softplus(double x);  // log(1 + e^x)
-// Integer exponents up to 1024 by repeated multiplication, 0.5 by the square root, else exp(y * log(x)), whose
-// relative error is about |y * log(x)| * 1e-16.
+// Integer exponents up to 1024 by repeated multiplication, 0.5 by the square root, else exp(y * log(x)),
+// whose relative error is about |y * log(x)| * 1e-16.
 double Pow(double x, double y);
 
 }  // namespace xslim::precise

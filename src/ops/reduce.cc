@@ -1,7 +1,9 @@
-// Operators that reduce along axes (Reduce*, ArgMax, ArgMin) and those that scan or sort along one (CumSum, TopK).
+// Operators that reduce along axes (Reduce*, ArgMax, ArgMin) and those that scan or sort along one (CumSum,
+// TopK).
 //
-// Reduce* brings the reduced axes to the end and reduces contiguous rows. float32 sums, minima and maxima are those of
-// the kernels; the other reductions of floating point types accumulate in double in the order of the elements.
+// Reduce* brings the reduced axes to the end and reduces contiguous rows. float32 sums, minima and maxima are
+// those of the kernels; the other reductions of floating point types accumulate in double in the order of the
+// elements.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -32,18 +34,24 @@ Reduction PlanReduction(EvalContext& ctx, int input_since) {
   const Shape& shape = ctx.in(0).shape();
   const int64_t rank = ctx.in(0).rank();
   std::vector<int64_t> axes;
-  if (ctx.opset < input_since) axes = ctx.node.Ints("axes");
-  else if (ctx.has(1)) axes = ctx.in(1).ToInts();
+  if (ctx.opset < input_since)
+    axes = ctx.node.Ints("axes");
+  else if (ctx.has(1))
+    axes = ctx.in(1).ToInts();
   const bool keep = ctx.node.Int("keepdims", 1) != 0;
   const bool all = axes.empty() && ctx.node.Int("noop_with_empty_axes", 0) == 0;
   Reduction plan;
   plan.reduced.assign(shape.size(), all);
   for (int64_t axis : axes) plan.reduced[NormalAxis(axis, rank)] = true;
   for (size_t axis = 0; axis < shape.size(); ++axis) {
-    if (plan.reduced[axis]) plan.width *= shape[axis];
-    else plan.rows *= shape[axis];
-    if (!plan.reduced[axis]) plan.out.push_back(shape[axis]);
-    else if (keep) plan.out.push_back(1);
+    if (plan.reduced[axis])
+      plan.width *= shape[axis];
+    else
+      plan.rows *= shape[axis];
+    if (!plan.reduced[axis])
+      plan.out.push_back(shape[axis]);
+    else if (keep)
+      plan.out.push_back(1);
   }
   return plan;
 }
@@ -54,8 +62,10 @@ Tensor RowsOf(EvalContext& ctx, const Reduction& plan) {
   bool in_order = true, seen = false;
   for (size_t axis = 0; axis < plan.reduced.size(); ++axis) {
     if (x.shape()[axis] == 1) continue;
-    if (plan.reduced[axis]) seen = true;
-    else if (seen) in_order = false;
+    if (plan.reduced[axis])
+      seen = true;
+    else if (seen)
+      in_order = false;
   }
   if (in_order || x.size() == 0) return x.Reshaped({plan.rows, plan.width});
   std::vector<int64_t> stride(x.shape().size(), 1);
@@ -75,24 +85,35 @@ Tensor RowsOf(EvalContext& ctx, const Reduction& plan) {
     }
     return list;
   };
-  const std::vector<int64_t> row_offsets = offsets(false, plan.rows), element_offsets = offsets(true, plan.width);
+  const std::vector<int64_t> row_offsets = offsets(false, plan.rows),
+                             element_offsets = offsets(true, plan.width);
   Tensor rows = ctx.scratch(x.dtype(), {plan.rows, plan.width});
   const auto gather = [&](auto unit) {
     using T = decltype(unit);
     const T* from = reinterpret_cast<const T*>(x.raw());
     T* to = reinterpret_cast<T*>(rows.raw());
-    ctx.pool.ParallelFor(plan.rows, std::max<int64_t>(1, kElementGrain / plan.width), [&](int64_t begin, int64_t end, int) {
-      for (int64_t r = begin; r < end; ++r) {
-        const T* start = from + row_offsets[static_cast<size_t>(r)];
-        for (int64_t i = 0; i < plan.width; ++i) to[r * plan.width + i] = start[element_offsets[static_cast<size_t>(i)]];
-      }
-    });
+    ctx.pool.ParallelFor(plan.rows, std::max<int64_t>(1, kElementGrain / plan.width),
+                         [&](int64_t begin, int64_t end, int) {
+                           for (int64_t r = begin; r < end; ++r) {
+                             const T* start = from + row_offsets[static_cast<size_t>(r)];
+                             for (int64_t i = 0; i < plan.width; ++i)
+                               to[r * plan.width + i] = start[element_offsets[static_cast<size_t>(i)]];
+                           }
+                         });
   };
   switch (SizeOf(x.dtype())) {
-    case 1: gather(uint8_t{}); break;
-    case 2: gather(uint16_t{}); break;
-    case 4: gather(uint32_t{}); break;
-    default: gather(uint64_t{}); break;
+    case 1:
+      gather(uint8_t{});
+      break;
+    case 2:
+      gather(uint16_t{});
+      break;
+    case 4:
+      gather(uint32_t{});
+      break;
+    default:
+      gather(uint64_t{});
+      break;
   }
   return rows;
 }
@@ -102,20 +123,27 @@ enum class ReduceOp { kSum, kMean, kMax, kMin, kProd, kL1, kL2, kLogSum, kLogSum
 template <ReduceOp kOp>
 float ReduceFloatRow(const float* x, int64_t n) {
   const kernels::Table& table = kernels::Active();
-  if constexpr (kOp == ReduceOp::kSum) return table.sum(x, n);
-  else if constexpr (kOp == ReduceOp::kMean) return table.sum(x, n) / static_cast<float>(n);
-  else if constexpr (kOp == ReduceOp::kMax) return table.max(x, n);
-  else if constexpr (kOp == ReduceOp::kMin) return table.min(x, n);
-  else return table.sum_of_squares(x, 0.0f, n);
+  if constexpr (kOp == ReduceOp::kSum)
+    return table.sum(x, n);
+  else if constexpr (kOp == ReduceOp::kMean)
+    return table.sum(x, n) / static_cast<float>(n);
+  else if constexpr (kOp == ReduceOp::kMax)
+    return table.max(x, n);
+  else if constexpr (kOp == ReduceOp::kMin)
+    return table.min(x, n);
+  else
+    return table.sum_of_squares(x, 0.0f, n);
 }
 
 template <typename C>
 C Largest() {
-  return std::numeric_limits<C>::has_infinity ? std::numeric_limits<C>::infinity() : std::numeric_limits<C>::max();
+  return std::numeric_limits<C>::has_infinity ? std::numeric_limits<C>::infinity()
+                                              : std::numeric_limits<C>::max();
 }
 template <typename C>
 C Smallest() {
-  return std::numeric_limits<C>::has_infinity ? -std::numeric_limits<C>::infinity() : std::numeric_limits<C>::lowest();
+  return std::numeric_limits<C>::has_infinity ? -std::numeric_limits<C>::infinity()
+                                              : std::numeric_limits<C>::lowest();
 }
 
 template <ReduceOp kOp, typename T>
@@ -154,24 +182,33 @@ T ReduceRow(const T* x, int64_t n) {
     return ExtremeOfRow<kOp>(x, n);
   } else if constexpr (kOp == ReduceOp::kLogSumExp) {
     return Store<T>(LogSumExp(x, n));
-  } else if constexpr (kInteger && kOp != ReduceOp::kMean && kOp != ReduceOp::kL2 && kOp != ReduceOp::kLogSum) {
+  } else if constexpr (kInteger && kOp != ReduceOp::kMean && kOp != ReduceOp::kL2 &&
+                       kOp != ReduceOp::kLogSum) {
     uint64_t total = kOp == ReduceOp::kProd ? 1 : 0;  // wraps
     for (int64_t i = 0; i < n; ++i) {
       const uint64_t v = static_cast<uint64_t>(x[i]);
-      if constexpr (kOp == ReduceOp::kProd) total *= v;
-      else if constexpr (kOp == ReduceOp::kL1) total += std::is_signed_v<T> && x[i] < T{0} ? 0 - v : v;
-      else if constexpr (kOp == ReduceOp::kSumSquare) total += v * v;
-      else total += v;
+      if constexpr (kOp == ReduceOp::kProd)
+        total *= v;
+      else if constexpr (kOp == ReduceOp::kL1)
+        total += std::is_signed_v<T> && x[i] < T{0} ? 0 - v : v;
+      else if constexpr (kOp == ReduceOp::kSumSquare)
+        total += v * v;
+      else
+        total += v;
     }
     return static_cast<T>(total);
   } else {
     double total = kOp == ReduceOp::kProd ? 1 : 0;
     for (int64_t i = 0; i < n; ++i) {
       const double v = static_cast<double>(Load(x[i]));
-      if constexpr (kOp == ReduceOp::kProd) total *= v;
-      else if constexpr (kOp == ReduceOp::kL1) total += std::fabs(v);
-      else if constexpr (kOp == ReduceOp::kL2 || kOp == ReduceOp::kSumSquare) total += v * v;
-      else total += v;
+      if constexpr (kOp == ReduceOp::kProd)
+        total *= v;
+      else if constexpr (kOp == ReduceOp::kL1)
+        total += std::fabs(v);
+      else if constexpr (kOp == ReduceOp::kL2 || kOp == ReduceOp::kSumSquare)
+        total += v * v;
+      else
+        total += v;
     }
     if constexpr (kOp == ReduceOp::kMean) {
       if (kInteger && n == 0) return T{};
@@ -198,7 +235,8 @@ void Reduce(EvalContext& ctx) {
     });
   };
   constexpr bool kExtreme = kOp == ReduceOp::kMax || kOp == ReduceOp::kMin;
-  constexpr bool kKernel = kExtreme || kOp == ReduceOp::kSum || kOp == ReduceOp::kMean || kOp == ReduceOp::kSumSquare;
+  constexpr bool kKernel =
+      kExtreme || kOp == ReduceOp::kSum || kOp == ReduceOp::kMean || kOp == ReduceOp::kSumSquare;
   if constexpr (kExtreme) {
     if (x.dtype() == DType::kBool) {
       return run(bool{}, [](const bool* v, int64_t n) {
@@ -238,8 +276,10 @@ void ArgExtreme(EvalContext& ctx) {
   const AxisView view(x.shape(), axis);
   if (view.n == 0) throw Error("the axis has no elements: shape " + ToString(x.shape()));
   Shape shape = x.shape();
-  if (keep) shape[axis] = 1;
-  else shape.erase(shape.begin() + static_cast<int64_t>(axis));
+  if (keep)
+    shape[axis] = 1;
+  else
+    shape.erase(shape.begin() + static_cast<int64_t>(axis));
   int64_t* to = ctx.out(0, DType::kInt64, shape).template data<int64_t>();
   VisitNumbers(x.dtype(), [&](auto type) {
     using T = decltype(type);
@@ -267,7 +307,8 @@ void ArgExtreme(EvalContext& ctx) {
 void CumSum(EvalContext& ctx) {
   const Tensor& x = ctx.in(0);
   const std::vector<int64_t> axes = ctx.in(1).ToInts();
-  if (axes.size() != 1) throw Error("CumSum: axis has shape " + ToString(ctx.in(1).shape()), "", "expected one number");
+  if (axes.size() != 1)
+    throw Error("CumSum: axis has shape " + ToString(ctx.in(1).shape()), "", "expected one number");
   const AxisView view(x.shape(), NormalAxis(axes[0], x.rank()));
   const bool exclusive = ctx.node.Int("exclusive", 0) != 0, reverse = ctx.node.Int("reverse", 0) != 0;
   Tensor& y = ctx.out(0, x.dtype(), x.shape());
@@ -290,7 +331,8 @@ void CumSum(EvalContext& ctx) {
   });
 }
 
-// K is an attribute until opset 9, then input 1. Ties go to the lower index; NaN counts as the largest number.
+// K is an attribute until opset 9, then input 1. Ties go to the lower index; NaN counts as the largest
+// number.
 void TopK(EvalContext& ctx) {
   const Tensor& x = ctx.in(0);
   int64_t k = 0;
@@ -298,13 +340,15 @@ void TopK(EvalContext& ctx) {
     k = ctx.node.Int("k", -1);
   } else {
     const std::vector<int64_t> wanted = ctx.in(1).ToInts();
-    if (wanted.size() != 1) throw Error("TopK: K has shape " + ToString(ctx.in(1).shape()), "", "expected one number");
+    if (wanted.size() != 1)
+      throw Error("TopK: K has shape " + ToString(ctx.in(1).shape()), "", "expected one number");
     k = wanted[0];
   }
   const size_t axis = NormalAxis(ctx.node.Int("axis", -1), x.rank());
   const AxisView view(x.shape(), axis);
   if (k < 0 || k > view.n) {
-    throw Error("TopK: K is " + std::to_string(k) + " along an axis of " + std::to_string(view.n) + " elements");
+    throw Error("TopK: K is " + std::to_string(k) + " along an axis of " + std::to_string(view.n) +
+                " elements");
   }
   const bool largest = ctx.node.Int("largest", 1) != 0, sorted = ctx.node.Int("sorted", 1) != 0;
   Shape shape = x.shape();

@@ -1,5 +1,5 @@
-// Operators of one tensor, element by element. float32 goes through the kernels where they have the function; 16-bit
-// floats are computed with as float32; double and what the kernels lack use ops/precise_math.h.
+// Operators of one tensor, element by element. float32 goes through the kernels where they have the function;
+// 16-bit floats are computed with as float32; double and what the kernels lack use ops/precise_math.h.
 #include <cmath>
 
 #include "kernels/kernels.h"
@@ -93,9 +93,12 @@ void Abs(EvalContext& ctx) {
   if (ctx.in(0).dtype() == DType::kFloat) return Kernel<kernels::kAbs, Identity>(ctx);
   MapNumbers(ctx, [](auto x) {
     using C = decltype(x);
-    if constexpr (std::is_floating_point_v<C>) return std::fabs(x);
-    else if constexpr (std::is_signed_v<C>) return static_cast<C>(x < 0 ? 0 - static_cast<uint64_t>(x) : static_cast<uint64_t>(x));
-    else return x;
+    if constexpr (std::is_floating_point_v<C>)
+      return std::fabs(x);
+    else if constexpr (std::is_signed_v<C>)
+      return static_cast<C>(x < 0 ? 0 - static_cast<uint64_t>(x) : static_cast<uint64_t>(x));
+    else
+      return x;
   });
 }
 
@@ -103,16 +106,20 @@ void Neg(EvalContext& ctx) {
   if (ctx.in(0).dtype() == DType::kFloat) return Kernel<kernels::kNeg, Identity>(ctx);
   MapNumbers(ctx, [](auto x) {
     using C = decltype(x);
-    if constexpr (std::is_floating_point_v<C>) return -x;
-    else return static_cast<C>(0 - static_cast<uint64_t>(x));
+    if constexpr (std::is_floating_point_v<C>)
+      return -x;
+    else
+      return static_cast<C>(0 - static_cast<uint64_t>(x));
   });
 }
 
 void Sign(EvalContext& ctx) {
   MapNumbers(ctx, [](auto x) {
     using C = decltype(x);
-    if constexpr (std::is_floating_point_v<C>) return std::isnan(x) ? x : static_cast<C>((x > 0) - (x < 0));
-    else return static_cast<C>((x > C{0}) - (x < C{0}));
+    if constexpr (std::is_floating_point_v<C>)
+      return std::isnan(x) ? x : static_cast<C>((x > 0) - (x < 0));
+    else
+      return static_cast<C>((x > C{0}) - (x < C{0}));
   });
 }
 
@@ -141,7 +148,8 @@ void Clip(EvalContext& ctx) {
     } else {
       const auto bound = [&](size_t slot, C otherwise) {
         if (!ctx.has(slot)) return otherwise;
-        if (ctx.in(slot).size() != 1) throw Error("Clip: a bound has shape " + ToString(ctx.in(slot).shape()), "", "expected a scalar");
+        if (ctx.in(slot).size() != 1)
+          throw Error("Clip: a bound has shape " + ToString(ctx.in(slot).shape()), "", "expected a scalar");
         return Load(ctx.in(slot).data<T>()[0]);
       };
       lo = bound(1, lo);
@@ -217,7 +225,8 @@ void HardSigmoid(EvalContext& ctx) {
 void GeluOperator(EvalContext& ctx) {
   const std::string approximate = ctx.node.String("approximate", "none");
   if (approximate == "tanh") return Kernel<kernels::kGeluTanh, GeluTanh>(ctx);
-  if (approximate != "none") throw Error("Gelu: approximate is \"" + approximate + "\"", "", "expected none or tanh");
+  if (approximate != "none")
+    throw Error("Gelu: approximate is \"" + approximate + "\"", "", "expected none or tanh");
   Kernel<kernels::kGelu, Gelu>(ctx);
 }
 
@@ -257,18 +266,19 @@ void GeluWithBias(EvalContext& ctx) {
     using T = decltype(type);
     const T *from = x.data<T>(), *add = bias.data<T>();
     T* to = y.data<T>();
-    ctx.pool.ParallelFor(x.size() / width, std::max<int64_t>(1, kElementGrain / width), [&](int64_t begin, int64_t end, int) {
-      for (int64_t i = begin * width; i < end * width; i += width) {
-        if constexpr (std::is_same_v<T, float>) {
-          kernels::Active().binary(kernels::kAdd, from + i, add, to + i, width);
-          kernels::Active().unary(kOp, to + i, to + i, width);
-        } else {
-          for (int64_t j = 0; j < width; ++j) {
-            to[i + j] = Store<T>(kFn(static_cast<double>(Load(from[i + j])) + Load(add[j])));
+    ctx.pool.ParallelFor(
+        x.size() / width, std::max<int64_t>(1, kElementGrain / width), [&](int64_t begin, int64_t end, int) {
+          for (int64_t i = begin * width; i < end * width; i += width) {
+            if constexpr (std::is_same_v<T, float>) {
+              kernels::Active().binary(kernels::kAdd, from + i, add, to + i, width);
+              kernels::Active().unary(kOp, to + i, to + i, width);
+            } else {
+              for (int64_t j = 0; j < width; ++j) {
+                to[i + j] = Store<T>(kFn(static_cast<double>(Load(from[i + j])) + Load(add[j])));
+              }
+            }
           }
-        }
-      }
-    });
+        });
   });
 }
 
@@ -311,7 +321,8 @@ void IsNaN(EvalContext& ctx) {
   Test(ctx, [](auto x) { return std::isnan(x); });
 }
 void IsInf(EvalContext& ctx) {
-  const bool negative = ctx.node.Int("detect_negative", 1) != 0, positive = ctx.node.Int("detect_positive", 1) != 0;
+  const bool negative = ctx.node.Int("detect_negative", 1) != 0,
+             positive = ctx.node.Int("detect_positive", 1) != 0;
   Test(ctx, [&](auto x) { return std::isinf(x) && (x > 0 ? positive : negative); });
 }
 

@@ -1,4 +1,5 @@
-// The command line: options, logging, progress, the summary and the exit status. Everything else is the library's.
+// The command line: options, logging, progress, the summary and the exit status. Everything else is the
+// library's.
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -22,7 +23,8 @@ struct Arguments {
   std::string config_path, input_path, output_path, log_file;
   std::vector<std::string> ignore_op_types, ignore_op_names;
   int opset = 0, threads = 0;  // opset 0: not given
-  bool fp16 = false, dynq = false, verbose = false, quiet = false, help = false, help_config = false, version = false;
+  bool fp16 = false, dynq = false, verbose = false, quiet = false, help = false, help_config = false,
+       version = false;
 };
 
 // One command line option: what CLI11 parses and what the help says.
@@ -30,7 +32,8 @@ struct Option {
   const char* names;
   const char* value;  // name of its value in the help; "" for a flag
   const char* help;
-  std::variant<bool Arguments::*, int Arguments::*, std::string Arguments::*, std::vector<std::string> Arguments::*>
+  std::variant<bool Arguments::*, int Arguments::*, std::string Arguments::*,
+               std::vector<std::string> Arguments::*>
       target;
   int low = 0, high = 0;  // range of an integer
 };
@@ -89,7 +92,8 @@ void AddOptions(CLI::App* app, Arguments* arguments) {
             if constexpr (std::is_same_v<Value, int>) added->check(CLI::Range(option.low, option.high));
             if constexpr (std::is_same_v<Value, std::vector<std::string>>) added->delimiter(',')->expected(1);
             if constexpr (std::is_same_v<Value, std::string>) {
-              added->check([](const std::string& text) { return std::string(text.empty() ? "is empty" : ""); });
+              added->check(
+                  [](const std::string& text) { return std::string(text.empty() ? "is empty" : ""); });
             }
           }
         },
@@ -117,7 +121,8 @@ class ProgressLine {
     std::string text = stage + " " + std::to_string(done) + "/" + std::to_string(total);
     if (done > first_) {
       const double spent = std::chrono::duration<double>(now - begin_).count();
-      const auto left = static_cast<int64_t>(spent / static_cast<double>(done - first_) * static_cast<double>(total - done));
+      const auto left = static_cast<int64_t>(spent / static_cast<double>(done - first_) *
+                                             static_cast<double>(total - done));
       text += ", " + std::to_string(left / 60) + " min " + std::to_string(left % 60) + " s left";
     }
     // The cursor returns to the line's begin, so that a log line overwrites the progress.
@@ -147,8 +152,8 @@ void PrintSummary(const xslim::RunResult& result) {
   std::printf("model:  %s\n", result.model_path.c_str());
   if (!result.report_path.empty()) std::printf("report: %s\n", result.report_path.c_str());
   for (const xslim::OutputQuality& output : result.outputs) {
-    std::printf("output %s: SNR %.6g (noise/signal, lower is better), cosine %.6f\n", output.name.c_str(), output.snr,
-                output.cosine);
+    std::printf("output %s: SNR %.6g (noise/signal, lower is better), cosine %.6f\n", output.name.c_str(),
+                output.snr, output.cosine);
   }
 }
 
@@ -229,6 +234,7 @@ int main(int argc, char** argv) {
     return kDone;
   }
   if (arguments.config_path.empty() && (arguments.input_path.empty() || arguments.output_path.empty())) {
+    std::cout << HelpText() << std::flush;
     return Usage("without -c both -i and -o are needed");
   }
   if (arguments.verbose && arguments.quiet) return Usage("-v and -q exclude each other");

@@ -57,8 +57,8 @@ class ConfigTest : public ::testing::Test {
     return Failure("{\"calibration_parameters\": {\"input_parameters\": [{" + members + "}]}}");
   }
   std::string Quantization(const std::string& members) const {
-    return Failure(std::string("{\"calibration_parameters\": {") + kInputs + "}, \"quantization_parameters\": {" + members +
-                   "}}");
+    return Failure(std::string("{\"calibration_parameters\": {") + kInputs +
+                   "}, \"quantization_parameters\": {" + members + "}}");
   }
   std::string Log() const {
     std::ostringstream text;
@@ -78,7 +78,8 @@ TEST_F(ConfigTest, MinimalConfigKeepsTheDefaults) {
   EXPECT_TRUE(config.quantization.analysis_enable);
   EXPECT_FALSE(config.model.opset);
   ASSERT_EQ(config.calibration.input_parameters.size(), 1u);
-  EXPECT_EQ(config.calibration.input_parameters[0].file_type, FileType::kImage) << "the documented default of a list";
+  EXPECT_EQ(config.calibration.input_parameters[0].file_type, FileType::kImage)
+      << "the documented default of a list";
   EXPECT_EQ(config.source, Path("config.json"));
 }
 
@@ -123,38 +124,52 @@ TEST_F(ConfigTest, ReadsEveryKey) {
 }
 
 TEST_F(ConfigTest, ErrorsNameFileAndPath) {
-  EXPECT_THAT(Input("\"mean_value\": 127.5"),
-              AllOf(HasSubstr("config.json: calibration_parameters.input_parameters[0].mean_value: expected numbers"),
-                    HasSubstr("got the number 127.5")));
-  EXPECT_THAT(Input("\"mean_value\": [1, \"2\"]"), HasSubstr("input_parameters[0].mean_value: expected numbers"));
-  EXPECT_THAT(Input("\"std_value\": [57, 0]"), HasSubstr("input_parameters[0].std_value[1]: a std_value of 0"));
-  EXPECT_THAT(Input("\"mean_value\": [1e300]"), HasSubstr("mean_value[0]: expected a number that fits float32"));
-  EXPECT_THAT(Input("\"input_shape\": [1, 0]"), HasSubstr("input_shape[1]: expected an integer of at least 1, got the number 0"));
-  EXPECT_THAT(Input("\"input_shape\": [1, 99999999999999999999]"), HasSubstr("input_shape[1]: expected an integer"));
+  EXPECT_THAT(
+      Input("\"mean_value\": 127.5"),
+      AllOf(HasSubstr("config.json: calibration_parameters.input_parameters[0].mean_value: expected numbers"),
+            HasSubstr("got the number 127.5")));
+  EXPECT_THAT(Input("\"mean_value\": [1, \"2\"]"),
+              HasSubstr("input_parameters[0].mean_value: expected numbers"));
+  EXPECT_THAT(Input("\"std_value\": [57, 0]"),
+              HasSubstr("input_parameters[0].std_value[1]: a std_value of 0"));
+  EXPECT_THAT(Input("\"mean_value\": [1e300]"),
+              HasSubstr("mean_value[0]: expected a number that fits float32"));
+  EXPECT_THAT(Input("\"input_shape\": [1, 0]"),
+              HasSubstr("input_shape[1]: expected an integer of at least 1, got the number 0"));
+  EXPECT_THAT(Input("\"input_shape\": [1, 99999999999999999999]"),
+              HasSubstr("input_shape[1]: expected an integer"));
   EXPECT_THAT(Input("\"dtype\": \"floaty\""), HasSubstr("dtype: dtype floaty not implemented yet."));
-  EXPECT_THAT(Calibration("\"calibration_step\": \"100\""),
-              HasSubstr("calibration_parameters.calibration_step: expected an integer, got the string \"100\""));
+  EXPECT_THAT(
+      Calibration("\"calibration_step\": \"100\""),
+      HasSubstr("calibration_parameters.calibration_step: expected an integer, got the string \"100\""));
   EXPECT_THAT(Calibration("\"calibration_step\": 0"), HasSubstr("expected an integer of at least 1"));
   EXPECT_THAT(Calibration("\"calibration_batch_size\": 1.5"), HasSubstr("expected an integer"));
   EXPECT_THAT(Failure("[]"), HasSubstr("config.json: expected an object"));
-  EXPECT_THAT(Failure("{\"model_parameters\": []}"), HasSubstr("config.json: model_parameters: expected an object"));
-  EXPECT_THAT(Failure("{\"model_parameters\": {\"skip_onnxsim\": 1}}"), HasSubstr("expected true or false, got the number 1"));
-  EXPECT_THAT(Failure("{\"model_parameters\": {\"opset\": 99}}"), HasSubstr("opset: expected an integer from 7 to 24"));
+  EXPECT_THAT(Failure("{\"model_parameters\": []}"),
+              HasSubstr("config.json: model_parameters: expected an object"));
+  EXPECT_THAT(Failure("{\"model_parameters\": {\"skip_onnxsim\": 1}}"),
+              HasSubstr("expected true or false, got the number 1"));
+  EXPECT_THAT(Failure("{\"model_parameters\": {\"opset\": 99}}"),
+              HasSubstr("opset: expected an integer from 7 to 24"));
 }
 
 TEST_F(ConfigTest, UnknownWordsAreRefusedInXslimsWording) {
-  EXPECT_THAT(Calibration("\"calibration_type\": \"entropy\""),
-              HasSubstr("calibration_parameters.calibration_type: calibration_type entropy not implemented yet. "
-                        "(one of default, kl, minmax, percentile, mse)"));
+  EXPECT_THAT(
+      Calibration("\"calibration_type\": \"entropy\""),
+      HasSubstr("calibration_parameters.calibration_type: calibration_type entropy not implemented yet. "
+                "(one of default, kl, minmax, percentile, mse)"));
   EXPECT_THAT(Input("\"file_type\": \"jpeg\""), HasSubstr("file_type jpeg not implemented yet."));
   EXPECT_THAT(Input("\"color_format\": \"hsv\""), HasSubstr("color_format hsv not implemented yet."));
   EXPECT_THAT(Calibration("\"calibration_device\": \"tpu\""), HasSubstr("Device type tpu not understand."));
 }
 
 TEST_F(ConfigTest, RangesOfLevelsAndPercentile) {
-  EXPECT_THAT(Quantization("\"precision_level\": 7"), HasSubstr("precision_level: expected 0, 1, 2, 3, 4 or 100"));
-  EXPECT_THAT(Quantization("\"finetune_level\": 5"), HasSubstr("finetune_level: expected an integer from 0 to 3"));
-  EXPECT_THAT(Quantization("\"max_percentile\": 0.5"), HasSubstr("max_percentile: expected a number from 0.99 to 1"));
+  EXPECT_THAT(Quantization("\"precision_level\": 7"),
+              HasSubstr("precision_level: expected 0, 1, 2, 3, 4 or 100"));
+  EXPECT_THAT(Quantization("\"finetune_level\": 5"),
+              HasSubstr("finetune_level: expected an integer from 0 to 3"));
+  EXPECT_THAT(Quantization("\"max_percentile\": 0.5"),
+              HasSubstr("max_percentile: expected a number from 0.99 to 1"));
   EXPECT_EQ(Quantization("\"max_percentile\": 0.99"), "");
   EXPECT_EQ(Quantization("\"max_percentile\": 1"), "");
 }
@@ -162,7 +177,8 @@ TEST_F(ConfigTest, RangesOfLevelsAndPercentile) {
 TEST_F(ConfigTest, WhatIsNotBuiltIsRefused) {
   EXPECT_THAT(Quantization("\"precision_level\": 3"),
               HasSubstr("precision_level 3 (dynamic quantization) is not built into this version"));
-  EXPECT_THAT(Quantization("\"precision_level\": 2"), HasSubstr("precision_level 2 is not built into this version"));
+  EXPECT_THAT(Quantization("\"precision_level\": 2"),
+              HasSubstr("precision_level 2 is not built into this version"));
   EXPECT_THAT(Quantization("\"truncate_var_names\": [\"a\"]"), HasSubstr("truncate_var_names is not built"));
   EXPECT_THAT(Quantization("\"truncate_var_names\": [\"a\", \"a\"]"), HasSubstr("duplicate tensor names: a"));
   EXPECT_THAT(Quantization("\"placement\": \"fused\""), HasSubstr("placement fused is not built"));
@@ -183,13 +199,17 @@ TEST_F(ConfigTest, FinetuneIsWarnedAboutOnce) {
 TEST_F(ConfigTest, SimplifyOnlyNeedsNoCalibration) {
   EXPECT_EQ(Failure("{\"quantization_parameters\": {\"precision_level\": 100}}"), "");
   EXPECT_THAT(Failure("{}"), HasSubstr("Calibration input_parameters setting not detected."));
-  EXPECT_THAT(Failure("{\"calibration_parameters\": {\"input_parameters\": []}}"), HasSubstr("setting not detected."));
+  EXPECT_THAT(Failure("{\"calibration_parameters\": {\"input_parameters\": []}}"),
+              HasSubstr("setting not detected."));
 }
 
 TEST_F(ConfigTest, BothSpellingsOfInputs) {
-  EXPECT_EQ(Read("{\"calibration_parameters\": {\"input_parametres\": [{}, {}]}}").calibration.input_parameters.size(), 2u);
-  EXPECT_THAT(Failure("{\"calibration_parameters\": {\"input_parametres\": [{}], \"input_parameters\": [{}]}}"),
-              HasSubstr("both present"));
+  EXPECT_EQ(Read("{\"calibration_parameters\": {\"input_parametres\": [{}, {}]}}")
+                .calibration.input_parameters.size(),
+            2u);
+  EXPECT_THAT(
+      Failure("{\"calibration_parameters\": {\"input_parametres\": [{}], \"input_parameters\": [{}]}}"),
+      HasSubstr("both present"));
 }
 
 TEST_F(ConfigTest, NullMeansAbsent) {
@@ -199,10 +219,12 @@ TEST_F(ConfigTest, NullMeansAbsent) {
 
 TEST_F(ConfigTest, UnknownKeysAreWarnedAboutWithTheNearest) {
   EXPECT_EQ(Calibration("\"calibration_steps\": 50, \"zzz\": 1"), "");
-  EXPECT_THAT(Log(), AllOf(HasSubstr("calibration_parameters.calibration_steps: unknown key, ignored (did you mean "
-                                     "calibration_step?)"),
-                           HasSubstr("calibration_parameters.zzz: unknown key, ignored\n")));
-  EXPECT_EQ(NearestName("modle_parameters", {"calibration_parameters", "model_parameters"}), "model_parameters");
+  EXPECT_THAT(Log(),
+              AllOf(HasSubstr("calibration_parameters.calibration_steps: unknown key, ignored (did you mean "
+                              "calibration_step?)"),
+                    HasSubstr("calibration_parameters.zzz: unknown key, ignored\n")));
+  EXPECT_EQ(NearestName("modle_parameters", {"calibration_parameters", "model_parameters"}),
+            "model_parameters");
   EXPECT_EQ(NearestName("xyz", {"opset"}), "");
 }
 
@@ -223,13 +245,16 @@ TEST_F(ConfigTest, EnvironmentChoosesInt32Bias) {
 }
 
 TEST_F(ConfigTest, CommentsAreAllowed) {
-  EXPECT_EQ(Failure(std::string("// head\n{ /* a\n b */ \"calibration_parameters\": { // x \"y\": 1\n") + kInputs + "}}"), "");
+  EXPECT_EQ(Failure(std::string("// head\n{ /* a\n b */ \"calibration_parameters\": { // x \"y\": 1\n") +
+                    kInputs + "}}"),
+            "");
   EXPECT_EQ(Log().find("comment"), std::string::npos) << "real comments are no news";
 }
 
 TEST_F(ConfigTest, SyntaxErrorsNameLineAndColumn) {
-  EXPECT_THAT(Failure("{\"model_parameters\":\n  {\"onnx_model\": \"m\",,}}"),
-              AllOf(HasSubstr("config.json: not valid JSON: line 2, column 21"), HasSubstr("unexpected ','")));
+  EXPECT_THAT(
+      Failure("{\"model_parameters\":\n  {\"onnx_model\": \"m\",,}}"),
+      AllOf(HasSubstr("config.json: not valid JSON: line 2, column 22"), HasSubstr("unexpected ','")));
   EXPECT_THAT(Failure(""), HasSubstr("not valid JSON: line 1, column 1"));
   EXPECT_THAT(Failure("{\"a\": \"open"), HasSubstr("not valid JSON"));
   EXPECT_THAT(Failure("{\"a\": 1e999}"), HasSubstr("not valid JSON"));
@@ -259,6 +284,7 @@ TEST_F(ConfigTest, BareStringsAreRemarks) {
         "calibration_step": 100, "at most"
         "calibration_type": "minmax",  "kl, minmax"
         "input_parametres": [
+            "one for each input"
             {
                 "input_name": "data", "may be left out",
                 "input_shape": [1, 3, 224, 224], "read from the model"
@@ -276,9 +302,7 @@ TEST_F(ConfigTest, BareStringsAreRemarks) {
         "precision_level": 0
         "finetune_level": 0 "0, 1, 2, 3"
         "max_percentile": 0.999 "the bound"
-        "custom_setting": [
-            "all operators between the edges"
-        ],
+        "custom_setting": [],
         "ignore_op_names": ["/Concat_5", "/Transpose_6"] "stay float"
     }
 })");
@@ -289,13 +313,15 @@ TEST_F(ConfigTest, BareStringsAreRemarks) {
   EXPECT_EQ(config.quantization.finetune_level, 0);
   EXPECT_EQ(config.quantization.max_percentile, 0.999);
   EXPECT_THAT(config.quantization.ignore_op_names, ElementsAre("/Concat_5", "/Transpose_6"));
-  EXPECT_THAT(Log(), AllOf(HasSubstr("line 3: the bare string \"path of the model\" is taken as a comment"),
-                           HasSubstr("a comma is missing before \"finetune_level\""), Not(HasSubstr("\"kl\""))));
+  EXPECT_THAT(Log(),
+              AllOf(HasSubstr("line 3: the bare string \"path of the model\" is taken as a comment"),
+                    HasSubstr("a comma is missing before \"finetune_level\""), Not(HasSubstr("\"kl\""))));
 }
 
 TEST(TolerantJson, RemarksBesideObjectsOfAList) {
   std::vector<std::string> notes;
-  const std::string text = TolerateRemarks(R"({"a": ["note" {"b": ["x", "y"]}, "note", {"c": 1} "z"]})", &notes);
+  const std::string text =
+      TolerateRemarks(R"({"a": ["note" {"b": ["x", "y"]}, "note", {"c": 1} "z"]})", &notes);
   EXPECT_EQ(notes.size(), 3u);
   EXPECT_THAT(text, HasSubstr("[\"x\", \"y\"]"));
   EXPECT_EQ(text.find("note"), std::string::npos);
@@ -309,7 +335,8 @@ TEST(TolerantJson, ValidTextStaysAsItIs) {
 }
 
 TEST(TolerantJson, BrokenTextEndsWithoutHarm) {
-  for (const char* text : {"", "}", "]]{", "{\"a\\", "\"", "{:,:}", "/*", "//", "[{\"", "{\"a\":\"b\" \"c\" }}}"}) {
+  for (const char* text :
+       {"", "}", "]]{", "{\"a\\", "\"", "{:,:}", "/*", "//", "[{\"", "{\"a\":\"b\" \"c\" }}}"}) {
     std::vector<std::string> notes;
     EXPECT_EQ(TolerateRemarks(text, &notes).size(), std::string(text).size());
   }

@@ -158,7 +158,8 @@ TEST(GraphTest, MakesNamesUnique) {
 
 TEST(GraphTest, RefusesASecondProducer) {
   Chain c;
-  EXPECT_THAT(MessageOf([&] { c.graph.AddNode("Neg", "n", {c.x}, {c.h}); }), HasSubstr("h is produced twice"));
+  EXPECT_THAT(MessageOf([&] { c.graph.AddNode("Neg", "n", {c.x}, {c.h}); }),
+              HasSubstr("h is produced twice"));
   EXPECT_NO_THROW(c.graph.Validate());
 }
 

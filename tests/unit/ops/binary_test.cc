@@ -7,9 +7,9 @@ namespace {
 
 TEST(Binary, BroadcastsLikeNumpy) {
   const std::vector<std::pair<Shape, Shape>> cases = {
-      {{2, 3, 4}, {2, 3, 4}}, {{2, 3, 4}, {}},        {{}, {2, 3, 4}},     {{2, 3, 4}, {4}},
-      {{2, 3, 4}, {3, 1}},    {{2, 1, 4}, {1, 3, 1}}, {{4}, {2, 3, 1}},    {{2, 3, 2, 2}, {1, 3, 1, 1}},
-      {{2, 3, 2, 2}, {2, 1, 2, 1}}, {{1, 1}, {1}},    {{0, 3}, {3}}};
+      {{2, 3, 4}, {2, 3, 4}},       {{2, 3, 4}, {}},        {{}, {2, 3, 4}},  {{2, 3, 4}, {4}},
+      {{2, 3, 4}, {3, 1}},          {{2, 1, 4}, {1, 3, 1}}, {{4}, {2, 3, 1}}, {{2, 3, 2, 2}, {1, 3, 1, 1}},
+      {{2, 3, 2, 2}, {2, 1, 2, 1}}, {{1, 1}, {1}},          {{0, 3}, {3}}};
   for (const auto& [sa, sb] : cases) {
     const Shape out = BroadcastShapes(sa, sb);
     Tensor a(DType::kFloat, sa), b(DType::kFloat, sb), want(DType::kFloat, out);
@@ -75,13 +75,16 @@ TEST(Binary, ComparisonAndLogic) {
   EXPECT_EQ(Values<bool>(Eval1("Equal", {Tensor::Strings({2}, {"x", "y"}), Tensor::Strings({}, {"y"})})),
             (std::vector<bool>{false, true}));
   EXPECT_EQ(Values<bool>(Eval1("Equal", {F({1}, {NAN}), F({1}, {NAN})})), std::vector<bool>{false});
-  EXPECT_EQ(Values<bool>(Eval1("Xor", {B({2}, {true, false}), B({1}, {true})})), (std::vector<bool>{false, true}));
+  EXPECT_EQ(Values<bool>(Eval1("Xor", {B({2}, {true, false}), B({1}, {true})})),
+            (std::vector<bool>{false, true}));
 }
 
 TEST(Binary, WhereBroadcastsThreeOperands) {
   const Tensor got = Eval1("Where", {B({2, 1}, {true, false}), F({3}, {1, 2, 3}), F({}, {9})});
   ExpectNear(got, F({2, 3}, {1, 2, 3, 9, 9, 9}), 0);
-  EXPECT_EQ(Eval1("Where", {B({1}, {false}), Tensor::Strings({1}, {"a"}), Tensor::Strings({1}, {"b"})}).strings()[0], "b");
+  EXPECT_EQ(Eval1("Where", {B({1}, {false}), Tensor::Strings({1}, {"a"}), Tensor::Strings({1}, {"b"})})
+                .strings()[0],
+            "b");
 }
 
 TEST(Binary, PReluSlopes) {

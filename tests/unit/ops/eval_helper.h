@@ -20,14 +20,14 @@ struct EvalOptions {
   int opset = 21;  // of the operator's domain
   int num_outputs = 1;
   int threads = 1;
-  std::string domain;
-  std::vector<bool> constant_inputs;  // which inputs count as initializers; none when empty
+  std::string domain = {};
+  std::vector<bool> constant_inputs = {};  // which inputs count as initializers; none when empty
 };
 
 using Attributes = std::map<std::string, Attribute>;
 
-// Runs FindOperator(domain, op_type, opset)->evaluate; an undefined tensor is an input left out. Throws Error when the
-// operator is not known at that opset.
+// Runs FindOperator(domain, op_type, opset)->evaluate; an undefined tensor is an input left out. Throws Error
+// when the operator is not known at that opset.
 inline std::vector<Tensor> Eval(const std::string& op_type, const std::vector<Tensor>& inputs,
                                 Attributes attributes = {}, const EvalOptions& options = {}) {
   const OperatorRow* row = FindOperator(options.domain, op_type, options.opset);

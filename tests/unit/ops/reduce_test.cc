@@ -9,9 +9,11 @@ const Tensor kX = F({2, 3, 2}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12});
 
 TEST(Reduce, AxesAsInputAndAttribute) {
   ExpectNear(Eval1("ReduceSum", {kX, I64({1}, {1})}), F({2, 1, 2}, {9, 12, 27, 30}));
-  ExpectNear(Eval1("ReduceSum", {kX}, {{"axes", Attribute::Ints({0, -1})}, {"keepdims", Attribute::Int(0)}}, {.opset = 11}),
+  ExpectNear(Eval1("ReduceSum", {kX}, {{"axes", Attribute::Ints({0, -1})}, {"keepdims", Attribute::Int(0)}},
+                   {.opset = 11}),
              F({3}, {18, 26, 34}));
-  ExpectNear(Eval1("ReduceMean", {kX}, {{"axes", Attribute::Ints({1, 2})}}, {.opset = 13}), F({2, 1, 1}, {3.5f, 9.5f}));
+  ExpectNear(Eval1("ReduceMean", {kX}, {{"axes", Attribute::Ints({1, 2})}}, {.opset = 13}),
+             F({2, 1, 1}, {3.5f, 9.5f}));
   ExpectNear(Eval1("ReduceMax", {kX}, {{"keepdims", Attribute::Int(0)}}), F({}, {12}));
   ExpectNear(Eval1("ReduceSum", {kX, I64({0}, {})}, {{"noop_with_empty_axes", Attribute::Int(1)}}), kX);
   EXPECT_THROW(Eval("ReduceSum", {kX, I64({1}, {3})}), Error);
@@ -27,7 +29,8 @@ TEST(Reduce, EveryReduction) {
   EXPECT_FLOAT_EQ(one("ReduceL2"), std::sqrt(21.0f));
   EXPECT_FLOAT_EQ(one("ReduceLogSum"), std::log(3.0f));
   EXPECT_FLOAT_EQ(one("ReduceSumSquare"), 21);
-  EXPECT_FLOAT_EQ(one("ReduceLogSumExp"), static_cast<float>(std::log(std::exp(1.0) + std::exp(-2.0) + std::exp(4.0))));
+  EXPECT_FLOAT_EQ(one("ReduceLogSumExp"),
+                  static_cast<float>(std::log(std::exp(1.0) + std::exp(-2.0) + std::exp(4.0))));
 }
 
 TEST(Reduce, EmptySetsAndOtherTypes) {
@@ -36,16 +39,20 @@ TEST(Reduce, EmptySetsAndOtherTypes) {
   EXPECT_EQ(Eval1("ReduceProd", {none, axis}).data<float>()[1], 1);
   EXPECT_EQ(Eval1("ReduceMax", {none, axis}).data<float>()[1], -INFINITY);
   EXPECT_EQ(Eval1("ReduceLogSum", {none, axis}).data<float>()[1], -INFINITY);
-  EXPECT_EQ(Values<int32_t>(Eval1("ReduceL1", {I32({2, 2}, {-1, 2, 3, -4}), axis})), (std::vector<int32_t>{3, 7}));
+  EXPECT_EQ(Values<int32_t>(Eval1("ReduceL1", {I32({2, 2}, {-1, 2, 3, -4}), axis})),
+            (std::vector<int32_t>{3, 7}));
   EXPECT_EQ(Values<bool>(Eval1("ReduceMin", {B({2, 2}, {true, false, true, true}), axis})),
             (std::vector<bool>{false, true}));
 }
 
 TEST(ArgMax, TiesAndShapes) {
   const Tensor x = F({2, 3}, {2, 5, 5, 1, 1, 0});
-  EXPECT_EQ(Values<int64_t>(Eval1("ArgMax", {x}, {{"axis", Attribute::Int(1)}})), (std::vector<int64_t>{1, 0}));
-  const Tensor last = Eval1("ArgMax", {x}, {{"axis", Attribute::Int(-1)}, {"select_last_index", Attribute::Int(1)},
-                                            {"keepdims", Attribute::Int(0)}});
+  EXPECT_EQ(Values<int64_t>(Eval1("ArgMax", {x}, {{"axis", Attribute::Int(1)}})),
+            (std::vector<int64_t>{1, 0}));
+  const Tensor last = Eval1("ArgMax", {x},
+                            {{"axis", Attribute::Int(-1)},
+                             {"select_last_index", Attribute::Int(1)},
+                             {"keepdims", Attribute::Int(0)}});
   EXPECT_EQ(last.shape(), Shape{2});
   EXPECT_EQ(Values<int64_t>(last), (std::vector<int64_t>{2, 1}));
   EXPECT_EQ(Values<int64_t>(Eval1("ArgMin", {x})), (std::vector<int64_t>{1, 1, 1}));
@@ -63,7 +70,8 @@ TEST(TopK, OrderTiesAndAxes) {
   auto got = Eval("TopK", {x, I64({1}, {3})}, {}, {.num_outputs = 2});
   ExpectNear(got[0], F({2, 3}, {3, 3, 2, 5, 5, 4}), 0);
   EXPECT_EQ(Values<int64_t>(got[1]), (std::vector<int64_t>{0, 2, 3, 1, 3, 2}));
-  got = Eval("TopK", {x, I64({1}, {1})}, {{"axis", Attribute::Int(0)}, {"largest", Attribute::Int(0)}}, {.num_outputs = 2});
+  got = Eval("TopK", {x, I64({1}, {1})}, {{"axis", Attribute::Int(0)}, {"largest", Attribute::Int(0)}},
+             {.num_outputs = 2});
   EXPECT_EQ(Values<int64_t>(got[1]), (std::vector<int64_t>{1, 0, 0, 0}));
   got = Eval("TopK", {x}, {{"k", Attribute::Int(1)}}, {.opset = 9, .num_outputs = 2});
   ExpectNear(got[0], F({2, 1}, {3, 5}), 0);

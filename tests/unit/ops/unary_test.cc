@@ -12,7 +12,8 @@ constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 
 TEST(PreciseMath, AgreesWithTheLibrary) {
-  const auto check = [](double (*ours)(double), double (*library)(double), double lo, double hi, const char* name) {
+  const auto check = [](double (*ours)(double), double (*library)(double), double lo, double hi,
+                        const char* name) {
     for (int i = 0; i <= 1000; ++i) {
       const double x = lo + (hi - lo) * i / 1000, want = library(x);
       EXPECT_NEAR(ours(x), want, 4e-15 * std::fmax(1e-3, std::fabs(want))) << name << "(" << x << ")";
@@ -70,7 +71,9 @@ TEST(Unary, FloatFunctions) {
   check("Mish", [](double v) { return v * std::tanh(std::log1p(std::exp(v))); });
   check("Softplus", [](double v) { return std::log1p(std::exp(v)); });
   check("Softsign", [](double v) { return v / (1 + std::fabs(v)); });
-  check("Shrink", [](double v) { return v < -1 ? v + 0.25 : v > 1 ? v - 0.25 : 0; },
+  check("Shrink", [](double v) { return v < -1  ? v + 0.25
+                                        : v > 1 ? v - 0.25
+                                                : 0; },
         {{"lambd", Attribute::Float(1)}, {"bias", Attribute::Float(0.25f)}});
   check("Atan", std::atan);
   check("Tanh", std::tanh);
@@ -100,8 +103,9 @@ TEST(Unary, OtherTypes) {
   EXPECT_DOUBLE_EQ(Eval1("Exp", {Tensor::Scalar<double>(1.0)}).data<double>()[0], std::exp(1.0));
   EXPECT_THROW(Eval("Exp", {I64({1}, {1})}), Error);
   EXPECT_EQ(Values<bool>(Eval1("Not", {B({2}, {true, false})})), (std::vector<bool>{false, true}));
-  EXPECT_EQ(Values<bool>(Eval1("IsInf", {F({3}, {-kInf, kInf, kNaN})}, {{"detect_negative", Attribute::Int(0)}})),
-            (std::vector<bool>{false, true, false}));
+  EXPECT_EQ(
+      Values<bool>(Eval1("IsInf", {F({3}, {-kInf, kInf, kNaN})}, {{"detect_negative", Attribute::Int(0)}})),
+      (std::vector<bool>{false, true, false}));
   EXPECT_EQ(Values<int32_t>(Eval1("BitwiseNot", {I32({1}, {5})})), std::vector<int32_t>{-6});
 }
 
@@ -109,10 +113,10 @@ TEST(Unary, MicrosoftGelus) {
   EvalOptions options{.opset = 1, .domain = "com.microsoft"};
   const Tensor x = F({2, 2}, {0.5f, 0, -1, 1}), bias = F({2}, {0.5f, 1});
   const auto gelu = [](double v) { return static_cast<float>(0.5 * v * (1 + std::erf(v / std::sqrt(2.0)))); };
-  ExpectNear(Eval1("BiasGelu", {x, bias}, {}, options), F({2, 2}, {gelu(1), gelu(1), gelu(-0.5), gelu(2)}), 1e-6);
+  ExpectNear(Eval1("BiasGelu", {x, bias}, {}, options), F({2, 2}, {gelu(1), gelu(1), gelu(-0.5), gelu(2)}),
+             1e-6);
   EXPECT_THROW(Eval("BiasGelu", {x, F({3}, {1, 2, 3})}, {}, options), Error);
-  ExpectNear(Eval1("QuickGelu", {x}, {}, options),
-             F({2, 2}, {0.350388f, 0, -0.154204f, 0.845796f}), 1e-5);
+  ExpectNear(Eval1("QuickGelu", {x}, {}, options), F({2, 2}, {0.350388f, 0, -0.154204f, 0.845796f}), 1e-5);
 }
 
 TEST(Unary, BitsDoNotDependOnThreads) {

@@ -1,0 +1,362 @@
+// Conv and ConvTranspose: one, two and three spatial dimensions, groups, dilations, auto_pad.
+//
+// Conv is an implicit matrix product: weights (m = output channels) times windows (n = output pixels), k in the order
+// kernel depth, rows, columns, input channels. Every thread gathers the windows of a block of pixels into panels and
+// multiplies all weights with them.
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <vector>
+
+#include "base/log.h"
+#include "ops/float_result.h"
+#include "ops/matmul.h"
+#include "ops/operator.h"
+#include "xslim/error.h"
+
+namespace xslim {
+namespace {
+
+constexpr int64_t kBlockElements = 48 * 1024;  // of gathered windows per thread: less than half of a usual L2
+
+// Spatial dimensions are right-aligned in three (depth, rows, columns); missing ones are 1.
+struct Geometry {
+  int64_t batch = 1, channels_in = 1, channels_out = 1, group = 1;
+  std::array<int64_t, 3> in{1, 1, 1}, out{1, 1, 1}, kernel{1, 1, 1}, stride{1, 1, 1}, dilation{1, 1, 1}, pad{0, 0, 0};
+  Shape out_shape;
+
+  int64_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }
+  int64_t pixels_in() const { return in[0] * in[1] * in[2]; }
+  int64_t pixels_out() const { return out[0] * out[1] * out[2]; }
+};
+
+// Fills what Conv and ConvTranspose share; returns the offset of the first spatial dimension in the arrays.
+size_t ReadCommon(EvalContext& ctx, const Tensor& x, const Tensor& w, Geometry& g) {
+  const int64_t spatial = x.rank() - 2;
+  if (spatial < 1 || spatial > 3 || w.rank() != x.rank()) {
+    throw Error(StrCat("input of shape ", ToString(x.shape()), " and weights of shape ", ToString(w.shape()),
+                       " cannot be convolved"),
+                "", "expected equal ranks of 3 to 5");
+  }
+  const size_t rank = static_cast<size_t>(spatial), first = 3 - rank;
+  const std::vector<int64_t> ones(rank, 1);
+  const auto strides = ctx.node.Ints("strides", ones), dilations = ctx.node.Ints("dilations", ones);
+  const auto kernel = ctx.node.Ints("kernel_shape", Shape(w.shape().begin() + 2, w.shape().end()));
+  if (strides.size() != rank || dilations.size() != rank || kernel.size() != rank) {
+    throw Error("strides, dilations and kernel_shape must have one entry per spatial dimension");
+  }
+  g.batch = x.dim(0);
+  g.channels_in = x.dim(1);
+  g.group = ctx.node.Int("group", 1);
+  if (g.group < 1 || g.channels_in % g.group != 0) {
+    throw Error(StrCat("group ", g.group, " does not divide the ", g.channels_in, " input channels"));
+  }
+  for (size_t i = 0; i < rank; ++i) {
+    g.in[first + i] = x.shape()[i + 2];
+    g.kernel[first + i] = w.shape()[i + 2];
+    g.stride[first + i] = strides[i];
+    g.dilation[first + i] = dilations[i];
+    if (strides[i] < 1 || dilations[i] < 1 || kernel[i] != w.shape()[i + 2]) {
+      throw Error("strides and dilations must be positive and kernel_shape must be that of the weights");
+    }
+  }
+  return first;
+}
+
+std::vector<int64_t> ReadPads(const Node& node, size_t rank) {
+  auto pads = node.Ints("pads", std::vector<int64_t>(2 * rank, 0));
+  if (pads.size() != 2 * rank) throw Error("pads must have two entries per spatial dimension");
+  return pads;
+}
+
+Geometry ConvGeometry(EvalContext& ctx, const Tensor& x, const Tensor& w) {
+  Geometry g;
+  const size_t first = ReadCommon(ctx, x, w, g), rank = 3 - first;
+  g.channels_out = w.dim(0);
+  if (w.dim(1) * g.group != g.channels_in || g.channels_out % g.group != 0) {
+    throw Error(StrCat("weights of shape ", ToString(w.shape()), " do not fit ", g.channels_in,
+                       " input channels in ", g.group, " groups"));
+  }
+  const std::string auto_pad = ctx.node.String("auto_pad", "NOTSET");
+  const auto pads = ReadPads(ctx.node, rank);
+  g.out_shape = {g.batch, g.channels_out};
+  for (size_t i = 0; i < rank; ++i) {
+    const size_t s = first + i;
+    const int64_t extent = (g.kernel[s] - 1) * g.dilation[s] + 1;
+    int64_t begin = 0, total = 0;
+    if (auto_pad == "SAME_UPPER" || auto_pad == "SAME_LOWER") {
+      const int64_t wanted = (g.in[s] + g.stride[s] - 1) / g.stride[s];
+      total = std::max<int64_t>((wanted - 1) * g.stride[s] + extent - g.in[s], 0);
+      begin = auto_pad == "SAME_UPPER" ? total / 2 : total - total / 2;
+    } else if (auto_pad == "NOTSET" || auto_pad.empty()) {
+      begin = pads[i];
+      total = pads[i] + pads[i + rank];
+    } else if (auto_pad != "VALID") {
+      throw Error("auto_pad " + auto_pad + " is unknown");
+    }
+    g.pad[s] = begin;
+    const int64_t room = g.in[s] + total - extent;
+    g.out[s] = room < 0 ? 0 : room / g.stride[s] + 1;
+    g.out_shape.push_back(g.out[s]);
+  }
+  return g;
+}
+
+// The packed weights of all groups, one after the other.
+struct PackedWeights {
+  const kernels::Table* table = nullptr;
+  std::vector<float> data;
+};
+
+// From [output channel][input channel][tap] to packed panels with k = (tap, input channel).
+void PackConvWeights(const Geometry& g, const float* w, PackedWeights& packed) {
+  const kernels::Table& table = kernels::Active();
+  const int64_t m = g.channels_out / g.group, channels = g.channels_in / g.group, taps = g.taps(), k = taps * channels;
+  const int64_t size = PackedSizeA(m, k);
+  packed.table = &table;
+  packed.data.resize(static_cast<size_t>(g.group * size));
+  std::vector<float> ordered(static_cast<size_t>(m * k));
+  for (int64_t group = 0; group < g.group; ++group) {
+    const float* from = w + group * m * k;
+    for (int64_t i = 0; i < m; ++i) {
+      for (int64_t c = 0; c < channels; ++c) {
+        for (int64_t t = 0; t < taps; ++t) {
+          ordered[static_cast<size_t>(i * k + t * channels + c)] = from[(i * channels + c) * taps + t];
+        }
+      }
+    }
+    table.pack_a(m, k, ordered.data(), k, 1, packed.data.data() + group * size);
+  }
+}
+
+// Columns [column, column + count) of a panel are x[offset + i*step] of every channel; the others are padding.
+struct Run {
+  int64_t column, count, offset;
+};
+
+// The runs of output pixels [p, p + count) under one tap.
+void FindRuns(const Geometry& g, int64_t p, int64_t count, int64_t kz, int64_t ky, int64_t kx, std::vector<Run>& runs) {
+  runs.clear();
+  int64_t column = 0;
+  while (column < count) {
+    const int64_t ox = (p + column) % g.out[2], row = (p + column) / g.out[2];
+    const int64_t oy = row % g.out[1], oz = row / g.out[1];
+    const int64_t length = std::min(count - column, g.out[2] - ox);
+    const int64_t iz = oz * g.stride[0] - g.pad[0] + kz * g.dilation[0];
+    const int64_t iy = oy * g.stride[1] - g.pad[1] + ky * g.dilation[1];
+    if (iz >= 0 && iz < g.in[0] && iy >= 0 && iy < g.in[1]) {
+      const int64_t shift = kx * g.dilation[2] - g.pad[2];  // ix = ox*stride + shift
+      const int64_t stride = g.stride[2];
+      int64_t begin = shift >= 0 ? 0 : (-shift + stride - 1) / stride;
+      int64_t end = g.in[2] - shift <= 0 ? 0 : (g.in[2] - shift - 1) / stride + 1;
+      begin = std::max(begin, ox);
+      end = std::min(end, ox + length);
+      if (begin < end) {
+        runs.push_back({column + begin - ox, end - begin, (iz * g.in[1] + iy) * g.in[2] + begin * stride + shift});
+      }
+    }
+    column += length;
+  }
+}
+
+// Packs the windows of `count` pixels from `first` on; x is the first channel of the group.
+void GatherPanels(const Geometry& g, const float* x, int64_t nr, int64_t first, int64_t count, float* packed,
+                  std::vector<Run>& runs) {
+  const int64_t channels = g.channels_in / g.group, plane = g.pixels_in(), step = g.stride[2];
+  for (int64_t p = first; p < first + count; p += nr) {
+    const int64_t columns = std::min(nr, first + count - p);
+    for (int64_t kz = 0; kz < g.kernel[0]; ++kz) {
+      for (int64_t ky = 0; ky < g.kernel[1]; ++ky) {
+        for (int64_t kx = 0; kx < g.kernel[2]; ++kx) {
+          FindRuns(g, p, columns, kz, ky, kx, runs);
+          const bool whole = runs.size() == 1 && runs[0].count == nr;
+          const float* channel = x;
+          for (int64_t c = 0; c < channels; ++c, channel += plane, packed += nr) {
+            if (!whole) std::fill_n(packed, nr, 0.0f);
+            for (const Run& run : runs) {
+              const float* from = channel + run.offset;
+              float* to = packed + run.column;
+              if (step == 1) {
+                std::copy_n(from, run.count, to);
+              } else {
+                for (int64_t i = 0; i < run.count; ++i) to[i] = from[i * step];
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+void RunConv(EvalContext& ctx, Geometry g, const float* x, const float* w, const float* bias, float* y) {
+  const kernels::Table& table = kernels::Active();
+  const kernels::Epilogue epilogue = EpilogueOf(ctx.node);
+  const int64_t per_group = g.channels_out / g.group;
+  if (g.channels_in == g.group && g.in[0] == 1 && g.kernel[0] == 1 && g.out[0] == 1 && g.pad[0] == 0) {
+    const int64_t work = g.pixels_out() * g.taps();
+    ctx.pool.ParallelFor(g.batch * g.channels_out, std::max<int64_t>(1, 32768 / std::max<int64_t>(work, 1)),
+                         [&](int64_t begin, int64_t end, int) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t n = i / g.channels_out, c = i % g.channels_out;
+        table.depthwise_plane(x + (n * g.channels_in + c / per_group) * g.pixels_in(), g.in[1], g.in[2],
+                              w + c * g.taps(), g.kernel[1], g.kernel[2], g.stride[1], g.stride[2], g.dilation[1],
+                              g.dilation[2], g.pad[1], g.pad[2], bias != nullptr ? bias[c] : 0.0f,
+                              y + i * g.pixels_out(), g.out[1], g.out[2], epilogue);
+      }
+    });
+    return;
+  }
+  if (g.taps() == 1 && g.in == g.out && g.stride == std::array<int64_t, 3>{1, 1, 1} &&
+      g.pad == std::array<int64_t, 3>{0, 0, 0}) {
+    g.in = g.out = {1, 1, g.pixels_in()};  // rows follow each other
+  }
+  PackedWeights local;
+  PackedWeights& packed = ctx.is_constant(1) ? ctx.state<PackedWeights>() : local;
+  if (packed.table != &table) PackConvWeights(g, w, packed);
+
+  const int64_t k = g.taps() * (g.channels_in / g.group), nr = table.nr, pixels = g.pixels_out();
+  const int64_t panels = (pixels + nr - 1) / nr;
+  int64_t panels_per_block = std::clamp<int64_t>(kBlockElements / std::max<int64_t>(k * nr, 1), 1, 64);
+  const int64_t shares = ctx.pool.size() * 2;  // blocks small enough to keep every thread busy
+  panels_per_block = std::clamp<int64_t>((panels * g.batch * g.group + shares - 1) / shares, 1, panels_per_block);
+  const int64_t blocks = (panels + panels_per_block - 1) / panels_per_block, width = panels_per_block * nr;
+  ctx.pool.ParallelFor(g.batch * g.group * blocks, 1, [&](int64_t begin, int64_t end, int) {
+    std::vector<float> buffer(static_cast<size_t>(width * k));
+    std::vector<Run> runs;
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t block = item % blocks, group = item / blocks % g.group, n = item / blocks / g.group;
+      const int64_t first = block * width, count = std::min(width, pixels - first);
+      const float* source = x + (n * g.channels_in + group * (g.channels_in / g.group)) * g.pixels_in();
+      GatherPanels(g, source, nr, first, count, buffer.data(), runs);
+      table.gemm(per_group, count, k, packed.data.data() + group * PackedSizeA(per_group, k), buffer.data(),
+                 y + (n * g.channels_out + group * per_group) * pixels + first, pixels,
+                 bias != nullptr ? bias + group * per_group : nullptr, nullptr, false, epilogue);
+    }
+  });
+}
+
+// The optional bias as floats, checked.
+const float* BiasOf(EvalContext& ctx, int64_t channels, Tensor& storage) {
+  if (!ctx.has(2)) return nullptr;
+  storage = ctx.in(2).ToFloat32();
+  if (storage.size() != channels) {
+    throw Error(StrCat("the bias has ", storage.size(), " elements, expected one per output channel: ", channels));
+  }
+  return storage.data<float>();
+}
+
+void EvaluateConv(EvalContext& ctx) {
+  const Tensor x = ctx.in(0).ToFloat32(), w = ctx.in(1).ToFloat32();
+  const Geometry g = ConvGeometry(ctx, x, w);
+  Tensor bias_storage;
+  const float* bias = BiasOf(ctx, g.channels_out, bias_storage);
+  Tensor y = ctx.scratch(DType::kFloat, g.out_shape);
+  if (y.size() > 0) RunConv(ctx, g, x.data<float>(), w.data<float>(), bias, y.data<float>());
+  SetFloatResult(ctx, 0, std::move(y), ctx.in(0).dtype());
+}
+
+Geometry TransposeGeometry(EvalContext& ctx, const Tensor& x, const Tensor& w) {
+  Geometry g;
+  const size_t first = ReadCommon(ctx, x, w, g), rank = 3 - first;
+  if (w.dim(0) != g.channels_in) {
+    throw Error(StrCat("weights of shape ", ToString(w.shape()), " do not fit ", g.channels_in, " input channels"));
+  }
+  g.channels_out = w.dim(1) * g.group;
+  const std::string auto_pad = ctx.node.String("auto_pad", "NOTSET");
+  const auto pads = ReadPads(ctx.node, rank);
+  const auto extra = ctx.node.Ints("output_padding", std::vector<int64_t>(rank, 0));
+  auto wanted = ctx.node.Ints("output_shape");
+  if (wanted.size() == rank + 2) wanted.erase(wanted.begin(), wanted.begin() + 2);
+  if (extra.size() != rank || (!wanted.empty() && wanted.size() != rank)) {
+    throw Error("output_padding and output_shape must have one entry per spatial dimension");
+  }
+  const bool same = auto_pad == "SAME_UPPER" || auto_pad == "SAME_LOWER";
+  g.out_shape = {g.batch, g.channels_out};
+  for (size_t i = 0; i < rank; ++i) {
+    const size_t s = first + i;
+    const int64_t full = g.stride[s] * (g.in[s] - 1) + extra[i] + (g.kernel[s] - 1) * g.dilation[s] + 1;
+    if (!wanted.empty() || same) {
+      g.out[s] = wanted.empty() ? g.in[s] * g.stride[s] : wanted[i];
+      const int64_t total = std::max<int64_t>(full - g.out[s], 0);
+      g.pad[s] = auto_pad == "SAME_UPPER" ? total / 2 : total - total / 2;
+    } else if (auto_pad == "VALID") {
+      g.out[s] = full;
+    } else {
+      g.pad[s] = pads[i];
+      g.out[s] = full - pads[i] - pads[i + rank];
+    }
+    g.out[s] = std::max<int64_t>(g.out[s], 0);
+    g.out_shape.push_back(g.out[s]);
+  }
+  return g;
+}
+
+// Adds one output channel's products (tap-major, then input pixels) to its plane, taps and pixels ascending.
+void ScatterPlane(const Geometry& g, const float* products, float* plane) {
+  for (int64_t kz = 0; kz < g.kernel[0]; ++kz) {
+    for (int64_t ky = 0; ky < g.kernel[1]; ++ky) {
+      for (int64_t kx = 0; kx < g.kernel[2]; ++kx) {
+        for (int64_t z = 0; z < g.in[0]; ++z) {
+          for (int64_t y = 0; y < g.in[1]; ++y, products += g.in[2]) {
+            const int64_t oz = z * g.stride[0] + kz * g.dilation[0] - g.pad[0];
+            const int64_t oy = y * g.stride[1] + ky * g.dilation[1] - g.pad[1];
+            if (oz < 0 || oz >= g.out[0] || oy < 0 || oy >= g.out[1]) continue;
+            float* row = plane + (oz * g.out[1] + oy) * g.out[2];
+            for (int64_t x = 0; x < g.in[2]; ++x) {
+              const int64_t ox = x * g.stride[2] + kx * g.dilation[2] - g.pad[2];
+              if (ox >= 0 && ox < g.out[2]) row[ox] += products[x];
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+void EvaluateConvTranspose(EvalContext& ctx) {
+  const Tensor x = ctx.in(0).ToFloat32(), w = ctx.in(1).ToFloat32();
+  const Geometry g = TransposeGeometry(ctx, x, w);
+  Tensor bias_storage;
+  const float* bias = BiasOf(ctx, g.channels_out, bias_storage);
+  Tensor result = ctx.scratch(DType::kFloat, g.out_shape);
+  const kernels::Table& table = kernels::Active();
+  const int64_t per_group = g.channels_out / g.group, k = g.channels_in / g.group, m = per_group * g.taps();
+  const int64_t n = g.pixels_in(), size_a = PackedSizeA(m, k);
+  PackedWeights local;
+  PackedWeights& packed = ctx.is_constant(1) ? ctx.state<PackedWeights>() : local;
+  if (packed.table != &table) {
+    packed.table = &table;
+    packed.data.resize(static_cast<size_t>(g.group * size_a));
+    for (int64_t group = 0; group < g.group; ++group) {
+      table.pack_a(m, k, w.data<float>() + group * k * m, 1, m, packed.data.data() + group * size_a);
+    }
+  }
+  Tensor panels = ctx.scratch(DType::kFloat, {PackedSizeB(k, n)}), products = ctx.scratch(DType::kFloat, {m, n});
+  for (int64_t item = 0; item < g.batch * g.group && result.size() > 0; ++item) {
+    const int64_t group = item % g.group;
+    PackBParallel(ctx.pool, k, n, x.data<float>() + item * k * n, n, 1, panels.data<float>());
+    PackedProduct product{m, n, k, packed.data.data() + group * size_a, panels.data<float>(), products.data<float>(), n};
+    RunProduct(ctx.pool, product);
+    ctx.pool.ParallelFor(per_group, 1, [&](int64_t begin, int64_t end, int) {
+      for (int64_t c = begin; c < end; ++c) {
+        float* plane = result.data<float>() + (item * per_group + c) * g.pixels_out();
+        std::fill_n(plane, g.pixels_out(), bias != nullptr ? bias[group * per_group + c] : 0.0f);
+        ScatterPlane(g, products.data<float>() + c * g.taps() * n, plane);
+      }
+    });
+  }
+  SetFloatResult(ctx, 0, std::move(result), ctx.in(0).dtype());
+}
+
+}  // namespace
+
+std::vector<OperatorRow> ConvOperators() {
+  constexpr int kAny = std::numeric_limits<int>::max();
+  return {
+      {"", "Conv", 1, kAny, EvaluateConv, QuantRole::kCompute},
+      {"", "ConvTranspose", 1, kAny, EvaluateConvTranspose, QuantRole::kCompute},
+  };
+}
+
+}  // namespace xslim

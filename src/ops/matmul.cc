@@ -1,0 +1,342 @@
+// MatMul, Gemm, MatMulInteger. Float32 runs on the packed kernels (16-bit types are computed in float32); double and the
+// integer types are plain loops over k ascending, integers modulo 2^bits.
+#include "ops/matmul.h"
+
+#include <algorithm>
+#include <limits>
+#include <type_traits>
+#include <vector>
+
+#include "base/log.h"
+#include "ops/float_result.h"
+#include "xslim/error.h"
+
+namespace xslim {
+
+kernels::Epilogue EpilogueOf(const Node& node) {
+  if (!node.Has(kClampLo) && !node.Has(kClampHi)) return {kernels::kNoActivation, 0, 0};
+  constexpr float inf = std::numeric_limits<float>::infinity();
+  return {kernels::kClamp, node.Float(kClampLo, -inf), node.Float(kClampHi, inf)};
+}
+
+int64_t PackedSizeA(int64_t m, int64_t k) {
+  const int64_t mr = kernels::Active().mr;
+  return (m + mr - 1) / mr * mr * k;
+}
+
+int64_t PackedSizeB(int64_t k, int64_t n) {
+  const int64_t nr = kernels::Active().nr;
+  return (n + nr - 1) / nr * nr * k;
+}
+
+void RunProduct(ThreadPool& pool, const PackedProduct& p) {
+  if (p.m == 0 || p.n == 0) return;
+  const kernels::Table& table = kernels::Active();
+  const int64_t rows = 192 / table.mr * table.mr, columns = 256 / table.nr * table.nr;
+  const int64_t row_blocks = (p.m + rows - 1) / rows, column_blocks = (p.n + columns - 1) / columns;
+  const int64_t small = rows * columns * std::max<int64_t>(p.k, 1) < 32768 ? 16 : 1;
+  pool.ParallelFor(row_blocks * column_blocks, small, [&](int64_t begin, int64_t end, int) {
+    for (int64_t block = begin; block < end; ++block) {
+      const int64_t i = block / column_blocks * rows, j = block % column_blocks * columns;
+      table.gemm(std::min(rows, p.m - i), std::min(columns, p.n - j), p.k, p.a + i * p.k, p.b + j * p.k,
+                 p.c + i * p.ldc + j, p.ldc, p.bias_m != nullptr ? p.bias_m + i : nullptr,
+                 p.bias_n != nullptr ? p.bias_n + j : nullptr, p.accumulate, p.epilogue);
+    }
+  });
+}
+
+void PackBParallel(ThreadPool& pool, int64_t k, int64_t n, const float* b, int64_t stride_k, int64_t stride_n,
+                   float* packed) {
+  const kernels::Table& table = kernels::Active();
+  const int64_t nr = table.nr, panels = (n + nr - 1) / nr;
+  const int64_t grain = std::max<int64_t>(1, 65536 / std::max<int64_t>(k * nr, 1));
+  pool.ParallelFor(panels, grain, [&](int64_t begin, int64_t end, int) {
+    const int64_t j = begin * nr;
+    table.pack_b(k, std::min(end * nr, n) - j, b + j * stride_n, stride_k, stride_n, packed + j * k);
+  });
+}
+
+namespace {
+
+// The packed right operands of all its matrices, when it is an initializer.
+struct PackedRight {
+  const kernels::Table* table = nullptr;
+  std::vector<float> data;
+};
+
+// Numpy's matmul of two shapes: vectors get a dimension of one that is removed from the result.
+struct Batches {
+  int64_t m, n, k;
+  Shape out_shape;
+  std::vector<int64_t> a, b;  // which matrix of each operand makes result matrix i
+};
+
+Batches MatMulBatches(Shape a, Shape b) {
+  if (a.empty() || b.empty()) throw Error("MatMul of a scalar", "", "expected at least one dimension");
+  const std::string text = ToString(a) + " and " + ToString(b);
+  const bool a_vector = a.size() == 1, b_vector = b.size() == 1;
+  if (a_vector) a.insert(a.begin(), 1);
+  if (b_vector) b.push_back(1);
+  Batches r;
+  r.m = a[a.size() - 2];
+  r.k = a.back();
+  r.n = b.back();
+  if (b[b.size() - 2] != r.k) throw Error("matrices of shapes " + text + " cannot be multiplied");
+  const Shape batch_a(a.begin(), a.end() - 2), batch_b(b.begin(), b.end() - 2);
+  r.out_shape = BroadcastShapes(batch_a, batch_b);
+  const int64_t count = ElementCount(r.out_shape);
+  // The flat index of an operand's matrix for the result's matrix `i`.
+  const auto index = [&](const Shape& own, int64_t i) {
+    int64_t flat = 0, scale = 1;
+    for (size_t d = 0; d < r.out_shape.size(); ++d) {  // from the last dimension on
+      const int64_t size = r.out_shape[r.out_shape.size() - 1 - d], at = i % size;
+      i /= size;
+      if (d >= own.size()) continue;
+      const int64_t mine = own[own.size() - 1 - d];
+      if (mine != 1) flat += at * scale;
+      scale *= mine;
+    }
+    return flat;
+  };
+  for (int64_t i = 0; i < count; ++i) {
+    r.a.push_back(index(batch_a, i));
+    r.b.push_back(index(batch_b, i));
+  }
+  if (!a_vector) r.out_shape.push_back(r.m);
+  if (!b_vector) r.out_shape.push_back(r.n);
+  return r;
+}
+
+Tensor MatMulFloat(EvalContext& ctx, const Tensor& a, const Tensor& b) {
+  Batches r = MatMulBatches(a.shape(), b.shape());
+  Tensor y = ctx.scratch(DType::kFloat, r.out_shape);
+  if (y.size() == 0) return y;
+  const kernels::Table& table = kernels::Active();
+  if (ElementCount(Shape(b.shape().begin(), b.shape().end())) == r.k * r.n && r.a.size() > 1) {
+    r.m *= static_cast<int64_t>(r.a.size());  // one right matrix: the left ones are rows of a tall one
+    r.a = r.b = {0};
+  }
+  const int64_t matrices = r.k * r.n == 0 ? 0 : b.size() / (r.k * r.n), size_b = PackedSizeB(r.k, r.n);
+  PackedRight local;
+  PackedRight& right = ctx.is_constant(1) ? ctx.state<PackedRight>() : local;
+  if (right.table != &table) {
+    right.table = &table;
+    right.data.resize(static_cast<size_t>(matrices * size_b));
+    for (int64_t i = 0; i < matrices; ++i) {
+      PackBParallel(ctx.pool, r.k, r.n, b.data<float>() + i * r.k * r.n, r.n, 1, right.data.data() + i * size_b);
+    }
+  }
+  const auto multiply = [&](size_t i, ThreadPool& pool, std::vector<float>& left) {
+    left.resize(static_cast<size_t>(PackedSizeA(r.m, r.k)));
+    const int64_t mr = table.mr, panels = (r.m + mr - 1) / mr;
+    pool.ParallelFor(panels, std::max<int64_t>(1, 65536 / std::max<int64_t>(r.k * mr, 1)),
+                     [&](int64_t begin, int64_t end, int) {
+      const int64_t row = begin * mr;
+      table.pack_a(std::min(end * mr, r.m) - row, r.k, a.data<float>() + (r.a[i] * r.m + row) * r.k, r.k, 1,
+                   left.data() + row * r.k);
+    });
+    RunProduct(pool, {r.m, r.n, r.k, left.data(), right.data.data() + r.b[i] * size_b,
+                      y.data<float>() + static_cast<int64_t>(i) * r.m * r.n, r.n});
+  };
+  if (r.a.size() == 1) {
+    std::vector<float> left;
+    multiply(0, ctx.pool, left);
+  } else {
+    // Nested loops run inline, so one matrix is one thread's.
+    ctx.pool.ParallelFor(static_cast<int64_t>(r.a.size()), 1, [&](int64_t begin, int64_t end, int) {
+      std::vector<float> left;
+      for (int64_t i = begin; i < end; ++i) multiply(static_cast<size_t>(i), ctx.pool, left);
+    });
+  }
+  return y;
+}
+
+// Arithmetic that wraps instead of overflowing.
+template <typename T>
+using Wrapping = typename std::conditional_t<std::is_integral_v<T>, std::make_unsigned<T>, std::type_identity<T>>::type;
+
+template <typename T>
+void MatMulPlain(EvalContext& ctx, const Tensor& a, const Tensor& b) {
+  const Batches r = MatMulBatches(a.shape(), b.shape());
+  Tensor& y = ctx.out(0, DTypeOf<T>::value, r.out_shape);
+  using W = Wrapping<T>;
+  ctx.pool.ParallelFor(static_cast<int64_t>(r.a.size()) * r.m, 16, [&](int64_t begin, int64_t end, int) {
+    std::vector<W> sums(static_cast<size_t>(r.n));
+    for (int64_t row = begin; row < end; ++row) {
+      const size_t batch = static_cast<size_t>(row / r.m);
+      const T* left = a.data<T>() + (r.a[batch] * r.m + row % r.m) * r.k;
+      const T* right = b.data<T>() + r.b[batch] * r.k * r.n;
+      std::fill(sums.begin(), sums.end(), W(0));
+      for (int64_t d = 0; d < r.k; ++d) {
+        for (int64_t j = 0; j < r.n; ++j) {
+          sums[static_cast<size_t>(j)] += static_cast<W>(left[d]) * static_cast<W>(right[d * r.n + j]);
+        }
+      }
+      for (int64_t j = 0; j < r.n; ++j) y.data<T>()[row * r.n + j] = static_cast<T>(sums[static_cast<size_t>(j)]);
+    }
+  });
+}
+
+[[noreturn]] void BadType(DType type) {
+  throw Error(StrCat("element type ", NameOf(type), " cannot be multiplied"), "",
+              "expected float32, float16, bfloat16, float64, int32, int64, uint32 or uint64");
+}
+
+void EvaluateMatMul(EvalContext& ctx) {
+  const Tensor &a = ctx.in(0), &b = ctx.in(1);
+  if (a.dtype() != b.dtype()) throw Error("the operands of MatMul have different element types");
+  switch (a.dtype()) {
+    case DType::kFloat:
+    case DType::kFloat16:
+    case DType::kBFloat16: return SetFloatResult(ctx, 0, MatMulFloat(ctx, a.ToFloat32(), b.ToFloat32()), a.dtype());
+    case DType::kDouble: return MatMulPlain<double>(ctx, a, b);
+    case DType::kInt32: return MatMulPlain<int32_t>(ctx, a, b);
+    case DType::kInt64: return MatMulPlain<int64_t>(ctx, a, b);
+    case DType::kUint32: return MatMulPlain<uint32_t>(ctx, a, b);
+    case DType::kUint64: return MatMulPlain<uint64_t>(ctx, a, b);
+    default: BadType(a.dtype());
+  }
+}
+
+// Shape and strides of Gemm: y[m][n] = alpha * sum_k a[i*a_row + d*a_depth] * b[d*b_depth + j*b_column] + beta * c.
+struct GemmShape {
+  int64_t m, n, k, a_row, a_depth, b_depth, b_column;
+  int64_t c_row = 0, c_column = 0;  // strides of the broadcast c
+};
+
+GemmShape ReadGemm(EvalContext& ctx) {
+  const Tensor &a = ctx.in(0), &b = ctx.in(1);
+  if (a.rank() != 2 || b.rank() != 2) throw Error("Gemm needs two matrices", "", "expected inputs of rank 2");
+  const bool turn_a = ctx.node.Int("transA", 0) != 0, turn_b = ctx.node.Int("transB", 0) != 0;
+  GemmShape s;
+  s.m = a.dim(turn_a ? 1 : 0);
+  s.k = a.dim(turn_a ? 0 : 1);
+  s.n = b.dim(turn_b ? 0 : 1);
+  s.a_row = turn_a ? 1 : s.k;
+  s.a_depth = turn_a ? s.m : 1;
+  s.b_depth = turn_b ? 1 : s.n;
+  s.b_column = turn_b ? s.k : 1;
+  if (b.dim(turn_b ? 1 : 0) != s.k) {
+    throw Error(StrCat("matrices of shapes ", ToString(a.shape()), " and ", ToString(b.shape()),
+                       " cannot be multiplied"));
+  }
+  if (ctx.has(2)) {
+    const Tensor& c = ctx.in(2);
+    const int64_t rows = c.rank() == 2 ? c.dim(0) : 1, columns = c.rank() >= 1 ? c.dim(-1) : 1;
+    if (c.rank() > 2 || (rows != 1 && rows != s.m) || (columns != 1 && columns != s.n)) {
+      throw Error(StrCat("C of shape ", ToString(c.shape()), " cannot be broadcast to [", s.m, ",", s.n, "]"));
+    }
+    s.c_row = rows == 1 ? 0 : columns;
+    s.c_column = columns == 1 ? 0 : 1;
+  }
+  return s;
+}
+
+void GemmFloat(EvalContext& ctx, const GemmShape& s) {
+  const kernels::Table& table = kernels::Active();
+  const Tensor a = ctx.in(0).ToFloat32(), b = ctx.in(1).ToFloat32();
+  const float alpha = ctx.node.Float("alpha", 1.0f), beta = ctx.node.Float("beta", 1.0f);
+  PackedRight local;
+  PackedRight& right = ctx.is_constant(1) ? ctx.state<PackedRight>() : local;
+  if (right.table != &table) {
+    right.table = &table;
+    right.data.resize(static_cast<size_t>(PackedSizeB(s.k, s.n)));
+    PackBParallel(ctx.pool, s.k, s.n, b.data<float>(), s.b_depth, s.b_column, right.data.data());
+  }
+  std::vector<float> left(static_cast<size_t>(PackedSizeA(s.m, s.k)));
+  table.pack_a(s.m, s.k, a.data<float>(), s.a_row, s.a_depth, left.data());
+  if (alpha != 1.0f) {
+    table.binary_scalar(kernels::kMul, left.data(), alpha, left.data(), static_cast<int64_t>(left.size()));
+  }
+  Tensor y = ctx.scratch(DType::kFloat, {s.m, s.n});
+  PackedProduct product{s.m, s.n, s.k, left.data(), right.data.data(), y.data<float>(), s.n};
+  product.epilogue = EpilogueOf(ctx.node);
+  std::vector<float> bias;
+  if (ctx.has(2)) {
+    const Tensor c = ctx.in(2).ToFloat32();
+    if (s.c_row == 0) {
+      for (int64_t j = 0; j < s.n; ++j) bias.push_back(beta * c.data<float>()[j * s.c_column]);
+      product.bias_n = bias.data();
+    } else {
+      for (int64_t i = 0; i < s.m; ++i) {
+        for (int64_t j = 0; j < s.n; ++j) {
+          y.data<float>()[i * s.n + j] = beta * c.data<float>()[i * s.c_row + j * s.c_column];
+        }
+      }
+      product.accumulate = true;
+    }
+  }
+  RunProduct(ctx.pool, product);
+  SetFloatResult(ctx, 0, std::move(y), ctx.in(0).dtype());
+}
+
+template <typename T>
+void GemmPlain(EvalContext& ctx, const GemmShape& s) {
+  using W = Wrapping<T>;
+  const T *a = ctx.in(0).data<T>(), *b = ctx.in(1).data<T>(), *c = ctx.has(2) ? ctx.in(2).data<T>() : nullptr;
+  const double alpha = ctx.node.Float("alpha", 1.0f), beta = ctx.node.Float("beta", 1.0f);
+  // Integers stay exact with the usual factors of one.
+  const auto scaled = [](W value, double factor) {
+    return factor == 1.0 ? value : static_cast<W>(static_cast<T>(factor * static_cast<double>(static_cast<T>(value))));
+  };
+  Tensor& y = ctx.out(0, DTypeOf<T>::value, {s.m, s.n});
+  for (int64_t i = 0; i < s.m; ++i) {
+    for (int64_t j = 0; j < s.n; ++j) {
+      W sum = 0;
+      for (int64_t d = 0; d < s.k; ++d) {
+        sum += static_cast<W>(a[i * s.a_row + d * s.a_depth]) * static_cast<W>(b[d * s.b_depth + j * s.b_column]);
+      }
+      sum = scaled(sum, alpha);
+      if (c != nullptr) sum += scaled(static_cast<W>(c[i * s.c_row + j * s.c_column]), beta);
+      y.data<T>()[i * s.n + j] = static_cast<T>(sum);
+    }
+  }
+}
+
+void EvaluateGemm(EvalContext& ctx) {
+  const GemmShape s = ReadGemm(ctx);
+  switch (ctx.in(0).dtype()) {
+    case DType::kFloat:
+    case DType::kFloat16:
+    case DType::kBFloat16: return GemmFloat(ctx, s);
+    case DType::kDouble: return GemmPlain<double>(ctx, s);
+    case DType::kInt32: return GemmPlain<int32_t>(ctx, s);
+    case DType::kInt64: return GemmPlain<int64_t>(ctx, s);
+    case DType::kUint32: return GemmPlain<uint32_t>(ctx, s);
+    case DType::kUint64: return GemmPlain<uint64_t>(ctx, s);
+    default: BadType(ctx.in(0).dtype());
+  }
+}
+
+// An int8 or uint8 tensor as int32, its zero points (one, or one per row or column) taken off.
+Tensor Centered(EvalContext& ctx, size_t slot, size_t zero_slot, bool per_row) {
+  const Tensor& x = ctx.in(slot);
+  const std::vector<int64_t> values = x.ToInts(), zeros = ctx.has(zero_slot) ? ctx.in(zero_slot).ToInts()
+                                                                             : std::vector<int64_t>{0};
+  const int64_t columns = x.dim(-1), rows = x.rank() > 1 ? x.dim(-2) : 1;
+  const int64_t lines = per_row ? rows : columns, count = static_cast<int64_t>(zeros.size());
+  if (count != 1 && count != lines) throw Error("a zero point must be one value, or one per row of A or column of B");
+  Tensor out(DType::kInt32, x.shape());
+  for (int64_t i = 0; i < x.size(); ++i) {
+    const int64_t line = count == 1 ? 0 : per_row ? i / columns % rows : i % columns;
+    out.data<int32_t>()[i] = static_cast<int32_t>(values[static_cast<size_t>(i)] - zeros[static_cast<size_t>(line)]);
+  }
+  return out;
+}
+
+void EvaluateMatMulInteger(EvalContext& ctx) {
+  MatMulPlain<int32_t>(ctx, Centered(ctx, 0, 2, true), Centered(ctx, 1, 3, false));
+}
+
+}  // namespace
+
+std::vector<OperatorRow> MatMulOperators() {
+  constexpr int kAny = std::numeric_limits<int>::max();
+  return {
+      {"", "MatMul", 1, kAny, EvaluateMatMul, QuantRole::kCompute},
+      {"", "Gemm", 1, kAny, EvaluateGemm, QuantRole::kCompute},
+      {"", "MatMulInteger", 10, kAny, EvaluateMatMulInteger},
+  };
+}
+
+}  // namespace xslim

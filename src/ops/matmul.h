@@ -1,0 +1,40 @@
+// Float matrix products on the packed kernels, for the operator families that need one.
+#ifndef XSLIM_OPS_MATMUL_H_
+#define XSLIM_OPS_MATMUL_H_
+
+#include "graph/graph.h"
+#include "kernels/kernels.h"
+#include "ops/operator.h"
+
+namespace xslim {
+
+// Float attributes that the runtime sets on its own copy of a Conv or Gemm node to fuse a following Relu or Clip:
+// the result is stored as min(max(v, lo), hi). Either may be absent (no bound).
+inline constexpr char kClampLo[] = "xslim_clamp_lo";
+inline constexpr char kClampHi[] = "xslim_clamp_hi";
+kernels::Epilogue EpilogueOf(const Node& node);
+
+// Elements of a packed operand: `extent` (m or n) rounded up to whole panels, times k.
+int64_t PackedSizeA(int64_t m, int64_t k);
+int64_t PackedSizeB(int64_t k, int64_t n);
+
+// c (m x n, row length ldc) = a * b on packed operands, split over the pool by blocks of the result.
+struct PackedProduct {
+  int64_t m, n, k;
+  const float* a;
+  const float* b;
+  float* c;
+  int64_t ldc;
+  const float* bias_m = nullptr;
+  const float* bias_n = nullptr;
+  bool accumulate = false;
+  kernels::Epilogue epilogue{kernels::kNoActivation, 0, 0};
+};
+void RunProduct(ThreadPool& pool, const PackedProduct& product);
+// pack_b of a k x n operand, split over the pool by panels.
+void PackBParallel(ThreadPool& pool, int64_t k, int64_t n, const float* b, int64_t stride_k, int64_t stride_n,
+                   float* packed);
+
+}  // namespace xslim
+
+#endif  // XSLIM_OPS_MATMUL_H_

@@ -1,0 +1,64 @@
+#include "pipeline/output_paths.h"
+
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "base/log.h"
+
+namespace xslim {
+namespace {
+namespace fs = std::filesystem;
+
+bool Same(const fs::path& a, const fs::path& b) {
+  std::error_code error;
+  return fs::exists(b, error) && fs::equivalent(a, b, error);
+}
+}  // namespace
+
+OutputPaths ResolveOutputPaths(const Config& config, const RunOptions& options) {
+  OutputPaths paths;
+  paths.input = options.input_path.empty() ? config.model.onnx_model : options.input_path;
+  if (paths.input.empty()) {
+    throw Error("no input model", config.source, "give -i FILE or model_parameters.onnx_model");
+  }
+  std::error_code error;
+  if (!fs::exists(paths.input, error)) {
+    throw Error("cannot open the model", paths.input, "no such file; check -i or model_parameters.onnx_model");
+  }
+  const fs::path input(paths.input);
+  const std::string stem = input.stem().string();
+  const bool slimming = config.source.empty();
+  std::string prefix = config.model.output_prefix.empty() ? stem + (slimming ? "" : ".q") : config.model.output_prefix;
+  fs::path folder = config.model.working_dir.empty() ? input.parent_path() : fs::path(config.model.working_dir);
+  if (!options.output_path.empty()) {
+    const fs::path output(options.output_path);
+    if (output.extension() == ".onnx" && !fs::is_directory(output, error)) {
+      folder = output.parent_path();
+      prefix = output.stem().string();
+    } else {
+      folder = output;
+    }
+  } else if (!options.input_path.empty()) {
+    prefix = stem;
+  }
+  if (folder.empty()) folder = ".";
+  fs::create_directories(folder, error);
+  if (error) throw Error("cannot make the output folder", folder.string(), error.message());
+  if (access(folder.c_str(), W_OK) != 0) throw Error("the output folder is not writable", folder.string());
+  fs::path model = folder / (prefix + ".onnx");
+  if (Same(input, model)) {
+    if (options.output_path.size() > 5 && options.output_path.ends_with(".onnx")) {
+      throw Error("the output would overwrite the input", paths.input, "give -o another name");
+    }
+    model = folder / (stem + ".q.onnx");
+    prefix = stem + ".q";
+    LogWarning("the output would overwrite the input; writing ", model.string(), " instead");
+    if (Same(input, model)) throw Error("the output would overwrite the input", paths.input, "give -o another name");
+  }
+  paths.model = model.lexically_normal().string();
+  paths.report = (folder / (prefix + "_report.md")).lexically_normal().string();
+  return paths;
+}
+
+}  // namespace xslim

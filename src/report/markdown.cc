@@ -1,0 +1,84 @@
+#include "report/markdown.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <map>
+
+#include "ops/operator.h"
+
+namespace xslim {
+namespace {
+
+std::string Fixed(double value, int digits) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
+
+std::string Red(const std::string& text, bool bad) { return bad ? "<font color=\"red\">" + text + "</font>" : text; }
+
+std::string Escape(const std::string& text) {
+  std::string out;
+  for (char c : text) {
+    if (c == '|') out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+std::string MinMax(float lo, float hi) { return Fixed(lo, 3) + ", " + Fixed(hi, 3); }
+
+bool IsPassive(const Graph& graph, const Node& node) {
+  const OperatorRow* row = FindOperator(node.domain, node.op_type, graph.opset());
+  return row != nullptr && row->role == QuantRole::kPassive;
+}
+
+}  // namespace
+
+std::string MarkdownReport(const Graph& graph, const ReportHead& head, const Measures& measures) {
+  std::string text = "# Quantization report\n\n";
+  for (const auto& [label, value] : head.lines) text += "- " + label + ": " + value + "\n";
+  text += "\n## Outputs\n\nThe written int8 model against the original float model, " + std::to_string(measures.samples) +
+          " samples. SNR is noise power / signal power: lower is better.\n\n"
+          "| Output | SNR | SNR worst sample | Cosine | Cosine worst sample |\n|---|---|---|---|---|\n";
+  for (const OutputMeasure& output : measures.outputs) {
+    text += "| " + Escape(output.name) + " | " + Red(Fixed(output.snr, 6), output.snr > 0.1) + " | " + Fixed(output.snr_worst, 6) +
+            " | " + Red(Fixed(output.cosine, 6), output.cosine < 0.99) + " | " + Fixed(output.cosine_worst, 6) + " |\n";
+  }
+  if (!head.notes.empty()) {
+    text += "\n## Notes\n\n";
+    for (const std::string& note : head.notes) text += "- " + note + "\n";
+  }
+
+  // Operators by their worst output SNR, descending; passive ones have no error of their own.
+  std::map<NodeId, double> worst;
+  for (const TensorMeasure& tensor : measures.tensors) {
+    const ValueId id = graph.Find(tensor.tensor);
+    const bool output = id != kNone && graph.value(id).producer == tensor.node;
+    double& snr = worst[tensor.node];
+    if (output) snr = std::max(snr, tensor.snr);
+  }
+  std::vector<NodeId> order;
+  for (NodeId id : graph.Order()) {
+    if (worst.count(id) && !IsPassive(graph, graph.node(id))) order.push_back(id);
+  }
+  std::stable_sort(order.begin(), order.end(), [&](NodeId a, NodeId b) { return worst[a] > worst[b]; });
+
+  text += "\n## Operators\n\nInner tensors against the float graph after equalization; 2048 elements of each.\n\n"
+          "| | Op | Var | SNR | MSE | Cosine | Q.MinMax | F.MinMax | F.Hist |\n|---|---|---|---|---|---|---|---|---|\n";
+  int row = 0;
+  for (NodeId id : order) {
+    for (const TensorMeasure& tensor : measures.tensors) {
+      if (tensor.node != id) continue;
+      std::string histogram;
+      for (size_t i = 0; i < tensor.histogram.size(); ++i) histogram += (i ? "," : "") + std::to_string(tensor.histogram[i]);
+      text += "| " + std::to_string(row++) + " | " + Escape(graph.node(id).Title()) + " | " + Escape(tensor.tensor) +
+              (tensor.constant ? "[Constant]" : "") + " | " + Red(Fixed(tensor.snr, 4), tensor.snr > 0.1) + " | " +
+              Fixed(tensor.mse, 4) + " | " + Red(Fixed(tensor.cosine, 4), tensor.cosine < 0.99) + " | " +
+              MinMax(tensor.q_min, tensor.q_max) + " | " + MinMax(tensor.f_min, tensor.f_max) + " | " + histogram + " |\n";
+    }
+  }
+  return text;
+}
+
+}  // namespace xslim

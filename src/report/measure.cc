@@ -1,0 +1,220 @@
+#include "report/measure.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/random.h"
+#include "ops/operator.h"
+#include "runtime/executor.h"
+
+namespace xslim {
+namespace {
+
+constexpr int64_t kElements = 2048;  // drawn from each tensor; the same places in every sample
+constexpr size_t kBins = 32;
+
+using Picked = std::map<std::string, std::vector<float>>;
+
+// Runs one sample and keeps the drawn elements of the watched tensors, by tensor name.
+class Sampler {
+ public:
+  Sampler(const Graph& graph, const std::vector<std::string>& names, ThreadPool& pool) : executor_(graph, pool) {
+    std::vector<ValueId> watched;
+    for (const std::string& name : names) {
+      const ValueId id = graph.Find(name);
+      if (id != kNone && !graph.value(id).constant.defined()) watched.push_back(id);
+    }
+    executor_.SetTaps(watched, [this, &graph](ValueId id, const Tensor& tensor) {
+      if (tensor.dtype() != DType::kFloat) return;
+      std::vector<float>& out = picked_[graph.value(id).name];
+      Random random(static_cast<uint64_t>(tensor.size()));  // places depend on the size alone
+      for (int64_t at : Choose(random, tensor.size(), kElements)) out.push_back(tensor.data<float>()[at]);
+    });
+  }
+
+  Picked Run(const Sample& sample) {
+    picked_.clear();
+    executor_.Run(sample);
+    return std::move(picked_);
+  }
+
+ private:
+  Executor executor_;
+  Picked picked_;
+};
+
+struct Accumulator {
+  double snr = 0;  // sum over samples
+  ErrorSums sums;
+  float q_min = INFINITY, q_max = -INFINITY;
+  std::vector<float> reference;
+};
+
+void Add(const std::vector<float>& reference, const std::vector<float>& quantized, Accumulator* all) {
+  const int64_t n = static_cast<int64_t>(std::min(reference.size(), quantized.size()));
+  const ErrorSums sums = Compare(reference.data(), quantized.data(), n);
+  all->snr += sums.Snr();
+  all->sums.signal += sums.signal;
+  all->sums.noise += sums.noise;
+  all->sums.dot += sums.dot;
+  all->sums.quant += sums.quant;
+  all->sums.count += sums.count;
+  for (int64_t i = 0; i < n; ++i) {
+    all->q_min = std::min(all->q_min, quantized[static_cast<size_t>(i)]);
+    all->q_max = std::max(all->q_max, quantized[static_cast<size_t>(i)]);
+  }
+  all->reference.insert(all->reference.end(), reference.begin(), reference.end());
+}
+
+TensorMeasure Row(NodeId node, const std::string& tensor, bool constant, const Accumulator& all, int64_t samples) {
+  TensorMeasure row;
+  row.node = node;
+  row.tensor = tensor;
+  row.constant = constant;
+  row.snr = all.snr / static_cast<double>(std::max<int64_t>(samples, 1));
+  row.mse = all.sums.Mse();
+  row.cosine = all.sums.Cosine();
+  row.q_min = all.q_min;
+  row.q_max = all.q_max;
+  row.histogram.assign(kBins, 0);
+  if (all.reference.empty()) return row;
+  const auto [least, most] = std::minmax_element(all.reference.begin(), all.reference.end());
+  row.f_min = *least;
+  row.f_max = *most;
+  const double width = (static_cast<double>(*most) - *least) / kBins;
+  for (float value : all.reference) {
+    const double place = width > 0 ? (static_cast<double>(value) - *least) / width : 0;
+    const size_t bin = place >= 0 ? std::min(static_cast<size_t>(place), kBins - 1) : 0;
+    ++row.histogram[bin];
+  }
+  return row;
+}
+
+// What the report shows of a quantized operator: its data inputs and outputs that carry codes.
+struct Watch {
+  NodeId node;
+  std::vector<std::string> tensors;
+};
+
+std::vector<Watch> Watches(const Graph& graph, const QuantPlan& plan) {
+  std::vector<Watch> watches;
+  for (NodeId id : graph.Order()) {
+    if (!plan.nodes.count(id)) continue;
+    const Node& node = graph.node(id);
+    Watch watch{id, {}};
+    for (ValueId input : node.inputs) {
+      if (input != kNone && plan.activations.count(input)) watch.tensors.push_back(graph.value(input).name);
+    }
+    for (ValueId output : node.outputs) {
+      if (output != kNone && plan.activations.count(output)) watch.tensors.push_back(graph.value(output).name);
+    }
+    if (!watch.tensors.empty()) watches.push_back(std::move(watch));
+  }
+  return watches;
+}
+
+// The dequantized weight against the float one; elements drawn as for activations.
+TensorMeasure WeightRow(const Graph& graph, const WeightQuant& weight) {
+  const ValueId id = graph.node(weight.node).input(static_cast<size_t>(weight.slot));
+  const Tensor& constant = *graph.Constant(id);
+  const float* x = constant.data<float>();
+  const int8_t* q = weight.codes.data<int8_t>();
+  int64_t inner = 1;
+  for (int64_t i = weight.params.axis + 1; weight.params.axis >= 0 && i < constant.rank(); ++i) inner *= constant.dim(i);
+  std::vector<float> reference, quantized;
+  Random random(static_cast<uint64_t>(constant.size()));
+  for (int64_t at : Choose(random, constant.size(), kElements)) {
+    const size_t c = weight.params.axis < 0 ? 0 : static_cast<size_t>((at / inner) % constant.dim(weight.params.axis));
+    reference.push_back(x[at]);
+    quantized.push_back(static_cast<float>(q[at] - weight.params.zero_point[c]) * weight.params.scale[c]);
+  }
+  Accumulator all;
+  Add(reference, quantized, &all);
+  return Row(weight.node, graph.value(id).name, true, all, 1);
+}
+
+}  // namespace
+
+double ErrorSums::Cosine() const {
+  if (signal > 0 && quant > 0) return dot / std::sqrt(signal * quant);
+  return signal == quant ? 1.0 : 0.0;
+}
+
+ErrorSums Compare(const float* reference, const float* other, int64_t n) {
+  ErrorSums sums;
+  sums.count = n;
+  for (int64_t i = 0; i < n; ++i) {
+    const double f = reference[i], q = other[i], d = q - f;
+    sums.signal += f * f;
+    sums.quant += q * q;
+    sums.noise += d * d;
+    sums.dot += f * q;
+  }
+  return sums;
+}
+
+Measures Measure(const Graph& original, const Graph& reference, const Graph& exported, const QuantPlan& plan,
+                 const SampleSource& source, const std::vector<int64_t>& indices, ThreadPool& pool,
+                 const std::function<void(int64_t, int64_t)>& progress) {
+  const std::vector<Watch> watches = Watches(reference, plan);
+  std::vector<std::string> names;
+  for (const Watch& watch : watches) {
+    for (const std::string& tensor : watch.tensors) {
+      if (std::find(names.begin(), names.end(), tensor) == names.end()) names.push_back(tensor);
+    }
+  }
+  // A graph input is read as it is; what is quantized of it is its dequantized copy.
+  std::map<std::string, std::string> copy_of;
+  std::vector<std::string> exported_names;
+  for (const std::string& name : names) {
+    const ValueId id = exported.Find(name);
+    const bool input = id != kNone && exported.value(id).producer == kNone;
+    copy_of[name] = input ? name + "_dq" : name;
+    exported_names.push_back(copy_of[name]);
+  }
+
+  Measures measures;
+  for (ValueId id : original.outputs()) measures.outputs.push_back({original.value(id).name, 0, 0, 0, 1});
+  std::map<std::string, Accumulator> accumulators;
+  Executor original_run(original, pool), exported_run(exported, pool);
+  Sampler reference_run(reference, names, pool), sampled_run(exported, exported_names, pool);
+  SampleStream stream(source, indices);
+  Sample sample;
+  while (stream.Next(&sample)) {
+    const std::vector<Tensor> expected = original_run.Run(sample), actual = exported_run.Run(sample);
+    for (size_t i = 0; i < expected.size() && i < actual.size(); ++i) {
+      if (expected[i].dtype() != DType::kFloat || expected[i].shape() != actual[i].shape()) continue;
+      const ErrorSums sums = Compare(expected[i].data<float>(), actual[i].data<float>(), expected[i].size());
+      OutputMeasure& output = measures.outputs[i];
+      output.snr += sums.Snr();
+      output.cosine += sums.Cosine();
+      output.snr_worst = std::max(output.snr_worst, sums.Snr());
+      output.cosine_worst = std::min(output.cosine_worst, sums.Cosine());
+    }
+    const Picked floats = reference_run.Run(sample), quantized = sampled_run.Run(sample);
+    for (const std::string& name : names) {
+      const auto f = floats.find(name), q = quantized.find(copy_of[name]);
+      if (f != floats.end() && q != quantized.end()) Add(f->second, q->second, &accumulators[name]);
+    }
+    ++measures.samples;
+    if (progress) progress(measures.samples, static_cast<int64_t>(indices.size()));
+  }
+  for (OutputMeasure& output : measures.outputs) {
+    output.snr /= static_cast<double>(std::max<int64_t>(measures.samples, 1));
+    output.cosine /= static_cast<double>(std::max<int64_t>(measures.samples, 1));
+  }
+  std::map<std::string, bool> listed;
+  for (const Watch& watch : watches) {
+    for (const std::string& tensor : watch.tensors) {
+      if (listed[tensor] || !accumulators.count(tensor)) continue;
+      listed[tensor] = true;
+      measures.tensors.push_back(Row(watch.node, tensor, false, accumulators[tensor], measures.samples));
+    }
+    for (const WeightQuant& weight : plan.weights) {
+      if (weight.node == watch.node) measures.tensors.push_back(WeightRow(reference, weight));
+    }
+  }
+  return measures;
+}
+
+}  // namespace xslim

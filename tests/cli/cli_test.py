@@ -1,0 +1,465 @@
+#!/usr/bin/env python3
+"""What a user sees of the command line: exit status, message, files written.
+
+Usage: cli_test.py XSLIM [NAME_PART...]
+
+Each case runs in a fresh folder with small models, data and lists. A case holds
+  args    the arguments
+  config  what c.json holds (None: no such file)
+  status  the expected exit status
+  says    fragments that stderr and stdout together must hold
+  files   the files that must be new afterwards, exactly; nothing that was there may change
+Whatever the case: no crash, an error is one line on stderr, and nothing is left behind after an error.
+"""
+import copy
+import hashlib
+import json
+import os
+import random
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import zlib
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+INPUT = "calibration_parameters.input_parameters.0."
+CALIBRATION = "calibration_parameters."
+QUANTIZATION = "quantization_parameters."
+MODEL = "model_parameters."
+
+BASE = {
+    "model_parameters": {"onnx_model": "m.onnx", "output_prefix": "out", "working_dir": "w"},
+    "calibration_parameters": {
+        "calibration_step": 100, "calibration_device": "cpu", "calibration_type": "minmax",
+        "input_parameters": [{"input_name": "x", "input_shape": [1, 3, 8, 8], "file_type": "npy",
+                              "data_list_path": "cal/list.txt"}]},
+    "quantization_parameters": {"finetune_level": 0, "analysis_enable": False}}
+
+
+def config(changes=None, remove=()):
+    """BASE with dotted paths set or removed."""
+    result = copy.deepcopy(BASE)
+
+    def parent(path):
+        keys = path.split(".")
+        node = result
+        for key in keys[:-1]:
+            node = node[int(key)] if key.isdigit() else node[key]
+        return node, keys[-1]
+
+    for path, value in (changes or {}).items():
+        node, key = parent(path)
+        node[key] = value
+    for path in remove:
+        node, key = parent(path)
+        del node[key]
+    return result
+
+
+# ---- models and data
+
+
+def model(nodes, inputs, outputs, weights):
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in inputs],
+        [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in outputs],
+        [numpy_helper.from_array(v, n) for n, v in weights.items()])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    made.ir_version = 8
+    onnx.checker.check_model(made)
+    return made
+
+
+def conv(source, target, weights, rng, cin, cout, kernel):
+    name = target + "_conv"
+    weights[name + "_w"] = (rng.standard_normal((cout, cin, kernel, kernel)) * 0.3).astype(np.float32)
+    weights[name + "_b"] = (rng.standard_normal(cout) * 0.1).astype(np.float32)
+    return helper.make_node("Conv", [source, name + "_w", name + "_b"], [target], name=name,
+                            pads=[kernel // 2] * 4, kernel_shape=[kernel, kernel])
+
+
+def small_model():
+    rng, weights = np.random.default_rng(31), {}
+    nodes = [conv("x", "a", weights, rng, 3, 4, 3), helper.make_node("Relu", ["a"], ["r"], name="relu_1"),
+             conv("r", "y", weights, rng, 4, 2, 1)]
+    return model(nodes, [("x", [1, 3, 8, 8])], [("y", [1, 2, 8, 8])], weights)
+
+
+def two_input_model():
+    rng, weights = np.random.default_rng(32), {}
+    nodes = [conv("a", "ca", weights, rng, 3, 4, 3), conv("b", "cb", weights, rng, 3, 4, 3),
+             helper.make_node("Add", ["ca", "cb"], ["y"], name="add")]
+    return model(nodes, [("a", [1, 3, 8, 8]), ("b", [1, 3, 8, 8])], [("y", [1, 4, 8, 8])], weights)
+
+
+def no_input_model():
+    rng, weights = np.random.default_rng(33), {"k": np.ones((1, 3, 8, 8), np.float32)}
+    return model([conv("k", "y", weights, rng, 3, 4, 3)], [], [("y", [1, 4, 8, 8])], weights)
+
+
+def quantized_model():
+    weights = {"s": np.array(0.1, np.float32), "z": np.array(0, np.int8)}
+    nodes = [helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"], name="quantize_x"),
+             helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"], name="dequantize_x")]
+    return model(nodes, [("x", [1, 3, 8, 8])], [("y", [1, 3, 8, 8])], weights)
+
+
+def png(pixels):
+    """The bytes of an 8-bit RGB PNG of [height, width, 3] pixels."""
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    height, width, _ = pixels.shape
+    rows = b"".join(b"\0" + pixels[i].tobytes() for i in range(height))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) +
+            chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+def write(path, content):
+    with open(path, "wb") as file:
+        file.write(content if isinstance(content, bytes) else content.encode())
+
+
+def build_template(folder):
+    """Fills the folder that every case starts from."""
+    def at(*names):
+        return os.path.join(folder, *names)
+
+    os.makedirs(at("cal"))
+    os.makedirs(at("dir"))
+    write(at("dir", "keep"), "")
+    for name, made in (("m", small_model()), ("two", two_input_model()), ("noin", no_input_model()),
+                       ("q", quantized_model())):
+        write(at(name + ".onnx"), made.SerializeToString(deterministic=True))
+    rng = np.random.default_rng(3)
+    for i in range(12):
+        sample = rng.standard_normal((1, 3, 8, 8)).astype(np.float32)
+        np.save(at("cal", "%02d.npy" % i), sample)
+        write(at("cal", "%02d.raw" % i), sample.tobytes())
+        write(at("cal", "%02d.png" % i), png(rng.integers(0, 255, (10, 12, 3)).astype(np.uint8)))
+    np.save(at("cal", "wrong.npy"), np.zeros((1, 3, 4, 4), np.float32))
+    np.save(at("cal", "nan.npy"), np.full((1, 3, 8, 8), np.nan, np.float32))
+    write(at("cal", "broken.png"), png(np.zeros((8, 8, 3), np.uint8))[:40])
+    write(at("cal", "short.raw"), b"\0" * 100)
+    npy, image = ["%02d.npy" % i for i in range(12)], ["%02d.png" % i for i in range(12)]
+    raw = ["%02d.raw" % i for i in range(12)]
+    for name, lines in {
+            "list": npy, "blank": ["", npy[0], "   "] + npy[1:] + [""], "five": npy[:5], "one": npy[:1], "empty": [],
+            "missing": npy[:6] + ["nope.npy"] + npy[6:], "bad": npy[:6] + ["wrong.npy"] + npy[6:],
+            "nan": npy[:6] + ["nan.npy"] + npy[6:], "img": image, "raw": raw,
+            "missingimg": image[:6] + ["nope.png"] + image[6:], "brokenimg": image[:6] + ["broken.png"] + image[6:],
+            "shortraw": raw[:6] + ["short.raw"] + raw[6:]}.items():
+        write(at("cal", name + ".txt"), "".join(line + "\n" for line in lines))
+    whole = open(at("m.onnx"), "rb").read()
+    write(at("corrupt.onnx"), whole[:200])
+    write(at("text.onnx"), "this is not an onnx model\n")
+    write(at("zero.onnx"), "")
+    write(at("bad.json"), '{"model_parameters": {"onnx_model": "m.onnx",,}}\n')
+    write(at("comments.json"), "// a comment\n" + json.dumps(BASE, indent=1) + "\n/* the end */\n")
+    write(at("remarks.json"), json.dumps(BASE, indent=1).replace('"m.onnx",', '"m.onnx", "the model"'))
+    write(at("pre.py"), "import numpy as np\ndef g(paths, params):\n    return np.concatenate([np.load(p) for p in paths])\n")
+
+
+# ---- cases
+
+CASES = []
+
+
+def case(name, args, status=0, says=(), files=(), config_is=None, setup=None, environment=None):
+    CASES.append(dict(name=name, args=args.split() if isinstance(args, str) else args, status=status,
+                      says=[says] if isinstance(says, str) else list(says), files=sorted(files), config=config_is,
+                      setup=setup, environment=environment))
+
+
+def static(name, changes=None, status=0, says=(), files=None, remove=(), args="-c c.json", setup=None,
+           environment=None):
+    """A case that runs with a config made from BASE."""
+    if files is None:
+        files = ["w/out.onnx"] if status == 0 else []
+    case(name, args, status, says, files, config(changes, remove), setup, environment)
+
+
+def usage_cases():
+    case("no arguments", "", 2, ["Usage:", "--config"])
+    case("help", "--help", 0, ["Usage:", "Examples:", "--ignore_op_types A,B"])
+    case("help of the config", "--help-config", 0, ["calibration_step", "matrix_weights"])
+    case("version", "--version", 0, "xslim 0.")
+    case("unknown option", "--nope", 2, ["xslim: error:", "--nope"])
+    case("only -o", "-o o.onnx", 2, "both -i and -o")
+    case("only -i", "-i m.onnx", 2, "both -i and -o")
+    case("option without its value", "-i", 2, "xslim: error:")
+    case("opset a word", "-i m.onnx -o o.onnx --opset abc", 2, "opset")
+    case("opset 0", "-i m.onnx -o o.onnx --opset 0", 2, "opset")
+    case("opset 99", "-i m.onnx -o o.onnx --opset 99", 2, "opset")
+    case("threads -1", "-i m.onnx -o o.onnx --threads -1", 2, "threads")
+    case("verbose and quiet", "-i m.onnx -o o.onnx -v -q", 2, "exclude")
+    case("dynq", "-i m.onnx -o o.onnx --dynq", 1, "--dynq is not built")
+    case("fp16", "-i m.onnx -o o.onnx --fp16", 1, "--fp16 is not built")
+    case("log file in a missing folder", "-i m.onnx -o o.onnx --log-file no/such/log", 1, "no/such/log")
+
+
+def simplify_cases():
+    case("simplify to a new file", "-i m.onnx -o o.onnx", 0, "o.onnx", ["o.onnx"])
+    case("simplify into a folder", "-i m.onnx -o dir", 0, (), ["dir/m.onnx"])
+    case("simplify to a file in a new folder", "-i m.onnx -o new/deep/o.onnx", 0, (), ["new/deep/o.onnx"])
+    case("simplify to a name without .onnx", "-i m.onnx -o plain", 0, (), ["plain/m.onnx"])
+    case("simplify quietly with a log file", "-i m.onnx -o o.onnx -q --log-file l.txt", 0, (), ["l.txt", "o.onnx"])
+    case("simplify onto the input", "-i m.onnx -o m.onnx", 1, "m.onnx")
+    case("simplify onto the input by another path", "-i m.onnx -o ./dir/../m.onnx", 1, "m.onnx")
+    case("simplify into the input's folder", "-i m.onnx -o .", 0, (), ["m.q.onnx"])
+    case("model without inputs", "-i noin.onnx -o o.onnx", 0, (), ["o.onnx"])
+    case("already quantized model, simplify", "-i q.onnx -o o.onnx", 0, (), ["o.onnx"])
+    case("missing input", "-i nope.onnx -o o.onnx", 1, "nope.onnx")
+    case("folder as input", "-i dir -o o.onnx", 1, "dir")
+    case("truncated model", "-i corrupt.onnx -o o.onnx", 1, "corrupt.onnx")
+    case("text as model", "-i text.onnx -o o.onnx", 1, "text.onnx")
+    case("empty file as model", "-i zero.onnx -o o.onnx", 1, "zero.onnx")
+    case("unwritable output folder", "-i m.onnx -o /proc/nope/o.onnx", 1, "/proc/nope")
+    case("file where the output folder should be", "-i m.onnx -o text.onnx/o.onnx", 1, "text.onnx")
+
+    def random_bytes(seed):
+        def setup(folder):
+            source = random.Random(seed)
+            whole = bytearray(open(os.path.join(folder, "m.onnx"), "rb").read())
+            for _ in range(1 + seed):
+                whole[source.randrange(len(whole))] = source.randrange(256)
+            write(os.path.join(folder, "r.onnx"), bytes(whole[:source.randrange(1, len(whole) + 1)]))
+        return setup
+    for seed in range(24):  # either refused cleanly or, where the change is harmless, simplified
+        case("damaged model %d" % seed, "-i r.onnx -o o.onnx", None, (), None, setup=random_bytes(seed))
+
+
+def path_cases():
+    static("config alone")
+    static("config and -i", args="-c c.json -i m.onnx", files=["w/m.onnx"])
+    static("config and -i, no working_dir", args="-c c.json -i m.onnx", remove=[MODEL + "working_dir", MODEL + "output_prefix"],
+           files=["m.q.onnx"])
+    static("config and -o file", args="-c c.json -o x/y.onnx", files=["x/y.onnx"])
+    static("config and -o new folder", args="-c c.json -o nd", files=["nd/out.onnx"])
+    static("config without working_dir and prefix", remove=[MODEL + "working_dir", MODEL + "output_prefix"],
+           files=["m.q.onnx"])
+    static("config and -o equal to the input", args="-c c.json -o m.onnx", status=1, says="m.onnx")
+    static("config whose prefix names the input", {MODEL + "output_prefix": "m", MODEL + "working_dir": "."}, None)
+    static("config and --opset", args="-c c.json --opset 17")
+    static("analysis", {QUANTIZATION + "analysis_enable": True}, files=["w/out.onnx", "w/out_report.md"],
+           says=["output y: SNR", "cosine", "w/out_report.md"])
+    static("ignored operator types", args="-c c.json --ignore_op_types Relu,Add")
+    static("report cannot be written", {QUANTIZATION + "analysis_enable": True}, status=1, says="out_report.md",
+           setup=lambda folder: os.makedirs(os.path.join(folder, "w", "out_report.md", "sub")))
+
+
+def config_cases():
+    case("missing config", "-c nope.json", 1, "nope.json")
+    case("bad JSON", "-c bad.json", 1, ["bad.json", "line 1, column 46"])
+    case("comments", "-c comments.json", 0, (), ["w/out.onnx"])
+    case("bare strings", "-c remarks.json", 0, "taken as a comment", ["w/out.onnx"])
+    case("empty config", "-c c.json", 1, "c.json", (), {})
+    static("no calibration", remove=["calibration_parameters"], status=1, says="Calibration input_parameters")
+    static("onnx_model missing", {MODEL + "onnx_model": "nope.onnx"}, 1, "nope.onnx")
+    static("unknown top key", {"modle_parameters": {"a": 1}}, says="did you mean model_parameters?")
+    static("unknown inner key", {CALIBRATION + "calibration_steps": 50}, says="did you mean calibration_step?")
+    static("input_parametres", {CALIBRATION + "input_parametres": BASE["calibration_parameters"]["input_parameters"]},
+           remove=[CALIBRATION + "input_parameters"])
+    static("calibration_type", {CALIBRATION + "calibration_type": "entropy"}, 1,
+           "calibration_type entropy not implemented yet.")
+    for kind in ("default", "kl", "percentile", "mse"):
+        static("calibration_type " + kind, {CALIBRATION + "calibration_type": kind})
+    static("file_type", {INPUT + "file_type": "jpeg"}, 1, "file_type jpeg not implemented yet.")
+    static("color_format", {INPUT + "color_format": "hsv"}, 1, "color_format hsv")
+    static("precision_level 7", {QUANTIZATION + "precision_level": 7}, 1, "precision_level")
+    static("precision_level 3", {QUANTIZATION + "precision_level": 3}, 1, "not built into this version")
+    static("precision_level 4", {QUANTIZATION + "precision_level": 4}, 1, "not built into this version")
+    case("precision_level 100", "-c c.json", 0, (), ["w/m.q.onnx"],
+         {"model_parameters": {"onnx_model": "m.onnx", "working_dir": "w"},
+          "quantization_parameters": {"precision_level": 100}})
+    static("finetune_level 5", {QUANTIZATION + "finetune_level": 5}, 1, "finetune_level")
+    static("finetune_level 2", {QUANTIZATION + "finetune_level": 2}, says="finetune_level 2 runs as 0")
+    static("device cuda", {CALIBRATION + "calibration_device": "cuda"}, says="cpu")
+    static("device tpu", {CALIBRATION + "calibration_device": "tpu"}, 1, "tpu")
+    static("calibration_step 5", {CALIBRATION + "calibration_step": 5}, says="10 to 1000")
+    static("calibration_step 2000", {CALIBRATION + "calibration_step": 2000}, says="10 to 1000")
+    static("calibration_step as text", {CALIBRATION + "calibration_step": "100"}, 1, "c.json: calibration_parameters.calibration_step")
+    static("mean_value a number", {INPUT + "mean_value": 127.5}, 1, "input_parameters[0].mean_value: expected numbers")
+    static("max_percentile 0.5", {QUANTIZATION + "max_percentile": 0.5}, 1, "max_percentile")
+    static("empty input_parameters", {CALIBRATION + "input_parameters": []}, 1, "Calibration input_parameters")
+    static("truncate twice the same", {QUANTIZATION + "truncate_var_names": ["r", "r"]}, 1, "duplicate")
+    static("truncate", {QUANTIZATION + "truncate_var_names": ["r"]}, 1, "not built into this version")
+    static("custom_setting", {QUANTIZATION + "custom_setting": [{"input_names": ["x"], "output_names": ["y"]}]}, 1,
+           "not built into this version")
+    static("custom_setting without outputs", {QUANTIZATION + "custom_setting": [{"input_names": ["x"]}]}, 1, "output_names")
+    static("custom_setting type", {QUANTIZATION + "custom_setting": [
+        {"input_names": ["x"], "output_names": ["y"], "calibration_type": "nonsense"}]}, 1, "nonsense")
+    static("unknown ignored name", {QUANTIZATION + "ignore_op_names": ["nope"]}, says="nope")
+    static("int32 bias", environment={"XQUANT_BIAS_TO_FP32": "0"})
+
+
+def data_cases():
+    static("five samples", {INPUT + "data_list_path": "cal/five.txt"})
+    static("one sample", {INPUT + "data_list_path": "cal/one.txt"})
+    static("batches of 4", {CALIBRATION + "calibration_batch_size": 4}, None)
+    static("batch over the samples", {CALIBRATION + "calibration_batch_size": 50}, 1, "50")
+    static("no list", remove=[INPUT + "data_list_path"])
+    static("missing list", {INPUT + "data_list_path": "cal/nope.txt"}, 1, "cal/nope.txt")
+    static("empty list", {INPUT + "data_list_path": "cal/empty.txt"}, 1, "Calibration input x finds 0 items.")
+    static("blank lines", {INPUT + "data_list_path": "cal/blank.txt"})
+    static("missing npy", {INPUT + "data_list_path": "cal/missing.txt"}, 1, "nope.npy")
+    static("npy of a wrong shape", {INPUT + "data_list_path": "cal/bad.txt"}, 1, "wrong.npy")
+    static("NaN in the data", {INPUT + "data_list_path": "cal/nan.txt"}, None, "nan")
+    images = {INPUT + "file_type": "img", INPUT + "data_list_path": "cal/img.txt"}
+    static("images", images)
+    static("images of a preset", dict(images, **{INPUT + "preprocess_file": "PT_IMAGENET"}))
+    static("missing image", dict(images, **{INPUT + "data_list_path": "cal/missingimg.txt"}), 1, "nope.png")
+    static("broken image", dict(images, **{INPUT + "data_list_path": "cal/brokenimg.txt"}), 1, "broken.png")
+    static("text as image", dict(images, **{INPUT + "data_list_path": "cal/list.txt"}), 1, "00.npy")
+    static("mean_value of a wrong length", dict(images, **{INPUT + "mean_value": [1.0, 2.0]}), 1, "mean_value")
+    raw = {INPUT + "file_type": "raw", INPUT + "data_list_path": "cal/raw.txt"}
+    static("raw files", raw)
+    static("short raw file", dict(raw, **{INPUT + "data_list_path": "cal/shortraw.txt"}), 1, "short.raw")
+    static("wrong input_shape", {INPUT + "input_shape": [1, 3, 9, 9]}, 1, "9")
+    static("wrong input_name", {INPUT + "input_name": "zzz"}, 1, "zzz")
+    static("unknown preset", {INPUT + "preprocess_file": "IMAGENET2"}, 1, "IMAGENET2")
+    static("preprocess function", {INPUT + "preprocess_file": "pre.py:g"})
+    static("preprocess file missing", {INPUT + "preprocess_file": "nopre.py:g"}, 1, "nopre")
+    static("preprocess function missing", {INPUT + "preprocess_file": "pre.py:zzz"}, 1, "zzz")
+    static("too few inputs", {MODEL + "onnx_model": "two.onnx"}, 1, "size should")
+    static("too many inputs", {CALIBRATION + "input_parameters": BASE["calibration_parameters"]["input_parameters"] * 2}, 1,
+           "size should")
+    static("static model without inputs", {MODEL + "onnx_model": "noin.onnx"}, 1, "size should")
+    static("already quantized model", {MODEL + "onnx_model": "q.onnx"}, 1, ["already contain", "quantize_x"])
+
+
+# ---- running
+
+
+def snapshot(folder):
+    result = {}
+    for base, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        for name in files:
+            path = os.path.join(base, name)
+            result[os.path.relpath(path, folder)] = hashlib.sha256(open(path, "rb").read()).hexdigest()
+    return result
+
+
+def execute(program, args, folder, environment=None):
+    # The program starts python3 for preprocess functions; the one of this test has numpy.
+    path = os.path.dirname(os.path.abspath(sys.executable)) + os.pathsep + os.environ.get("PATH", "")
+    variables = {**os.environ, "PATH": path, **(environment or {})}
+    return subprocess.run([program] + args, cwd=folder, env=variables, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
+
+
+def complaints(item, program, folder):
+    """Runs one case in `folder`; returns what is wrong."""
+    if item["setup"]:
+        item["setup"](folder)
+    if item["config"] is not None:
+        write(os.path.join(folder, "c.json"), json.dumps(item["config"], indent=1))
+    before = snapshot(folder)
+    done = execute(program, item["args"], folder, item["environment"])
+    after = snapshot(folder)
+    wrong = []
+    out, err = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+    allowed = (0, 1) if item["status"] is None else (item["status"],)
+    if done.returncode not in allowed:
+        wrong.append("status %d, expected %s" % (done.returncode, allowed))
+    for fragment in item["says"]:
+        if fragment.lower() not in (out + err).lower():
+            wrong.append("does not say %r" % fragment)
+    errors = [line for line in err.splitlines() if "error:" in line]
+    expected_errors = 0 if done.returncode == 0 or item["args"] == [] else 1
+    if len(errors) != expected_errors or any(not line.startswith("xslim: error: ") for line in errors):
+        wrong.append("%d lines of error, expected %d" % (len(errors), expected_errors))
+    changed = [name for name in before if after.get(name) != before[name]]
+    if changed:
+        wrong.append("changed or removed %s" % changed)
+    new = sorted(set(after) - set(before))
+    if done.returncode != 0 and new:
+        wrong.append("left behind %s" % new)
+    if done.returncode == 0 and item["files"] and new != item["files"]:
+        wrong.append("wrote %s, expected %s" % (new, item["files"]))
+    if done.returncode == 0:
+        for name in new:
+            if name.endswith(".onnx"):
+                onnx.checker.check_model(onnx.load(os.path.join(folder, name)))
+    if wrong:
+        wrong.append("stderr: " + err.strip()[-600:])
+    return wrong
+
+
+def full_disk(program, template, folder):
+    """A disk that is full: a small tmpfs. Returns complaints, or None when it cannot be mounted."""
+    disk = os.path.join(folder, "disk")
+    os.makedirs(disk)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", disk], stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL, check=False) if os.geteuid() == 0 else None
+    if mounted is None or mounted.returncode != 0:
+        return None
+    try:
+        write(os.path.join(disk, "filler"), b"\0" * 16384)
+        done = execute(program, ["-i", os.path.join(template, "m.onnx"), "-o", os.path.join(disk, "o.onnx")], folder)
+        err = done.stderr.decode(errors="replace")
+        wrong = []
+        if done.returncode != 1 or "o.onnx" not in err:
+            wrong.append("status %d, stderr: %s" % (done.returncode, err))
+        if os.listdir(disk) != ["filler"]:
+            wrong.append("left behind %s" % os.listdir(disk))
+        return wrong
+    finally:
+        subprocess.run(["umount", disk], check=False)
+
+
+def same_bytes(program, folder):
+    """The thread count must not change the file."""
+    write(os.path.join(folder, "c.json"), json.dumps(BASE))
+    for threads in ("1", "3"):
+        done = execute(program, ["-c", "c.json", "-o", "t%s.onnx" % threads, "--threads", threads], folder)
+        if done.returncode != 0:
+            return ["status %d, stderr: %s" % (done.returncode, done.stderr.decode(errors="replace"))]
+    files = [open(os.path.join(folder, "t%s.onnx" % threads), "rb").read() for threads in ("1", "3")]
+    return [] if files[0] == files[1] else ["1 and 3 threads give different files"]
+
+
+def main():
+    program, only = os.path.abspath(sys.argv[1]), sys.argv[2:]
+    for add in (usage_cases, simplify_cases, path_cases, config_cases, data_cases):
+        add()
+    top = tempfile.mkdtemp(prefix="xslim_cli_")
+    template = os.path.join(top, "template")
+    build_template(template)
+    runs = [(item["name"], lambda folder, item=item: complaints(item, program, folder)) for item in CASES]
+    runs.append(("full disk", lambda folder: full_disk(program, template, folder)))
+    runs.append(("threads do not change the file", lambda folder: same_bytes(program, folder)))
+    failed, skipped, ran = [], 0, 0
+    try:
+        for name, run in runs:
+            if only and not any(part in name for part in only):
+                continue
+            folder = os.path.join(top, "case")
+            shutil.copytree(template, folder)
+            try:
+                wrong = run(folder)
+            except Exception as error:  # pylint: disable=broad-except
+                wrong = ["%s: %s" % (type(error).__name__, error)]
+            shutil.rmtree(folder)
+            ran += 1
+            if wrong is None:
+                skipped += 1
+                print("SKIPPED %s" % name)
+            elif wrong:
+                failed.append(name)
+                print("FAILED %s" % name)
+                for line in wrong:
+                    print("    " + line)
+    finally:
+        shutil.rmtree(top, ignore_errors=True)
+    print("%d cases, %d failed, %d skipped" % (ran, len(failed), skipped))
+    return 1 if failed or ran == 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,374 @@
+#include "onnx/model_io.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <functional>
+
+#include "base/file.h"
+#include "base/random.h"
+#include "onnx/proto.h"
+#include "xslim/error.h"
+#include "xslim/xslim.h"
+
+namespace xslim {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+namespace fs = std::filesystem;
+
+const char* const kRoundTrip = TEST_DATA "/round_trip.onnx";
+
+std::string MessageOf(const std::function<void()>& call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+onnx::ModelProto Proto(const std::string& bytes) {
+  onnx::ModelProto model;
+  EXPECT_TRUE(model.ParseFromString(bytes));
+  return model;
+}
+
+// x + w -> y, float [2]; the parts that tests spoil are at hand.
+struct Small {
+  onnx::ModelProto model;
+  onnx::GraphProto* graph = model.mutable_graph();
+  onnx::TensorProto* w = graph->add_initializer();
+  onnx::NodeProto* node = graph->add_node();
+
+  Small() {
+    model.set_ir_version(8);
+    model.add_opset_import()->set_version(17);
+    graph->set_name("g");
+    AddInfo("x", graph->add_input());
+    AddInfo("y", graph->add_output());
+    w->set_name("w");
+    w->add_dims(2);
+    w->set_data_type(1);
+    w->set_raw_data(std::string("\0\0\x80\x3f\0\0\0\x40", 8));
+    node->set_op_type("Add");
+    node->add_input("x");
+    node->add_input("w");
+    node->add_output("y");
+  }
+  static void AddInfo(const std::string& name, onnx::ValueInfoProto* info) {
+    info->set_name(name);
+    info->mutable_type()->mutable_tensor_type()->set_elem_type(1);
+    info->mutable_type()->mutable_tensor_type()->mutable_shape()->add_dim()->set_dim_value(2);
+  }
+  Graph Parse(const std::string& folder = "") const {
+    return ParseModel(model.SerializeAsString(), folder, "m.onnx");
+  }
+  std::string Message(const std::string& folder = "") const {
+    return MessageOf([&] { Parse(folder); });
+  }
+};
+
+class Folder {
+ public:
+  Folder() {
+    path_ = fs::path(testing::TempDir()) /
+            (std::string("xslim_") + testing::UnitTest::GetInstance()->current_test_info()->name());
+    fs::remove_all(path_);
+    fs::create_directories(path_ / "model");
+  }
+  ~Folder() { fs::remove_all(path_); }
+  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
+
+ private:
+  fs::path path_;
+};
+
+void Put(const std::string& path, const std::string& bytes) {
+  OutputFile file(path);
+  file.Write(bytes);
+  file.Commit();
+}
+
+void SetExternal(onnx::TensorProto* tensor, const std::map<std::string, std::string>& entries) {
+  tensor->clear_raw_data();
+  tensor->set_data_location(onnx::TensorProto::EXTERNAL);
+  tensor->clear_external_data();
+  for (const auto& [key, value] : entries) {
+    auto* entry = tensor->add_external_data();
+    entry->set_key(key);
+    entry->set_value(value);
+  }
+}
+
+TEST(ModelIoTest, UntouchedNodesAndTypesComeOutByteEqual) {
+  const onnx::ModelProto before = Proto(ReadFile(kRoundTrip));
+  const Graph graph = LoadModel(kRoundTrip);
+  EXPECT_NO_THROW(graph.Validate());
+  const onnx::ModelProto after = Proto(SerializeModel(graph));
+  ASSERT_EQ(before.graph().node_size(), after.graph().node_size());
+  for (int i = 0; i < before.graph().node_size(); ++i) {
+    EXPECT_EQ(before.graph().node(i).SerializeAsString(), after.graph().node(i).SerializeAsString()) << i;
+  }
+  EXPECT_EQ(before.graph().input(0).SerializeAsString(), after.graph().input(0).SerializeAsString());
+  EXPECT_EQ(before.graph().output(0).SerializeAsString(), after.graph().output(0).SerializeAsString());
+  ASSERT_EQ(after.graph().value_info_size(), 1);
+  EXPECT_EQ(before.graph().value_info(0).SerializeAsString(),
+            after.graph().value_info(0).SerializeAsString());
+  EXPECT_EQ(after.doc_string(), "model doc");
+  EXPECT_EQ(after.graph().doc_string(), "graph doc");
+  EXPECT_EQ(after.producer_name(), "xslim");
+  EXPECT_EQ(after.metadata_props_size(), 2);
+  const Graph again = ParseModel(SerializeModel(graph), "", "again");
+  EXPECT_EQ(again.metadata.at("note"), "kept");
+  EXPECT_EQ(again.metadata.at("xslim_version"), Version());
+  EXPECT_EQ(SerializeModel(again), SerializeModel(graph));
+}
+
+TEST(ModelIoTest, NamesNodesForMessages) {
+  const Graph graph = LoadModel(kRoundTrip);
+  EXPECT_EQ(graph.node(0).name, "Conv_0");
+  EXPECT_EQ(graph.node(1).name, "same");
+  EXPECT_EQ(graph.node(2).name, "same_2");
+  EXPECT_EQ(graph.node(1).inputs[1], kNone);
+}
+
+TEST(ModelIoTest, BigConstantsAreNotHeldInSources) {
+  const Graph graph = LoadModel(kRoundTrip);
+  EXPECT_EQ(graph.node(2).TensorOf("value")->bytes(), 4096u);
+  EXPECT_LT(graph.node(2).source.size() + graph.node(2).attributes.at("value").source.size(), 200u);
+}
+
+TEST(ModelIoTest, ChangedPartsAreWritten) {
+  Graph graph = LoadModel(kRoundTrip);
+  graph.node(0).attributes["group"] = Attribute::Int(1);
+  graph.node(0).attributes["pads"].ints = {0, 0, 0, 0};
+  graph.node(4).name = "renamed";
+  graph.Rename(graph.Find("c"), "conv_out");
+  graph.value(graph.Find("conv_out")).dims[2].size = 14;
+  const onnx::ModelProto model = Proto(SerializeModel(graph));
+  const onnx::NodeProto& conv = model.graph().node(0);
+  EXPECT_FALSE(conv.has_name());
+  EXPECT_EQ(conv.output(0), "conv_out");
+  ASSERT_EQ(conv.attribute_size(), 3);
+  EXPECT_EQ(conv.attribute(2).name(), "group");
+  EXPECT_EQ(conv.attribute(1).ints(3), 0);
+  EXPECT_EQ(model.graph().node(4).name(), "renamed");
+  EXPECT_EQ(model.graph().node(4).doc_string(), "kept");
+  EXPECT_EQ(model.graph().value_info(0).name(), "conv_out");
+  EXPECT_EQ(model.graph().value_info(0).type().tensor_type().shape().dim(2).dim_value(), 14);
+  EXPECT_EQ(model.graph().value_info(0).type().tensor_type().shape().dim(0).dim_param(), "n");
+}
+
+TEST(ModelIoTest, AChangedBodyIsWritten) {
+  Graph graph = LoadModel(kRoundTrip);
+  Graph& body = *graph.node(3).attributes.at("then_branch").graph;
+  EXPECT_EQ(body.FreeNames(), std::vector<std::string>{"act"});
+  body.SetConstant(body.Find("k"), Tensor::Of<float>({1}, {3}));
+  const onnx::ModelProto model = Proto(SerializeModel(graph));
+  const std::string raw = model.graph().node(3).attribute(1).g().initializer(0).raw_data();
+  EXPECT_EQ(raw, std::string("\0\0\x40\x40", 4));
+}
+
+TEST(ModelIoTest, ReadsEveryStorageOfTensors) {
+  auto read = [](int type, std::vector<int64_t> dims, const std::function<void(onnx::TensorProto*)>& fill) {
+    onnx::TensorProto proto;
+    proto.set_data_type(type);
+    for (int64_t dim : dims) proto.add_dims(dim);
+    fill(&proto);
+    return ParseTensorProto(proto.SerializeAsString());
+  };
+  const Tensor int4 = read(22, {3}, [](auto* t) { t->set_raw_data("\x78\x03"); });
+  EXPECT_EQ(int4.dtype(), DType::kInt4);
+  EXPECT_EQ(int4.ToInts(), (std::vector<int64_t>{-8, 7, 3}));
+  EXPECT_EQ(read(21, {2}, [](auto* t) { t->add_int32_data(0xf1); }).ToInts(), (std::vector<int64_t>{1, 15}));
+  EXPECT_EQ(read(3, {2}, [](auto* t) { t->add_int32_data(-5), t->add_int32_data(7); }).ToInts(),
+            (std::vector<int64_t>{-5, 7}));
+  EXPECT_EQ(read(7, {}, [](auto* t) { t->add_int64_data(-9); }).ToInts(), std::vector<int64_t>{-9});
+  EXPECT_EQ(read(12, {1}, [](auto* t) { t->add_uint64_data(4000000000u); }).ToInts(),
+            std::vector<int64_t>{4000000000});
+  EXPECT_EQ(read(10, {1}, [](auto* t) { t->add_int32_data(0x3c00); }).ToFloat32().data<float>()[0], 1.0f);
+  EXPECT_EQ(read(8, {1}, [](auto* t) { t->add_string_data("text"); }).strings()[0], "text");
+  EXPECT_EQ(read(1, {0, 3}, [](auto*) {}).size(), 0);
+  const Graph graph = LoadModel(kRoundTrip);
+  EXPECT_EQ(graph.Constant(graph.Find("q4"))->ToInts(), (std::vector<int64_t>{-8, 7, 3}));
+  const Graph again = ParseModel(SerializeModel(graph), "", "again");
+  EXPECT_TRUE(again.Constant(again.Find("q4"))->SameBytes(*graph.Constant(graph.Find("q4"))));
+}
+
+TEST(ModelIoTest, RefusesMalformedTensors) {
+  Small s;
+  s.w->set_dims(0, -2);
+  EXPECT_THAT(s.Message(), AllOf(HasSubstr("m.onnx: initializer w"), HasSubstr("negative dimension")));
+  s.w->set_dims(0, 3);
+  EXPECT_THAT(s.Message(), HasSubstr("has 8 bytes, the shape [3]"));
+  s.w->set_dims(0, int64_t{1} << 40);
+  s.w->add_dims(int64_t{1} << 40);
+  EXPECT_THAT(s.Message(), HasSubstr("too large"));
+  s.w->set_data_type(77);
+  EXPECT_THAT(s.Message(), HasSubstr("unknown data type 77"));
+  EXPECT_THROW(ParseTensorProto("\xff\xff garbage"), Error);
+}
+
+TEST(ModelIoTest, RefusesMalformedGraphs) {
+  {
+    Small s;
+    s.node->set_input(0, "lost");
+    EXPECT_THAT(s.Message(), AllOf(HasSubstr("Add_0[Add]"), HasSubstr("\"lost\" is read and never made")));
+  }
+  {
+    Small s;
+    *s.graph->add_node() = *s.node;
+    EXPECT_THAT(s.Message(),
+                AllOf(HasSubstr("Add_1[Add]"), HasSubstr("\"y\" is made twice"), HasSubstr("Add_0")));
+  }
+  {
+    Small s;
+    s.node->set_output(0, "w");
+    EXPECT_THAT(s.Message(), HasSubstr("\"w\" is made twice"));
+  }
+  {
+    Small s;
+    s.node->set_input(0, "y");
+    EXPECT_THAT(s.Message(), HasSubstr("cycle"));
+  }
+  {
+    Small s;
+    s.w->clear_name();
+    EXPECT_THAT(s.Message(), HasSubstr("initializer without a name"));
+  }
+  {
+    Small s;
+    s.graph->mutable_output(0)->set_name("nowhere");
+    EXPECT_THAT(s.Message(), HasSubstr("output \"nowhere\" is never made"));
+  }
+}
+
+TEST(ModelIoTest, RefusesOtherFilesAndVersions) {
+  EXPECT_THAT(MessageOf([] { ParseModel("certainly no model", "", "a.txt"); }),
+              HasSubstr("a.txt: not an ONNX model"));
+  EXPECT_THAT(MessageOf([] { ParseModel("", "", "a.txt"); }), HasSubstr("a.txt: not an ONNX model"));
+  EXPECT_THAT(MessageOf([] { LoadModel("/no/such/model.onnx"); }), HasSubstr("/no/such/model.onnx"));
+  EXPECT_THROW(LoadModel("/"), Error);
+  Small s;
+  s.model.mutable_opset_import(0)->set_version(6);
+  EXPECT_THAT(s.Message(), AllOf(HasSubstr("opset 6"), HasSubstr("7 to 24")));
+  s.model.mutable_opset_import(0)->set_version(25);
+  EXPECT_THAT(s.Message(), HasSubstr("opset 25"));
+  s.model.mutable_opset_import(0)->set_domain("ai.onnx");
+  s.model.mutable_opset_import(0)->set_version(13);
+  EXPECT_EQ(s.Parse().opset(), 13);
+  s.model.mutable_opset_import(0)->set_domain("com.other");
+  EXPECT_THAT(s.Message(), HasSubstr("does not import the default operator set"));
+  s.model.set_ir_version(14);
+  EXPECT_THAT(s.Message(), HasSubstr("IR version"));
+}
+
+TEST(ModelIoTest, InitializersThatAreInputs) {
+  Small s;
+  Small::AddInfo("w", s.graph->add_input());
+  const Graph graph = s.Parse();
+  EXPECT_EQ(graph.Constant(graph.Find("w")), nullptr);
+  EXPECT_EQ(graph.FreeInputs().size(), 1u);
+  EXPECT_EQ(Proto(SerializeModel(graph)).graph().input_size(), 2);
+  // Before IR 4 they had to be listed, and were constants.
+  s.model.set_ir_version(3);
+  const Graph old = s.Parse();
+  EXPECT_NE(old.Constant(old.Find("w")), nullptr);
+  EXPECT_EQ(Proto(SerializeModel(old)).ir_version(), 4);
+}
+
+TEST(ModelIoTest, IrVersionFollowsWhatIsWritten) {
+  Small s;
+  EXPECT_EQ(Proto(SerializeModel(s.Parse())).ir_version(), 8);
+  Graph graph = s.Parse();
+  graph.opset_imports[""] = 21;
+  EXPECT_EQ(Proto(SerializeModel(graph)).ir_version(), 10);
+}
+
+TEST(ModelIoTest, ReadsExternalData) {
+  const Folder folder;
+  Put(folder / "model/w.bin", "pad!" + std::string("\0\0\x80\x3f\0\0\0\x40", 8));
+  Small s;
+  SetExternal(s.w, {{"location", "w.bin"}, {"offset", "4"}, {"length", "8"}});
+  Put(folder / "model/m.onnx", s.model.SerializeAsString());
+  const Graph graph = LoadModel(folder / "model/m.onnx");
+  EXPECT_TRUE(graph.Constant(graph.Find("w"))->SameBytes(Tensor::Of<float>({2}, {1, 2})));
+}
+
+TEST(ModelIoTest, RefusesHostileExternalData) {
+  const Folder folder;
+  Put(folder / "secret", std::string(8, 'x'));
+  Put(folder / "model/w.bin", std::string(8, 'x'));
+  fs::create_symlink(folder / "secret", folder / "model/link");
+  fs::create_directory_symlink(folder / "", folder / "model/up");
+  auto message = [&](const std::map<std::string, std::string>& entries) {
+    Small s;
+    SetExternal(s.w, entries);
+    return s.Message(folder / "model");
+  };
+  EXPECT_EQ(message({{"location", "w.bin"}}), "no error");
+  EXPECT_THAT(message({{"location", "../secret"}}), HasSubstr("refused"));
+  EXPECT_THAT(message({{"location", folder / "secret"}}), HasSubstr("refused"));
+  EXPECT_THAT(message({{"location", "link"}}), HasSubstr("leads out"));
+  EXPECT_THAT(message({{"location", "up/secret"}}), HasSubstr("leads out"));
+  EXPECT_THAT(message({{"location", "absent"}}), HasSubstr("cannot find external data"));
+  EXPECT_THAT(message({{"location", "."}}), HasSubstr("not a file"));
+  EXPECT_THAT(message({}), HasSubstr("no location"));
+  EXPECT_THAT(message({{"location", "w.bin"}, {"offset", "4"}}), HasSubstr("after the end"));
+  EXPECT_THAT(message({{"location", "w.bin"}, {"offset", "9223372036854775807"}}),
+              HasSubstr("after the end"));
+  EXPECT_THAT(message({{"location", "w.bin"}, {"offset", "-4"}}), HasSubstr("bad offset"));
+  EXPECT_THAT(message({{"location", "w.bin"}, {"offset", "99999999999999999999"}}), HasSubstr("bad offset"));
+  EXPECT_THAT(message({{"location", "w.bin"}, {"length", "4"}}), HasSubstr("4 bytes long"));
+}
+
+TEST(ModelIoTest, WritesExternalDataWhenTheModelIsLarge) {
+  const Folder folder;
+  Graph graph = LoadModel(kRoundTrip);
+  std::vector<float> many(1000, 0.5f);
+  const ValueId w = graph.Find("w");
+  const Tensor large = Tensor::Of<float>({1000}, many);
+  graph.SetConstant(w, large);
+  SaveModel(graph, folder / "model/big.onnx", 6000);
+  EXPECT_EQ(fs::file_size(folder / "model/big.onnx.data"), 4000u);
+  const Graph again = LoadModel(folder / "model/big.onnx");
+  EXPECT_TRUE(again.Constant(again.Find("w"))->SameBytes(large));
+  EXPECT_EQ(again.Constant(again.Find("q4"))->size(), 3);
+  SaveModel(graph, folder / "model/inline.onnx");
+  EXPECT_FALSE(fs::exists(folder / "model/inline.onnx.data"));
+}
+
+// Whatever the bytes, reading ends with a graph or an Error.
+TEST(ModelIoTest, SurvivesDamage) {
+  const std::string good = ReadFile(kRoundTrip);
+  Random random(1);
+  int read = 0, refused = 0;
+  for (int round = 0; round < 2000; ++round) {
+    std::string bytes = good;
+    if (round % 4 == 0) bytes.resize(random.Below(bytes.size()));
+    for (uint64_t hits = random.Below(8); hits > 0 && !bytes.empty(); --hits) {
+      const size_t at = random.Below(bytes.size());
+      if (random.Below(4) == 0) {
+        bytes.erase(at, 1);
+      } else {
+        bytes[at] = static_cast<char>(random.Next());
+      }
+    }
+    try {
+      const Graph graph = ParseModel(bytes, "", "damaged.onnx");
+      graph.Validate();
+      SerializeModel(graph);
+      ++read;
+    } catch (const Error&) {
+      ++refused;
+    }
+  }
+  EXPECT_GT(read, 0);
+  EXPECT_GT(refused, 500);
+}
+
+}  // namespace
+}  // namespace xslim
