@@ -74,6 +74,21 @@ class MseSums {
     return clip_weight * (Distance(sums_[0], sums_[begin], lo) + Distance(sums_[end], sums_.back(), hi)) +
            Inside(begin, end, step);
   }
+  // As Cost, but each bin's centre is rounded to its level: sees values piled up in one place. Linear in the
+  // bins.
+  double Rounded(double lo, double hi, double clip_weight) const {
+    const double step = (hi - lo) / (kLevels - 1);
+    if (!(step > 0)) return Cost(lo, hi, clip_weight);
+    const double first = std::nearbyint(lo / step), last = first + (kLevels - 1);
+    double sum = 0;
+    for (size_t i = 0; i < centres_.size(); ++i) {
+      const double at = centres_[i] / step,
+                   distance = (std::clamp(std::nearbyint(at), first, last) - at) * step;
+      const bool clipped = at < first - 0.5 || at > last + 0.5;
+      sum += (sums_[i + 1].n - sums_[i].n) * distance * distance * (clipped ? clip_weight : 1);
+    }
+    return sum;
+  }
   double total() const { return sums_.back().n; }
 
  private:
@@ -108,8 +123,10 @@ std::vector<double> Ends(double extreme, double percentile) {
   return ends;
 }
 
+// The window of lowest modelled cost, if its cost with true rounding is below `worthwhile` times that of the
+// full one.
 Window BestMse(const std::vector<Bin>& bins, const Window& full, double percentile_low,
-               double percentile_high, double clip_weight) {
+               double percentile_high, double clip_weight, double worthwhile) {
   const MseSums sums(bins);
   const std::vector<double> lows = Ends(full.lo, percentile_low), highs = Ends(full.hi, percentile_high);
   Window best{full.lo, full.hi, kInfinity};
@@ -118,8 +135,9 @@ Window BestMse(const std::vector<Bin>& bins, const Window& full, double percenti
       const double cost = sums.Cost(lo, hi, clip_weight);
       if (cost < best.cost) best = {lo, hi, cost};
     }
-  best.cost /= sums.total();
-  return best;
+  const double unclipped = sums.Rounded(full.lo, full.hi, clip_weight);
+  best.cost = sums.Rounded(best.lo, best.hi, clip_weight);
+  return best.cost < worthwhile * unclipped ? best : Window{full.lo, full.hi, unclipped};
 }
 
 // Prefix sums of the 4096-bin histogram for the divergence of any window.
@@ -292,7 +310,7 @@ ChosenRange ChooseRange(const TensorStatistics& statistics, CalibrationType type
       Within(Trimmed(statistics), std::min<double>(limits.lo, 0), std::max<double>(limits.hi, 0));
   if (bins.empty()) return Rendered(full, "minmax: all values beyond the limits");
   if (type == CalibrationType::kMse) {
-    const Window best = BestMse(bins, full, percentile.lo, percentile.hi, 1);
+    const Window best = BestMse(bins, full, percentile.lo, percentile.hi, 1, 1);
     return Rendered(best, Reason("mse", bins, best));
   }
   if (type == CalibrationType::kKl) {
@@ -302,10 +320,7 @@ ChosenRange ChooseRange(const TensorStatistics& statistics, CalibrationType type
   constexpr double kClipWeight = 4, kWorthwhile = 0.8;
   const Window base = WithoutStrays(bins, full);
   const std::vector<Bin> rest = Within(bins, base.lo, base.hi);
-  const Window best = BestMse(rest, base, percentile.lo, percentile.hi, kClipWeight);
-  const double unclipped =
-      MseCost(rest, static_cast<float>(base.lo), static_cast<float>(base.hi), kClipWeight);
-  const Window& chosen = best.cost < kWorthwhile * unclipped ? best : base;
+  const Window chosen = BestMse(rest, base, percentile.lo, percentile.hi, kClipWeight, kWorthwhile);
   if (chosen.lo == full.lo && chosen.hi == full.hi) return Rendered(full, "default: minmax");
   return Rendered(chosen, Reason("default", bins, chosen));
 }

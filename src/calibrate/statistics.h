@@ -65,7 +65,8 @@ struct ChosenRange {
 //   minmax      [min, max]
 //   percentile  [mean of the samples' low values, mean of their high values]
 //   mse         the window of lowest MseCost among ends min * f, max * g with f, g from 1 down to 2^-12 (in
-//               steps of 2^-1/16 to a quarter, then 2^-1/4), plus the percentiles
+//               steps of 2^-1/16 to a quarter, then 2^-1/4), plus the percentiles;
+//               taken if its cost with each bin truly rounded is below that of the full range
 //   kl          the window of lowest KlCost among those of whole 1/128 parts of [min, max] and at least 1/16 of it
 //   default     min-max, after stray values are cut off (at most 1 element in 16384, further out than 8 times the
 //               range of all others); left for a window only when the MSE with clipping counted four times falls by

@@ -1,9 +1,13 @@
-// All kernel bodies; included once per instruction set, inside an anonymous namespace with F32, V and hn defined.
+// All kernel bodies; included once per instruction set, inside an anonymous namespace with F32, V and hn
+// defined.
+// Later ones use earlier ones.
+// clang-format off
 #include "kernels/math-inl.h"
 #include "kernels/gemm-inl.h"
 #include "kernels/elementwise-inl.h"
 #include "kernels/reduce-inl.h"
 #include "kernels/quantize-inl.h"
+// clang-format on
 
 Table MakeTable(const char* name) {
   Table t;

@@ -1,4 +1,5 @@
-// Elementwise kernels. A tail shorter than a vector goes through a buffer, so every element sees the vector code.
+// Elementwise kernels. A tail shorter than a vector goes through a buffer, so every element sees the vector
+// code.
 
 template <typename F>
 XSLIM_INLINE void Map(const float* x, float* y, int64_t n, const F& f) {
@@ -34,11 +35,16 @@ XSLIM_INLINE void Map2(const float* a, const float* b, float* y, int64_t n, cons
 void Unary(UnaryOp op, const float* x, float* y, int64_t n) {
   const F32 d;
   switch (op) {
-    case kExp: return Map(x, y, n, [](V v) { return ExpV(v); });
-    case kLog: return Map(x, y, n, [](V v) { return LogV(v); });
-    case kSigmoid: return Map(x, y, n, [](V v) { return SigmoidV(v); });
-    case kTanh: return Map(x, y, n, [](V v) { return TanhV(v); });
-    case kErf: return Map(x, y, n, [](V v) { return ErfV(v); });
+    case kExp:
+      return Map(x, y, n, [](V v) { return ExpV(v); });
+    case kLog:
+      return Map(x, y, n, [](V v) { return LogV(v); });
+    case kSigmoid:
+      return Map(x, y, n, [](V v) { return SigmoidV(v); });
+    case kTanh:
+      return Map(x, y, n, [](V v) { return TanhV(v); });
+    case kErf:
+      return Map(x, y, n, [](V v) { return ErfV(v); });
     case kGelu:  // x/2 (1 + erf(x/sqrt(2)))
       return Map(x, y, n, [d](V v) {
         const V e = ErfV(hn::Mul(v, hn::Set(d, 0.707106781186547524f)));
@@ -47,26 +53,39 @@ void Unary(UnaryOp op, const float* x, float* y, int64_t n) {
     case kGeluTanh:  // x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))
       return Map(x, y, n, [d](V v) {
         const V cube = hn::Mul(hn::Mul(v, v), v);
-        const V inner = hn::Mul(hn::MulAdd(cube, hn::Set(d, 0.044715f), v), hn::Set(d, 0.797884560802865356f));
+        const V inner =
+            hn::Mul(hn::MulAdd(cube, hn::Set(d, 0.044715f), v), hn::Set(d, 0.797884560802865356f));
         return hn::Mul(hn::Mul(v, hn::Set(d, 0.5f)), hn::Add(TanhV(inner), hn::Set(d, 1.0f)));
       });
-    case kSilu: return Map(x, y, n, [](V v) { return hn::Mul(v, SigmoidV(v)); });
+    case kSilu:
+      return Map(x, y, n, [](V v) { return hn::Mul(v, SigmoidV(v)); });
     case kHardSwish:  // x clamp(x/6 + 1/2, 0, 1)
       return Map(x, y, n, [d](V v) {
         const V gate = hn::MulAdd(v, hn::Set(d, 1.0f / 6.0f), hn::Set(d, 0.5f));
         return hn::Mul(v, ClampV(gate, hn::Zero(d), hn::Set(d, 1.0f)));
       });
-    case kMish: return Map(x, y, n, [](V v) { return MishV(v); });
-    case kSoftplus: return Map(x, y, n, [](V v) { return SoftplusV(v); });
-    case kSqrt: return Map(x, y, n, [](V v) { return hn::Sqrt(v); });
-    case kReciprocal: return Map(x, y, n, [d](V v) { return hn::Div(hn::Set(d, 1.0f), v); });
-    case kAbs: return Map(x, y, n, [](V v) { return hn::Abs(v); });
-    case kNeg: return Map(x, y, n, [](V v) { return hn::Neg(v); });
-    case kFloor: return Map(x, y, n, [](V v) { return hn::Floor(v); });
-    case kCeil: return Map(x, y, n, [](V v) { return hn::Ceil(v); });
-    case kRound: return Map(x, y, n, [](V v) { return hn::Round(v); });
-    case kSin: return Map(x, y, n, [](V v) { return SinCosV(v, 0.0f); });
-    case kCos: return Map(x, y, n, [](V v) { return SinCosV(v, 1.0f); });
+    case kMish:
+      return Map(x, y, n, [](V v) { return MishV(v); });
+    case kSoftplus:
+      return Map(x, y, n, [](V v) { return SoftplusV(v); });
+    case kSqrt:
+      return Map(x, y, n, [](V v) { return hn::Sqrt(v); });
+    case kReciprocal:
+      return Map(x, y, n, [d](V v) { return hn::Div(hn::Set(d, 1.0f), v); });
+    case kAbs:
+      return Map(x, y, n, [](V v) { return hn::Abs(v); });
+    case kNeg:
+      return Map(x, y, n, [](V v) { return hn::Neg(v); });
+    case kFloor:
+      return Map(x, y, n, [](V v) { return hn::Floor(v); });
+    case kCeil:
+      return Map(x, y, n, [](V v) { return hn::Ceil(v); });
+    case kRound:
+      return Map(x, y, n, [](V v) { return hn::Round(v); });
+    case kSin:
+      return Map(x, y, n, [](V v) { return SinCosV(v, 0.0f); });
+    case kCos:
+      return Map(x, y, n, [](V v) { return SinCosV(v, 1.0f); });
   }
 }
 
@@ -77,12 +96,18 @@ XSLIM_INLINE V MaxV(V a, V b) { return hn::IfThenElse(hn::Or(hn::Gt(a, b), hn::I
 template <typename Run>
 XSLIM_INLINE void WithBinary(BinaryOp op, const Run& run) {
   switch (op) {
-    case kAdd: return run([](V a, V b) { return hn::Add(a, b); });
-    case kSub: return run([](V a, V b) { return hn::Sub(a, b); });
-    case kMul: return run([](V a, V b) { return hn::Mul(a, b); });
-    case kDiv: return run([](V a, V b) { return hn::Div(a, b); });
-    case kMin: return run([](V a, V b) { return MinV(a, b); });
-    case kMax: return run([](V a, V b) { return MaxV(a, b); });
+    case kAdd:
+      return run([](V a, V b) { return hn::Add(a, b); });
+    case kSub:
+      return run([](V a, V b) { return hn::Sub(a, b); });
+    case kMul:
+      return run([](V a, V b) { return hn::Mul(a, b); });
+    case kDiv:
+      return run([](V a, V b) { return hn::Div(a, b); });
+    case kMin:
+      return run([](V a, V b) { return MinV(a, b); });
+    case kMax:
+      return run([](V a, V b) { return MaxV(a, b); });
   }
 }
 

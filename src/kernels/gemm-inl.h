@@ -1,5 +1,5 @@
-// Matrix product on packed panels and the depthwise convolution. A tile's accumulators are separate variables (not an
-// array: vectors of unknown length cannot be in one); rows past R vanish at compile time.
+// Matrix product on packed panels and the depthwise convolution. A tile's accumulators are separate variables
+// (not an array: vectors of unknown length cannot be in one); rows past R vanish at compile time.
 
 constexpr int64_t kDepthBlock = 256;  // of k: a B panel's slice stays in L1
 constexpr int64_t kRowBlock = 192;    // of m: an A block's slice stays in L2
@@ -17,28 +17,28 @@ void Tile(int64_t k, const float* a, const float* b, float* c, int64_t ldc, Star
 #define XSLIM_DECLARE_(i) V p##i = hn::Zero(d), q##i = hn::Zero(d);
   XSLIM_ROWS_(XSLIM_DECLARE_)
 #undef XSLIM_DECLARE_
-#define XSLIM_START_(i)                                  \
-  if constexpr (R > i) {                                 \
-    if (start == Start::kAccumulate) {                   \
-      p##i = hn::LoadU(d, c + i * ldc);                  \
-      q##i = hn::LoadU(d, c + i * ldc + lanes);          \
-    } else if (start == Start::kRowBias) {               \
-      p##i = q##i = hn::Set(d, bias[i]);                 \
-    } else if (start == Start::kColumnBias) {            \
-      p##i = hn::LoadU(d, bias);                         \
-      q##i = hn::LoadU(d, bias + lanes);                 \
-    }                                                    \
+#define XSLIM_START_(i)                         \
+  if constexpr (R > i) {                        \
+    if (start == Start::kAccumulate) {          \
+      p##i = hn::LoadU(d, c + i * ldc);         \
+      q##i = hn::LoadU(d, c + i * ldc + lanes); \
+    } else if (start == Start::kRowBias) {      \
+      p##i = q##i = hn::Set(d, bias[i]);        \
+    } else if (start == Start::kColumnBias) {   \
+      p##i = hn::LoadU(d, bias);                \
+      q##i = hn::LoadU(d, bias + lanes);        \
+    }                                           \
   }
   XSLIM_ROWS_(XSLIM_START_)
 #undef XSLIM_START_
   for (int64_t depth = 0; depth < k; ++depth) {
     const V b0 = hn::LoadU(d, b);
     const V b1 = hn::LoadU(d, b + lanes);
-#define XSLIM_STEP_(i)                   \
-  if constexpr (R > i) {                 \
-    const V s = hn::Set(d, a[i]);        \
-    p##i = hn::MulAdd(s, b0, p##i);      \
-    q##i = hn::MulAdd(s, b1, q##i);      \
+#define XSLIM_STEP_(i)              \
+  if constexpr (R > i) {            \
+    const V s = hn::Set(d, a[i]);   \
+    p##i = hn::MulAdd(s, b0, p##i); \
+    q##i = hn::MulAdd(s, b1, q##i); \
   }
     XSLIM_ROWS_(XSLIM_STEP_)
 #undef XSLIM_STEP_
@@ -47,18 +47,18 @@ void Tile(int64_t k, const float* a, const float* b, float* c, int64_t ldc, Star
   }
   if (epilogue != nullptr && epilogue->activation == kClamp) {
     const V lo = hn::Set(d, epilogue->lo), hi = hn::Set(d, epilogue->hi);
-#define XSLIM_CLAMP_(i)                \
-  if constexpr (R > i) {               \
-    p##i = ClampV(p##i, lo, hi);       \
-    q##i = ClampV(q##i, lo, hi);       \
+#define XSLIM_CLAMP_(i)          \
+  if constexpr (R > i) {         \
+    p##i = ClampV(p##i, lo, hi); \
+    q##i = ClampV(q##i, lo, hi); \
   }
     XSLIM_ROWS_(XSLIM_CLAMP_)
 #undef XSLIM_CLAMP_
   }
-#define XSLIM_STORE_(i)                          \
-  if constexpr (R > i) {                         \
-    hn::StoreU(p##i, d, c + i * ldc);            \
-    hn::StoreU(q##i, d, c + i * ldc + lanes);    \
+#define XSLIM_STORE_(i)                       \
+  if constexpr (R > i) {                      \
+    hn::StoreU(p##i, d, c + i * ldc);         \
+    hn::StoreU(q##i, d, c + i * ldc + lanes); \
   }
   XSLIM_ROWS_(XSLIM_STORE_)
 #undef XSLIM_STORE_
@@ -71,8 +71,8 @@ constexpr TileFunction kTiles[] = {XSLIM_ROWS_(XSLIM_ENTRY_)};
 #undef XSLIM_ENTRY_
 #undef XSLIM_ROWS_
 
-void Gemm(int64_t m, int64_t n, int64_t k, const float* a, const float* b, float* c, int64_t ldc, const float* bias_m,
-          const float* bias_n, bool accumulate, Epilogue epilogue) {
+void Gemm(int64_t m, int64_t n, int64_t k, const float* a, const float* b, float* c, int64_t ldc,
+          const float* bias_m, const float* bias_n, bool accumulate, Epilogue epilogue) {
   const int64_t nr = 2 * static_cast<int64_t>(hn::Lanes(F32()));
   constexpr int64_t mr = XSLIM_MR;
   constexpr int64_t row_block = kRowBlock / mr * mr;
@@ -80,11 +80,11 @@ void Gemm(int64_t m, int64_t n, int64_t k, const float* a, const float* b, float
   for (int64_t k0 = 0; k0 == 0 || k0 < k; k0 += kDepthBlock) {
     const int64_t depth = k - k0 < kDepthBlock ? k - k0 : kDepthBlock;
     const bool first = k0 == 0, last = k0 + depth >= k;
-    const Start start = !first                ? Start::kAccumulate
-                        : bias_m != nullptr   ? Start::kRowBias
-                        : bias_n != nullptr   ? Start::kColumnBias
-                        : accumulate          ? Start::kAccumulate
-                                              : Start::kZero;
+    const Start start = !first              ? Start::kAccumulate
+                        : bias_m != nullptr ? Start::kRowBias
+                        : bias_n != nullptr ? Start::kColumnBias
+                        : accumulate        ? Start::kAccumulate
+                                            : Start::kZero;
     const Epilogue* end = last ? &epilogue : nullptr;
     for (int64_t m0 = 0; m0 < m; m0 += row_block) {
       const int64_t m1 = m0 + row_block < m ? m0 + row_block : m;
@@ -153,8 +153,8 @@ struct PlaneShape {
 };
 
 // One output whose window may leave the plane.
-XSLIM_INLINE float EdgeTap(const float* in, const PlaneShape& s, const float* weight, int64_t top, int64_t left,
-                           float value) {
+XSLIM_INLINE float EdgeTap(const float* in, const PlaneShape& s, const float* weight, int64_t top,
+                           int64_t left, float value) {
   for (int64_t ky = 0; ky < s.kernel_h; ++ky) {
     const int64_t y = top + ky * s.dilation_h;
     if (y < 0 || y >= s.height) continue;
@@ -179,11 +179,13 @@ XSLIM_INLINE V LoadStrided(const float* p) {
   }
 }
 
-// Outputs [x0, x1) of one row whose windows are inside the plane's columns; kVectors vectors at a time. Returns where it
-// stopped. `ky0..ky1` are the kernel rows inside the plane; `end` is the end of the plane's memory.
+// Outputs [x0, x1) of one row whose windows are inside the plane's columns; kVectors vectors at a time.
+// Returns where it stopped. `ky0..ky1` are the kernel rows inside the plane; `end` is the end of the plane's
+// memory.
 template <int kStride, int kVectors>
 XSLIM_INLINE int64_t InteriorRow(const float* in, const float* end, const PlaneShape& s, const float* weight,
-                                 int64_t top, int64_t ky0, int64_t ky1, float bias, float* out, int64_t x0, int64_t x1) {
+                                 int64_t top, int64_t ky0, int64_t ky1, float bias, float* out, int64_t x0,
+                                 int64_t x1) {
   const F32 d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   const int64_t last_row = top + (ky1 - 1) * s.dilation_h;
@@ -191,7 +193,8 @@ XSLIM_INLINE int64_t InteriorRow(const float* in, const float* end, const PlaneS
   for (; x + kVectors * lanes <= x1; x += kVectors * lanes) {
     const float* base = in + x * kStride - s.pad_left;
     // A strided load reads up to the next wanted element.
-    if (kStride > 1 && base + last_row * s.width + (s.kernel_w - 1) * s.dilation_w + kVectors * lanes * kStride > end) {
+    if (kStride > 1 &&
+        base + last_row * s.width + (s.kernel_w - 1) * s.dilation_w + kVectors * lanes * kStride > end) {
       break;
     }
     V a0 = hn::Set(d, bias), a1 = a0, a2 = a0, a3 = a0;
@@ -222,9 +225,9 @@ XSLIM_INLINE int64_t InteriorRow(const float* in, const float* end, const PlaneS
 void Clamp(const float* x, float lo, float hi, float* y, int64_t n);
 
 void DepthwisePlane(const float* in, int64_t height, int64_t width, const float* weight, int64_t kernel_h,
-                    int64_t kernel_w, int64_t stride_h, int64_t stride_w, int64_t dilation_h, int64_t dilation_w,
-                    int64_t pad_top, int64_t pad_left, float bias, float* out, int64_t out_h, int64_t out_w,
-                    Epilogue epilogue) {
+                    int64_t kernel_w, int64_t stride_h, int64_t stride_w, int64_t dilation_h,
+                    int64_t dilation_w, int64_t pad_top, int64_t pad_left, float bias, float* out,
+                    int64_t out_h, int64_t out_w, Epilogue epilogue) {
   const PlaneShape s{height, width, kernel_h, kernel_w, stride_w, dilation_h, dilation_w, pad_left};
   // Columns [x0, x1): every tap inside.
   const int64_t room = width - 1 - (kernel_w - 1) * dilation_w + pad_left;

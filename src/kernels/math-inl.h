@@ -1,5 +1,6 @@
-// Elementary functions. Polynomials: Cephes (S. Moshier, single precision: expf, logf, tanhf, sinf, cosf) and, for
-// erf, N. Juffa's minimax pair. Every step is one rounded operation, so one lane and sixteen give the same bits.
+// Elementary functions. Polynomials: Cephes (S. Moshier, single precision: expf, logf, tanhf, sinf, cosf)
+// and, for erf, N. Juffa's minimax pair. Every step is one rounded operation, so one lane and sixteen give
+// the same bits.
 
 // Ordered so that a NaN in v survives on every instruction set.
 XSLIM_INLINE V ClampV(V v, V lo, V hi) {

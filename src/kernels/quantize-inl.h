@@ -1,5 +1,5 @@
-// Quantization: clamp(round_half_even(x / scale) + zero_point, lo, hi), in float: exact for every value that the clamp
-// lets through (|lo|, |hi|, |zero_point| below 2^23).
+// Quantization: clamp(round_half_even(x / scale) + zero_point, lo, hi), in float: exact for every value that
+// the clamp lets through (|lo|, |hi|, |zero_point| below 2^23).
 
 XSLIM_INLINE V QuantizeV(V x, V scale, V zero_point, V lo, V hi) {
   const V code = ClampV(hn::Add(hn::Round(hn::Div(x, scale)), zero_point), lo, hi);
@@ -7,7 +7,8 @@ XSLIM_INLINE V QuantizeV(V x, V scale, V zero_point, V lo, V hi) {
 }
 
 template <typename T>
-XSLIM_INLINE void Quantize(const float* x, float scale, int32_t zero_point, int32_t lo, int32_t hi, T* q, int64_t n) {
+XSLIM_INLINE void Quantize(const float* x, float scale, int32_t zero_point, int32_t lo, int32_t hi, T* q,
+                           int64_t n) {
   const F32 d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
   const V s = hn::Set(d, scale), z = hn::Set(d, static_cast<float>(zero_point));
@@ -52,7 +53,8 @@ void DequantizeU8(const uint8_t* q, float scale, int32_t zero_point, float* y, i
   Dequantize(q, scale, zero_point, y, n);
 }
 
-void FakeQuantize(const float* x, float scale, int32_t zero_point, int32_t lo, int32_t hi, float* y, int64_t n) {
+void FakeQuantize(const float* x, float scale, int32_t zero_point, int32_t lo, int32_t hi, float* y,
+                  int64_t n) {
   Map(x, y, n, [=](V v) {
     const F32 d;
     const V s = hn::Set(d, scale), z = hn::Set(d, static_cast<float>(zero_point));

@@ -2,8 +2,8 @@
 
 constexpr int64_t kVirtualLanes = 16;
 
-// Folds the whole blocks of 16 into acc[16], then the tail one element at a time. `f` on vectors and `g` on floats are
-// the same operation (accumulator, element).
+// Folds the whole blocks of 16 into acc[16], then the tail one element at a time. `f` on vectors and `g` on
+// floats are the same operation (accumulator, element).
 template <typename F, typename G>
 XSLIM_INLINE void FoldLanes(const float* x, int64_t n, float* acc, const F& f, const G& g) {
   const F32 d;
@@ -41,7 +41,8 @@ XSLIM_INLINE float MinS(float a, float b) { return a < b || a != a ? a : b; }
 
 float Sum(const float* x, int64_t n) {
   float acc[kVirtualLanes] = {};
-  FoldLanes(x, n, acc, [](V a, V v) { return hn::Add(a, v); }, AddS);
+  FoldLanes(
+      x, n, acc, [](V a, V v) { return hn::Add(a, v); }, AddS);
   return JoinLanes(acc, AddS);
 }
 
@@ -63,14 +64,16 @@ float SumOfSquares(const float* x, float mean, int64_t n) {
 float Max(const float* x, int64_t n) {
   float acc[kVirtualLanes];
   for (float& a : acc) a = -__builtin_inff();
-  FoldLanes(x, n, acc, [](V a, V v) { return MaxV(a, v); }, MaxS);
+  FoldLanes(
+      x, n, acc, [](V a, V v) { return MaxV(a, v); }, MaxS);
   return JoinLanes(acc, MaxS);
 }
 
 float Min(const float* x, int64_t n) {
   float acc[kVirtualLanes];
   for (float& a : acc) a = __builtin_inff();
-  FoldLanes(x, n, acc, [](V a, V v) { return MinV(a, v); }, MinS);
+  FoldLanes(
+      x, n, acc, [](V a, V v) { return MinV(a, v); }, MinS);
   return JoinLanes(acc, MinS);
 }
 

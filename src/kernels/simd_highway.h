@@ -1,5 +1,6 @@
-// The vector types of the kernel bodies on Google Highway, for the one target that this file's flags name. Included
-// inside an anonymous namespace, after hwy/highway.h. At most 16 lanes, the number of virtual lanes of reductions.
+// The vector types of the kernel bodies on Google Highway, for the one target that this file's flags name.
+// Included inside an anonymous namespace, after hwy/highway.h. At most 16 lanes, the number of virtual lanes
+// of reductions.
 #ifndef XSLIM_KERNELS_SIMD_HIGHWAY_H_
 #define XSLIM_KERNELS_SIMD_HIGHWAY_H_
 

@@ -1,4 +1,5 @@
-// One-lane stand-ins for the Highway functions that the kernel bodies use. Included inside an anonymous namespace.
+// One-lane stand-ins for the Highway functions that the kernel bodies use. Included inside an anonymous
+// namespace.
 #ifndef XSLIM_KERNELS_SIMD_SCALAR_H_
 #define XSLIM_KERNELS_SIMD_SCALAR_H_
 

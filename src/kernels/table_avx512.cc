@@ -14,9 +14,11 @@ static_assert(HWY_TARGET == HWY_AVX3, "the flags of this file must select HWY_AV
 HWY_BEFORE_NAMESPACE();
 namespace xslim::kernels {
 namespace {
+// The bodies use the names of the first.
+// clang-format off
 #include "kernels/simd_highway.h"
-// Uses the names above.
 #include "kernels/bodies-inl.h"
+// clang-format on
 }  // namespace
 
 const Table* Avx512Table() {

@@ -8,9 +8,11 @@
 
 namespace xslim::kernels {
 namespace {
+// The bodies use the names of the first.
+// clang-format off
 #include "kernels/simd_scalar.h"
-// Uses the names above.
 #include "kernels/bodies-inl.h"
+// clang-format on
 }  // namespace
 
 const Table* ScalarTable() {

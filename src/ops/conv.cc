@@ -1,8 +1,8 @@
 // Conv and ConvTranspose: one, two and three spatial dimensions, groups, dilations, auto_pad.
 //
-// Conv is an implicit matrix product: weights (m = output channels) times windows (n = output pixels), k in the order
-// kernel depth, rows, columns, input channels. Every thread gathers the windows of a block of pixels into panels and
-// multiplies all weights with them.
+// Conv is an implicit matrix product: weights (m = output channels) times windows (n = output pixels), k in
+// the order kernel depth, rows, columns, input channels. Every thread gathers the windows of a block of
+// pixels into panels and multiplies all weights with them.
 #include <algorithm>
 #include <array>
 #include <limits>
@@ -22,7 +22,8 @@ constexpr int64_t kBlockElements = 48 * 1024;  // of gathered windows per thread
 // Spatial dimensions are right-aligned in three (depth, rows, columns); missing ones are 1.
 struct Geometry {
   int64_t batch = 1, channels_in = 1, channels_out = 1, group = 1;
-  std::array<int64_t, 3> in{1, 1, 1}, out{1, 1, 1}, kernel{1, 1, 1}, stride{1, 1, 1}, dilation{1, 1, 1}, pad{0, 0, 0};
+  std::array<int64_t, 3> in{1, 1, 1}, out{1, 1, 1}, kernel{1, 1, 1}, stride{1, 1, 1}, dilation{1, 1, 1},
+      pad{0, 0, 0};
   Shape out_shape;
 
   int64_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }
@@ -111,7 +112,8 @@ struct PackedWeights {
 // From [output channel][input channel][tap] to packed panels with k = (tap, input channel).
 void PackConvWeights(const Geometry& g, const float* w, PackedWeights& packed) {
   const kernels::Table& table = kernels::Active();
-  const int64_t m = g.channels_out / g.group, channels = g.channels_in / g.group, taps = g.taps(), k = taps * channels;
+  const int64_t m = g.channels_out / g.group, channels = g.channels_in / g.group, taps = g.taps(),
+                k = taps * channels;
   const int64_t size = PackedSizeA(m, k);
   packed.table = &table;
   packed.data.resize(static_cast<size_t>(g.group * size));
@@ -129,13 +131,15 @@ void PackConvWeights(const Geometry& g, const float* w, PackedWeights& packed) {
   }
 }
 
-// Columns [column, column + count) of a panel are x[offset + i*step] of every channel; the others are padding.
+// Columns [column, column + count) of a panel are x[offset + i*step] of every channel; the others are
+// padding.
 struct Run {
   int64_t column, count, offset;
 };
 
 // The runs of output pixels [p, p + count) under one tap.
-void FindRuns(const Geometry& g, int64_t p, int64_t count, int64_t kz, int64_t ky, int64_t kx, std::vector<Run>& runs) {
+void FindRuns(const Geometry& g, int64_t p, int64_t count, int64_t kz, int64_t ky, int64_t kx,
+              std::vector<Run>& runs) {
   runs.clear();
   int64_t column = 0;
   while (column < count) {
@@ -152,7 +156,8 @@ void FindRuns(const Geometry& g, int64_t p, int64_t count, int64_t kz, int64_t k
       begin = std::max(begin, ox);
       end = std::min(end, ox + length);
       if (begin < end) {
-        runs.push_back({column + begin - ox, end - begin, (iz * g.in[1] + iy) * g.in[2] + begin * stride + shift});
+        runs.push_back(
+            {column + begin - ox, end - begin, (iz * g.in[1] + iy) * g.in[2] + begin * stride + shift});
       }
     }
     column += length;
@@ -197,14 +202,16 @@ void RunConv(EvalContext& ctx, Geometry g, const float* x, const float* w, const
     const int64_t work = g.pixels_out() * g.taps();
     ctx.pool.ParallelFor(g.batch * g.channels_out, std::max<int64_t>(1, 32768 / std::max<int64_t>(work, 1)),
                          [&](int64_t begin, int64_t end, int) {
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t n = i / g.channels_out, c = i % g.channels_out;
-        table.depthwise_plane(x + (n * g.channels_in + c / per_group) * g.pixels_in(), g.in[1], g.in[2],
-                              w + c * g.taps(), g.kernel[1], g.kernel[2], g.stride[1], g.stride[2], g.dilation[1],
-                              g.dilation[2], g.pad[1], g.pad[2], bias != nullptr ? bias[c] : 0.0f,
-                              y + i * g.pixels_out(), g.out[1], g.out[2], epilogue);
-      }
-    });
+                           for (int64_t i = begin; i < end; ++i) {
+                             const int64_t n = i / g.channels_out, c = i % g.channels_out;
+                             table.depthwise_plane(x + (n * g.channels_in + c / per_group) * g.pixels_in(),
+                                                   g.in[1], g.in[2], w + c * g.taps(), g.kernel[1],
+                                                   g.kernel[2], g.stride[1], g.stride[2], g.dilation[1],
+                                                   g.dilation[2], g.pad[1], g.pad[2],
+                                                   bias != nullptr ? bias[c] : 0.0f, y + i * g.pixels_out(),
+                                                   g.out[1], g.out[2], epilogue);
+                           }
+                         });
     return;
   }
   if (g.taps() == 1 && g.in == g.out && g.stride == std::array<int64_t, 3>{1, 1, 1} &&
@@ -219,7 +226,8 @@ void RunConv(EvalContext& ctx, Geometry g, const float* x, const float* w, const
   const int64_t panels = (pixels + nr - 1) / nr;
   int64_t panels_per_block = std::clamp<int64_t>(kBlockElements / std::max<int64_t>(k * nr, 1), 1, 64);
   const int64_t shares = ctx.pool.size() * 2;  // blocks small enough to keep every thread busy
-  panels_per_block = std::clamp<int64_t>((panels * g.batch * g.group + shares - 1) / shares, 1, panels_per_block);
+  panels_per_block =
+      std::clamp<int64_t>((panels * g.batch * g.group + shares - 1) / shares, 1, panels_per_block);
   const int64_t blocks = (panels + panels_per_block - 1) / panels_per_block, width = panels_per_block * nr;
   ctx.pool.ParallelFor(g.batch * g.group * blocks, 1, [&](int64_t begin, int64_t end, int) {
     std::vector<float> buffer(static_cast<size_t>(width * k));
@@ -241,7 +249,8 @@ const float* BiasOf(EvalContext& ctx, int64_t channels, Tensor& storage) {
   if (!ctx.has(2)) return nullptr;
   storage = ctx.in(2).ToFloat32();
   if (storage.size() != channels) {
-    throw Error(StrCat("the bias has ", storage.size(), " elements, expected one per output channel: ", channels));
+    throw Error(
+        StrCat("the bias has ", storage.size(), " elements, expected one per output channel: ", channels));
   }
   return storage.data<float>();
 }
@@ -260,7 +269,8 @@ Geometry TransposeGeometry(EvalContext& ctx, const Tensor& x, const Tensor& w) {
   Geometry g;
   const size_t first = ReadCommon(ctx, x, w, g), rank = 3 - first;
   if (w.dim(0) != g.channels_in) {
-    throw Error(StrCat("weights of shape ", ToString(w.shape()), " do not fit ", g.channels_in, " input channels"));
+    throw Error(
+        StrCat("weights of shape ", ToString(w.shape()), " do not fit ", g.channels_in, " input channels"));
   }
   g.channels_out = w.dim(1) * g.group;
   const std::string auto_pad = ctx.node.String("auto_pad", "NOTSET");
@@ -332,11 +342,13 @@ void EvaluateConvTranspose(EvalContext& ctx) {
       table.pack_a(m, k, w.data<float>() + group * k * m, 1, m, packed.data.data() + group * size_a);
     }
   }
-  Tensor panels = ctx.scratch(DType::kFloat, {PackedSizeB(k, n)}), products = ctx.scratch(DType::kFloat, {m, n});
+  Tensor panels = ctx.scratch(DType::kFloat, {PackedSizeB(k, n)}),
+         products = ctx.scratch(DType::kFloat, {m, n});
   for (int64_t item = 0; item < g.batch * g.group && result.size() > 0; ++item) {
     const int64_t group = item % g.group;
     PackBParallel(ctx.pool, k, n, x.data<float>() + item * k * n, n, 1, panels.data<float>());
-    PackedProduct product{m, n, k, packed.data.data() + group * size_a, panels.data<float>(), products.data<float>(), n};
+    PackedProduct product{
+        m, n, k, packed.data.data() + group * size_a, panels.data<float>(), products.data<float>(), n};
     RunProduct(ctx.pool, product);
     ctx.pool.ParallelFor(per_group, 1, [&](int64_t begin, int64_t end, int) {
       for (int64_t c = begin; c < end; ++c) {

@@ -80,14 +80,16 @@ void Run(ThreadPool& pool, const T* in, T* out, StridedCopy copy) {
     out[copy.out_offset] = in[copy.in_offset];
     return;
   }
-  const int64_t count = copy.dims.back(), in_stride = copy.in_strides.back(), out_stride = copy.out_strides.back();
+  const int64_t count = copy.dims.back(), in_stride = copy.in_strides.back(),
+                out_stride = copy.out_strides.back();
   copy.dims.pop_back();
   copy.in_strides.pop_back();
   copy.out_strides.pop_back();
   const auto unit = std::find(copy.in_strides.begin(), copy.in_strides.end(), 1);
   if (out_stride == 1 && in_stride > 1 && unit != copy.in_strides.end()) {
     const auto axis = unit - copy.in_strides.begin();
-    const int64_t width = copy.dims[static_cast<size_t>(axis)], u_stride = copy.out_strides[static_cast<size_t>(axis)];
+    const int64_t width = copy.dims[static_cast<size_t>(axis)],
+                  u_stride = copy.out_strides[static_cast<size_t>(axis)];
     copy.dims.erase(copy.dims.begin() + axis);
     copy.in_strides.erase(copy.in_strides.begin() + axis);
     copy.out_strides.erase(copy.out_strides.begin() + axis);
@@ -124,7 +126,8 @@ std::vector<int64_t> DenseStrides(const Shape& shape) {
 
 void CopyStrided(ThreadPool& pool, const Tensor& in, Tensor& out, StridedCopy copy) {
   if (in.dtype() != out.dtype()) {
-    throw Error(std::string("element types ") + NameOf(in.dtype()) + " and " + NameOf(out.dtype()) + " differ");
+    throw Error(std::string("element types ") + NameOf(in.dtype()) + " and " + NameOf(out.dtype()) +
+                " differ");
   }
   if (ElementCount(copy.dims) == 0) return;
   ByElementSize(in.dtype(), [&](auto type) {

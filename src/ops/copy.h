@@ -32,19 +32,25 @@ template <typename Body>
 void ByElementSize(DType dtype, const Body& body) {
   if (dtype == DType::kString) return body(std::string());
   switch (SizeOf(dtype)) {
-    case 1: return body(uint8_t{0});
-    case 2: return body(uint16_t{0});
-    case 4: return body(uint32_t{0});
-    case 8: return body(uint64_t{0});
-    default: return body(Wide{0, 0});
+    case 1:
+      return body(uint8_t{0});
+    case 2:
+      return body(uint16_t{0});
+    case 4:
+      return body(uint32_t{0});
+    case 8:
+      return body(uint64_t{0});
+    default:
+      return body(Wide{0, 0});
   }
 }
 
 // Element strides of a dense row-major tensor.
 std::vector<int64_t> DenseStrides(const Shape& shape);
 
-// out[out_offset + sum i_k*out_strides[k]] = in[in_offset + sum i_k*in_strides[k]] over all indices i of `dims`.
-// Strides are in elements and may be 0 (in) or negative. Element types must agree. Splits the outputs over the pool.
+// out[out_offset + sum i_k*out_strides[k]] = in[in_offset + sum i_k*in_strides[k]] over all indices i of
+// `dims`. Strides are in elements and may be 0 (in) or negative. Element types must agree. Splits the outputs
+// over the pool.
 struct StridedCopy {
   Shape dims;
   std::vector<int64_t> in_strides, out_strides;

@@ -41,17 +41,19 @@ void Gather(EvalContext& c) {
     using T = decltype(type);
     const T* in = Elements<T>(x);
     T* out = Elements<T>(y);
-    c.pool.ParallelFor(y.size() / run, std::max<int64_t>(1, (1 << 14) / run), [&](int64_t begin, int64_t end, int) {
-      for (int64_t i = begin; i < end; ++i) {
-        std::copy_n(in + (i / picks * n + indices[Z(i % picks)]) * run, run, out + i * run);
-      }
-    });
+    c.pool.ParallelFor(
+        y.size() / run, std::max<int64_t>(1, (1 << 14) / run), [&](int64_t begin, int64_t end, int) {
+          for (int64_t i = begin; i < end; ++i) {
+            std::copy_n(in + (i / picks * n + indices[Z(i % picks)]) * run, run, out + i * run);
+          }
+        });
   });
 }
 
-// For every element of a tensor of shape `dims`: its offset in a tensor of shape `x` when its coordinate on `axis` is
-// replaced by indices[element].
-std::vector<int64_t> AlongAxis(const Shape& x, const Shape& dims, int64_t axis, const std::vector<int64_t>& indices) {
+// For every element of a tensor of shape `dims`: its offset in a tensor of shape `x` when its coordinate on
+// `axis` is replaced by indices[element].
+std::vector<int64_t> AlongAxis(const Shape& x, const Shape& dims, int64_t axis,
+                               const std::vector<int64_t>& indices) {
   const std::vector<int64_t> strides = DenseStrides(x);
   std::vector<int64_t> offsets(indices.size());
   Shape at(dims.size(), 0);
@@ -74,8 +76,8 @@ void CheckElementIndices(const Tensor& x, const Tensor& indices, int64_t axis) {
   bool fits = indices.rank() == x.rank();
   for (int64_t k = 0; fits && k < x.rank(); ++k) fits = k == axis || indices.dim(k) <= x.dim(k);
   if (!fits) {
-    throw Error("indices of shape " + ToString(indices.shape()) + " do not fit data of shape " + ToString(x.shape()) +
-                " on axis " + std::to_string(axis));
+    throw Error("indices of shape " + ToString(indices.shape()) + " do not fit data of shape " +
+                ToString(x.shape()) + " on axis " + std::to_string(axis));
   }
 }
 
@@ -83,7 +85,8 @@ void GatherElements(EvalContext& c) {
   const Tensor &x = c.in(0), &index = c.in(1);
   const int64_t axis = NormalAxis(c.node.Int("axis", 0), x.rank());
   CheckElementIndices(x, index, axis);
-  const std::vector<int64_t> offsets = AlongAxis(x.shape(), index.shape(), axis, Indices(index, x.dim(axis), axis));
+  const std::vector<int64_t> offsets =
+      AlongAxis(x.shape(), index.shape(), axis, Indices(index, x.dim(axis), axis));
   Tensor& y = c.out(0, x.dtype(), index.shape());
   ByElementSize(x.dtype(), [&](auto type) {
     using T = decltype(type);
@@ -91,18 +94,20 @@ void GatherElements(EvalContext& c) {
   });
 }
 
-// Offsets in `x` (in elements) that the index tuples in the last axis of `index` name, behind `batch_dims` shared axes.
+// Offsets in `x` (in elements) that the index tuples in the last axis of `index` name, behind `batch_dims`
+// shared axes.
 std::vector<int64_t> TupleOffsets(const Tensor& x, const Tensor& index, int64_t batch_dims) {
   const int64_t length = index.rank() == 0 ? 0 : index.dim(-1);
   bool fits = batch_dims >= 0 && batch_dims < index.rank() && batch_dims + length <= x.rank() && length >= 1;
   for (int64_t k = 0; fits && k < batch_dims; ++k) fits = index.dim(k) == x.dim(k);
   if (!fits) {
-    throw Error("indices of shape " + ToString(index.shape()) + " do not fit data of shape " + ToString(x.shape()) +
-                " with batch_dims " + std::to_string(batch_dims));
+    throw Error("indices of shape " + ToString(index.shape()) + " do not fit data of shape " +
+                ToString(x.shape()) + " with batch_dims " + std::to_string(batch_dims));
   }
   const std::vector<int64_t> strides = DenseStrides(x.shape()), values = index.ToInts();
   const int64_t tuples = index.size() / length, batches = Count(x.shape(), 0, batch_dims);
-  const int64_t per_batch = tuples / std::max<int64_t>(batches, 1), batch_stride = Count(x.shape(), batch_dims, x.rank());
+  const int64_t per_batch = tuples / std::max<int64_t>(batches, 1),
+                batch_stride = Count(x.shape(), batch_dims, x.rank());
   std::vector<int64_t> offsets(Z(tuples));
   for (int64_t i = 0; i < tuples; ++i) {
     int64_t offset = i / per_batch * batch_stride;
@@ -161,17 +166,23 @@ T Reduced(T a, T b, Reduction reduction) {
     // Integers wrap around: the sum and the product are taken modulo 2^64, where overflow is defined.
     using Ring = std::conditional_t<std::is_integral_v<T>, uint64_t, T>;
     switch (reduction) {
-      case Reduction::kAdd: return static_cast<T>(static_cast<Ring>(a) + static_cast<Ring>(b));
-      case Reduction::kMul: return static_cast<T>(static_cast<Ring>(a) * static_cast<Ring>(b));
-      case Reduction::kMin: return std::min(a, b);
-      case Reduction::kMax: return std::max(a, b);
-      default: return b;
+      case Reduction::kAdd:
+        return static_cast<T>(static_cast<Ring>(a) + static_cast<Ring>(b));
+      case Reduction::kMul:
+        return static_cast<T>(static_cast<Ring>(a) * static_cast<Ring>(b));
+      case Reduction::kMin:
+        return std::min(a, b);
+      case Reduction::kMax:
+        return std::max(a, b);
+      default:
+        return b;
     }
   }
 }
 
 template <typename T>
-void ReduceRuns(const Tensor& updates, const std::vector<int64_t>& offsets, int64_t run, Reduction reduction, Tensor& y) {
+void ReduceRuns(const Tensor& updates, const std::vector<int64_t>& offsets, int64_t run, Reduction reduction,
+                Tensor& y) {
   const T* from = updates.data<T>();
   T* to = y.data<T>();
   for (size_t i = 0; i < offsets.size(); ++i) {
@@ -182,7 +193,8 @@ void ReduceRuns(const Tensor& updates, const std::vector<int64_t>& offsets, int6
   }
 }
 
-// y = data, then y[offset_i ...] = reduction(y[offset_i ...], updates_i ...), i ascending, `run` elements each.
+// y = data, then y[offset_i ...] = reduction(y[offset_i ...], updates_i ...), i ascending, `run` elements
+// each.
 void ScatterRuns(EvalContext& c, const std::vector<int64_t>& offsets, int64_t run) {
   const Tensor &x = c.in(0), &updates = c.in(2);
   const Reduction reduction = ReductionOf(c.node);
@@ -200,19 +212,32 @@ void ScatterRuns(EvalContext& c, const std::vector<int64_t>& offsets, int64_t ru
   });
   if (reduction == Reduction::kNone) return;
   switch (x.dtype()) {
-    case DType::kFloat: return ReduceRuns<float>(updates, offsets, run, reduction, y);
-    case DType::kDouble: return ReduceRuns<double>(updates, offsets, run, reduction, y);
-    case DType::kFloat16: return ReduceRuns<Half>(updates, offsets, run, reduction, y);
-    case DType::kBFloat16: return ReduceRuns<BFloat16>(updates, offsets, run, reduction, y);
-    case DType::kInt8: return ReduceRuns<int8_t>(updates, offsets, run, reduction, y);
-    case DType::kUint8: return ReduceRuns<uint8_t>(updates, offsets, run, reduction, y);
-    case DType::kInt16: return ReduceRuns<int16_t>(updates, offsets, run, reduction, y);
-    case DType::kUint16: return ReduceRuns<uint16_t>(updates, offsets, run, reduction, y);
-    case DType::kInt32: return ReduceRuns<int32_t>(updates, offsets, run, reduction, y);
-    case DType::kUint32: return ReduceRuns<uint32_t>(updates, offsets, run, reduction, y);
-    case DType::kInt64: return ReduceRuns<int64_t>(updates, offsets, run, reduction, y);
-    case DType::kUint64: return ReduceRuns<uint64_t>(updates, offsets, run, reduction, y);
-    default: throw Error(std::string("no reduction of ") + NameOf(x.dtype()), "", "expected numbers");
+    case DType::kFloat:
+      return ReduceRuns<float>(updates, offsets, run, reduction, y);
+    case DType::kDouble:
+      return ReduceRuns<double>(updates, offsets, run, reduction, y);
+    case DType::kFloat16:
+      return ReduceRuns<Half>(updates, offsets, run, reduction, y);
+    case DType::kBFloat16:
+      return ReduceRuns<BFloat16>(updates, offsets, run, reduction, y);
+    case DType::kInt8:
+      return ReduceRuns<int8_t>(updates, offsets, run, reduction, y);
+    case DType::kUint8:
+      return ReduceRuns<uint8_t>(updates, offsets, run, reduction, y);
+    case DType::kInt16:
+      return ReduceRuns<int16_t>(updates, offsets, run, reduction, y);
+    case DType::kUint16:
+      return ReduceRuns<uint16_t>(updates, offsets, run, reduction, y);
+    case DType::kInt32:
+      return ReduceRuns<int32_t>(updates, offsets, run, reduction, y);
+    case DType::kUint32:
+      return ReduceRuns<uint32_t>(updates, offsets, run, reduction, y);
+    case DType::kInt64:
+      return ReduceRuns<int64_t>(updates, offsets, run, reduction, y);
+    case DType::kUint64:
+      return ReduceRuns<uint64_t>(updates, offsets, run, reduction, y);
+    default:
+      throw Error(std::string("no reduction of ") + NameOf(x.dtype()), "", "expected numbers");
   }
 }
 
@@ -239,7 +264,8 @@ void ScatterND(EvalContext& c) {
 
 // An index or depth may come as a float tensor.
 std::vector<int64_t> Whole(const Tensor& tensor) {
-  if (tensor.dtype() != DType::kFloat && tensor.dtype() != DType::kDouble && tensor.dtype() != DType::kFloat16) {
+  if (tensor.dtype() != DType::kFloat && tensor.dtype() != DType::kDouble &&
+      tensor.dtype() != DType::kFloat16) {
     return tensor.ToInts();
   }
   const Tensor values = tensor.ToFloat32();
@@ -250,9 +276,11 @@ std::vector<int64_t> Whole(const Tensor& tensor) {
 
 void OneHot(EvalContext& c) {
   const Tensor &index = c.in(0), &values = c.in(2);
-  if (c.in(1).size() != 1) throw Error("depth has shape " + ToString(c.in(1).shape()), "", "expected one element");
+  if (c.in(1).size() != 1)
+    throw Error("depth has shape " + ToString(c.in(1).shape()), "", "expected one element");
   const int64_t depth = Whole(c.in(1))[0];
-  if (values.size() != 2) throw Error("values have shape " + ToString(values.shape()), "", "expected two: off and on");
+  if (values.size() != 2)
+    throw Error("values have shape " + ToString(values.shape()), "", "expected two: off and on");
   const int64_t axis = NormalAxis(c.node.Int("axis", -1), index.rank() + 1);
   const int64_t run = Count(index.shape(), axis, index.rank());
   const std::vector<int64_t> hot = Whole(index);
@@ -289,8 +317,13 @@ std::vector<char> NotZero(const Tensor& x) {
     }
   });
   switch (x.dtype()) {
-    case DType::kFloat: case DType::kFloat16: case DType::kBFloat16: case DType::kDouble: break;
-    default: return flags;
+    case DType::kFloat:
+    case DType::kFloat16:
+    case DType::kBFloat16:
+    case DType::kDouble:
+      break;
+    default:
+      return flags;
   }
   ByElementSize(x.dtype(), [&](auto type) {
     using T = decltype(type);

@@ -1,5 +1,5 @@
-// MatMul, Gemm, MatMulInteger. Float32 runs on the packed kernels (16-bit types are computed in float32); double and the
-// integer types are plain loops over k ascending, integers modulo 2^bits.
+// MatMul, Gemm, MatMulInteger. Float32 runs on the packed kernels (16-bit types are computed in float32);
+// double and the integer types are plain loops over k ascending, integers modulo 2^bits.
 #include "ops/matmul.h"
 
 #include <algorithm>
@@ -123,7 +123,8 @@ Tensor MatMulFloat(EvalContext& ctx, const Tensor& a, const Tensor& b) {
     right.table = &table;
     right.data.resize(static_cast<size_t>(matrices * size_b));
     for (int64_t i = 0; i < matrices; ++i) {
-      PackBParallel(ctx.pool, r.k, r.n, b.data<float>() + i * r.k * r.n, r.n, 1, right.data.data() + i * size_b);
+      PackBParallel(ctx.pool, r.k, r.n, b.data<float>() + i * r.k * r.n, r.n, 1,
+                    right.data.data() + i * size_b);
     }
   }
   const auto multiply = [&](size_t i, ThreadPool& pool, std::vector<float>& left) {
@@ -131,10 +132,11 @@ Tensor MatMulFloat(EvalContext& ctx, const Tensor& a, const Tensor& b) {
     const int64_t mr = table.mr, panels = (r.m + mr - 1) / mr;
     pool.ParallelFor(panels, std::max<int64_t>(1, 65536 / std::max<int64_t>(r.k * mr, 1)),
                      [&](int64_t begin, int64_t end, int) {
-      const int64_t row = begin * mr;
-      table.pack_a(std::min(end * mr, r.m) - row, r.k, a.data<float>() + (r.a[i] * r.m + row) * r.k, r.k, 1,
-                   left.data() + row * r.k);
-    });
+                       const int64_t row = begin * mr;
+                       table.pack_a(std::min(end * mr, r.m) - row, r.k,
+                                    a.data<float>() + (r.a[i] * r.m + row) * r.k, r.k, 1,
+                                    left.data() + row * r.k);
+                     });
     RunProduct(pool, {r.m, r.n, r.k, left.data(), right.data.data() + r.b[i] * size_b,
                       y.data<float>() + static_cast<int64_t>(i) * r.m * r.n, r.n});
   };
@@ -153,7 +155,8 @@ Tensor MatMulFloat(EvalContext& ctx, const Tensor& a, const Tensor& b) {
 
 // Arithmetic that wraps instead of overflowing.
 template <typename T>
-using Wrapping = typename std::conditional_t<std::is_integral_v<T>, std::make_unsigned<T>, std::type_identity<T>>::type;
+using Wrapping =
+    typename std::conditional_t<std::is_integral_v<T>, std::make_unsigned<T>, std::type_identity<T>>::type;
 
 template <typename T>
 void MatMulPlain(EvalContext& ctx, const Tensor& a, const Tensor& b) {
@@ -172,7 +175,8 @@ void MatMulPlain(EvalContext& ctx, const Tensor& a, const Tensor& b) {
           sums[static_cast<size_t>(j)] += static_cast<W>(left[d]) * static_cast<W>(right[d * r.n + j]);
         }
       }
-      for (int64_t j = 0; j < r.n; ++j) y.data<T>()[row * r.n + j] = static_cast<T>(sums[static_cast<size_t>(j)]);
+      for (int64_t j = 0; j < r.n; ++j)
+        y.data<T>()[row * r.n + j] = static_cast<T>(sums[static_cast<size_t>(j)]);
     }
   });
 }
@@ -188,17 +192,25 @@ void EvaluateMatMul(EvalContext& ctx) {
   switch (a.dtype()) {
     case DType::kFloat:
     case DType::kFloat16:
-    case DType::kBFloat16: return SetFloatResult(ctx, 0, MatMulFloat(ctx, a.ToFloat32(), b.ToFloat32()), a.dtype());
-    case DType::kDouble: return MatMulPlain<double>(ctx, a, b);
-    case DType::kInt32: return MatMulPlain<int32_t>(ctx, a, b);
-    case DType::kInt64: return MatMulPlain<int64_t>(ctx, a, b);
-    case DType::kUint32: return MatMulPlain<uint32_t>(ctx, a, b);
-    case DType::kUint64: return MatMulPlain<uint64_t>(ctx, a, b);
-    default: BadType(a.dtype());
+    case DType::kBFloat16:
+      return SetFloatResult(ctx, 0, MatMulFloat(ctx, a.ToFloat32(), b.ToFloat32()), a.dtype());
+    case DType::kDouble:
+      return MatMulPlain<double>(ctx, a, b);
+    case DType::kInt32:
+      return MatMulPlain<int32_t>(ctx, a, b);
+    case DType::kInt64:
+      return MatMulPlain<int64_t>(ctx, a, b);
+    case DType::kUint32:
+      return MatMulPlain<uint32_t>(ctx, a, b);
+    case DType::kUint64:
+      return MatMulPlain<uint64_t>(ctx, a, b);
+    default:
+      BadType(a.dtype());
   }
 }
 
-// Shape and strides of Gemm: y[m][n] = alpha * sum_k a[i*a_row + d*a_depth] * b[d*b_depth + j*b_column] + beta * c.
+// Shape and strides of Gemm: y[m][n] = alpha * sum_k a[i*a_row + d*a_depth] * b[d*b_depth + j*b_column] +
+// beta * c.
 struct GemmShape {
   int64_t m, n, k, a_row, a_depth, b_depth, b_column;
   int64_t c_row = 0, c_column = 0;  // strides of the broadcast c
@@ -224,7 +236,8 @@ GemmShape ReadGemm(EvalContext& ctx) {
     const Tensor& c = ctx.in(2);
     const int64_t rows = c.rank() == 2 ? c.dim(0) : 1, columns = c.rank() >= 1 ? c.dim(-1) : 1;
     if (c.rank() > 2 || (rows != 1 && rows != s.m) || (columns != 1 && columns != s.n)) {
-      throw Error(StrCat("C of shape ", ToString(c.shape()), " cannot be broadcast to [", s.m, ",", s.n, "]"));
+      throw Error(
+          StrCat("C of shape ", ToString(c.shape()), " cannot be broadcast to [", s.m, ",", s.n, "]"));
     }
     s.c_row = rows == 1 ? 0 : columns;
     s.c_column = columns == 1 ? 0 : 1;
@@ -277,14 +290,17 @@ void GemmPlain(EvalContext& ctx, const GemmShape& s) {
   const double alpha = ctx.node.Float("alpha", 1.0f), beta = ctx.node.Float("beta", 1.0f);
   // Integers stay exact with the usual factors of one.
   const auto scaled = [](W value, double factor) {
-    return factor == 1.0 ? value : static_cast<W>(static_cast<T>(factor * static_cast<double>(static_cast<T>(value))));
+    return factor == 1.0
+               ? value
+               : static_cast<W>(static_cast<T>(factor * static_cast<double>(static_cast<T>(value))));
   };
   Tensor& y = ctx.out(0, DTypeOf<T>::value, {s.m, s.n});
   for (int64_t i = 0; i < s.m; ++i) {
     for (int64_t j = 0; j < s.n; ++j) {
       W sum = 0;
       for (int64_t d = 0; d < s.k; ++d) {
-        sum += static_cast<W>(a[i * s.a_row + d * s.a_depth]) * static_cast<W>(b[d * s.b_depth + j * s.b_column]);
+        sum += static_cast<W>(a[i * s.a_row + d * s.a_depth]) *
+               static_cast<W>(b[d * s.b_depth + j * s.b_column]);
       }
       sum = scaled(sum, alpha);
       if (c != nullptr) sum += scaled(static_cast<W>(c[i * s.c_row + j * s.c_column]), beta);
@@ -298,13 +314,20 @@ void EvaluateGemm(EvalContext& ctx) {
   switch (ctx.in(0).dtype()) {
     case DType::kFloat:
     case DType::kFloat16:
-    case DType::kBFloat16: return GemmFloat(ctx, s);
-    case DType::kDouble: return GemmPlain<double>(ctx, s);
-    case DType::kInt32: return GemmPlain<int32_t>(ctx, s);
-    case DType::kInt64: return GemmPlain<int64_t>(ctx, s);
-    case DType::kUint32: return GemmPlain<uint32_t>(ctx, s);
-    case DType::kUint64: return GemmPlain<uint64_t>(ctx, s);
-    default: BadType(ctx.in(0).dtype());
+    case DType::kBFloat16:
+      return GemmFloat(ctx, s);
+    case DType::kDouble:
+      return GemmPlain<double>(ctx, s);
+    case DType::kInt32:
+      return GemmPlain<int32_t>(ctx, s);
+    case DType::kInt64:
+      return GemmPlain<int64_t>(ctx, s);
+    case DType::kUint32:
+      return GemmPlain<uint32_t>(ctx, s);
+    case DType::kUint64:
+      return GemmPlain<uint64_t>(ctx, s);
+    default:
+      BadType(ctx.in(0).dtype());
   }
 }
 
@@ -315,11 +338,13 @@ Tensor Centered(EvalContext& ctx, size_t slot, size_t zero_slot, bool per_row) {
                                                                              : std::vector<int64_t>{0};
   const int64_t columns = x.dim(-1), rows = x.rank() > 1 ? x.dim(-2) : 1;
   const int64_t lines = per_row ? rows : columns, count = static_cast<int64_t>(zeros.size());
-  if (count != 1 && count != lines) throw Error("a zero point must be one value, or one per row of A or column of B");
+  if (count != 1 && count != lines)
+    throw Error("a zero point must be one value, or one per row of A or column of B");
   Tensor out(DType::kInt32, x.shape());
   for (int64_t i = 0; i < x.size(); ++i) {
     const int64_t line = count == 1 ? 0 : per_row ? i / columns % rows : i % columns;
-    out.data<int32_t>()[i] = static_cast<int32_t>(values[static_cast<size_t>(i)] - zeros[static_cast<size_t>(line)]);
+    out.data<int32_t>()[i] =
+        static_cast<int32_t>(values[static_cast<size_t>(i)] - zeros[static_cast<size_t>(line)]);
   }
   return out;
 }

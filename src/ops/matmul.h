@@ -8,8 +8,8 @@
 
 namespace xslim {
 
-// Float attributes that the runtime sets on its own copy of a Conv or Gemm node to fuse a following Relu or Clip:
-// the result is stored as min(max(v, lo), hi). Either may be absent (no bound).
+// Float attributes that the runtime sets on its own copy of a Conv or Gemm node to fuse a following Relu or
+// Clip: the result is stored as min(max(v, lo), hi). Either may be absent (no bound).
 inline constexpr char kClampLo[] = "xslim_clamp_lo";
 inline constexpr char kClampHi[] = "xslim_clamp_hi";
 kernels::Epilogue EpilogueOf(const Node& node);

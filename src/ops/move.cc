@@ -31,8 +31,8 @@ void Reshape(EvalContext& c) {
   for (size_t i = 0; i < shape.size(); ++i) {
     if (shape[i] == 0 && !allow_zero) {
       if (static_cast<int64_t>(i) >= x.rank()) {
-        throw Error("shape " + ToString(wanted) + " copies dimension " + std::to_string(i) + " of an input of shape " +
-                    ToString(x.shape()));
+        throw Error("shape " + ToString(wanted) + " copies dimension " + std::to_string(i) +
+                    " of an input of shape " + ToString(x.shape()));
       }
       shape[i] = x.shape()[i];
     }
@@ -63,7 +63,8 @@ void Flatten(EvalContext& c) {
   if (axis < 0) axis += x.rank();
   const Shape& dims = x.shape();
   const auto split = dims.begin() + axis;
-  c.set_out(0, x.Reshaped({ElementCount(Shape(dims.begin(), split)), ElementCount(Shape(split, dims.end()))}));
+  c.set_out(0,
+            x.Reshaped({ElementCount(Shape(dims.begin(), split)), ElementCount(Shape(split, dims.end()))}));
 }
 
 void Squeeze(EvalContext& c) {
@@ -74,7 +75,8 @@ void Squeeze(EvalContext& c) {
   for (int64_t i = 0; i < x.rank(); ++i) {
     const bool named = std::find(axes.begin(), axes.end(), i) != axes.end();
     if (named && x.dim(i) != 1) {
-      throw Error("cannot squeeze axis " + std::to_string(i) + " of shape " + ToString(x.shape()), "", "expected size 1");
+      throw Error("cannot squeeze axis " + std::to_string(i) + " of shape " + ToString(x.shape()), "",
+                  "expected size 1");
     }
     if (!(named || (all && x.dim(i) == 1))) shape.push_back(x.dim(i));
   }
@@ -162,7 +164,8 @@ void Concat(EvalContext& c) {
     if (c.in(i).rank() == first.rank()) other[Z(axis)] = first.dim(axis);
     if (other != first.shape()) {
       throw Error("input " + std::to_string(i) + " of shape " + ToString(c.in(i).shape()) +
-                  " does not join input 0 of shape " + ToString(first.shape()) + " on axis " + std::to_string(axis));
+                  " does not join input 0 of shape " + ToString(first.shape()) + " on axis " +
+                  std::to_string(axis));
     }
     shape[Z(axis)] += c.in(i).dim(axis);
   }
@@ -182,18 +185,21 @@ void Split(EvalContext& c) {
   std::vector<int64_t> sizes = IntsOf(c, 1, "split");
   const auto parts = static_cast<int64_t>(c.node.outputs.size());
   if (!c.has(1) && !c.node.Has("split")) {
-    const int64_t wanted = c.node.Int("num_outputs", parts), each = wanted > 0 ? (n + wanted - 1) / wanted : 0;
+    const int64_t wanted = c.node.Int("num_outputs", parts),
+                  each = wanted > 0 ? (n + wanted - 1) / wanted : 0;
     if (wanted != parts) {
-      throw Error("num_outputs is " + std::to_string(wanted) + " but the node has " + std::to_string(parts) + " outputs");
+      throw Error("num_outputs is " + std::to_string(wanted) + " but the node has " + std::to_string(parts) +
+                  " outputs");
     }
     if ((n % parts != 0 && c.opset < 18) || n < each * (parts - 1)) {
-      throw Error("axis " + std::to_string(axis) + " of shape " + ToString(x.shape()) + " does not split into " +
-                  std::to_string(parts) + " parts");
+      throw Error("axis " + std::to_string(axis) + " of shape " + ToString(x.shape()) +
+                  " does not split into " + std::to_string(parts) + " parts");
     }
     sizes.assign(Z(parts), each);
     sizes.back() = n - each * (parts - 1);
   }
-  if (static_cast<int64_t>(sizes.size()) != parts || std::accumulate(sizes.begin(), sizes.end(), int64_t{0}) != n) {
+  if (static_cast<int64_t>(sizes.size()) != parts ||
+      std::accumulate(sizes.begin(), sizes.end(), int64_t{0}) != n) {
     throw Error("split " + ToString(sizes) + " does not fit axis " + std::to_string(axis) + " of shape " +
                 ToString(x.shape()) + " and " + std::to_string(parts) + " outputs");
   }
@@ -212,25 +218,31 @@ void Split(EvalContext& c) {
 
 enum class PadMode { kConstant, kReflect, kEdge, kWrap };
 
-// The input index that each output index of one axis reads, -1 for the constant. Negative pads crop first, the rest
-// is then filled from what remains.
+// The input index that each output index of one axis reads, -1 for the constant. Negative pads crop first,
+// the rest is then filled from what remains.
 std::vector<int64_t> PadSources(int64_t n, int64_t before, int64_t after, PadMode mode) {
   const int64_t low = std::max<int64_t>(0, -before), kept = n - low - std::max<int64_t>(0, -after);
   const int64_t total = n + before + after;
   if (total < 0 || (kept < 0 && total > 0)) {
-    throw Error("pads " + std::to_string(before) + " and " + std::to_string(after) + " crop more than the size " +
-                std::to_string(n));
+    throw Error("pads " + std::to_string(before) + " and " + std::to_string(after) +
+                " crop more than the size " + std::to_string(n));
   }
-  if (kept <= 0 && total > 0 && mode != PadMode::kConstant) throw Error("there is nothing to pad an empty axis from");
+  if (kept <= 0 && total > 0 && mode != PadMode::kConstant)
+    throw Error("there is nothing to pad an empty axis from");
   std::vector<int64_t> sources(Z(total), -1);
   const int64_t shift = std::max<int64_t>(0, before), period = std::max<int64_t>(1, 2 * (kept - 1));
   for (int64_t i = 0; i < total; ++i) {
     int64_t at = i - shift;  // in the kept part
     if (at < 0 || at >= kept) {
       switch (mode) {
-        case PadMode::kConstant: continue;
-        case PadMode::kEdge: at = std::clamp<int64_t>(at, 0, kept - 1); break;
-        case PadMode::kWrap: at = (at % kept + kept) % kept; break;
+        case PadMode::kConstant:
+          continue;
+        case PadMode::kEdge:
+          at = std::clamp<int64_t>(at, 0, kept - 1);
+          break;
+        case PadMode::kWrap:
+          at = (at % kept + kept) % kept;
+          break;
         case PadMode::kReflect:
           at = (at % period + period) % period;
           if (at >= kept) at = period - at;
@@ -260,26 +272,27 @@ void PadRows(ThreadPool& pool, const T* in, const Shape& in_dims, T* out, const 
   end = std::max(begin, end);
   pool.ParallelFor(rows, std::max<int64_t>(1, (1 << 14) / std::max<int64_t>(width, 1)),
                    [&](int64_t first, int64_t stop, int) {
-    for (int64_t row = first; row < stop; ++row) {
-      int64_t offset = 0, rest = row;
-      bool constant = false;
-      for (size_t k = dims.size() - 1; k-- > 0;) {
-        const int64_t source = sources[k][Z(rest % dims[k])];
-        rest /= dims[k];
-        constant = constant || source < 0;
-        offset += source * strides[k];
-      }
-      T* to = out + row * width;
-      if (constant) {
-        std::fill_n(to, width, value);
-        continue;
-      }
-      const T* from = in + offset;
-      for (int64_t i = 0; i < begin; ++i) to[i] = last[Z(i)] < 0 ? value : from[last[Z(i)]];
-      if (end > begin) std::copy_n(from + last[Z(begin)], end - begin, to + begin);
-      for (int64_t i = end; i < width; ++i) to[i] = last[Z(i)] < 0 ? value : from[last[Z(i)]];
-    }
-  });
+                     for (int64_t row = first; row < stop; ++row) {
+                       int64_t offset = 0, rest = row;
+                       bool constant = false;
+                       for (size_t k = dims.size() - 1; k-- > 0;) {
+                         const int64_t source = sources[k][Z(rest % dims[k])];
+                         rest /= dims[k];
+                         constant = constant || source < 0;
+                         offset += source * strides[k];
+                       }
+                       T* to = out + row * width;
+                       if (constant) {
+                         std::fill_n(to, width, value);
+                         continue;
+                       }
+                       const T* from = in + offset;
+                       for (int64_t i = 0; i < begin; ++i) to[i] = last[Z(i)] < 0 ? value : from[last[Z(i)]];
+                       if (end > begin) std::copy_n(from + last[Z(begin)], end - begin, to + begin);
+                       for (int64_t i = end; i < width; ++i)
+                         to[i] = last[Z(i)] < 0 ? value : from[last[Z(i)]];
+                     }
+                   });
 }
 
 // The fill value as a one-element tensor of the wanted type.
@@ -321,7 +334,8 @@ void Pad(EvalContext& c) {
     std::iota(axes.begin(), axes.end(), 0);
   }
   if (pads.size() != 2 * axes.size()) {
-    throw Error("pads " + ToString(pads) + " must have two values for each of " + std::to_string(axes.size()) + " axes");
+    throw Error("pads " + ToString(pads) + " must have two values for each of " +
+                std::to_string(axes.size()) + " axes");
   }
   if (std::all_of(pads.begin(), pads.end(), [](int64_t pad) { return pad == 0; })) return c.set_out(0, x);
   std::vector<int64_t> before(Z(x.rank()), 0), after = before;
@@ -383,7 +397,8 @@ void Expand(EvalContext& c) {
 int64_t BlockSize(const EvalContext& c) {
   const int64_t block = c.node.Int("blocksize", 0);
   if (block < 1) throw Error("blocksize is " + std::to_string(block), "", "expected 1 or more");
-  if (c.in(0).rank() != 4) throw Error("input shape is " + ToString(c.in(0).shape()), "", "expected four dimensions");
+  if (c.in(0).rank() != 4)
+    throw Error("input shape is " + ToString(c.in(0).shape()), "", "expected four dimensions");
   return block;
 }
 
@@ -404,7 +419,8 @@ void SpaceToDepth(EvalContext& c) {
   const Tensor& x = c.in(0);
   const int64_t b = BlockSize(c), height = x.dim(2) / b, width = x.dim(3) / b;
   if (x.dim(2) % b != 0 || x.dim(3) % b != 0) {
-    throw Error("spatial size of " + ToString(x.shape()) + " does not divide into blocks of " + std::to_string(b));
+    throw Error("spatial size of " + ToString(x.shape()) + " does not divide into blocks of " +
+                std::to_string(b));
   }
   StridedCopy copy = Permuted({x.dim(0), x.dim(1), height, b, width, b}, {0, 3, 5, 1, 2, 4});
   Tensor& y = c.out(0, x.dtype(), {x.dim(0), x.dim(1) * b * b, height, width});
@@ -414,13 +430,15 @@ void SpaceToDepth(EvalContext& c) {
 void ReverseSequence(EvalContext& c) {
   const Tensor& x = c.in(0);
   const std::vector<int64_t> lengths = c.in(1).ToInts();
-  if (x.rank() < 2) throw Error("input shape is " + ToString(x.shape()), "", "expected two dimensions or more");
+  if (x.rank() < 2)
+    throw Error("input shape is " + ToString(x.shape()), "", "expected two dimensions or more");
   const auto batch_axis = NormalAxis(c.node.Int("batch_axis", 1), 2, "batch_axis");
   const auto time_axis = NormalAxis(c.node.Int("time_axis", 0), 2, "time_axis");
   if (batch_axis == time_axis) throw Error("batch_axis and time_axis are the same");
   const int64_t steps = x.dim(time_axis), batch = x.dim(batch_axis);
   if (static_cast<int64_t>(lengths.size()) != batch) {
-    throw Error("sequence_lens has " + std::to_string(lengths.size()) + " values for a batch of " + std::to_string(batch));
+    throw Error("sequence_lens has " + std::to_string(lengths.size()) + " values for a batch of " +
+                std::to_string(batch));
   }
   const std::vector<int64_t> strides = DenseStrides(x.shape());
   const int64_t step_stride = strides[Z(time_axis)], batch_stride = strides[Z(batch_axis)], run = strides[1];
@@ -431,7 +449,8 @@ void ReverseSequence(EvalContext& c) {
       throw Error("sequence length " + std::to_string(length) + " is out of range", "",
                   "expected 0.." + std::to_string(steps));
     }
-    CopyStrided(c.pool, x, y, {{length, run}, {-step_stride, 1}, {step_stride, 1}, at + (length - 1) * step_stride, at});
+    CopyStrided(c.pool, x, y,
+                {{length, run}, {-step_stride, 1}, {step_stride, 1}, at + (length - 1) * step_stride, at});
     const int64_t tail = at + length * step_stride;
     CopyStrided(c.pool, x, y, {{steps - length, run}, {step_stride, 1}, {step_stride, 1}, tail, tail});
   }
@@ -465,7 +484,8 @@ void CenterCropPad(EvalContext& c) {
   }
   axes = NormalAxes(axes, x.rank());
   if (sizes.size() != axes.size()) {
-    throw Error("shape " + ToString(sizes) + " must have a size for each of " + std::to_string(axes.size()) + " axes");
+    throw Error("shape " + ToString(sizes) + " must have a size for each of " + std::to_string(axes.size()) +
+                " axes");
   }
   Shape shape = x.shape();
   for (size_t i = 0; i < axes.size(); ++i) shape[Z(axes[i])] = sizes[i];
@@ -483,7 +503,8 @@ void CenterCropPad(EvalContext& c) {
 
 void Trilu(EvalContext& c) {
   const Tensor& x = c.in(0);
-  if (x.rank() < 2) throw Error("input shape is " + ToString(x.shape()), "", "expected two dimensions or more");
+  if (x.rank() < 2)
+    throw Error("input shape is " + ToString(x.shape()), "", "expected two dimensions or more");
   const bool upper = c.node.Int("upper", 1) != 0;
   const int64_t height = x.dim(-2), width = x.dim(-1);
   // Beyond the matrix every k means the same; this also keeps row + k from overflowing.
@@ -513,8 +534,8 @@ void Compress(EvalContext& c) {
   for (size_t i = 0; i < condition.size(); ++i) {
     if (condition[i] == 0) continue;
     if (static_cast<int64_t>(i) >= x.dim(axis)) {
-      throw Error("condition is true at " + std::to_string(i) + ", beyond axis " + std::to_string(axis) + " of shape " +
-                  ToString(x.shape()));
+      throw Error("condition is true at " + std::to_string(i) + ", beyond axis " + std::to_string(axis) +
+                  " of shape " + ToString(x.shape()));
     }
     kept.push_back(static_cast<int64_t>(i));
   }
@@ -524,8 +545,9 @@ void Compress(EvalContext& c) {
   const std::vector<int64_t> in_strides = DenseStrides(x.shape()), out_strides = DenseStrides(shape);
   shape[Z(axis)] = 1;
   for (size_t i = 0; i < kept.size(); ++i) {
-    CopyStrided(c.pool, x, y, {shape, in_strides, out_strides, kept[i] * in_strides[Z(axis)],
-                               static_cast<int64_t>(i) * out_strides[Z(axis)]});
+    CopyStrided(c.pool, x, y,
+                {shape, in_strides, out_strides, kept[i] * in_strides[Z(axis)],
+                 static_cast<int64_t>(i) * out_strides[Z(axis)]});
   }
 }
 

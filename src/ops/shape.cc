@@ -44,7 +44,8 @@ void Constant(EvalContext& c) {
     const std::vector<std::string>& values = c.node.attributes.at("value_strings").strings;
     return c.set_out(0, Tensor::Strings(length(values), values));
   }
-  throw Error("the constant has no value that we read", "", "expected value, value_float(s), value_int(s) or value_string(s)");
+  throw Error("the constant has no value that we read", "",
+              "expected value, value_float(s), value_int(s) or value_string(s)");
 }
 
 void ConstantOfShape(EvalContext& c) {
@@ -68,7 +69,8 @@ void RangeOf(EvalContext& c) {
   }
   const T start = *c.in(0).data<T>(), limit = *c.in(1).data<T>(), delta = *c.in(2).data<T>();
   if (delta == 0) throw Error("delta is 0");
-  const double steps = std::ceil((static_cast<double>(limit) - static_cast<double>(start)) / static_cast<double>(delta));
+  const double steps =
+      std::ceil((static_cast<double>(limit) - static_cast<double>(start)) / static_cast<double>(delta));
   if (!(steps < 0x1p46)) throw Error("the range is too long");
   Tensor& y = c.out(0, DTypeOf<T>::value, {static_cast<int64_t>(std::max(steps, 0.0))});
   T* out = y.template data<T>();
@@ -77,24 +79,32 @@ void RangeOf(EvalContext& c) {
 
 void Range(EvalContext& c) {
   switch (c.in(0).dtype()) {
-    case DType::kFloat: return RangeOf<float>(c);
-    case DType::kDouble: return RangeOf<double>(c);
-    case DType::kInt16: return RangeOf<int16_t>(c);
-    case DType::kInt32: return RangeOf<int32_t>(c);
-    case DType::kInt64: return RangeOf<int64_t>(c);
-    default: throw Error(std::string("no range of ") + NameOf(c.in(0).dtype()), "", "expected float, double or int16..int64");
+    case DType::kFloat:
+      return RangeOf<float>(c);
+    case DType::kDouble:
+      return RangeOf<double>(c);
+    case DType::kInt16:
+      return RangeOf<int16_t>(c);
+    case DType::kInt32:
+      return RangeOf<int32_t>(c);
+    case DType::kInt64:
+      return RangeOf<int64_t>(c);
+    default:
+      throw Error(std::string("no range of ") + NameOf(c.in(0).dtype()), "",
+                  "expected float, double or int16..int64");
   }
 }
 
 // ---- casts
 
-// Truncates; what does not fit becomes what x86 gives: the smallest int64, the smallest int32 (for 32 bits and less,
-// of which narrower types keep the low bits). C++ leaves these cases open, so they are spelled out.
+// Truncates; what does not fit becomes what x86 gives: the smallest int64, the smallest int32 (for 32 bits
+// and less, of which narrower types keep the low bits). C++ leaves these cases open, so they are spelled out.
 template <typename To>
 To Truncate(double value) {
   constexpr double kEnd64 = 0x1p63, kEnd32 = 0x1p31;
   if constexpr (std::is_same_v<To, uint64_t>) {
-    if (value >= kEnd64 && value < 2 * kEnd64) return static_cast<uint64_t>(value - kEnd64) + (uint64_t{1} << 63);
+    if (value >= kEnd64 && value < 2 * kEnd64)
+      return static_cast<uint64_t>(value - kEnd64) + (uint64_t{1} << 63);
   }
   const bool in64 = value >= -kEnd64 && value < kEnd64;
   const int64_t whole = in64 ? static_cast<int64_t>(value) : INT64_MIN;
@@ -135,20 +145,36 @@ To Convert(From from) {
 template <typename Body>
 void ByNumber(DType dtype, const Body& body) {
   switch (dtype) {
-    case DType::kFloat: return body(float{});
-    case DType::kDouble: return body(double{});
-    case DType::kFloat16: return body(Half{});
-    case DType::kBFloat16: return body(BFloat16{});
-    case DType::kBool: return body(bool{});
-    case DType::kInt8: case DType::kInt4: return body(int8_t{});
-    case DType::kUint8: case DType::kUint4: return body(uint8_t{});
-    case DType::kInt16: return body(int16_t{});
-    case DType::kUint16: return body(uint16_t{});
-    case DType::kInt32: return body(int32_t{});
-    case DType::kUint32: return body(uint32_t{});
-    case DType::kInt64: return body(int64_t{});
-    case DType::kUint64: return body(uint64_t{});
-    default: throw Error(std::string("no cast from or to ") + NameOf(dtype));
+    case DType::kFloat:
+      return body(float{});
+    case DType::kDouble:
+      return body(double{});
+    case DType::kFloat16:
+      return body(Half{});
+    case DType::kBFloat16:
+      return body(BFloat16{});
+    case DType::kBool:
+      return body(bool{});
+    case DType::kInt8:
+    case DType::kInt4:
+      return body(int8_t{});
+    case DType::kUint8:
+    case DType::kUint4:
+      return body(uint8_t{});
+    case DType::kInt16:
+      return body(int16_t{});
+    case DType::kUint16:
+      return body(uint16_t{});
+    case DType::kInt32:
+      return body(int32_t{});
+    case DType::kUint32:
+      return body(uint32_t{});
+    case DType::kInt64:
+      return body(int64_t{});
+    case DType::kUint64:
+      return body(uint64_t{});
+    default:
+      throw Error(std::string("no cast from or to ") + NameOf(dtype));
   }
 }
 
@@ -230,7 +256,8 @@ void EyeLike(EvalContext& c) {
   if (x.rank() != 2) throw Error("input shape is " + ToString(x.shape()), "", "expected two dimensions");
   const auto dtype = static_cast<DType>(c.node.Int("dtype", static_cast<int64_t>(x.dtype())));
   const int64_t height = x.dim(0), width = x.dim(1);
-  const int64_t k = std::clamp<int64_t>(c.node.Int("k", 0), -height, width);  // further out is empty all the same
+  const int64_t k =
+      std::clamp<int64_t>(c.node.Int("k", 0), -height, width);  // further out is empty all the same
   Tensor& y = c.out(0, dtype, x.shape());
   FillZero(y);
   ByNumber(dtype, [&](auto type) {
@@ -245,14 +272,10 @@ void EyeLike(EvalContext& c) {
 
 std::vector<OperatorRow> ShapeOperators() {
   return {
-      {"", "Shape", 1, kLastOpset, ShapeOf},
-      {"", "Size", 1, kLastOpset, Size},
-      {"", "Constant", 1, kLastOpset, Constant},
-      {"", "ConstantOfShape", 9, kLastOpset, ConstantOfShape},
-      {"", "Range", 11, kLastOpset, Range},
-      {"", "Cast", 6, kLastOpset, Cast},
-      {"", "CastLike", 15, kLastOpset, CastLike},
-      {"", "EyeLike", 9, kLastOpset, EyeLike},
+      {"", "Shape", 1, kLastOpset, ShapeOf},      {"", "Size", 1, kLastOpset, Size},
+      {"", "Constant", 1, kLastOpset, Constant},  {"", "ConstantOfShape", 9, kLastOpset, ConstantOfShape},
+      {"", "Range", 11, kLastOpset, Range},       {"", "Cast", 6, kLastOpset, Cast},
+      {"", "CastLike", 15, kLastOpset, CastLike}, {"", "EyeLike", 9, kLastOpset, EyeLike},
   };
 }
 

@@ -29,7 +29,8 @@ Attributes AttributesOf(const Case& c) {
 
 Tensor NaiveConv(const Case& c, const Tensor& x, const Tensor& w, const Tensor& bias) {
   const int64_t extent = (c.kernel - 1) * c.dilation + 1;
-  const int64_t oh = (c.height + 2 * c.pad - extent) / c.stride + 1, ow = (c.width + 2 * c.pad - extent) / c.stride + 1;
+  const int64_t oh = (c.height + 2 * c.pad - extent) / c.stride + 1,
+                ow = (c.width + 2 * c.pad - extent) / c.stride + 1;
   Tensor y(DType::kFloat, {c.batch, c.out, oh, ow});
   const int64_t channels = c.in / c.group;
   float* out = y.data<float>();
@@ -41,7 +42,8 @@ Tensor NaiveConv(const Case& c, const Tensor& x, const Tensor& w, const Tensor& 
           float sum = bias.data<float>()[o];
           for (int64_t ky = 0; ky < c.kernel; ++ky) {
             for (int64_t kx = 0; kx < c.kernel; ++kx) {
-              const int64_t iy = oy * c.stride - c.pad + ky * c.dilation, ix = ox * c.stride - c.pad + kx * c.dilation;
+              const int64_t iy = oy * c.stride - c.pad + ky * c.dilation,
+                            ix = ox * c.stride - c.pad + kx * c.dilation;
               if (iy < 0 || iy >= c.height || ix < 0 || ix >= c.width) continue;
               for (int64_t i = 0; i < channels; ++i) {
                 sum = std::fma(w.data<float>()[((o * channels + i) * c.kernel + ky) * c.kernel + kx],
@@ -59,16 +61,18 @@ Tensor NaiveConv(const Case& c, const Tensor& x, const Tensor& w, const Tensor& 
 
 TEST(Conv, EqualsTheDefinitionInOrderOfTapsThenChannelsBitForBit) {
   const Case cases[] = {
-      {1, 3, 8, 1, 17, 19, 3, 2, 1, 1},   {2, 5, 7, 1, 9, 9, 1, 1, 1, 0},    {1, 16, 33, 1, 14, 14, 3, 1, 1, 1},
-      {1, 6, 6, 6, 20, 37, 3, 1, 1, 1},   {2, 6, 6, 6, 21, 41, 5, 2, 1, 2},  {1, 4, 8, 4, 12, 13, 3, 1, 2, 2},
-      {1, 8, 12, 4, 11, 10, 3, 1, 1, 1},  {1, 4, 4, 1, 9, 9, 1, 2, 1, 0},    {1, 64, 20, 1, 7, 7, 5, 3, 1, 2},
-      {1, 3, 3, 3, 8, 40, 3, 3, 1, 4},    {1, 2, 3, 1, 5, 6, 3, 1, 3, 3},    {1, 1, 1, 1, 2, 2, 3, 1, 1, 1},
+      {1, 3, 8, 1, 17, 19, 3, 2, 1, 1},  {2, 5, 7, 1, 9, 9, 1, 1, 1, 0},   {1, 16, 33, 1, 14, 14, 3, 1, 1, 1},
+      {1, 6, 6, 6, 20, 37, 3, 1, 1, 1},  {2, 6, 6, 6, 21, 41, 5, 2, 1, 2}, {1, 4, 8, 4, 12, 13, 3, 1, 2, 2},
+      {1, 8, 12, 4, 11, 10, 3, 1, 1, 1}, {1, 4, 4, 1, 9, 9, 1, 2, 1, 0},   {1, 64, 20, 1, 7, 7, 5, 3, 1, 2},
+      {1, 3, 3, 3, 8, 40, 3, 3, 1, 4},   {1, 2, 3, 1, 5, 6, 3, 1, 3, 3},   {1, 1, 1, 1, 2, 2, 3, 1, 1, 1},
   };
   for (const Case& c : cases) {
-    SCOPED_TRACE(::testing::Message() << c.in << "x" << c.height << "x" << c.width << " -> " << c.out << " group "
-                                      << c.group << " kernel " << c.kernel << " stride " << c.stride);
+    SCOPED_TRACE(::testing::Message()
+                 << c.in << "x" << c.height << "x" << c.width << " -> " << c.out << " group " << c.group
+                 << " kernel " << c.kernel << " stride " << c.stride);
     const Tensor x = RandomTensor({c.batch, c.in, c.height, c.width}, 1);
-    const Tensor w = RandomTensor({c.out, c.in / c.group, c.kernel, c.kernel}, 2), bias = RandomTensor({c.out}, 3);
+    const Tensor w = RandomTensor({c.out, c.in / c.group, c.kernel, c.kernel}, 2),
+                 bias = RandomTensor({c.out}, 3);
     const Tensor want = NaiveConv(c, x, w, bias);
     for (int threads : {1, 3}) {
       EvalOptions options;
@@ -81,7 +85,8 @@ TEST(Conv, EqualsTheDefinitionInOrderOfTapsThenChannelsBitForBit) {
 
 // <conv(x, w), y> == <x, conv_transpose(y, w)>: each is the other's adjoint.
 TEST(ConvTranspose, IsTheAdjointOfConv) {
-  const Case cases[] = {{1, 3, 4, 1, 9, 11, 3, 2, 1, 1}, {2, 4, 6, 2, 8, 8, 3, 1, 2, 2}, {1, 2, 2, 1, 6, 8, 2, 2, 1, 0}};
+  const Case cases[] = {
+      {1, 3, 4, 1, 9, 11, 3, 2, 1, 1}, {2, 4, 6, 2, 8, 8, 3, 1, 2, 2}, {1, 2, 2, 1, 6, 8, 2, 2, 1, 0}};
   for (const Case& c : cases) {
     const Tensor x = RandomTensor({c.batch, c.in, c.height, c.width}, 4);
     const Tensor w = RandomTensor({c.out, c.in / c.group, c.kernel, c.kernel}, 5);
@@ -90,8 +95,10 @@ TEST(ConvTranspose, IsTheAdjointOfConv) {
     const Tensor back = Eval1("ConvTranspose", {y, w}, AttributesOf(c));
     ASSERT_EQ(back.shape(), x.shape());
     double left = 0, right = 0;
-    for (int64_t i = 0; i < y.size(); ++i) left += static_cast<double>(forward.data<float>()[i]) * y.data<float>()[i];
-    for (int64_t i = 0; i < x.size(); ++i) right += static_cast<double>(x.data<float>()[i]) * back.data<float>()[i];
+    for (int64_t i = 0; i < y.size(); ++i)
+      left += static_cast<double>(forward.data<float>()[i]) * y.data<float>()[i];
+    for (int64_t i = 0; i < x.size(); ++i)
+      right += static_cast<double>(x.data<float>()[i]) * back.data<float>()[i];
     EXPECT_NEAR(left, right, 1e-3);
   }
 }
@@ -105,23 +112,27 @@ TEST(Conv, SameUpperPutsTheOddPadAtTheEnd) {
 }
 
 TEST(Conv, ThreeDimensionsSumTheWholeWindow) {
-  const Tensor x = F({1, 1, 2, 2, 2}, {1, 2, 3, 4, 5, 6, 7, 8}), w = F({1, 1, 2, 2, 2}, {1, 1, 1, 1, 1, 1, 1, 1});
+  const Tensor x = F({1, 1, 2, 2, 2}, {1, 2, 3, 4, 5, 6, 7, 8}),
+               w = F({1, 1, 2, 2, 2}, {1, 1, 1, 1, 1, 1, 1, 1});
   EXPECT_EQ(Values<float>(Eval1("Conv", {x, w})), (std::vector<float>{36}));
 }
 
 TEST(Conv, ClampAttributesBoundTheResult) {
   const Tensor x = F({1, 1, 3}, {-2, 0.5, 9}), w = F({1, 1, 1}, {1});
-  EXPECT_EQ(Values<float>(Eval1("Conv", {x, w}, {{"xslim_clamp_lo", Attribute::Float(0)},
-                                                 {"xslim_clamp_hi", Attribute::Float(6)}})),
+  EXPECT_EQ(Values<float>(
+                Eval1("Conv", {x, w},
+                      {{"xslim_clamp_lo", Attribute::Float(0)}, {"xslim_clamp_hi", Attribute::Float(6)}})),
             (std::vector<float>{0, 0.5, 6}));
 }
 
 TEST(ConvTranspose, OutputShapeAndOutputPadding) {
   const Tensor x = F({1, 1, 2}, {1, 2}), w = F({1, 1, 2}, {1, 10}), bias = F({1}, {100});
-  EXPECT_EQ(Values<float>(Eval1("ConvTranspose", {x, w, bias}, {{"strides", Attribute::Ints({3})},
-                                                                {"output_padding", Attribute::Ints({1})}})),
-            (std::vector<float>{101, 110, 100, 102, 120, 100}));
-  EXPECT_EQ(Eval1("ConvTranspose", {x, w}, {{"strides", Attribute::Ints({2})}, {"output_shape", Attribute::Ints({3})}})
+  EXPECT_EQ(
+      Values<float>(Eval1("ConvTranspose", {x, w, bias},
+                          {{"strides", Attribute::Ints({3})}, {"output_padding", Attribute::Ints({1})}})),
+      (std::vector<float>{101, 110, 100, 102, 120, 100}));
+  EXPECT_EQ(Eval1("ConvTranspose", {x, w},
+                  {{"strides", Attribute::Ints({2})}, {"output_shape", Attribute::Ints({3})}})
                 .shape(),
             (Shape{1, 1, 3}));
 }
@@ -136,25 +147,30 @@ TEST(MatMul, BroadcastsBatchesAndVectors) {
   EXPECT_EQ(y.shape(), (Shape{2, 3, 1, 1}));
   EXPECT_EQ(Values<float>(y), (std::vector<float>{3, 12, 21, 7, 34, 43}));
   EXPECT_EQ(Eval1("MatMul", {F({2}, {1, 2}), F({2}, {3, 4})}).shape(), Shape{});
-  EXPECT_EQ(Values<int64_t>(Eval1("MatMul", {I64({1, 2}, {1, 2}), I64({2, 1}, {3, 4})})), (std::vector<int64_t>{11}));
+  EXPECT_EQ(Values<int64_t>(Eval1("MatMul", {I64({1, 2}, {1, 2}), I64({2, 1}, {3, 4})})),
+            (std::vector<int64_t>{11}));
   EXPECT_THROW(Eval1("MatMul", {F({2}, {1, 2}), F({3}, {3, 4, 5})}), Error);
 }
 
 TEST(Gemm, TransposesScalesAndBroadcastsC) {
   const Tensor a = F({2, 2}, {1, 2, 3, 4}), b = F({2, 2}, {1, 0, 1, 1});
-  const Attributes both{{"transA", Attribute::Int(1)}, {"transB", Attribute::Int(1)},
-                        {"alpha", Attribute::Float(2)}, {"beta", Attribute::Float(10)}};
+  const Attributes both{{"transA", Attribute::Int(1)},
+                        {"transB", Attribute::Int(1)},
+                        {"alpha", Attribute::Float(2)},
+                        {"beta", Attribute::Float(10)}};
   // A' B' = [[1, 4], [2, 6]]
   EXPECT_EQ(Values<float>(Eval1("Gemm", {a, b, F({2}, {1, 2})}, both)), (std::vector<float>{12, 28, 14, 32}));
-  EXPECT_EQ(Values<float>(Eval1("Gemm", {a, b, F({2, 1}, {1, 2})}, both)), (std::vector<float>{12, 18, 24, 32}));
+  EXPECT_EQ(Values<float>(Eval1("Gemm", {a, b, F({2, 1}, {1, 2})}, both)),
+            (std::vector<float>{12, 18, 24, 32}));
   EXPECT_EQ(Values<float>(Eval1("Gemm", {a, b, F({}, {1})}, both)), (std::vector<float>{12, 18, 14, 22}));
   EXPECT_EQ(Values<float>(Eval1("Gemm", {a, b}, both)), (std::vector<float>{2, 8, 4, 12}));
 }
 
 TEST(MatMulInteger, TakesZeroPointsOff) {
-  const Tensor a = Tensor::Of<uint8_t>({2, 2}, {11, 12, 13, 14}), b = Tensor::Of<int8_t>({2, 2}, {1, 2, 3, 4});
-  EXPECT_EQ(Values<int32_t>(Eval1("MatMulInteger", {a, b, Tensor::Scalar<uint8_t>(10),
-                                                    Tensor::Of<int8_t>({2}, {1, 2})}})),
+  const Tensor a = Tensor::Of<uint8_t>({2, 2}, {11, 12, 13, 14}),
+               b = Tensor::Of<int8_t>({2, 2}, {1, 2, 3, 4});
+  EXPECT_EQ(Values<int32_t>(
+                Eval1("MatMulInteger", {a, b, Tensor::Scalar<uint8_t>(10), Tensor::Of<int8_t>({2}, {1, 2})})),
             (std::vector<int32_t>{4, 4, 8, 8}));
 }
 
