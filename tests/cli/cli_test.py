@@ -199,7 +199,9 @@ def usage_cases():
     case("verbose and quiet", "-i m.onnx -o o.onnx -v -q", 2, "exclude")
     case("dynq", "-i m.onnx -o o.onnx --dynq", 1, "--dynq is not built")
     case("fp16", "-i m.onnx -o o.onnx --fp16", 1, "--fp16 is not built")
-    case("log file in a missing folder", "-i m.onnx -o o.onnx --log-file no/such/log", 1, "no/such/log")
+    case("log file below a file", "-i m.onnx -o o.onnx --log-file text.onnx/log", 1, "text.onnx/log")
+    case("two models", "-i m.onnx -i two.onnx -o o.onnx", 2, "--input_path")
+    case("a word too much", "-i m.onnx -o o.onnx more", 2, "more")
 
 
 def simplify_cases():
@@ -248,6 +250,7 @@ def path_cases():
     static("analysis", {QUANTIZATION + "analysis_enable": True}, files=["w/out.onnx", "w/out_report.md"],
            says=["output y: SNR", "cosine", "w/out_report.md"])
     static("ignored operator types", args="-c c.json --ignore_op_types Relu,Add")
+    static("ignored names, given twice", args="-c c.json --ignore_op_names relu_1 --ignore_op_names a_conv")
     static("report cannot be written", {QUANTIZATION + "analysis_enable": True}, status=1, says="out_report.md",
            setup=lambda folder: os.makedirs(os.path.join(folder, "w", "out_report.md", "sub")))
 
@@ -329,7 +332,7 @@ def data_cases():
     static("too many inputs", {CALIBRATION + "input_parameters": BASE["calibration_parameters"]["input_parameters"] * 2}, 1,
            "size should")
     static("static model without inputs", {MODEL + "onnx_model": "noin.onnx"}, 1, "size should")
-    static("already quantized model", {MODEL + "onnx_model": "q.onnx"}, 1, ["already contain", "quantize_x"])
+    static("already quantized model", {MODEL + "onnx_model": "q.onnx"}, 1, ["already", "quantize_x"])
 
 
 # ---- running

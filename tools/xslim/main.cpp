@@ -90,7 +90,8 @@ void AddOptions(CLI::App* app, Arguments* arguments) {
           } else {
             CLI::Option* added = app->add_option(option.names, field, option.help);
             if constexpr (std::is_same_v<Value, int>) added->check(CLI::Range(option.low, option.high));
-            if constexpr (std::is_same_v<Value, std::vector<std::string>>) added->delimiter(',')->expected(1);
+            if constexpr (std::is_same_v<Value, std::vector<std::string>>)
+              added->delimiter(',')->allow_extra_args(false);
             if constexpr (std::is_same_v<Value, std::string>) {
               added->check(
                   [](const std::string& text) { return std::string(text.empty() ? "is empty" : ""); });
