@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# From a fresh Debian 12 machine to all tests: installs, builds, runs ctest.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+tools/install_packages.sh python3 python3-venv libgtest-dev libgmock-dev
+requirements=tests/requirements.txt
+if ! cmp -s "$requirements" .venv/installed.txt; then
+  rm -rf .venv
+  python3 -m venv .venv
+  .venv/bin/pip install --quiet --disable-pip-version-check -r "$requirements"
+  cp "$requirements" .venv/installed.txt
+fi
+node_tests=$(.venv/bin/python -c 'import os, onnx; print(os.path.join(os.path.dirname(onnx.__file__), "backend/test/data/node"))')
+tools/build.sh -DXSLIM_BUILD_TESTS=ON -DXSLIM_TEST_PYTHON="$PWD/.venv/bin/python" -DXSLIM_ONNX_NODE_TESTS="$node_tests"
+ctest --test-dir build --output-on-failure --no-tests=error "$@"
