@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/nearest_name.h"
 #include "config/field.h"
 
 namespace xslim {
@@ -19,9 +20,6 @@ struct Key {
 
 template <typename T>
 using Keys = std::vector<Key<T>>;
-
-// The name of `known` nearest to `name` by edit distance; "" when none is near.
-std::string NearestName(const std::string& name, const std::vector<std::string>& known);
 
 // Logs a warning for each member of `object` that `known` does not list.
 void WarnUnknownKeys(const Field& object, const std::vector<std::string>& known);

@@ -16,7 +16,7 @@ namespace {
 
 }  // namespace
 
-void RefuseWhatIsNotBuilt(const Config& config) {
+void RefuseWhatIsNotBuilt(const Config& config, bool finetune_given) {
   const QuantizationParameters& quantization = config.quantization;
   switch (quantization.precision_level) {
     case 0:
@@ -34,8 +34,10 @@ void RefuseWhatIsNotBuilt(const Config& config) {
   if (!quantization.truncate_var_names.empty()) Refuse(config, "truncate_var_names", "truncate_var_names");
   if (quantization.placement == Placement::kFused) Refuse(config, "placement", "placement fused");
   if (quantization.finetune_level > 0) {
-    LogWarning("finetune_level ", quantization.finetune_level,
-               " runs as 0: bias correction and block tuning are not built into this version");
+    LogLine(finetune_given ? LogLevel::kWarning : LogLevel::kInfo,
+            StrCat(config.source, ": quantization_parameters.finetune_level: finetune_level ",
+                   quantization.finetune_level, finetune_given ? "" : " (the default)",
+                   " runs as 0: bias correction and block tuning are not built into this version"));
   }
 }
 

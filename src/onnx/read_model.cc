@@ -17,7 +17,7 @@
 namespace xslim {
 namespace {
 
-constexpr int64_t kFirstOpset = 7, kLastOpset = 24, kFirstIr = 3, kLastIr = 13;
+constexpr int64_t kFirstOpset = 7, kLastOpset = 25, kFirstIr = 3, kLastIr = 13;
 
 // Models before AttributeProto.type existed tell the kind by the field that is set.
 Attribute::Kind KindOf(const onnx::AttributeProto& proto) {
@@ -238,7 +238,7 @@ void ReadOpsets(const onnx::ModelProto& model, const std::string& label, Graph* 
   }
   if (at->second < kFirstOpset || at->second > kLastOpset) {
     throw Error("opset " + std::to_string(at->second) + " is not supported.", label,
-                "supported are opsets 7 to 24");
+                "supported are opsets 7 to 25");
   }
 }
 

@@ -194,7 +194,7 @@ void GatherPanels(const Geometry& g, const float* x, int64_t nr, int64_t first, 
   }
 }
 
-void RunConv(EvalContext& ctx, Geometry g, const float* x, const float* w, const float* bias, float* y) {
+void RunConv(EvalContext& ctx, const Geometry& g, const float* x, const float* w, const float* bias, float* y) {
   const kernels::Table& table = kernels::Active();
   const kernels::Epilogue epilogue = EpilogueOf(ctx.node);
   const int64_t per_group = g.channels_out / g.group;
@@ -214,10 +214,8 @@ void RunConv(EvalContext& ctx, Geometry g, const float* x, const float* w, const
                          });
     return;
   }
-  if (g.taps() == 1 && g.in == g.out && g.stride == std::array<int64_t, 3>{1, 1, 1} &&
-      g.pad == std::array<int64_t, 3>{0, 0, 0}) {
-    g.in = g.out = {1, 1, g.pixels_in()};  // rows follow each other
-  }
+  const std::array<int64_t, 3> ones{1, 1, 1}, zeros{0, 0, 0};
+  const bool rows_follow = g.taps() == 1 && g.in == g.out && g.stride == ones && g.pad == zeros;  // no gathering
   PackedWeights local;
   PackedWeights& packed = ctx.is_constant(1) ? ctx.state<PackedWeights>() : local;
   if (packed.table != &table) PackConvWeights(g, w, packed);
@@ -236,7 +234,11 @@ void RunConv(EvalContext& ctx, Geometry g, const float* x, const float* w, const
       const int64_t block = item % blocks, group = item / blocks % g.group, n = item / blocks / g.group;
       const int64_t first = block * width, count = std::min(width, pixels - first);
       const float* source = x + (n * g.channels_in + group * (g.channels_in / g.group)) * g.pixels_in();
-      GatherPanels(g, source, nr, first, count, buffer.data(), runs);
+      if (rows_follow) {
+        table.pack_b(k, count, source + first, pixels, 1, buffer.data());
+      } else {
+        GatherPanels(g, source, nr, first, count, buffer.data(), runs);
+      }
       table.gemm(per_group, count, k, packed.data.data() + group * PackedSizeA(per_group, k), buffer.data(),
                  y + (n * g.channels_out + group * per_group) * pixels + first, pixels,
                  bias != nullptr ? bias + group * per_group : nullptr, nullptr, false, epilogue);

@@ -42,7 +42,14 @@ OutputPaths ResolveOutputPaths(const Config& config, const RunOptions& options) 
   } else if (!options.input_path.empty()) {
     prefix = stem;
   }
+  if (prefix.find('/') != std::string::npos) {
+    throw Error("output_prefix " + prefix + " is not a file name", config.source + ": model_parameters.output_prefix",
+                "folders belong in working_dir");
+  }
   if (folder.empty()) folder = ".";
+  for (fs::path at = folder.lexically_normal(); !at.empty() && !fs::exists(at, error); at = at.parent_path()) {
+    paths.made.push_back(at.string());
+  }
   fs::create_directories(folder, error);
   if (error) throw Error("cannot make the output folder", folder.string(), error.message());
   if (access(folder.c_str(), W_OK) != 0) throw Error("the output folder is not writable", folder.string());
@@ -58,7 +65,16 @@ OutputPaths ResolveOutputPaths(const Config& config, const RunOptions& options) 
   }
   paths.model = model.lexically_normal().string();
   paths.report = (folder / (prefix + "_report.md")).lexically_normal().string();
+  // Known now rather than after the calibration.
+  for (const std::string* file : {&paths.model, &paths.report}) {
+    if (fs::is_directory(*file, error)) throw Error("cannot write the output file: a folder of that name is there", *file);
+  }
   return paths;
+}
+
+void RemoveEmptyFolders(const OutputPaths& paths) {
+  std::error_code ignored;
+  for (const std::string& folder : paths.made) fs::remove(folder, ignored);
 }
 
 }  // namespace xslim

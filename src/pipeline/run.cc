@@ -1,5 +1,7 @@
 // The order of the stages and nothing else: the page to read first.
 #include <algorithm>
+#include <cmath>
+#include <cstdlib>
 #include <filesystem>
 #include <thread>
 
@@ -117,7 +119,8 @@ ReportHead HeadOf(const Graph& graph, const QuantPlan& plan, const ValueFacts& f
                    std::to_string(choice.report.size()) + " for this report"},
       {"Settings", std::string("calibration_type ") + NameOf(config.calibration.calibration_type) + ", precision_level " +
                        std::to_string(config.quantization.precision_level) + ", finetune_level " +
-                       std::to_string(config.quantization.finetune_level) + ", equalization " +
+                       std::to_string(config.quantization.finetune_level) +
+                       (config.quantization.finetune_level > 0 ? " (runs as 0)" : "") + ", equalization " +
                        (config.quantization.equalization ? "on" : "off")},
       {"Multiply-adds in int8", Percent(int8_macs, macs) + " of " + std::to_string(macs)},
       {"Computing operators in int8", std::to_string(int8_compute) + " of " + std::to_string(compute)},
@@ -135,6 +138,28 @@ RunResult Slim(Graph graph, const Config& config, const OutputPaths& paths) {
   LogInfo("slimmed: ", before, " -> ", graph.Order().size(), " operators");
   SaveModel(graph, paths.model);
   return {paths.model, "", {}};
+}
+
+// Model and report, both or none; no report when `report` is "".
+void SaveOutputs(const Graph& graph, const OutputPaths& paths, const std::string& report) {
+  if (report.empty()) return SaveModel(graph, paths.model);
+  OutputFile file(paths.report);
+  file.Write(report);
+  SaveModel(graph, paths.model);
+  try {
+    file.Commit();
+  } catch (...) {
+    std::error_code ignored;
+    std::filesystem::remove(paths.model, ignored);
+    throw;
+  }
+}
+
+void WarnNonFinite(const std::vector<OutputMeasure>& outputs) {
+  for (const OutputMeasure& output : outputs) {
+    if (std::isfinite(output.snr) && std::isfinite(output.cosine)) continue;
+    LogWarning("output ", output.name, " holds NaN or infinity on samples of the report; its SNR says nothing");
+  }
 }
 
 RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions& options, const OutputPaths& paths, ThreadPool& pool) {
@@ -168,7 +193,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
 
   std::vector<ValueId> observed;
   for (const auto& [value, quant] : plan.activations) observed.push_back(value);
-  LogInfo("calibrating on ", choice.calibration.size(), " samples (", samples->Describe(), ")");
+  LogInfo("calibrating on ", choice.calibration.size(), " of ", samples->Describe());
   const StatisticsMap statistics = CollectStatistics(graph, observed, *samples, choice.calibration,
                                                      settings.max_percentile, pool, progress("calibrate"));
   ChooseRanges(graph, statistics, config.calibration.calibration_type, pool, &plan);
@@ -181,14 +206,10 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
     const Measures measures = Measure(original, graph, exported, plan, *samples, choice.report, pool, progress("report"));
     report = MarkdownReport(graph, HeadOf(graph, plan, facts, config, paths, *samples, choice), measures);
     for (const OutputMeasure& output : measures.outputs) result.outputs.push_back({output.name, output.snr, output.cosine});
+    WarnNonFinite(measures.outputs);
     result.report_path = paths.report;
   }
-  SaveModel(exported, paths.model);
-  if (!report.empty()) {
-    OutputFile file(paths.report);
-    file.Write(report);
-    file.Commit();
-  }
+  SaveOutputs(exported, paths, report);
   LogInfo("wrote ", paths.model);
   return result;
 }
@@ -197,15 +218,22 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
 
 RunResult Run(Config config, const RunOptions& options) {
   const char* isa_error = nullptr;
-  if (kernels::Select(&isa_error) == nullptr) throw Error(isa_error, "environment XSLIM_ISA");
+  if (kernels::Select(&isa_error) == nullptr) {
+    throw Error(isa_error, StrCat("environment XSLIM_ISA=", std::getenv("XSLIM_ISA")));
+  }
   const OutputPaths paths = ResolveOutputPaths(config, options);
   const int threads = options.threads > 0 ? options.threads : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   ThreadPool pool(threads);
   LogDebug("kernels: ", kernels::Active().name, ", threads: ", pool.size());
-  LogInfo("loading ", paths.input);
-  Graph graph = LoadModel(paths.input);
-  if (config.quantization.precision_level == kPrecisionSlimOnly) return Slim(std::move(graph), config, paths);
-  return QuantizeStatic(std::move(graph), config, options, paths, pool);
+  try {
+    LogInfo("loading ", paths.input);
+    Graph graph = LoadModel(paths.input);
+    if (config.quantization.precision_level == kPrecisionSlimOnly) return Slim(std::move(graph), config, paths);
+    return QuantizeStatic(std::move(graph), config, options, paths, pool);
+  } catch (...) {
+    RemoveEmptyFolders(paths);
+    throw;
+  }
 }
 
 }  // namespace xslim

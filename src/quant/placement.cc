@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/nearest_name.h"
 #include "quant/plan.h"
 
 namespace xslim {
@@ -255,10 +256,26 @@ class Placer {
   }
 
   void WarnUnmatched() const {
-    for (const auto* list : {&options_.ignore_op_types, &options_.ignore_op_names}) {
-      for (const std::string& pattern : *list) {
-        if (!used_.count(pattern)) LogWarning("ignore list entry \"", pattern, "\" matches no quantizable operator");
+    std::vector<std::string> types, names;
+    for (NodeId id : order_) {
+      types.push_back(graph_.node(id).op_type);
+      names.push_back(graph_.node(id).name);
+    }
+    WarnUnmatched("ignore_op_types", options_.ignore_op_types, types);
+    WarnUnmatched("ignore_op_names", options_.ignore_op_names, names);
+  }
+
+  void WarnUnmatched(const char* list, const std::vector<std::string>& patterns,
+                     const std::vector<std::string>& known) const {
+    for (const std::string& pattern : patterns) {
+      if (used_.count(pattern)) continue;
+      if (std::any_of(known.begin(), known.end(), [&](const std::string& name) { return Matches(pattern, name); })) {
+        LogInfo(list, ": \"", pattern, "\" matches only operators that stay float anyway");
+        continue;
       }
+      const std::string nearest = NearestName(pattern, known);
+      LogWarning(list, ": \"", pattern, "\" matches no operator of the simplified model",
+                 nearest.empty() ? "" : " (did you mean " + nearest + "?)");
     }
   }
 

@@ -1,6 +1,7 @@
 #include "runtime/executor.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <exception>
 #include <limits>
@@ -74,6 +75,8 @@ struct Step {
   std::vector<bool> constant_inputs;
   std::vector<ValueId> dead;  // values whose last reader is this step
   std::shared_ptr<void> state;
+  int64_t calls = 0;  // with options.profile
+  double seconds = 0;
 };
 
 }  // namespace
@@ -361,6 +364,14 @@ struct Executor::Impl : GraphRunner {
     }
   }
 
+  std::vector<Tensor> EvaluateTimed(Step& step) {
+    const auto begin = std::chrono::steady_clock::now();
+    std::vector<Tensor> outputs = Evaluate(step, buffers.get());
+    step.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    ++step.calls;
+    return outputs;
+  }
+
   std::vector<Tensor> RunFakeQuantize(const Step& step, Allocator* allocator) {
     const FakeQuantize& fake = *step.fake_quantize;
     const Tensor x = values[static_cast<size_t>(step.node->inputs[0])].ToFloat32();
@@ -405,7 +416,7 @@ struct Executor::Impl : GraphRunner {
     for (ValueId id : captures) values[static_cast<size_t>(id)] = Captured(graph.value(id).name);
     for (ValueId id : folded_taps) Tap(id);
     for (Step& step : steps) {
-      std::vector<Tensor> outputs = Evaluate(step, buffers.get());
+      std::vector<Tensor> outputs = options.profile ? EvaluateTimed(step) : Evaluate(step, buffers.get());
       const std::vector<ValueId>& ids = step.node->outputs;
       for (size_t i = 0; i < ids.size(); ++i) {
         if (ids[i] == kNone || i >= outputs.size() || !outputs[i].defined()) continue;
@@ -472,5 +483,14 @@ void Executor::SetTaps(const std::vector<ValueId>& values, TapFn tap) {
 }
 
 std::vector<Tensor> Executor::Run(const std::vector<Tensor>& inputs) { return impl_->RunGraph(inputs); }
+
+std::vector<ProfileRow> Executor::Profile() const {
+  std::vector<ProfileRow> rows;
+  if (!impl_->options.profile) return rows;
+  for (const Step& step : impl_->steps) {
+    rows.push_back({step.node->Title(), step.node->op_type, step.calls, step.seconds});
+  }
+  return rows;
+}
 
 }  // namespace xslim

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "base/threads.h"
@@ -17,11 +18,16 @@ namespace xslim {
 using TapFn = std::function<void(ValueId, const Tensor&)>;
 
 struct ExecutorOptions {
-  bool fuse = true;            // fused kernels (Conv+bias+activation, Quantize+Dequantize) where no tap looks inside
+  bool fuse = true;      // fused kernels (Conv+bias+activation, Quantize+Dequantize) where no tap looks inside
+  bool profile = false;  // measure every operator: see Executor::Profile
 };
 
-// One line per operator of a run with Profile(): how often, seconds, multiply-adds.
-struct ProfileRow { std::string node, op_type; int64_t calls; double seconds; };
+// One operator of the outermost graph: how often it ran and how long in all.
+struct ProfileRow {
+  std::string node, op_type;
+  int64_t calls = 0;
+  double seconds = 0;
+};
 
 class Executor {
  public:
@@ -35,6 +41,9 @@ class Executor {
 
   // `inputs` in the order of graph.FreeInputs(); returns the graph's outputs in order. Throws Error naming the node.
   std::vector<Tensor> Run(const std::vector<Tensor>& inputs);
+
+  // In the order of execution, bodies counted at their node; empty without options.profile.
+  std::vector<ProfileRow> Profile() const;
 
  private:
   struct Impl;

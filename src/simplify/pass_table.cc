@@ -13,7 +13,9 @@ const std::vector<Pass>& Passes() {
       {"fuse-hard-swish", false, FuseHardSwish},
       {"fuse-batch-norm", false, FuseBatchNorm},
       {"fold-affine", false, FoldAffine},
+      {"fuse-pad", false, FusePad},
       {"div-to-mul", true, DivToMul},
+      {"fold-affine-forward", true, FoldAffineForward},
       {"batch-norm-to-affine", true, BatchNormToAffine},
   };
   return passes;

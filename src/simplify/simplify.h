@@ -37,6 +37,8 @@ int FoldConstants(Graph*, const SimplifyOptions&);
 int RemoveIdentities(Graph*, const SimplifyOptions&);
 int FuseBatchNorm(Graph*, const SimplifyOptions&);
 int FoldAffine(Graph*, const SimplifyOptions&);
+int FoldAffineForward(Graph*, const SimplifyOptions&);
+int FusePad(Graph*, const SimplifyOptions&);
 int FuseLayerNorm(Graph*, const SimplifyOptions&);
 int FuseGelu(Graph*, const SimplifyOptions&);
 int FuseHardSwish(Graph*, const SimplifyOptions&);

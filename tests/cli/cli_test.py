@@ -7,7 +7,7 @@ Each case runs in a fresh folder with small models, data and lists. A case holds
   args    the arguments
   config  what c.json holds (None: no such file)
   status  the expected exit status
-  says    fragments that stderr and stdout together must hold
+  says    fragments that stderr and stdout together must hold; one that begins with "!" must not be there
   files   the files that must be new afterwards, exactly (none named: not checked); nothing that was there may change
 Whatever the case: no crash, an error is one line on stderr, and nothing is left behind after an error.
 """
@@ -102,6 +102,13 @@ def no_input_model():
     return model([conv("k", "y", weights, rng, 3, 4, 3)], [], [("y", [1, 4, 8, 8])], weights)
 
 
+def log_model():
+    """Its output is NaN wherever the convolution is negative."""
+    rng, weights = np.random.default_rng(34), {}
+    nodes = [conv("x", "a", weights, rng, 3, 4, 3), helper.make_node("Log", ["a"], ["y"], name="log")]
+    return model(nodes, [("x", [1, 3, 8, 8])], [("y", [1, 4, 8, 8])], weights)
+
+
 def quantized_model():
     weights = {"s": np.array(0.1, np.float32), "z": np.array(0, np.int8)}
     nodes = [helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"], name="quantize_x"),
@@ -133,7 +140,7 @@ def build_template(folder):
     os.makedirs(at("dir"))
     write(at("dir", "keep"), "")
     for name, made in (("m", small_model()), ("two", two_input_model()), ("noin", no_input_model()),
-                       ("q", quantized_model())):
+                       ("q", quantized_model()), ("log", log_model())):
         write(at(name + ".onnx"), made.SerializeToString(deterministic=True))
     rng = np.random.default_rng(3)
     for i in range(12):
@@ -199,6 +206,10 @@ def usage_cases():
     case("verbose and quiet", "-i m.onnx -o o.onnx -v -q", 2, "exclude")
     case("dynq", "-i m.onnx -o o.onnx --dynq", 1, "--dynq is not built")
     case("fp16", "-i m.onnx -o o.onnx --fp16", 1, "--fp16 is not built")
+    case("log file over the model", "-i m.onnx -o o.onnx --log-file m.onnx", 1, "m.onnx")
+    case("log file over the config", "-c bad.json --log-file ./dir/../bad.json", 1, "bad.json")
+    case("unknown instruction set", "-i m.onnx -o o.onnx", 1, ["XSLIM_ISA=bogus", "scalar"],
+         environment={"XSLIM_ISA": "bogus"})
     case("log file below a file", "-i m.onnx -o o.onnx --log-file text.onnx/log", 1, "text.onnx/log")
     case("two models", "-i m.onnx -i two.onnx -o o.onnx", 2, "--input_path")
     case("a word too much", "-i m.onnx -o o.onnx more", 2, "more")
@@ -281,9 +292,14 @@ def config_cases():
           "quantization_parameters": {"precision_level": 100}})
     static("finetune_level 5", {QUANTIZATION + "finetune_level": 5}, 1, "finetune_level")
     static("finetune_level 2", {QUANTIZATION + "finetune_level": 2}, says="finetune_level 2 runs as 0")
+    static("finetune_level not given", remove=[QUANTIZATION + "finetune_level"],
+           says=["info: c.json: quantization_parameters.finetune_level", "runs as 0", "!warning"])
+    static("finetune_level 0", says="!runs as 0")
+    static("output_prefix with a folder", {MODEL + "output_prefix": "a/b"}, 1, "model_parameters.output_prefix")
+    case("config that is a list", "-c c.json", 1, "expected an object", (), [1, 2])
     static("device cuda", {CALIBRATION + "calibration_device": "cuda"}, says="cpu")
     static("device tpu", {CALIBRATION + "calibration_device": "tpu"}, 1, "tpu")
-    static("calibration_step 5", {CALIBRATION + "calibration_step": 5}, says="10 to 1000")
+    static("calibration_step 5", {CALIBRATION + "calibration_step": 5}, says=["10 to 1000", "calibrating on 5 of 12 samples"])
     static("calibration_step 2000", {CALIBRATION + "calibration_step": 2000}, says="10 to 1000")
     static("calibration_step as text", {CALIBRATION + "calibration_step": "100"}, 1, "c.json: calibration_parameters.calibration_step")
     static("mean_value a number", {INPUT + "mean_value": 127.5}, 1, "input_parameters[0].mean_value: expected numbers")
@@ -296,7 +312,8 @@ def config_cases():
     static("custom_setting without outputs", {QUANTIZATION + "custom_setting": [{"input_names": ["x"]}]}, 1, "output_names")
     static("custom_setting type", {QUANTIZATION + "custom_setting": [
         {"input_names": ["x"], "output_names": ["y"], "calibration_type": "nonsense"}]}, 1, "nonsense")
-    static("unknown ignored name", {QUANTIZATION + "ignore_op_names": ["nope"]}, says="nope")
+    static("unknown ignored name", {QUANTIZATION + "ignore_op_names": ["relu_2"]}, says=["\"relu_2\"", "did you mean relu_1?"])
+    static("unknown ignored type", {QUANTIZATION + "ignore_op_types": ["Cnv"]}, says=["\"Cnv\"", "did you mean Conv?"])
     static("int32 bias", environment={"XQUANT_BIAS_TO_FP32": "0"})
 
 
@@ -311,6 +328,10 @@ def data_cases():
     static("blank lines", {INPUT + "data_list_path": "cal/blank.txt"})
     static("missing npy", {INPUT + "data_list_path": "cal/missing.txt"}, 1, "nope.npy")
     static("npy of a wrong shape", {INPUT + "data_list_path": "cal/bad.txt"}, 1, "wrong.npy")
+    static("NaN in an output", {MODEL + "onnx_model": "log.onnx", QUANTIZATION + "analysis_enable": True},
+           says="output y holds NaN", files=["w/out.onnx", "w/out_report.md"])
+    static("batch of 4 and one sample",
+           {CALIBRATION + "calibration_batch_size": 4, INPUT + "data_list_path": "cal/one.txt"}, 1, "one batch of 4")
     static("NaN in the data", {INPUT + "data_list_path": "cal/nan.txt"}, None, "nan")
     images = {INPUT + "file_type": "img", INPUT + "data_list_path": "cal/img.txt"}
     static("images", images)
@@ -342,6 +363,8 @@ def snapshot(folder):
     result = {}
     for base, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if name != "__pycache__"]
+        for name in folders:
+            result[os.path.relpath(os.path.join(base, name), folder) + os.sep] = ""
         for name in files:
             path = os.path.join(base, name)
             result[os.path.relpath(path, folder)] = hashlib.sha256(open(path, "rb").read()).hexdigest()
@@ -371,8 +394,9 @@ def complaints(item, program, folder):
     if done.returncode not in allowed:
         wrong.append("status %d, expected %s" % (done.returncode, allowed))
     for fragment in item["says"]:
-        if fragment.lower() not in (out + err).lower():
-            wrong.append("does not say %r" % fragment)
+        unwanted = fragment.startswith("!")
+        if (fragment.lstrip("!").lower() in (out + err).lower()) == unwanted:
+            wrong.append(("says %r" if unwanted else "does not say %r") % fragment.lstrip("!"))
     errors = [line for line in err.splitlines() if "error:" in line]
     expected_errors = 0 if done.returncode == 0 or item["args"] == [] else 1
     if len(errors) != expected_errors or any(not line.startswith("xslim: error: ") for line in errors):
@@ -383,6 +407,7 @@ def complaints(item, program, folder):
     new = sorted(set(after) - set(before))
     if done.returncode != 0 and new:
         wrong.append("left behind %s" % new)
+    new = [name for name in new if not name.endswith(os.sep)]
     if done.returncode == 0 and item["files"] and new != item["files"]:
         wrong.append("wrote %s, expected %s" % (new, item["files"]))
     if done.returncode == 0:

@@ -7,6 +7,7 @@
 #include "data/samples.h"
 #include "onnx/model_io.h"
 #include "runtime/executor.h"
+#include "xslim/xslim.h"
 
 namespace {
 

@@ -3,11 +3,14 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <iostream>
+#include <iterator>
 #include <new>
 #include <string>
 #include <variant>
@@ -162,16 +165,32 @@ xslim::Config MakeConfig(const Arguments& arguments) {
   xslim::Config config;
   if (arguments.config_path.empty()) {
     config.quantization.precision_level = xslim::kPrecisionSlimOnly;
+    if (!arguments.ignore_op_types.empty() || !arguments.ignore_op_names.empty()) {
+      xslim::LogLine(xslim::LogLevel::kWarning, "--ignore_op_types and --ignore_op_names have no effect without -c");
+    }
   } else {
     config = xslim::ReadConfig(arguments.config_path);
   }
   if (arguments.opset != 0) config.model.opset = arguments.opset;
   auto append = [](const std::vector<std::string>& from, std::vector<std::string>* to) {
-    to->insert(to->end(), from.begin(), from.end());
+    std::copy_if(from.begin(), from.end(), std::back_inserter(*to), [](const std::string& s) { return !s.empty(); });
   };
   append(arguments.ignore_op_types, &config.quantization.ignore_op_types);
   append(arguments.ignore_op_names, &config.quantization.ignore_op_names);
   return config;
+}
+
+// The log file is emptied when it is opened: it must not be something the run reads.
+void RefuseLogOverInput(const Arguments& arguments) {
+  namespace fs = std::filesystem;
+  const fs::path log(arguments.log_file);
+  std::error_code ignored;
+  for (const std::string* input : {&arguments.config_path, &arguments.input_path}) {
+    if (fs::equivalent(log, *input, ignored)) throw xslim::Error("the log file would overwrite an input", *input);
+  }
+  if (log.extension() == ".onnx") {
+    throw xslim::Error("the log file has the name of a model", arguments.log_file, "give --log-file another name");
+  }
 }
 
 void Work(const Arguments& arguments, ProgressLine* progress) {
@@ -245,7 +264,10 @@ int main(int argc, char** argv) {
                                   : arguments.quiet ? xslim::LogLevel::kWarning
                                                     : xslim::LogLevel::kInfo;
     xslim::SetupLogging(level, "");  // first without the file, so that its own failure can be said
-    if (!arguments.log_file.empty()) xslim::SetupLogging(level, arguments.log_file);
+    if (!arguments.log_file.empty()) {
+      RefuseLogOverInput(arguments);
+      xslim::SetupLogging(level, arguments.log_file);
+    }
     Work(arguments, &progress);
   });
 }

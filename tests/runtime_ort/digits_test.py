@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+"""The digits samples quantized by xslim and judged by ONNX Runtime. Usage: digits_test.py XSLIM"""
+import os
+import sys
+import tempfile
+
+import onnx
+
+from helpers import Checks, copy_digits, digits_test_set, noise, run_all, run_xslim
+
+REPORT_PARTS = ["# Quantization report", "- Model:", "- Data:", "- Settings:", "- Multiply-adds in int8:",
+                "- Computing operators in int8:", "- Tensors with Q/DQ:", "## Outputs", "## Operators",
+                "| | Op | Var | SNR | MSE | Cosine | Q.MinMax | F.MinMax | F.Hist |"]
+
+# config, float model, allowed loss of top-1 in points, allowed noise/signal of the logits over the test images.
+# The noise bars are about a quarter above what these settings gave when the test was written.
+CASES = [("config.json", "digits_cnn.onnx", 0.4, 0.002),
+         ("config_vit.json", "digits_vit.onnx", 0.6, 0.003)]
+
+
+def main(program):
+    checks = Checks()
+    images, labels = digits_test_set()
+    checks.that(len(labels) == 500, f"500 test images, found {len(labels)}")
+
+    def top1(logits):
+        return 100.0 * float((logits.reshape(len(labels), -1).argmax(1) == labels).mean())
+
+    with tempfile.TemporaryDirectory() as folder:
+        digits = copy_digits(folder, finetune_level=0)
+        for config, model, loss, bar in CASES:
+            output = os.path.join(folder, model.replace(".onnx", ".q.onnx"))
+            run_xslim(program, ["-c", config, "-o", output], digits)
+            onnx.checker.check_model(output, full_check=True)
+            want = run_all(os.path.join(digits, model), images)
+            got = run_all(output, images)
+            power = noise(got, want)
+            print(f"{model}: top-1 float {top1(want):.1f}, int8 {top1(got):.1f}; noise/signal {power:.6f}")
+            checks.that(top1(want) > 90, f"{model}: the float model itself has top-1 {top1(want)}")
+            checks.that(top1(got) >= top1(want) - loss, f"{model}: top-1 {top1(got)} against {top1(want)} of float")
+            checks.that(power <= bar, f"{model}: noise/signal {power} over {bar}")
+            optimised = run_all(output, images, optimised=True)
+            checks.that(top1(optimised) >= top1(want) - loss,
+                        f"{model}: top-1 {top1(optimised)} with ONNX Runtime's default optimisations")
+
+            report = output.replace(".onnx", "_report.md")
+            checks.that(os.path.isfile(report), f"{report} was not written")
+            if os.path.isfile(report):
+                with open(report) as file:
+                    text = file.read()
+                for part in REPORT_PARTS:
+                    checks.that("\n" + part in "\n" + text, f"{model}: the report lacks \"{part}\"")
+                checks.that("| logits |" in text, f"{model}: the report does not judge the output")
+    return checks.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

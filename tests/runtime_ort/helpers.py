@@ -1,0 +1,90 @@
+"""What the tests of this folder share: running xslim, ONNX Runtime sessions, the digits data, a small check list."""
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import onnxruntime
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "support"))
+import png  # noqa: E402
+
+DIGITS = os.path.join(HERE, "..", "..", "samples", "digits")
+
+
+class Checks:
+    """Counts failures and prints them; the program's exit status is `checks.finish()`."""
+
+    def __init__(self):
+        self.done, self.failed = 0, 0
+
+    def that(self, condition, text):
+        self.done += 1
+        if not condition:
+            self.failed += 1
+            print("FAILED:", text)
+
+    def finish(self):
+        print(f"{self.done - self.failed} of {self.done} checks passed")
+        return 1 if self.failed or not self.done else 0
+
+
+def run_xslim(program, arguments, folder, environment=None):
+    """Runs xslim in `folder`; returns its stderr. Raises RuntimeError unless it exits with 0."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("XSLIM_", "XQUANT_"))}
+    env.update(environment or {})
+    done = subprocess.run([program, *arguments], cwd=folder, env=env, capture_output=True, text=True, timeout=600)
+    if done.returncode != 0:
+        raise RuntimeError(f"xslim {' '.join(arguments)}: exit status {done.returncode}\n{done.stderr}")
+    return done.stderr
+
+
+def copy_digits(folder, **quantization):
+    """A copy of samples/digits without its outputs in `folder`, both configs changed by `quantization`."""
+    target = os.path.join(folder, "digits")
+    shutil.copytree(DIGITS, target, ignore=shutil.ignore_patterns("temp", "test", "*.py"))
+    for name in ("config.json", "config_vit.json"):
+        path = os.path.join(target, name)
+        with open(path) as file:
+            config = json.load(file)
+        config["quantization_parameters"].update(quantization)
+        with open(path, "w") as file:
+            json.dump(config, file)
+    return target
+
+
+def digits_test_set():
+    """(images float32 [n, 1, 3, 32, 32] as the configs preprocess them, labels [n])."""
+    images, labels = [], []
+    with open(os.path.join(DIGITS, "labels.txt")) as file:
+        for line in file:
+            path, label = line.split()
+            bgr = png.read_rgb(os.path.join(DIGITS, path))[:, :, ::-1].astype(np.float32)
+            images.append(((bgr - 127.5) / 64).transpose(2, 0, 1)[None])
+            labels.append(int(label))
+    return np.stack(images), np.array(labels)
+
+
+def session(path, optimised=False):
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    if not optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def run_all(path, samples, optimised=False):
+    """The first output for every sample of a model with one input, stacked."""
+    runner = session(path, optimised)
+    name = runner.get_inputs()[0].name
+    return np.stack([runner.run(None, {name: sample})[0] for sample in samples])
+
+
+def noise(value, reference):
+    """Noise power / signal power, lower is better."""
+    difference = value.astype(np.float64) - reference
+    return float((difference ** 2).sum() / (reference.astype(np.float64) ** 2).sum())
