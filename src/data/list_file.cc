@@ -40,6 +40,9 @@ std::vector<std::string> ReadListFile(const std::string& list, const std::string
   } catch (const Error& error) {
     throw Error(StrCat("cannot read the list file ", list), field, error.what());
   }
+  if (text.find('\0') != std::string::npos) {
+    throw Error(StrCat("the list file ", list, " is not a text file"), field, "one path of a data file per line");
+  }
   const fs::path folder = fs::path(list).parent_path();
   std::vector<std::string> paths;
   size_t begin = text.rfind("\xef\xbb\xbf", 0) == 0 ? 3 : 0;

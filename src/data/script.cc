@@ -67,7 +67,7 @@ def main(path, name, entry, dtype):
             pipe.flush()
     except BaseException as error:
         frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != "<string>" and not f.filename.startswith("<frozen")]
-        text = "".join(traceback.format_exception_only(type(error), error)).strip().splitlines()[-1]
+        text = " ".join(("%s: %s" % (type(error).__name__, error)).split())
         if frames:
             text += ", at %s:%d" % (frames[-1].filename, frames[-1].lineno)
         text = text.encode("utf-8", "replace")

@@ -164,10 +164,29 @@ constexpr int64_t kBandTaps = 64;        // widest kernel
 constexpr int64_t kBandColumns = 512;    // of outputs at once
 constexpr int64_t kBandVector = 16;      // columns are whole numbers of the widest vector
 
+// memset and memcpy for rows too short for a call; zeros: n is at least a vector.
+XSLIM_INLINE void ZeroRow(float* to, int64_t n) {
+  const F32 d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  for (int64_t i = 0; i + lanes <= n; i += lanes) hn::StoreU(hn::Zero(d), d, to + i);
+  hn::StoreU(hn::Zero(d), d, to + n - lanes);
+}
+XSLIM_INLINE void CopyRow(const float* from, float* to, int64_t n) {
+  const F32 d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  if (n < lanes) {
+    for (int64_t i = 0; i < n; ++i) to[i] = from[i];
+    return;
+  }
+  for (int64_t i = 0; i + lanes <= n; i += lanes) hn::StoreU(hn::LoadU(d, from + i), d, to + i);
+  hn::StoreU(hn::LoadU(d, from + n - lanes), d, to + n - lanes);
+}
+
 // A row's columns first, first + 2, ... (`phase` of them) and behind them first + 1, first + 3, ...; 0 outside.
 XSLIM_INLINE void FillPairs(const float* from, int64_t width, int64_t first, int64_t phase, float* row) {
   const F32 d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  ZeroRow(row, 2 * phase);
   int64_t i = 0;
   const auto one = [&] {
     const int64_t x = first + 2 * i;
@@ -182,7 +201,7 @@ XSLIM_INLINE void FillPairs(const float* from, int64_t width, int64_t first, int
     hn::StoreU(even, d, row + i);
     hn::StoreU(odd, d, row + phase + i);
   }
-  while (i < phase) one();
+  while (i < phase && first + 2 * i < width) one();
 }
 
 // Rows [y, y + rows) and the output columns from `x0` of the plane, the padding included.
@@ -192,7 +211,7 @@ XSLIM_INLINE void FillBand(const float* in, const PlaneShape& s, const Band& ban
   for (int64_t r = 0; r < rows; ++r) {
     float* row = to + r * band.row;
     if (y + r < 0 || y + r >= s.height) {
-      memset(row, 0, static_cast<size_t>(band.row) * sizeof(float));
+      ZeroRow(row, band.row);
       continue;
     }
     const float* from = in + (y + r) * s.width;
@@ -208,13 +227,12 @@ XSLIM_INLINE void FillBand(const float* in, const PlaneShape& s, const Band& ban
       if (begin > band.phase) begin = band.phase;
       if (end > band.phase) end = band.phase;
       if (end < begin) end = begin;
-      for (int64_t i = 0; i < begin; ++i) row[i] = 0.0f;
+      ZeroRow(row, band.phase);
       if (stride == 1) {
-        memcpy(row + begin, from + shift + begin, static_cast<size_t>(end - begin) * sizeof(float));
+        CopyRow(from + shift + begin, row + begin, end - begin);
       } else {
         for (int64_t i = begin; i < end; ++i) row[i] = from[shift + i * stride];
       }
-      for (int64_t i = end; i < band.phase; ++i) row[i] = 0.0f;
     }
   }
 }

@@ -5,7 +5,9 @@
 // pixels into panels and multiplies all weights with them.
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <limits>
+#include <optional>
 #include <vector>
 
 #include "base/log.h"
@@ -131,66 +133,108 @@ void PackConvWeights(const Geometry& g, const float* w, PackedWeights& packed) {
   }
 }
 
-// Columns [column, column + count) of a panel are x[offset + i*step] of every channel; the others are
-// padding.
-struct Run {
-  int64_t column, count, offset;
-};
+// The input with its padding as zeros, rows split by column modulo the stride, so that what neighbouring outputs
+// see under one tap lies side by side: element (z, y, x) of a channel's plane, counted from the padding's first, is
+// at [(z*height + y)*row + x % stride * phase + x / stride].
+struct PaddedInput {
+  std::array<int64_t, 3> extent;  // depth, rows, columns that the windows cover
+  int64_t phase, row, plane;
+  std::vector<int64_t> taps;  // where each tap of the first window is
+  Tensor data;                // [batch * channels][plane], and one panel row of slack
 
-// The runs of output pixels [p, p + count) under one tap.
-void FindRuns(const Geometry& g, int64_t p, int64_t count, int64_t kz, int64_t ky, int64_t kx,
-              std::vector<Run>& runs) {
-  runs.clear();
-  int64_t column = 0;
-  while (column < count) {
-    const int64_t ox = (p + column) % g.out[2], row = (p + column) / g.out[2];
-    const int64_t oy = row % g.out[1], oz = row / g.out[1];
-    const int64_t length = std::min(count - column, g.out[2] - ox);
-    const int64_t iz = oz * g.stride[0] - g.pad[0] + kz * g.dilation[0];
-    const int64_t iy = oy * g.stride[1] - g.pad[1] + ky * g.dilation[1];
-    if (iz >= 0 && iz < g.in[0] && iy >= 0 && iy < g.in[1]) {
-      const int64_t shift = kx * g.dilation[2] - g.pad[2];  // ix = ox*stride + shift
-      const int64_t stride = g.stride[2];
-      int64_t begin = shift >= 0 ? 0 : (-shift + stride - 1) / stride;
-      int64_t end = g.in[2] - shift <= 0 ? 0 : (g.in[2] - shift - 1) / stride + 1;
-      begin = std::max(begin, ox);
-      end = std::min(end, ox + length);
-      if (begin < end) {
-        runs.push_back(
-            {column + begin - ox, end - begin, (iz * g.in[1] + iy) * g.in[2] + begin * stride + shift});
-      }
+  PaddedInput(EvalContext& ctx, const Geometry& g, const float* x, int64_t nr) {
+    for (size_t i = 0; i < 3; ++i) {
+      extent[i] = (g.out[i] - 1) * g.stride[i] + (g.kernel[i] - 1) * g.dilation[i] + 1;
     }
-    column += length;
-  }
-}
-
-// Packs the windows of `count` pixels from `first` on; x is the first channel of the group.
-void GatherPanels(const Geometry& g, const float* x, int64_t nr, int64_t first, int64_t count, float* packed,
-                  std::vector<Run>& runs) {
-  const int64_t channels = g.channels_in / g.group, plane = g.pixels_in(), step = g.stride[2];
-  for (int64_t p = first; p < first + count; p += nr) {
-    const int64_t columns = std::min(nr, first + count - p);
+    phase = g.out[2] + (g.kernel[2] - 1) * g.dilation[2] / g.stride[2];
+    row = phase * g.stride[2];
+    plane = extent[0] * extent[1] * row;
     for (int64_t kz = 0; kz < g.kernel[0]; ++kz) {
       for (int64_t ky = 0; ky < g.kernel[1]; ++ky) {
         for (int64_t kx = 0; kx < g.kernel[2]; ++kx) {
-          FindRuns(g, p, columns, kz, ky, kx, runs);
-          const bool whole = runs.size() == 1 && runs[0].count == nr;
-          const float* channel = x;
-          for (int64_t c = 0; c < channels; ++c, channel += plane, packed += nr) {
-            if (!whole) std::fill_n(packed, nr, 0.0f);
-            for (const Run& run : runs) {
-              const float* from = channel + run.offset;
-              float* to = packed + run.column;
-              if (step == 1) {
-                std::copy_n(from, run.count, to);
-              } else {
-                for (int64_t i = 0; i < run.count; ++i) to[i] = from[i * step];
-              }
-            }
-          }
+          const int64_t column = kx * g.dilation[2];
+          taps.push_back((kz * g.dilation[0] * extent[1] + ky * g.dilation[1]) * row +
+                         column % g.stride[2] * phase + column / g.stride[2]);
         }
       }
     }
+    const int64_t planes = g.batch * g.channels_in;
+    data = ctx.scratch(DType::kFloat, {planes * plane + nr});
+    float* to = data.data<float>();
+    std::fill_n(to + planes * plane, nr, 0.0f);
+    ctx.pool.ParallelFor(planes, std::max<int64_t>(1, 16384 / std::max<int64_t>(plane, 1)),
+                         [&](int64_t begin, int64_t end, int) {
+                           for (int64_t i = begin; i < end; ++i) Fill(g, x + i * g.pixels_in(), to + i * plane);
+                         });
+  }
+
+  // Where the window of output pixel p starts.
+  int64_t Start(const Geometry& g, int64_t p) const {
+    const int64_t x = p % g.out[2], y = p / g.out[2] % g.out[1], z = p / g.out[2] / g.out[1];
+    return (z * g.stride[0] * extent[1] + y * g.stride[1]) * row + x;
+  }
+
+ private:
+  void Fill(const Geometry& g, const float* x, float* to) const {
+    for (int64_t i = 0; i < extent[0] * extent[1]; ++i, to += row) {
+      const int64_t z = i / extent[1] - g.pad[0], y = i % extent[1] - g.pad[1];
+      if (z < 0 || z >= g.in[0] || y < 0 || y >= g.in[1]) {
+        std::fill_n(to, row, 0.0f);
+        continue;
+      }
+      const float* from = x + (z * g.in[1] + y) * g.in[2];
+      const int64_t stride = g.stride[2];
+      for (int64_t p = 0; p < stride; ++p) {
+        const int64_t shift = p - g.pad[2];  // element j is column j*stride + shift
+        const int64_t first = shift >= 0 ? 0 : (-shift + stride - 1) / stride;
+        const int64_t last = g.in[2] - shift <= 0 ? 0 : (g.in[2] - shift - 1) / stride + 1;
+        const int64_t begin = std::min(first, phase), end = std::clamp(last, begin, phase);
+        float* part = to + p * phase;
+        std::fill_n(part, begin, 0.0f);
+        if (stride == 1) {
+          std::copy_n(from + begin + shift, end - begin, part + begin);
+        } else {
+          for (int64_t j = begin; j < end; ++j) part[j] = from[j * stride + shift];
+        }
+        std::fill_n(part + end, phase - end, 0.0f);
+      }
+    }
+  }
+};
+
+// Columns of a panel from `column` on lie side by side in the padded input from `offset` on.
+struct Segment {
+  int64_t column, offset;
+};
+
+// Copies every segment's nr floats for every tap and channel: what runs over the segment is overwritten by the next
+// one, the next panel row, or is past the last column. kNr: nr, or 0 for any.
+template <int kNr>
+void GatherPanel(const PaddedInput& input, const float* x, int64_t channels, const std::vector<Segment>& segments,
+                 int64_t nr, float* packed) {
+  const int64_t width = kNr > 0 ? kNr : nr;
+  for (const int64_t tap : input.taps) {
+    const float* from = x + tap;
+    for (int64_t c = 0; c < channels; ++c, from += input.plane, packed += width) {
+      for (const Segment& segment : segments) {
+        std::memcpy(packed + segment.column, from + segment.offset, static_cast<size_t>(width) * sizeof(float));
+      }
+    }
+  }
+}
+
+// Packs the windows of `count` pixels from `first` on; x is the padded first channel of the group. `packed` has a
+// panel row of slack.
+void GatherPanels(const Geometry& g, const PaddedInput& input, const float* x, int64_t nr, int64_t first, int64_t count,
+                  float* packed) {
+  const int64_t channels = g.channels_in / g.group;
+  const auto gather = nr == 16 ? GatherPanel<16> : nr == 32 ? GatherPanel<32> : GatherPanel<0>;
+  std::vector<Segment> segments;
+  for (int64_t p = first; p < first + count; p += nr, packed += nr * channels * g.taps()) {
+    const int64_t end = std::min(p + nr, first + count);
+    segments.clear();
+    for (int64_t q = p; q < end; q += g.out[2] - q % g.out[2]) segments.push_back({q - p, input.Start(g, q)});
+    gather(input, x, channels, segments, nr, packed);
   }
 }
 
@@ -227,17 +271,18 @@ void RunConv(EvalContext& ctx, const Geometry& g, const float* x, const float* w
   panels_per_block =
       std::clamp<int64_t>((panels * g.batch * g.group + shares - 1) / shares, 1, panels_per_block);
   const int64_t blocks = (panels + panels_per_block - 1) / panels_per_block, width = panels_per_block * nr;
+  std::optional<PaddedInput> padded;
+  if (!rows_follow) padded.emplace(ctx, g, x, nr);
   ctx.pool.ParallelFor(g.batch * g.group * blocks, 1, [&](int64_t begin, int64_t end, int) {
-    std::vector<float> buffer(static_cast<size_t>(width * k));
-    std::vector<Run> runs;
+    std::vector<float> buffer(static_cast<size_t>(width * k + nr));
     for (int64_t item = begin; item < end; ++item) {
       const int64_t block = item % blocks, group = item / blocks % g.group, n = item / blocks / g.group;
       const int64_t first = block * width, count = std::min(width, pixels - first);
-      const float* source = x + (n * g.channels_in + group * (g.channels_in / g.group)) * g.pixels_in();
-      if (rows_follow) {
-        table.pack_b(k, count, source + first, pixels, 1, buffer.data());
+      const int64_t channel = n * g.channels_in + group * (g.channels_in / g.group);
+      if (padded) {
+        GatherPanels(g, *padded, padded->data.data<float>() + channel * padded->plane, nr, first, count, buffer.data());
       } else {
-        GatherPanels(g, source, nr, first, count, buffer.data(), runs);
+        table.pack_b(k, count, x + channel * pixels + first, pixels, 1, buffer.data());
       }
       table.gemm(per_group, count, k, packed.data.data() + group * PackedSizeA(per_group, k), buffer.data(),
                  y + (n * g.channels_out + group * per_group) * pixels + first, pixels,

@@ -272,15 +272,24 @@ void PadRows(ThreadPool& pool, const T* in, const Shape& in_dims, T* out, const 
   end = std::max(begin, end);
   pool.ParallelFor(rows, std::max<int64_t>(1, (1 << 14) / std::max<int64_t>(width, 1)),
                    [&](int64_t first, int64_t stop, int) {
-                     for (int64_t row = first; row < stop; ++row) {
-                       int64_t offset = 0, rest = row;
-                       bool constant = false;
-                       for (size_t k = dims.size() - 1; k-- > 0;) {
-                         const int64_t source = sources[k][Z(rest % dims[k])];
-                         rest /= dims[k];
-                         constant = constant || source < 0;
-                         offset += source * strides[k];
+                     const int64_t height = dims.size() > 1 ? dims[dims.size() - 2] : 1;
+                     int64_t outer = 0, y = first % height;
+                     bool outside = false;
+                     for (int64_t row = first; row < stop; ++row, y = y + 1 == height ? 0 : y + 1) {
+                       if (row == first || y == 0) {  // the axes before the last two
+                         outer = 0;
+                         outside = false;
+                         int64_t rest = row / height;
+                         for (size_t k = dims.size() < 2 ? 0 : dims.size() - 2; k-- > 0;) {
+                           const int64_t source = sources[k][Z(rest % dims[k])];
+                           rest /= dims[k];
+                           outside = outside || source < 0;
+                           outer += source * strides[k];
+                         }
                        }
+                       const int64_t line = dims.size() > 1 ? sources[dims.size() - 2][Z(y)] : 0;
+                       const bool constant = outside || line < 0;
+                       const int64_t offset = dims.size() > 1 ? outer + line * strides[dims.size() - 2] : 0;
                        T* to = out + row * width;
                        if (constant) {
                          std::fill_n(to, width, value);

@@ -189,6 +189,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
 
   const ValueFacts facts(graph, samples->at(choice.calibration.front()), pool);
   QuantPlan plan = PlacePlan(graph, facts, settings);
+  if (plan.nodes.empty()) LogWarning(paths.input, ": no operator can be quantized, the output stays float");
   LogInfo("quantizing ", plan.nodes.size(), " of ", graph.Order().size(), " operators");
 
   std::vector<ValueId> observed;

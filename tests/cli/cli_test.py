@@ -314,6 +314,7 @@ def config_cases():
         {"input_names": ["x"], "output_names": ["y"], "calibration_type": "nonsense"}]}, 1, "nonsense")
     static("unknown ignored name", {QUANTIZATION + "ignore_op_names": ["relu_2"]}, says=["\"relu_2\"", "did you mean relu_1?"])
     static("unknown ignored type", {QUANTIZATION + "ignore_op_types": ["Cnv"]}, says=["\"Cnv\"", "did you mean Conv?"])
+    static("every operator ignored", {QUANTIZATION + "ignore_op_types": ["*"]}, says="no operator can be quantized")
     static("int32 bias", environment={"XQUANT_BIAS_TO_FP32": "0"})
 
 
@@ -325,6 +326,7 @@ def data_cases():
     static("no list", remove=[INPUT + "data_list_path"])
     static("missing list", {INPUT + "data_list_path": "cal/nope.txt"}, 1, "cal/nope.txt")
     static("empty list", {INPUT + "data_list_path": "cal/empty.txt"}, 1, "Calibration input x finds 0 items.")
+    static("data file as list", {INPUT + "data_list_path": "cal/00.npy"}, 1, "not a text file")
     static("blank lines", {INPUT + "data_list_path": "cal/blank.txt"})
     static("missing npy", {INPUT + "data_list_path": "cal/missing.txt"}, 1, "nope.npy")
     static("npy of a wrong shape", {INPUT + "data_list_path": "cal/bad.txt"}, 1, "wrong.npy")
@@ -441,6 +443,16 @@ def full_disk(program, template, folder):
         subprocess.run(["umount", disk], check=False)
 
 
+def closed_streams(program, folder):
+    """Started without stdout and stderr, the program must not take a file of its own for one of them."""
+    done = subprocess.run(["sh", "-c", 'exec "$0" -v -i m.onnx -o o.onnx <&- >&- 2>&-', os.path.abspath(program)], cwd=folder,
+                          timeout=120, check=False)
+    if done.returncode != 0:
+        return ["status %d" % done.returncode]
+    onnx.checker.check_model(onnx.load(os.path.join(folder, "o.onnx")))
+    return []
+
+
 def same_bytes(program, folder):
     """The thread count must not change the file."""
     write(os.path.join(folder, "c.json"), json.dumps(BASE))
@@ -461,6 +473,7 @@ def main():
     build_template(template)
     runs = [(item["name"], lambda folder, item=item: complaints(item, program, folder)) for item in CASES]
     runs.append(("full disk", lambda folder: full_disk(program, template, folder)))
+    runs.append(("closed streams", lambda folder: closed_streams(program, folder)))
     runs.append(("threads do not change the file", lambda folder: same_bytes(program, folder)))
     failed, skipped, ran = [], 0, 0
     try:

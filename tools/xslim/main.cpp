@@ -1,5 +1,6 @@
 // The command line: options, logging, progress, the summary and the exit status. Everything else is the
 // library's.
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -225,13 +226,23 @@ int Guarded(ProgressLine* progress, const Function& work) {
     message = std::string("unexpected failure: ") + error.what();
   }
   progress->Clear();
+  // Texts of files and other programs may be in the message; it stays one line that does no harm to a terminal.
+  std::replace_if(message.begin(), message.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; }, ' ');
   xslim::LogLine(xslim::LogLevel::kError, message);
   return kFailed;
+}
+
+// A program started with closed standard streams would get their numbers for its own files, and log into its output.
+void KeepStandardStreamsOpen() {
+  int descriptor = 0;
+  while (descriptor >= 0 && descriptor <= STDERR_FILENO) descriptor = open("/dev/null", O_RDWR);
+  if (descriptor > STDERR_FILENO) close(descriptor);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  KeepStandardStreamsOpen();
   Arguments arguments;
   CLI::App app;
   app.set_help_flag();
