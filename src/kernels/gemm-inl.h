@@ -152,17 +152,18 @@ struct PlaneShape {
   int64_t height, width, kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
 };
 
-// A part of a plane with its padding as zeros, split by column modulo the stride: element (row y, column x) is at
-// [y * row + x % stride * phase + x / stride], so that every tap of neighbouring outputs is one plain load.
+// A part of a plane with its padding as zeros, split by column modulo the stride: element (row y, column x)
+// is at [y * row + x % stride * phase + x / stride], so that every tap of neighbouring outputs is one plain
+// load.
 struct Band {
   int64_t phase, row;
   const int64_t* taps;  // offset of each kernel column
 };
 
-constexpr int64_t kBandFloats = 6144;    // stays in L1
-constexpr int64_t kBandTaps = 64;        // widest kernel
-constexpr int64_t kBandColumns = 512;    // of outputs at once
-constexpr int64_t kBandVector = 16;      // columns are whole numbers of the widest vector
+constexpr int64_t kBandFloats = 6144;  // stays in L1
+constexpr int64_t kBandTaps = 64;      // widest kernel
+constexpr int64_t kBandColumns = 512;  // of outputs at once
+constexpr int64_t kBandVector = 16;    // columns are whole numbers of the widest vector
 
 // memset and memcpy for rows too short for a call; zeros: n is at least a vector.
 XSLIM_INLINE void ZeroRow(float* to, int64_t n) {
@@ -182,7 +183,8 @@ XSLIM_INLINE void CopyRow(const float* from, float* to, int64_t n) {
   hn::StoreU(hn::LoadU(d, from + n - lanes), d, to + n - lanes);
 }
 
-// A row's columns first, first + 2, ... (`phase` of them) and behind them first + 1, first + 3, ...; 0 outside.
+// A row's columns first, first + 2, ... (`phase` of them) and behind them first + 1, first + 3, ...; 0
+// outside.
 XSLIM_INLINE void FillPairs(const float* from, int64_t width, int64_t first, int64_t phase, float* row) {
   const F32 d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
@@ -205,8 +207,8 @@ XSLIM_INLINE void FillPairs(const float* from, int64_t width, int64_t first, int
 }
 
 // Rows [y, y + rows) and the output columns from `x0` of the plane, the padding included.
-XSLIM_INLINE void FillBand(const float* in, const PlaneShape& s, const Band& band, int64_t y, int64_t rows, int64_t x0,
-                           float* to) {
+XSLIM_INLINE void FillBand(const float* in, const PlaneShape& s, const Band& band, int64_t y, int64_t rows,
+                           int64_t x0, float* to) {
   const int64_t first = x0 * s.stride_w - s.pad_left;
   for (int64_t r = 0; r < rows; ++r) {
     float* row = to + r * band.row;
@@ -237,10 +239,11 @@ XSLIM_INLINE void FillBand(const float* in, const PlaneShape& s, const Band& ban
   }
 }
 
-// Chains of kGroup vectors of outputs (4 or 8); in[i] is where vector i's first tap is. kWidth: the kernel's, 0: any.
+// Chains of kGroup vectors of outputs (4 or 8); in[i] is where vector i's first tap is. kWidth: the kernel's,
+// 0: any.
 template <int kGroup, int kWidth>
-XSLIM_INLINE void BandGroup(const float* const* in, const PlaneShape& s, const Band& band, const float* weight, float bias,
-                            const Epilogue& epilogue, float* const* out) {
+XSLIM_INLINE void BandGroup(const float* const* in, const PlaneShape& s, const Band& band,
+                            const float* weight, float bias, const Epilogue& epilogue, float* const* out) {
   static_assert(kGroup == 4 || kGroup == 8);
   const F32 d;
   V a0 = hn::Set(d, bias), a1 = a0, a2 = a0, a3 = a0, a4 = a0, a5 = a0, a6 = a0, a7 = a0;
@@ -248,27 +251,24 @@ XSLIM_INLINE void BandGroup(const float* const* in, const PlaneShape& s, const B
   const float *p0 = in[0], *p1 = in[1], *p2 = in[2], *p3 = in[3];
   const float *p4 = in[kGroup - 4], *p5 = in[kGroup - 3], *p6 = in[kGroup - 2], *p7 = in[kGroup - 1];
   int64_t offset = 0;
-#define XSLIM_TAP_(column)                              \
-  {                                                     \
-    const V w = hn::Set(d, weight[column]);             \
-    const int64_t at = offset + band.taps[column];      \
-    a0 = hn::MulAdd(hn::LoadU(d, p0 + at), w, a0);      \
-    a1 = hn::MulAdd(hn::LoadU(d, p1 + at), w, a1);      \
-    a2 = hn::MulAdd(hn::LoadU(d, p2 + at), w, a2);      \
-    a3 = hn::MulAdd(hn::LoadU(d, p3 + at), w, a3);      \
-    if constexpr (kGroup == 8) {                        \
-      a4 = hn::MulAdd(hn::LoadU(d, p4 + at), w, a4);    \
-      a5 = hn::MulAdd(hn::LoadU(d, p5 + at), w, a5);    \
-      a6 = hn::MulAdd(hn::LoadU(d, p6 + at), w, a6);    \
-      a7 = hn::MulAdd(hn::LoadU(d, p7 + at), w, a7);    \
-    }                                                   \
+#define XSLIM_TAP_(column)                           \
+  {                                                  \
+    const V w = hn::Set(d, weight[column]);          \
+    const int64_t at = offset + band.taps[column];   \
+    a0 = hn::MulAdd(hn::LoadU(d, p0 + at), w, a0);   \
+    a1 = hn::MulAdd(hn::LoadU(d, p1 + at), w, a1);   \
+    a2 = hn::MulAdd(hn::LoadU(d, p2 + at), w, a2);   \
+    a3 = hn::MulAdd(hn::LoadU(d, p3 + at), w, a3);   \
+    if constexpr (kGroup == 8) {                     \
+      a4 = hn::MulAdd(hn::LoadU(d, p4 + at), w, a4); \
+      a5 = hn::MulAdd(hn::LoadU(d, p5 + at), w, a5); \
+      a6 = hn::MulAdd(hn::LoadU(d, p6 + at), w, a6); \
+      a7 = hn::MulAdd(hn::LoadU(d, p7 + at), w, a7); \
+    }                                                \
   }
   for (int64_t ky = 0; ky < s.kernel_h; ++ky, offset += s.dilation_h * band.row, weight += width) {
     if constexpr (kWidth == 3 || kWidth == 5) {
-      XSLIM_TAP_(0) XSLIM_TAP_(1) XSLIM_TAP_(2)
-      if constexpr (kWidth == 5) {
-        XSLIM_TAP_(3) XSLIM_TAP_(4)
-      }
+      XSLIM_TAP_(0) XSLIM_TAP_(1) XSLIM_TAP_(2) if constexpr (kWidth == 5) { XSLIM_TAP_(3) XSLIM_TAP_(4) }
     } else {
       for (int64_t kx = 0; kx < width; ++kx) XSLIM_TAP_(kx)
     }
@@ -277,8 +277,7 @@ XSLIM_INLINE void BandGroup(const float* const* in, const PlaneShape& s, const B
   const V lo = hn::Set(d, epilogue.lo), hi = hn::Set(d, epilogue.hi);
   const bool clamp = epilogue.activation == kClamp;
 #define XSLIM_PUT_(i) hn::StoreU(clamp ? ClampV(a##i, lo, hi) : a##i, d, out[i]);
-  XSLIM_PUT_(0) XSLIM_PUT_(1) XSLIM_PUT_(2) XSLIM_PUT_(3)
-  if constexpr (kGroup == 8) {
+  XSLIM_PUT_(0) XSLIM_PUT_(1) XSLIM_PUT_(2) XSLIM_PUT_(3) if constexpr (kGroup == 8) {
     XSLIM_PUT_(4) XSLIM_PUT_(5) XSLIM_PUT_(6) XSLIM_PUT_(7)
   }
 #undef XSLIM_PUT_
@@ -287,7 +286,8 @@ XSLIM_INLINE void BandGroup(const float* const* in, const PlaneShape& s, const B
 // `rows` by `columns` outputs from a filled band; out has out_w columns and ends at `end`.
 template <int kWidth>
 void RunBand(const float* filled, const PlaneShape& s, const Band& band, const float* weight, float bias,
-             const Epilogue& epilogue, float* out, int64_t rows, int64_t columns, int64_t out_w, const float* end) {
+             const Epilogue& epilogue, float* out, int64_t rows, int64_t columns, int64_t out_w,
+             const float* end) {
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(F32()));
   const float* in[8];
   float* to[8];
@@ -331,8 +331,8 @@ void RunBand(const float* filled, const PlaneShape& s, const Band& band, const f
 }
 
 // One output by itself: kernels too wide for a band.
-XSLIM_INLINE float SingleOutput(const float* in, const PlaneShape& s, const float* weight, int64_t top, int64_t left,
-                                float value) {
+XSLIM_INLINE float SingleOutput(const float* in, const PlaneShape& s, const float* weight, int64_t top,
+                                int64_t left, float value) {
   for (int64_t ky = 0; ky < s.kernel_h; ++ky) {
     const int64_t y = top + ky * s.dilation_h;
     if (y < 0 || y >= s.height) continue;

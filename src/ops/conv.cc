@@ -133,9 +133,9 @@ void PackConvWeights(const Geometry& g, const float* w, PackedWeights& packed) {
   }
 }
 
-// The input with its padding as zeros, rows split by column modulo the stride, so that what neighbouring outputs
-// see under one tap lies side by side: element (z, y, x) of a channel's plane, counted from the padding's first, is
-// at [(z*height + y)*row + x % stride * phase + x / stride].
+// The input with its padding as zeros, rows split by column modulo the stride, so that what neighbouring
+// outputs see under one tap lies side by side: element (z, y, x) of a channel's plane, counted from the
+// padding's first, is at [(z*height + y)*row + x % stride * phase + x / stride].
 struct PaddedInput {
   std::array<int64_t, 3> extent;  // depth, rows, columns that the windows cover
   int64_t phase, row, plane;
@@ -164,7 +164,8 @@ struct PaddedInput {
     std::fill_n(to + planes * plane, nr, 0.0f);
     ctx.pool.ParallelFor(planes, std::max<int64_t>(1, 16384 / std::max<int64_t>(plane, 1)),
                          [&](int64_t begin, int64_t end, int) {
-                           for (int64_t i = begin; i < end; ++i) Fill(g, x + i * g.pixels_in(), to + i * plane);
+                           for (int64_t i = begin; i < end; ++i)
+                             Fill(g, x + i * g.pixels_in(), to + i * plane);
                          });
   }
 
@@ -207,26 +208,27 @@ struct Segment {
   int64_t column, offset;
 };
 
-// Copies every segment's nr floats for every tap and channel: what runs over the segment is overwritten by the next
-// one, the next panel row, or is past the last column. kNr: nr, or 0 for any.
+// Copies every segment's nr floats for every tap and channel: what runs over the segment is overwritten by
+// the next one, the next panel row, or is past the last column. kNr: nr, or 0 for any.
 template <int kNr>
-void GatherPanel(const PaddedInput& input, const float* x, int64_t channels, const std::vector<Segment>& segments,
-                 int64_t nr, float* packed) {
+void GatherPanel(const PaddedInput& input, const float* x, int64_t channels,
+                 const std::vector<Segment>& segments, int64_t nr, float* packed) {
   const int64_t width = kNr > 0 ? kNr : nr;
   for (const int64_t tap : input.taps) {
     const float* from = x + tap;
     for (int64_t c = 0; c < channels; ++c, from += input.plane, packed += width) {
       for (const Segment& segment : segments) {
-        std::memcpy(packed + segment.column, from + segment.offset, static_cast<size_t>(width) * sizeof(float));
+        std::memcpy(packed + segment.column, from + segment.offset,
+                    static_cast<size_t>(width) * sizeof(float));
       }
     }
   }
 }
 
-// Packs the windows of `count` pixels from `first` on; x is the padded first channel of the group. `packed` has a
-// panel row of slack.
-void GatherPanels(const Geometry& g, const PaddedInput& input, const float* x, int64_t nr, int64_t first, int64_t count,
-                  float* packed) {
+// Packs the windows of `count` pixels from `first` on; x is the padded first channel of the group. `packed`
+// has a panel row of slack.
+void GatherPanels(const Geometry& g, const PaddedInput& input, const float* x, int64_t nr, int64_t first,
+                  int64_t count, float* packed) {
   const int64_t channels = g.channels_in / g.group;
   const auto gather = nr == 16 ? GatherPanel<16> : nr == 32 ? GatherPanel<32> : GatherPanel<0>;
   std::vector<Segment> segments;
@@ -238,7 +240,8 @@ void GatherPanels(const Geometry& g, const PaddedInput& input, const float* x, i
   }
 }
 
-void RunConv(EvalContext& ctx, const Geometry& g, const float* x, const float* w, const float* bias, float* y) {
+void RunConv(EvalContext& ctx, const Geometry& g, const float* x, const float* w, const float* bias,
+             float* y) {
   const kernels::Table& table = kernels::Active();
   const kernels::Epilogue epilogue = EpilogueOf(ctx.node);
   const int64_t per_group = g.channels_out / g.group;
@@ -259,7 +262,8 @@ void RunConv(EvalContext& ctx, const Geometry& g, const float* x, const float* w
     return;
   }
   const std::array<int64_t, 3> ones{1, 1, 1}, zeros{0, 0, 0};
-  const bool rows_follow = g.taps() == 1 && g.in == g.out && g.stride == ones && g.pad == zeros;  // no gathering
+  const bool rows_follow =
+      g.taps() == 1 && g.in == g.out && g.stride == ones && g.pad == zeros;  // no gathering
   PackedWeights local;
   PackedWeights& packed = ctx.is_constant(1) ? ctx.state<PackedWeights>() : local;
   if (packed.table != &table) PackConvWeights(g, w, packed);
@@ -280,7 +284,8 @@ void RunConv(EvalContext& ctx, const Geometry& g, const float* x, const float* w
       const int64_t first = block * width, count = std::min(width, pixels - first);
       const int64_t channel = n * g.channels_in + group * (g.channels_in / g.group);
       if (padded) {
-        GatherPanels(g, *padded, padded->data.data<float>() + channel * padded->plane, nr, first, count, buffer.data());
+        GatherPanels(g, *padded, padded->data.data<float>() + channel * padded->plane, nr, first, count,
+                     buffer.data());
       } else {
         table.pack_b(k, count, x + channel * pixels + first, pixels, 1, buffer.data());
       }

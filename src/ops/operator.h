@@ -94,6 +94,12 @@ std::vector<OperatorRow> ReduceOperators();        // reduce.cc: Reduce*, ArgMax
 std::vector<OperatorRow> MoveOperators();          // move.cc: Reshape Transpose Slice Concat Split Pad Tile Expand ...
 std::vector<OperatorRow> GatherOperators();        // gather.cc: Gather Scatter families, OneHot, NonZero ...
 std::vector<OperatorRow> ShapeOperators();         // shape.cc: Shape Size Constant ConstantOfShape Range Cast Identity ...
+std::vector<OperatorRow> AttentionOperators();     // attention.cc: Attention RotaryEmbedding
+std::vector<OperatorRow> VisionOperators();        // vision.cc: NonMaxSuppression GridSample RoiAlign AffineGrid
+std::vector<OperatorRow> RecurrentOperators();     // recurrent.cc: LSTM GRU RNN
+std::vector<OperatorRow> EinsumOperators();        // einsum.cc: Einsum Det
+std::vector<OperatorRow> ControlOperators();       // control.cc: If Loop Scan
+std::vector<OperatorRow> IntegerOperators();       // integer.cc: QLinearMatMul QLinearConv ConvInteger
 
 }  // namespace xslim
 

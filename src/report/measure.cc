@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <mutex>
+#include <optional>
 
 #include "base/random.h"
 #include "ops/operator.h"
@@ -15,7 +17,7 @@ constexpr size_t kBins = 32;
 
 using Picked = std::map<std::string, std::vector<float>>;
 
-// Runs one sample and keeps the drawn elements of the watched tensors, by tensor name.
+// Runs samples and keeps the drawn elements of the watched tensors, by tensor name.
 class Sampler {
  public:
   Sampler(const Graph& graph, const std::vector<std::string>& names, ThreadPool& pool) : executor_(graph, pool) {
@@ -27,20 +29,38 @@ class Sampler {
     executor_.SetTaps(watched, [this, &graph](ValueId id, const Tensor& tensor) {
       if (tensor.dtype() != DType::kFloat) return;
       std::vector<float>& out = picked_[graph.value(id).name];
-      Random random(static_cast<uint64_t>(tensor.size()));  // places depend on the size alone
-      for (int64_t at : Choose(random, tensor.size(), kElements)) out.push_back(tensor.data<float>()[at]);
+      for (int64_t at : Places(tensor.size())) out.push_back(tensor.data<float>()[at]);
     });
   }
 
-  Picked Run(const Sample& sample) {
+  // The outputs; the drawn elements in `picked`.
+  std::vector<Tensor> Run(const Sample& sample, Picked* picked) {
     picked_.clear();
-    executor_.Run(sample);
-    return std::move(picked_);
+    std::vector<Tensor> outputs = executor_.Run(sample);
+    *picked = std::move(picked_);
+    return outputs;
   }
 
  private:
+  // Depends on the size alone, so it is drawn once per size.
+  const std::vector<int64_t>& Places(int64_t size) {
+    const auto [found, fresh] = places_.try_emplace(size);
+    if (fresh) {
+      Random random(static_cast<uint64_t>(size));
+      found->second = Choose(random, size, kElements);
+    }
+    return found->second;
+  }
+
   Executor executor_;
+  std::map<int64_t, std::vector<int64_t>> places_;
   Picked picked_;
+};
+
+// What one sample gives.
+struct SampleResult {
+  std::vector<std::optional<ErrorSums>> outputs;  // by the original graph's outputs; none: not comparable
+  Picked floats, quantized;
 };
 
 struct Accumulator {
@@ -176,28 +196,49 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
   Measures measures;
   for (ValueId id : original.outputs()) measures.outputs.push_back({original.value(id).name, 0, 0, 0, 1});
   std::map<std::string, Accumulator> accumulators;
-  Executor original_run(original, pool), exported_run(exported, pool);
-  Sampler reference_run(reference, names, pool), sampled_run(exported, exported_names, pool);
-  SampleStream stream(source, indices);
-  Sample sample;
-  while (stream.Next(&sample)) {
-    const std::vector<Tensor> expected = original_run.Run(sample), actual = exported_run.Run(sample);
-    for (size_t i = 0; i < expected.size() && i < actual.size(); ++i) {
-      if (expected[i].dtype() != DType::kFloat || expected[i].shape() != actual[i].shape()) continue;
-      const ErrorSums sums = Compare(expected[i].data<float>(), actual[i].data<float>(), expected[i].size());
+  // Each thread runs whole samples on one-thread executors of its own; their results are added up in order.
+  const int64_t total = static_cast<int64_t>(indices.size());
+  const int64_t pieces = std::clamp<int64_t>(pool.size(), 1, std::max<int64_t>(total, 1));
+  std::vector<SampleResult> results(indices.size());
+  std::mutex mutex;
+  pool.ParallelFor(pieces, 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t p = begin; p < end; ++p) {
+      ThreadPool one(1);
+      Executor original_run(original, one);
+      Sampler reference_run(reference, names, one), exported_run(exported, exported_names, one);
+      int64_t at = total * p / pieces;
+      SampleStream stream(source, {indices.begin() + at, indices.begin() + total * (p + 1) / pieces});
+      Sample sample;
+      while (stream.Next(&sample)) {
+        SampleResult& result = results[static_cast<size_t>(at++)];
+        const std::vector<Tensor> expected = original_run.Run(sample);
+        reference_run.Run(sample, &result.floats);
+        const std::vector<Tensor> actual = exported_run.Run(sample, &result.quantized);
+        for (size_t i = 0; i < expected.size() && i < actual.size(); ++i) {
+          result.outputs.emplace_back();
+          if (expected[i].dtype() != DType::kFloat || expected[i].shape() != actual[i].shape()) continue;
+          result.outputs.back() = Compare(expected[i].data<float>(), actual[i].data<float>(), expected[i].size());
+        }
+        std::lock_guard<std::mutex> lock(mutex);
+        ++measures.samples;
+        if (progress) progress(measures.samples, total);
+      }
+    }
+  });
+  for (const SampleResult& result : results) {
+    for (size_t i = 0; i < result.outputs.size(); ++i) {
+      if (!result.outputs[i]) continue;
+      const double snr = result.outputs[i]->Snr(), cosine = result.outputs[i]->Cosine();
       OutputMeasure& output = measures.outputs[i];
-      output.snr += sums.Snr();
-      output.cosine += sums.Cosine();
-      output.snr_worst = std::max(output.snr_worst, sums.Snr());
-      output.cosine_worst = std::min(output.cosine_worst, sums.Cosine());
+      output.snr += snr;
+      output.cosine += cosine;
+      output.snr_worst = std::max(output.snr_worst, snr);
+      output.cosine_worst = std::min(output.cosine_worst, cosine);
     }
-    const Picked floats = reference_run.Run(sample), quantized = sampled_run.Run(sample);
     for (const std::string& name : names) {
-      const auto f = floats.find(name), q = quantized.find(copy_of[name]);
-      if (f != floats.end() && q != quantized.end()) Add(f->second, q->second, &accumulators[name]);
+      const auto f = result.floats.find(name), q = result.quantized.find(copy_of[name]);
+      if (f != result.floats.end() && q != result.quantized.end()) Add(f->second, q->second, &accumulators[name]);
     }
-    ++measures.samples;
-    if (progress) progress(measures.samples, static_cast<int64_t>(indices.size()));
   }
   for (OutputMeasure& output : measures.outputs) {
     output.snr /= static_cast<double>(std::max<int64_t>(measures.samples, 1));

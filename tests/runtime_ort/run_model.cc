@@ -1,7 +1,7 @@
 // Runs a model on raw float32 inputs and writes its outputs, for comparison with other runtimes.
 //   run_model MODEL OUTPUT_PREFIX SHAPE INPUT...
-// SHAPE is that of the model's only input, like 1,3,32,32; every INPUT is a file with that many float32 in the host's
-// byte order. The first graph output of input i goes to OUTPUT_PREFIX<i>.raw.
+// SHAPE is that of the model's only input, like 1,3,32,32; every INPUT is a file with that many float32 in
+// the host's byte order. The first graph output of input i goes to OUTPUT_PREFIX<i>.raw.
 #include <cstdio>
 #include <cstring>
 #include <exception>

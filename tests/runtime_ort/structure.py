@@ -3,11 +3,14 @@
     Conv(q, w0, f) -> q
 
 An input is `q` (read through a Q/DQ pair), `wN` (int8 constant with one scale per index of axis N), `w` (int8 constant with
-one scale), `c` (float constant), `i` (constant of another type), `f` (float activation) or `-` (absent). Behind the arrow
+one scale), `g` (data movement behind a pair: still on its grid), `c` (float constant), `i` (constant of another type),
+`f` (float activation) or `-` (absent). Behind the arrow
 stands, for each output, `q` where a Q/DQ pair follows, else `f`; a graph output adds `!`.
 """
 import onnx
 from onnx import numpy_helper
+
+MOVES = {"Reshape", "Transpose", "Gather", "Squeeze", "Unsqueeze", "Flatten", "Split", "Slice", "Pad", "MaxPool"}
 
 
 def _plain_constant(name, constants):
@@ -35,6 +38,8 @@ def load(path):
         if name in constants:
             return _plain_constant(name, constants)
         made = producer.get(name)
+        if made is not None and made.op_type in MOVES:
+            return "g" if input_mark(made.input[0]) in ("q", "g") else "f"
         if made is None or made.op_type != "DequantizeLinear":
             return "f"
         if made.input[0] not in constants:

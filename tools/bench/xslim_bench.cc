@@ -1,5 +1,5 @@
-// xslim_bench: the matrix product against the core's measured peak, and, given a model, the time of a float forward
-// with a profile by operator type.
+// xslim_bench: the matrix product against the core's measured peak, and, given a model, the time of a float
+// forward with a profile by operator type.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
@@ -43,7 +43,8 @@ std::vector<float> RandomFloats(size_t n, uint64_t seed) {
   return values;
 }
 
-// GFLOP/s of one register tile over panels that stay in the first-level cache: the multiply-adds are all that is left.
+// GFLOP/s of one register tile over panels that stay in the first-level cache: the multiply-adds are all that
+// is left.
 double PeakGflops(const xslim::kernels::Table& table) {
   const int64_t m = table.mr, n = table.nr, k = 128, repeats = 4000;
   const auto a = RandomFloats(static_cast<size_t>(m * k), 1), b = RandomFloats(static_cast<size_t>(n * k), 2);
@@ -66,8 +67,9 @@ __attribute__((target("avx2,fma"), noinline)) void RunFmas() {
   const Vector x = v[0] + 0.999f, y = v[0] + 0.001f;
 #define XSLIM_FMA_(i) asm volatile("vfmadd213ps %2, %1, %0" : "+x"(v[i]) : "x"(x), "x"(y));
   for (int64_t i = 0; i < kFmaSteps; ++i) {
-    XSLIM_FMA_(0) XSLIM_FMA_(1) XSLIM_FMA_(2) XSLIM_FMA_(3) XSLIM_FMA_(4) XSLIM_FMA_(5)
-    XSLIM_FMA_(6) XSLIM_FMA_(7) XSLIM_FMA_(8) XSLIM_FMA_(9) XSLIM_FMA_(10) XSLIM_FMA_(11)
+    XSLIM_FMA_(0)
+    XSLIM_FMA_(1) XSLIM_FMA_(2) XSLIM_FMA_(3) XSLIM_FMA_(4) XSLIM_FMA_(5) XSLIM_FMA_(6) XSLIM_FMA_(7)
+        XSLIM_FMA_(8) XSLIM_FMA_(9) XSLIM_FMA_(10) XSLIM_FMA_(11)
   }
 #undef XSLIM_FMA_
 }
@@ -78,13 +80,16 @@ double FmaGflops256() { return 2e-9 * 8 * 12 * static_cast<double>(kFmaSteps) / 
 void BenchGemm() {
   const xslim::kernels::Table& table = xslim::kernels::Active();
   const int64_t size = 1024;
-  const auto a = RandomFloats(static_cast<size_t>(size * size), 1), b = RandomFloats(static_cast<size_t>(size * size), 2);
-  std::vector<float> packed_a(static_cast<size_t>((size + table.mr) * size)), packed_b(static_cast<size_t>((size + table.nr) * size));
+  const auto a = RandomFloats(static_cast<size_t>(size * size), 1),
+             b = RandomFloats(static_cast<size_t>(size * size), 2);
+  std::vector<float> packed_a(static_cast<size_t>((size + table.mr) * size)),
+      packed_b(static_cast<size_t>((size + table.nr) * size));
   std::vector<float> c(static_cast<size_t>(size * size));
   const double pack_a = Best(5, [&] { table.pack_a(size, size, a.data(), size, 1, packed_a.data()); });
   const double pack_b = Best(5, [&] { table.pack_b(size, size, b.data(), size, 1, packed_b.data()); });
   const double multiply = Best(10, [&] {
-    table.gemm(size, size, size, packed_a.data(), packed_b.data(), c.data(), size, nullptr, nullptr, false, {});
+    table.gemm(size, size, size, packed_a.data(), packed_b.data(), c.data(), size, nullptr, nullptr, false,
+               {});
   });
   const double flops = 2e-9 * static_cast<double>(size * size * size);
   std::printf("kernels %s, tile %d x %d\n", table.name, table.mr, table.nr);
@@ -96,14 +101,16 @@ void BenchGemm() {
     std::printf("fma peak          %7.1f GFLOP/s\n", peak);
   }
 #endif
-  std::printf("gemm 1024^3       %7.1f GFLOP/s, %.0f %% of the peak\n", flops / multiply, 100 * flops / multiply / peak);
+  std::printf("gemm 1024^3       %7.1f GFLOP/s, %.0f %% of the peak\n", flops / multiply,
+              100 * flops / multiply / peak);
   std::printf("with packing      %7.1f GFLOP/s\n", flops / (multiply + pack_a + pack_b));
 }
 
 // "name=1,3,224,224"
 void ReadShape(const std::string& text, std::map<std::string, Shape>* shapes) {
   const size_t equals = text.find('=');
-  if (equals == std::string::npos) throw xslim::Error("'" + text + "' is no shape", "--shape", "write name=1,3,224,224");
+  if (equals == std::string::npos)
+    throw xslim::Error("'" + text + "' is no shape", "--shape", "write name=1,3,224,224");
   Shape shape;
   for (size_t at = equals; at != std::string::npos; at = text.find(',', at + 1)) {
     shape.push_back(std::stoll(text.substr(at + 1)));
@@ -152,18 +159,20 @@ void PrintProfile(const std::vector<xslim::ProfileRow>& rows, int nodes) {
   const auto slower = [](const auto& a, const auto& b) { return a.seconds > b.seconds; };
   std::sort(sums.begin(), sums.end(), slower);
   for (const Sum& sum : sums) {
-    std::printf("  %-24s %4lld nodes %9.3f ms %5.1f %%\n", sum.name.c_str(), static_cast<long long>(sum.count),
-                1e3 * sum.seconds, 100 * sum.seconds / all);
+    std::printf("  %-24s %4lld nodes %9.3f ms %5.1f %%\n", sum.name.c_str(),
+                static_cast<long long>(sum.count), 1e3 * sum.seconds, 100 * sum.seconds / all);
   }
   std::vector<xslim::ProfileRow> sorted = rows;
   std::sort(sorted.begin(), sorted.end(), slower);
   for (int i = 0; i < nodes && i < static_cast<int>(sorted.size()); ++i) {
     const xslim::ProfileRow& row = sorted[static_cast<size_t>(i)];
-    std::printf("  %9.3f ms  %s\n", 1e3 * row.seconds / static_cast<double>(std::max<int64_t>(row.calls, 1)), row.node.c_str());
+    std::printf("  %9.3f ms  %s\n", 1e3 * row.seconds / static_cast<double>(std::max<int64_t>(row.calls, 1)),
+                row.node.c_str());
   }
 }
 
-void BenchModel(const std::string& path, const std::map<std::string, Shape>& shapes, int threads, int runs, int nodes) {
+void BenchModel(const std::string& path, const std::map<std::string, Shape>& shapes, int threads, int runs,
+                int nodes) {
   const xslim::Graph graph = xslim::LoadModel(path);
   const std::vector<Tensor> inputs = MakeInputs(graph, shapes);
   xslim::ThreadPool pool(threads);

@@ -167,14 +167,16 @@ xslim::Config MakeConfig(const Arguments& arguments) {
   if (arguments.config_path.empty()) {
     config.quantization.precision_level = xslim::kPrecisionSlimOnly;
     if (!arguments.ignore_op_types.empty() || !arguments.ignore_op_names.empty()) {
-      xslim::LogLine(xslim::LogLevel::kWarning, "--ignore_op_types and --ignore_op_names have no effect without -c");
+      xslim::LogLine(xslim::LogLevel::kWarning,
+                     "--ignore_op_types and --ignore_op_names have no effect without -c");
     }
   } else {
     config = xslim::ReadConfig(arguments.config_path);
   }
   if (arguments.opset != 0) config.model.opset = arguments.opset;
   auto append = [](const std::vector<std::string>& from, std::vector<std::string>* to) {
-    std::copy_if(from.begin(), from.end(), std::back_inserter(*to), [](const std::string& s) { return !s.empty(); });
+    std::copy_if(from.begin(), from.end(), std::back_inserter(*to),
+                 [](const std::string& s) { return !s.empty(); });
   };
   append(arguments.ignore_op_types, &config.quantization.ignore_op_types);
   append(arguments.ignore_op_names, &config.quantization.ignore_op_names);
@@ -187,10 +189,12 @@ void RefuseLogOverInput(const Arguments& arguments) {
   const fs::path log(arguments.log_file);
   std::error_code ignored;
   for (const std::string* input : {&arguments.config_path, &arguments.input_path}) {
-    if (fs::equivalent(log, *input, ignored)) throw xslim::Error("the log file would overwrite an input", *input);
+    if (fs::equivalent(log, *input, ignored))
+      throw xslim::Error("the log file would overwrite an input", *input);
   }
   if (log.extension() == ".onnx") {
-    throw xslim::Error("the log file has the name of a model", arguments.log_file, "give --log-file another name");
+    throw xslim::Error("the log file has the name of a model", arguments.log_file,
+                       "give --log-file another name");
   }
 }
 
@@ -226,13 +230,16 @@ int Guarded(ProgressLine* progress, const Function& work) {
     message = std::string("unexpected failure: ") + error.what();
   }
   progress->Clear();
-  // Texts of files and other programs may be in the message; it stays one line that does no harm to a terminal.
-  std::replace_if(message.begin(), message.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; }, ' ');
+  // Texts of files and other programs may be in the message; it stays one line that does no harm to a
+  // terminal.
+  std::replace_if(
+      message.begin(), message.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; }, ' ');
   xslim::LogLine(xslim::LogLevel::kError, message);
   return kFailed;
 }
 
-// A program started with closed standard streams would get their numbers for its own files, and log into its output.
+// A program started with closed standard streams would get their numbers for its own files, and log into its
+// output.
 void KeepStandardStreamsOpen() {
   int descriptor = 0;
   while (descriptor >= 0 && descriptor <= STDERR_FILENO) descriptor = open("/dev/null", O_RDWR);

@@ -1,0 +1,249 @@
+// Attention (opset 23) and RotaryEmbedding. Computed in float32 whatever the float type.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "kernels/kernels.h"
+#include "ops/copy.h"
+#include "ops/float_result.h"
+#include "ops/matmul.h"
+
+namespace xslim {
+namespace {
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+
+// [batch, length, heads*size] of `heads` heads, or [batch, heads, length, size], as the latter; float32.
+Tensor ByHeads(const Tensor& given, int64_t heads, const char* what) {
+  const Tensor x = given.ToFloat32();
+  if (x.rank() == 4) return x;
+  if (x.rank() != 3 || heads <= 0 || x.dim(2) % heads != 0) {
+    throw Error(std::string(what) + " of shape " + ToString(x.shape()) + " does not split into " +
+                    std::to_string(heads) + " heads",
+                "", "expected [batch, length, heads*size] or [batch, heads, length, size]");
+  }
+  const int64_t batch = x.dim(0), length = x.dim(1), size = x.dim(2) / heads;
+  Tensor y(DType::kFloat, {batch, heads, length, size});
+  for (int64_t b = 0; b < batch; ++b) {
+    for (int64_t h = 0; h < heads; ++h) {
+      for (int64_t t = 0; t < length; ++t) {
+        std::copy_n(x.data<float>() + ((b * length + t) * heads + h) * size, size,
+                    y.data<float>() + ((b * heads + h) * length + t) * size);
+      }
+    }
+  }
+  return y;
+}
+
+// `past` and `x`, [batch, heads, length, size], one after the other along the lengths.
+Tensor Appended(const Tensor& past, const Tensor& x) {
+  if (past.rank() != 4 || past.dim(0) != x.dim(0) || past.dim(1) != x.dim(1) || past.dim(3) != x.dim(3)) {
+    throw Error("past of shape " + ToString(past.shape()) + " does not fit " + ToString(x.shape()));
+  }
+  const Tensor before = past.ToFloat32();
+  const int64_t size = x.dim(3), old_run = before.dim(2) * size, new_run = x.dim(2) * size;
+  Tensor y(DType::kFloat, {x.dim(0), x.dim(1), before.dim(2) + x.dim(2), size});
+  for (int64_t i = 0; i < x.dim(0) * x.dim(1); ++i) {
+    float* to = y.data<float>() + i * (old_run + new_run);
+    std::copy_n(before.data<float>() + i * old_run, old_run, to);
+    std::copy_n(x.data<float>() + i * new_run, new_run, to + old_run);
+  }
+  return y;
+}
+
+// What is added to the scores of [batch, heads, rows, columns]: 0, the mask's value or -inf.
+class Bias {
+ public:
+  Bias(EvalContext& c, int64_t batch, int64_t heads, int64_t rows, int64_t columns)
+      : rows_(rows), columns_(columns), causal_(c.node.Int("is_causal", 0) != 0) {
+    if (c.has(3)) ReadMask(c.in(3), batch, heads);
+    if (c.has(6)) valid_ = c.in(6).ToInts();
+    if (!valid_.empty() && static_cast<int64_t>(valid_.size()) != batch) {
+      throw Error("nonpad_kv_seqlen of shape " + ToString(c.in(6).shape()), "", "expected [batch]");
+    }
+    past_ = c.has(4) ? c.in(4).dim(2) : 0;
+  }
+
+  // The row of batch b, head h, query i, added to scores; false when every key is masked.
+  bool Add(int64_t b, int64_t h, int64_t i, float* scores) const {
+    int64_t end = columns_;
+    if (!valid_.empty()) end = std::min(end, valid_[static_cast<size_t>(b)]);
+    if (causal_) {
+      const int64_t offset = valid_.empty() ? past_ : valid_[static_cast<size_t>(b)] - rows_;
+      end = std::min(end, i + offset + 1);
+    }
+    const float* mask =
+        mask_.defined() ? mask_.data<float>() + b * steps_[0] + h * steps_[1] + i * steps_[2] : nullptr;
+    bool open = false;
+    for (int64_t j = 0; j < columns_; ++j) {
+      float bias = j < end ? 0 : -kInf;
+      if (mask && j < end) bias = j < width_ ? mask[j * steps_[3]] : -kInf;
+      open = open || bias != -kInf;
+      scores[j] = bias == -kInf ? -kInf : scores[j] + bias;
+    }
+    return open;
+  }
+
+ private:
+  void ReadMask(const Tensor& given, int64_t batch, int64_t heads) {
+    if (given.dtype() == DType::kBool) {
+      mask_ = Tensor(DType::kFloat, given.shape());
+      for (int64_t i = 0; i < given.size(); ++i) mask_.data<float>()[i] = given.data<bool>()[i] ? 0 : -kInf;
+    } else {
+      mask_ = given.ToFloat32();
+    }
+    // Aligned to the right; a last axis that is too short is masked off behind its end.
+    const int64_t wanted[] = {batch, heads, rows_, columns_};
+    const std::vector<int64_t> strides = DenseStrides(given.shape());
+    const int64_t rank = given.rank();
+    bool fits = rank >= 1 && rank <= 4;
+    for (int64_t k = 0; fits && k < rank; ++k) {
+      const int64_t axis = 4 - rank + k, dim = given.dim(k);
+      fits = dim == wanted[axis] || dim == 1 || (axis == 3 && dim < columns_);
+      steps_[axis] = dim == 1 ? 0 : strides[static_cast<size_t>(k)];
+    }
+    if (!fits) throw Error("attn_mask of shape " + ToString(given.shape()) + " does not fit the scores");
+    width_ = given.dim(-1) == 1 ? columns_ : given.dim(-1);
+  }
+
+  int64_t rows_, columns_, past_ = 0, width_ = 0;
+  int64_t steps_[4] = {0, 0, 0, 0};  // of the mask by batch, head, row, column
+  bool causal_;
+  Tensor mask_;                 // float32; undefined without a mask
+  std::vector<int64_t> valid_;  // keys per batch; empty without padding
+};
+
+// softmax(softcap(Q K^T * scale) + bias) V by heads.
+void EvaluateAttention(EvalContext& c) {
+  const DType dtype = c.in(0).dtype();
+  const int64_t kv_heads = c.node.Int("kv_num_heads", 0);
+  const Tensor q = ByHeads(c.in(0), c.node.Int("q_num_heads", 0), "Q");
+  Tensor k = ByHeads(c.in(1), kv_heads, "K"), v = ByHeads(c.in(2), kv_heads, "V");
+  if (c.has(4)) k = Appended(c.in(4), k);
+  if (c.has(5)) v = Appended(c.in(5), v);
+  const int64_t batch = q.dim(0), heads = q.dim(1), rows = q.dim(2), depth = q.dim(3), columns = k.dim(2),
+                size = v.dim(3);
+  if (k.dim(0) != batch || v.dim(0) != batch || k.dim(3) != depth || v.dim(2) != columns ||
+      k.dim(1) != v.dim(1) || k.dim(1) == 0 || heads % k.dim(1) != 0) {
+    throw Error("Q " + ToString(q.shape()) + ", K " + ToString(k.shape()) + " and V " + ToString(v.shape()) +
+                " do not fit together");
+  }
+  const int64_t group = heads / k.dim(1);
+  const float scale = c.node.Float("scale", 1 / std::sqrt(static_cast<float>(std::max<int64_t>(depth, 1))));
+  const float softcap = c.node.Float("softcap", 0);
+  const int64_t mode = c.node.Int("qk_matmul_output_mode", 0);
+  const bool keep = c.wants(3);
+  const Bias bias(c, batch, heads, rows, columns);
+  Tensor kept = keep ? c.scratch(DType::kFloat, {batch, heads, rows, columns}) : Tensor();
+  const bool rank3 = c.in(0).rank() == 3;
+  Tensor y =
+      c.scratch(DType::kFloat, rank3 ? Shape{batch, rows, heads * size} : Shape{batch, heads, rows, size});
+  const kernels::Table& table = kernels::Active();
+  const int64_t row_step = rank3 ? heads * size : size;
+  c.pool.ParallelFor(batch * heads, 1, [&](int64_t begin, int64_t end, int) {
+    const int64_t inner = std::max(depth, columns);
+    std::vector<float> left(static_cast<size_t>(PackedSizeA(rows, inner))),
+        right(static_cast<size_t>(std::max(PackedSizeB(depth, columns), PackedSizeB(columns, size)))),
+        scores(static_cast<size_t>(rows * columns));
+    const kernels::Epilogue plain{kernels::kNoActivation, 0, 0};
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t b = i / heads, h = i % heads, kv = b * k.dim(1) + h / group;
+      auto keep_scores = [&](int64_t at) {
+        if (keep && mode == at)
+          std::copy(scores.begin(), scores.end(), kept.data<float>() + i * rows * columns);
+      };
+      table.pack_a(rows, depth, q.data<float>() + i * rows * depth, depth, 1, left.data());
+      table.pack_b(depth, columns, k.data<float>() + kv * columns * depth, 1, depth, right.data());
+      table.gemm(rows, columns, depth, left.data(), right.data(), scores.data(), columns, nullptr, nullptr,
+                 false, plain);
+      table.binary_scalar(kernels::kMul, scores.data(), scale, scores.data(), rows * columns);
+      keep_scores(0);
+      if (softcap > 0) {
+        table.binary_scalar(kernels::kDiv, scores.data(), softcap, scores.data(), rows * columns);
+        table.unary(kernels::kTanh, scores.data(), scores.data(), rows * columns);
+        table.binary_scalar(kernels::kMul, scores.data(), softcap, scores.data(), rows * columns);
+      }
+      keep_scores(1);
+      std::vector<bool> open(static_cast<size_t>(rows));
+      for (int64_t r = 0; r < rows; ++r)
+        open[static_cast<size_t>(r)] = bias.Add(b, h, r, scores.data() + r * columns);
+      keep_scores(2);
+      for (int64_t r = 0; r < rows; ++r) {  // a query that may attend to nothing gives zeros
+        float* row = scores.data() + r * columns;
+        if (open[static_cast<size_t>(r)]) {
+          table.softmax(row, row, columns);
+        } else {
+          std::fill_n(row, columns, 0.0f);
+        }
+      }
+      keep_scores(3);
+      table.pack_a(rows, columns, scores.data(), columns, 1, left.data());
+      table.pack_b(columns, size, v.data<float>() + kv * columns * size, size, 1, right.data());
+      float* out = y.data<float>() + (rank3 ? b * rows * heads * size + h * size : i * rows * size);
+      table.gemm(rows, size, columns, left.data(), right.data(), out, row_step, nullptr, nullptr, false,
+                 plain);
+    }
+  });
+  SetFloatResult(c, 0, std::move(y), dtype);
+  if (c.wants(1)) SetFloatResult(c, 1, k, c.in(1).dtype());
+  if (c.wants(2)) SetFloatResult(c, 2, v, c.in(2).dtype());
+  if (keep) SetFloatResult(c, 3, std::move(kept), dtype);
+}
+
+// Pairs (x1, x2) of a head's first rotary_embedding_dim elements become (cos*x1 - sin*x2, sin*x1 + cos*x2).
+void EvaluateRotaryEmbedding(EvalContext& c) {
+  const Tensor x = c.in(0).ToFloat32(), cosines = c.in(1).ToFloat32(), sines = c.in(2).ToFloat32();
+  const bool rank4 = x.rank() == 4, interleaved = c.node.Int("interleaved", 0) != 0;
+  const int64_t heads = rank4 ? x.dim(1) : c.node.Int("num_heads", 0);
+  if (!(rank4 || (x.rank() == 3 && heads > 0 && x.dim(2) % heads == 0))) {
+    throw Error("input of shape " + ToString(x.shape()) + " does not split into " + std::to_string(heads) +
+                " heads");
+  }
+  const int64_t batch = x.dim(0), length = rank4 ? x.dim(2) : x.dim(1),
+                size = rank4 ? x.dim(3) : x.dim(2) / heads;
+  int64_t rotated = c.node.Int("rotary_embedding_dim", 0);
+  if (rotated == 0) rotated = size;
+  const int64_t half = rotated / 2;
+  const bool by_position = c.has(3);
+  std::vector<int64_t> positions;
+  if (by_position) positions = c.in(3).ToInts();
+  const int64_t entries = by_position ? cosines.dim(0) : batch * length;
+  if (rotated > size || half == 0 || cosines.shape() != sines.shape() || cosines.size() != entries * half ||
+      (by_position && static_cast<int64_t>(positions.size()) != batch * length)) {
+    throw Error("caches of shapes " + ToString(cosines.shape()) + " and " + ToString(sines.shape()) +
+                " do not fit input " + ToString(x.shape()));
+  }
+  Tensor y = c.scratch(DType::kFloat, x.shape());
+  std::copy_n(x.data<float>(), x.size(), y.data<float>());
+  for (int64_t b = 0; b < batch; ++b) {
+    for (int64_t t = 0; t < length; ++t) {
+      const int64_t entry = by_position ? positions[static_cast<size_t>(b * length + t)] : b * length + t;
+      if (entry < 0 || entry >= entries)
+        throw Error("position " + std::to_string(entry) + " is outside of the cache");
+      const float *cosine = cosines.data<float>() + entry * half, *sine = sines.data<float>() + entry * half;
+      for (int64_t h = 0; h < heads; ++h) {
+        const int64_t at =
+            rank4 ? ((b * heads + h) * length + t) * size : ((b * length + t) * heads + h) * size;
+        const float* in = x.data<float>() + at;
+        float* out = y.data<float>() + at;
+        for (int64_t i = 0; i < half; ++i) {
+          const int64_t first = interleaved ? 2 * i : i, second = interleaved ? 2 * i + 1 : i + half;
+          out[first] = cosine[i] * in[first] - sine[i] * in[second];
+          out[second] = sine[i] * in[first] + cosine[i] * in[second];
+        }
+      }
+    }
+  }
+  SetFloatResult(c, 0, std::move(y), c.in(0).dtype());
+}
+
+}  // namespace
+
+std::vector<OperatorRow> AttentionOperators() {
+  return {
+      {"", "Attention", 23, kLastOpset, EvaluateAttention},
+      {"", "RotaryEmbedding", 23, kLastOpset, EvaluateRotaryEmbedding},
+  };
+}
+
+}  // namespace xslim

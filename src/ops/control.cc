@@ -1,0 +1,167 @@
+// If, Loop and Scan: their bodies are run by the executor that runs the node.
+#include <algorithm>
+#include <limits>
+
+#include "ops/copy.h"
+#include "ops/graph_runner.h"
+#include "xslim/error.h"
+
+namespace xslim {
+namespace {
+
+const Graph& BodyOf(const EvalContext& c, const char* attribute) {
+  const auto at = c.node.attributes.find(attribute);
+  if (at == c.node.attributes.end() || !at->second.graph) {
+    throw Error(std::string("attribute ") + attribute + " is missing", "", "expected a graph");
+  }
+  return *at->second.graph;
+}
+
+std::vector<Tensor> RunBody(const EvalContext& c, const Graph& body, const std::vector<Tensor>& inputs) {
+  if (c.runner == nullptr) throw Error("subgraphs cannot be run here");
+  return c.runner->Run(body, inputs);
+}
+
+bool Truth(const Tensor& tensor) {
+  if (tensor.dtype() != DType::kBool || tensor.size() != 1) {
+    throw Error("condition is " + std::string(NameOf(tensor.dtype())) + ToString(tensor.shape()), "",
+                "expected one bool");
+  }
+  return tensor.data<bool>()[0];
+}
+
+// Equally shaped tensors side by side along a new axis; `empty` describes the elements when there are none.
+Tensor Stacked(EvalContext& c, const std::vector<Tensor>& parts, int64_t axis, const Value& empty) {
+  if (parts.empty()) {
+    Shape shape{0};
+    for (const Dim& dim : empty.dims) shape.push_back(std::max<int64_t>(dim.size, 0));
+    return Tensor(empty.dtype, shape);
+  }
+  const Tensor& first = parts[0];
+  axis = NormalAxis(axis, first.rank() + 1);
+  Shape shape = first.shape();
+  shape.insert(shape.begin() + axis, static_cast<int64_t>(parts.size()));
+  Tensor y = c.scratch(first.dtype(), shape);
+  const std::vector<int64_t> strides = DenseStrides(shape);
+  StridedCopy copy;
+  copy.dims = first.shape();
+  copy.in_strides = DenseStrides(first.shape());
+  copy.out_strides = strides;
+  copy.out_strides.erase(copy.out_strides.begin() + axis);
+  for (const Tensor& part : parts) {
+    if (part.shape() != first.shape() || part.dtype() != first.dtype()) {
+      throw Error("a step's output has shape " + ToString(part.shape()) + ", the first one's " +
+                  ToString(first.shape()));
+    }
+    CopyStrided(c.pool, part, y, copy);
+    copy.out_offset += strides[static_cast<size_t>(axis)];
+  }
+  return y;
+}
+
+void EvaluateIf(EvalContext& c) {
+  std::vector<Tensor> results = RunBody(c, BodyOf(c, Truth(c.in(0)) ? "then_branch" : "else_branch"), {});
+  for (size_t i = 0; i < results.size() && i < c.node.outputs.size(); ++i)
+    c.set_out(i, std::move(results[i]));
+}
+
+// Body: (iteration, condition, states...) -> (condition, states..., stacked outputs...).
+void EvaluateLoop(EvalContext& c) {
+  const Graph& body = BodyOf(c, "body");
+  int64_t most = std::numeric_limits<int64_t>::max();
+  if (c.has(0)) {
+    if (c.in(0).size() != 1) throw Error("the trip count must have one element");
+    most = c.in(0).ToInts()[0];
+  }
+  bool go = !c.has(1) || Truth(c.in(1));
+  std::vector<Tensor> state;
+  for (size_t i = 2; i < c.num_inputs(); ++i) state.push_back(c.in(i));
+  if (body.outputs().size() < state.size() + 1) throw Error("the body has too few outputs");
+  std::vector<std::vector<Tensor>> stacks(body.outputs().size() - 1 - state.size());
+  for (int64_t t = 0; t < most && go; ++t) {
+    std::vector<Tensor> inputs{Tensor::Scalar<int64_t>(t), Tensor(DType::kBool, {})};
+    inputs[1].data<bool>()[0] = true;
+    inputs.insert(inputs.end(), state.begin(), state.end());
+    std::vector<Tensor> results = RunBody(c, body, inputs);
+    go = Truth(results[0]);
+    for (size_t i = 0; i < state.size(); ++i) state[i] = results[i + 1];
+    for (size_t i = 0; i < stacks.size(); ++i) stacks[i].push_back(results[state.size() + 1 + i]);
+  }
+  for (size_t i = 0; i < state.size() && i < c.node.outputs.size(); ++i) c.set_out(i, state[i]);
+  for (size_t i = 0; i < stacks.size(); ++i) {
+    const size_t slot = state.size() + i;
+    if (c.wants(slot)) c.set_out(slot, Stacked(c, stacks[i], 0, body.value(body.outputs()[slot + 1])));
+  }
+}
+
+// Element `index` of `axis`, the axis removed.
+Tensor Picked(EvalContext& c, const Tensor& x, int64_t axis, int64_t index) {
+  const std::vector<int64_t> strides = DenseStrides(x.shape());
+  StridedCopy copy;
+  copy.dims = x.shape();
+  copy.in_strides = strides;
+  copy.dims.erase(copy.dims.begin() + axis);
+  copy.in_strides.erase(copy.in_strides.begin() + axis);
+  copy.out_strides = DenseStrides(copy.dims);
+  copy.in_offset = index * strides[static_cast<size_t>(axis)];
+  Tensor y = c.scratch(x.dtype(), copy.dims);
+  CopyStrided(c.pool, x, y, copy);
+  return y;
+}
+
+int64_t Entry(const std::vector<int64_t>& list, size_t i) { return i < list.size() ? list[i] : 0; }
+
+// Body: (states..., one element of each scanned input...) -> (states..., stacked outputs...).
+void EvaluateScan(EvalContext& c) {
+  const Graph& body = BodyOf(c, "body");
+  const int64_t scanned = c.node.Int("num_scan_inputs", 0);
+  if (scanned < 1 || scanned > static_cast<int64_t>(c.num_inputs())) {
+    throw Error("num_scan_inputs is " + std::to_string(scanned) + " for " + std::to_string(c.num_inputs()) +
+                " inputs");
+  }
+  const size_t states = c.num_inputs() - static_cast<size_t>(scanned);
+  const std::vector<int64_t> in_axes = c.node.Ints("scan_input_axes"),
+                             out_axes = c.node.Ints("scan_output_axes"),
+                             in_directions = c.node.Ints("scan_input_directions"),
+                             out_directions = c.node.Ints("scan_output_directions");
+  std::vector<Tensor> state;
+  for (size_t i = 0; i < states; ++i) state.push_back(c.in(i));
+  if (body.outputs().size() < states) throw Error("the body has too few outputs");
+  int64_t length = -1;
+  std::vector<int64_t> axes;
+  for (size_t i = 0; i < static_cast<size_t>(scanned); ++i) {
+    const Tensor& x = c.in(states + i);
+    axes.push_back(NormalAxis(Entry(in_axes, i), x.rank()));
+    if (length >= 0 && x.dim(axes[i]) != length) throw Error("the scanned inputs have different lengths");
+    length = x.dim(axes[i]);
+  }
+  std::vector<std::vector<Tensor>> stacks(body.outputs().size() - states);
+  for (int64_t t = 0; t < length; ++t) {
+    std::vector<Tensor> inputs = state;
+    for (size_t i = 0; i < axes.size(); ++i) {
+      inputs.push_back(
+          Picked(c, c.in(states + i), axes[i], Entry(in_directions, i) == 0 ? t : length - 1 - t));
+    }
+    const std::vector<Tensor> results = RunBody(c, body, inputs);
+    for (size_t i = 0; i < states; ++i) state[i] = results[i];
+    for (size_t i = 0; i < stacks.size(); ++i) stacks[i].push_back(results[states + i]);
+  }
+  for (size_t i = 0; i < states && i < c.node.outputs.size(); ++i) c.set_out(i, state[i]);
+  for (size_t i = 0; i < stacks.size(); ++i) {
+    if (!c.wants(states + i)) continue;
+    if (Entry(out_directions, i) != 0) std::reverse(stacks[i].begin(), stacks[i].end());
+    c.set_out(states + i, Stacked(c, stacks[i], Entry(out_axes, i), body.value(body.outputs()[states + i])));
+  }
+}
+
+}  // namespace
+
+std::vector<OperatorRow> ControlOperators() {
+  return {
+      {"", "If", 1, kLastOpset, EvaluateIf},
+      {"", "Loop", 1, kLastOpset, EvaluateLoop},
+      {"", "Scan", 9, kLastOpset, EvaluateScan},
+  };
+}
+
+}  // namespace xslim

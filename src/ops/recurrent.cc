@@ -1,0 +1,285 @@
+// LSTM, GRU and RNN: plain chains of sums in order, activations on the kernels, so the bits do not depend on
+// threads or instruction sets. Computed in float32 whatever the float type.
+#include <algorithm>
+#include <limits>
+#include <string>
+
+#include "kernels/kernels.h"
+#include "ops/copy.h"
+#include "ops/float_result.h"
+
+namespace xslim {
+namespace {
+
+struct Activation {
+  std::string name;
+  float alpha, beta;
+
+  void operator()(float* x, int64_t n) const {
+    const kernels::Table& table = kernels::Active();
+    if (name == "Sigmoid") return table.unary(kernels::kSigmoid, x, x, n);
+    if (name == "Tanh") return table.unary(kernels::kTanh, x, x, n);
+    if (name == "Relu") return table.clamp(x, 0, std::numeric_limits<float>::infinity(), x, n);
+    if (name == "Affine") return table.scale_shift(x, alpha, beta, x, n);
+    if (name == "LeakyRelu") return table.leaky_relu(x, alpha, x, n);
+    if (name == "HardSigmoid") return table.hard_sigmoid(x, alpha, beta, x, n);
+    if (name == "Softplus") return table.unary(kernels::kSoftplus, x, x, n);
+    if (name == "ScaledTanh") {
+      table.binary_scalar(kernels::kMul, x, beta, x, n);
+      table.unary(kernels::kTanh, x, x, n);
+      return table.binary_scalar(kernels::kMul, x, alpha, x, n);
+    }
+    if (name == "ThresholdedRelu") {
+      for (int64_t i = 0; i < n; ++i) x[i] = x[i] > alpha ? x[i] : 0;
+      return;
+    }
+    if (name == "Softsign") {
+      for (int64_t i = 0; i < n; ++i) x[i] = x[i] / (1 + (x[i] < 0 ? -x[i] : x[i]));
+      return;
+    }
+    if (name == "Elu") {
+      for (int64_t i = 0; i < n; ++i) {
+        if (x[i] >= 0) continue;
+        float e;
+        table.unary(kernels::kExp, x + i, &e, 1);
+        x[i] = alpha * (e - 1);
+      }
+      return;
+    }
+    throw Error(
+        "unknown activation " + name, "",
+        "expected Sigmoid, Tanh, Relu, Affine, LeakyRelu, ThresholdedRelu, ScaledTanh, HardSigmoid, Elu, "
+        "Softsign or Softplus");
+  }
+};
+
+// The node's activations, `per_direction` for each direction; alphas and betas are listed only for functions
+// that take them.
+std::vector<Activation> ActivationsOf(const Node& node, size_t directions,
+                                      const std::vector<std::string>& defaults) {
+  std::vector<std::string> names;
+  const auto at = node.attributes.find("activations");
+  if (at != node.attributes.end()) {
+    names = at->second.strings;
+  } else {
+    for (size_t d = 0; d < directions; ++d) names.insert(names.end(), defaults.begin(), defaults.end());
+  }
+  if (names.size() != directions * defaults.size()) {
+    throw Error("got " + std::to_string(names.size()) + " activations, expected " +
+                std::to_string(directions * defaults.size()));
+  }
+  struct Defaults {
+    const char* name;
+    bool has_alpha, has_beta;
+    float alpha, beta;
+  };
+  static constexpr Defaults kDefaults[] = {
+      {"Affine", true, true, 1, 0},
+      {"LeakyRelu", true, false, 0.01f, 0},
+      {"ThresholdedRelu", true, false, 1, 0},
+      {"ScaledTanh", true, true, 1, 1},
+      {"HardSigmoid", true, true, 0.2f, 0.5f},
+      {"Elu", true, false, 1, 0},
+  };
+  const std::vector<float> alphas = node.Floats("activation_alpha"), betas = node.Floats("activation_beta");
+  size_t next_alpha = 0, next_beta = 0;
+  std::vector<Activation> result;
+  for (const std::string& name : names) {
+    Activation activation{name, 0, 0};
+    for (const Defaults& entry : kDefaults) {
+      if (name != entry.name) continue;
+      activation.alpha = entry.has_alpha && next_alpha < alphas.size() ? alphas[next_alpha++] : entry.alpha;
+      activation.beta = entry.has_beta && next_beta < betas.size() ? betas[next_beta++] : entry.beta;
+    }
+    result.push_back(activation);
+  }
+  return result;
+}
+
+enum class Cell { kRnn, kGru, kLstm };
+
+// to[r] += sum over k ascending of matrix[r, k] * x[k], `rows` rows of `n`.
+void AddProduct(const float* matrix, const float* x, int64_t rows, int64_t n, float* to) {
+  for (int64_t r = 0; r < rows; ++r) {
+    float sum = 0;
+    for (int64_t k = 0; k < n; ++k) sum += matrix[r * n + k] * x[k];
+    to[r] += sum;
+  }
+}
+
+// One direction's weights and the arithmetic of a step.
+struct Step {
+  Cell cell;
+  int64_t hidden, input;
+  const float *w, *r, *bias, *peephole;  // bias (both halves) and peephole may be null
+  const Activation* f;
+  float clip;  // infinity = none
+  bool linear_before_reset, input_forget;
+
+  void Clip(float* x, int64_t n) const {
+    if (clip < std::numeric_limits<float>::infinity()) kernels::Active().clamp(x, -clip, clip, x, n);
+  }
+
+  // The state h (and c) of one sequence after x; `gates` is scratch of 5 * hidden.
+  void Run(const float* x, float* h, float* c, float* gates) const {
+    const int64_t n = hidden, count = cell == Cell::kLstm ? 4 : cell == Cell::kGru ? 3 : 1;
+    for (int64_t i = 0; i < count * n; ++i) gates[i] = bias ? bias[i] : 0;
+    AddProduct(w, x, count * n, input, gates);
+    const float* recurrent_bias = bias ? bias + count * n : nullptr;
+    auto add_bias = [&](float* to, int64_t from, int64_t length) {
+      for (int64_t i = 0; recurrent_bias && i < length; ++i) to[i] += recurrent_bias[from + i];
+    };
+    if (cell == Cell::kGru) return RunGru(h, gates, add_bias);
+    AddProduct(r, h, count * n, n, gates);
+    add_bias(gates, 0, count * n);
+    if (cell == Cell::kRnn) {
+      Clip(gates, n);
+      f[0](gates, n);
+      std::copy_n(gates, n, h);
+      return;
+    }
+    float *in = gates, *out = gates + n, *forget = gates + 2 * n, *candidate = gates + 3 * n;
+    for (int64_t i = 0; peephole && i < n; ++i) {
+      in[i] += peephole[i] * c[i];
+      forget[i] += peephole[2 * n + i] * c[i];
+    }
+    Clip(in, n);
+    Clip(forget, 2 * n);  // and the candidate behind it
+    f[0](in, n);
+    f[0](forget, n);
+    f[1](candidate, n);
+    for (int64_t i = 0; i < n; ++i) {
+      const float kept = input_forget ? 1 - in[i] : forget[i];
+      c[i] = kept * c[i] + in[i] * candidate[i];
+    }
+    for (int64_t i = 0; peephole && i < n; ++i) out[i] += peephole[n + i] * c[i];
+    Clip(out, n);
+    f[0](out, n);
+    std::copy_n(c, n, candidate);
+    f[2](candidate, n);
+    for (int64_t i = 0; i < n; ++i) h[i] = out[i] * candidate[i];
+  }
+
+  template <typename AddBias>
+  void RunGru(float* h, float* gates, const AddBias& add_bias) const {
+    const int64_t n = hidden;
+    float *update = gates, *reset = gates + n, *candidate = gates + 2 * n, *part = gates + 3 * n;
+    AddProduct(r, h, 2 * n, n, gates);
+    add_bias(gates, 0, 2 * n);
+    Clip(gates, 2 * n);
+    f[0](gates, 2 * n);
+    std::fill_n(part, n, 0.0f);
+    if (linear_before_reset) {
+      AddProduct(r + 2 * n * n, h, n, n, part);
+      add_bias(part, 2 * n, n);
+      for (int64_t i = 0; i < n; ++i) candidate[i] += reset[i] * part[i];
+    } else {
+      for (int64_t i = 0; i < n; ++i) part[i] = reset[i] * h[i];
+      AddProduct(r + 2 * n * n, part, n, n, candidate);
+      add_bias(candidate, 2 * n, n);
+    }
+    Clip(candidate, n);
+    f[1](candidate, n);
+    for (int64_t i = 0; i < n; ++i) h[i] = (1 - update[i]) * candidate[i] + update[i] * h[i];
+  }
+};
+
+// Inputs X W R B sequence_lens initial_h (LSTM: initial_c P); outputs Y Y_h (LSTM: Y_c).
+void Evaluate(EvalContext& c, Cell cell, const std::vector<std::string>& defaults) {
+  const Tensor x = c.in(0).ToFloat32(), w = c.in(1).ToFloat32(), r = c.in(2).ToFloat32();
+  const int64_t gates = cell == Cell::kLstm ? 4 : cell == Cell::kGru ? 3 : 1;
+  if (x.rank() != 3 || w.rank() != 3 || r.rank() != 3) throw Error("X, W and R must have three dimensions");
+  const bool by_batch = c.node.Int("layout", 0) != 0;
+  const int64_t batch = x.dim(by_batch ? 0 : 1), length = x.dim(by_batch ? 1 : 0), input = x.dim(2),
+                directions = w.dim(0), hidden = r.dim(2);
+  const std::string direction = c.node.String("direction", "forward");
+  if (direction != "forward" && direction != "reverse" && direction != "bidirectional") {
+    throw Error("unknown direction " + direction, "", "expected forward, reverse or bidirectional");
+  }
+  auto require = [](const Tensor& tensor, const char* name, const Shape& shape) {
+    if (tensor.shape() != shape) {
+      throw Error(std::string(name) + " has shape " + ToString(tensor.shape()) + ", expected " +
+                  ToString(shape));
+    }
+  };
+  require(w, "W", {direction == "bidirectional" ? 2 : 1, gates * hidden, input});
+  require(r, "R", {directions, gates * hidden, hidden});
+  auto optional = [&](size_t slot, const char* name, const Shape& shape) {
+    if (!c.has(slot)) return Tensor();
+    Tensor tensor = c.in(slot).ToFloat32();
+    require(tensor, name, shape);
+    return tensor;
+  };
+  const Shape state_shape = by_batch ? Shape{batch, directions, hidden} : Shape{directions, batch, hidden};
+  const Tensor bias = optional(3, "B", {directions, 2 * gates * hidden});
+  const Tensor first_h = optional(5, "initial_h", state_shape);
+  Tensor first_c, peephole;
+  if (cell == Cell::kLstm) {
+    first_c = optional(6, "initial_c", state_shape);
+    peephole = optional(7, "P", {directions, 3 * hidden});
+  }
+  std::vector<int64_t> lengths(static_cast<size_t>(batch), length);
+  if (c.has(4)) {
+    lengths = c.in(4).ToInts();
+    if (static_cast<int64_t>(lengths.size()) != batch)
+      throw Error("sequence_lens must have one element per sequence");
+    for (int64_t& own : lengths) own = std::clamp<int64_t>(own, 0, length);
+  }
+  const std::vector<Activation> activations =
+      ActivationsOf(c.node, static_cast<size_t>(directions), defaults);
+  Tensor y = c.scratch(DType::kFloat, by_batch ? Shape{batch, length, directions, hidden}
+                                               : Shape{length, directions, batch, hidden});
+  Tensor last_h = c.scratch(DType::kFloat, state_shape), last_c = c.scratch(DType::kFloat, state_shape);
+  std::fill_n(y.data<float>(), y.size(), 0.0f);  // what lies behind a sequence's end stays zero
+  c.pool.ParallelFor(directions * batch, 1, [&](int64_t begin, int64_t end, int) {
+    std::vector<float> scratch(static_cast<size_t>(5 * hidden));
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t d = i / batch, b = i % batch, state = (by_batch ? b * directions + d : i) * hidden;
+      Step step{cell,
+                hidden,
+                input,
+                w.data<float>() + d * gates * hidden * input,
+                r.data<float>() + d * gates * hidden * hidden,
+                bias.defined() ? bias.data<float>() + d * 2 * gates * hidden : nullptr,
+                peephole.defined() ? peephole.data<float>() + d * 3 * hidden : nullptr,
+                activations.data() + static_cast<size_t>(d) * defaults.size(),
+                c.node.Float("clip", std::numeric_limits<float>::infinity()),
+                c.node.Int("linear_before_reset", 0) != 0,
+                c.node.Int("input_forget", 0) != 0};
+      float *h = last_h.data<float>() + state, *cell_state = last_c.data<float>() + state;
+      std::fill_n(h, hidden, 0.0f);
+      std::fill_n(cell_state, hidden, 0.0f);
+      if (first_h.defined()) std::copy_n(first_h.data<float>() + state, hidden, h);
+      if (first_c.defined()) std::copy_n(first_c.data<float>() + state, hidden, cell_state);
+      const bool backward = direction == "reverse" || d == 1;
+      const int64_t own = lengths[static_cast<size_t>(b)];
+      for (int64_t s = 0; s < own; ++s) {
+        const int64_t t = backward ? own - 1 - s : s;
+        step.Run(x.data<float>() + (by_batch ? b * length + t : t * batch + b) * input, h, cell_state,
+                 scratch.data());
+        const int64_t row = by_batch ? (b * length + t) * directions + d : (t * directions + d) * batch + b;
+        std::copy_n(h, hidden, y.data<float>() + row * hidden);
+      }
+    }
+  });
+  const DType dtype = c.in(0).dtype();
+  if (c.wants(0)) SetFloatResult(c, 0, std::move(y), dtype);
+  if (c.wants(1)) SetFloatResult(c, 1, std::move(last_h), dtype);
+  if (cell == Cell::kLstm && c.wants(2)) SetFloatResult(c, 2, std::move(last_c), dtype);
+}
+
+void EvaluateLstm(EvalContext& c) { Evaluate(c, Cell::kLstm, {"Sigmoid", "Tanh", "Tanh"}); }
+void EvaluateGru(EvalContext& c) { Evaluate(c, Cell::kGru, {"Sigmoid", "Tanh"}); }
+void EvaluateRnn(EvalContext& c) { Evaluate(c, Cell::kRnn, {"Tanh"}); }
+
+}  // namespace
+
+std::vector<OperatorRow> RecurrentOperators() {
+  return {
+      {"", "LSTM", 7, kLastOpset, EvaluateLstm},
+      {"", "GRU", 7, kLastOpset, EvaluateGru},
+      {"", "RNN", 7, kLastOpset, EvaluateRnn},
+  };
+}
+
+}  // namespace xslim
