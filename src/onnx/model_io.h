@@ -9,7 +9,7 @@
 
 namespace xslim {
 
-// Reads a model, external data included. Opsets 7 to 24, IR 3 to 13. Throws Error naming the file and what is
+// Reads a model, external data included. Opsets 7 to 25, IR 3 to 13. Throws Error naming the file and what is
 // wrong.
 Graph LoadModel(const std::string& path);
 Graph ParseModel(const std::string& bytes, const std::string& folder, const std::string& label);

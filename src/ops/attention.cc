@@ -113,7 +113,7 @@ class Bias {
   std::vector<int64_t> valid_;  // keys per batch; empty without padding
 };
 
-// softmax(softcap(Q K^T * scale) + bias) V by heads.
+// softmax(softcap(Q K^T * scale + bias)) V by heads.
 void EvaluateAttention(EvalContext& c) {
   const DType dtype = c.in(0).dtype();
   const int64_t kv_heads = c.node.Int("kv_num_heads", 0);
@@ -158,15 +158,20 @@ void EvaluateAttention(EvalContext& c) {
                  false, plain);
       table.binary_scalar(kernels::kMul, scores.data(), scale, scores.data(), rows * columns);
       keep_scores(0);
-      if (softcap > 0) {
-        table.binary_scalar(kernels::kDiv, scores.data(), softcap, scores.data(), rows * columns);
-        table.unary(kernels::kTanh, scores.data(), scores.data(), rows * columns);
-        table.binary_scalar(kernels::kMul, scores.data(), softcap, scores.data(), rows * columns);
-      }
-      keep_scores(1);
       std::vector<bool> open(static_cast<size_t>(rows));
       for (int64_t r = 0; r < rows; ++r)
         open[static_cast<size_t>(r)] = bias.Add(b, h, r, scores.data() + r * columns);
+      keep_scores(1);
+      if (softcap > 0) {  // masked keys stay masked
+        std::vector<bool> masked(scores.size());
+        for (size_t e = 0; e < scores.size(); ++e) masked[e] = scores[e] == -kInf;
+        table.binary_scalar(kernels::kDiv, scores.data(), softcap, scores.data(), rows * columns);
+        table.unary(kernels::kTanh, scores.data(), scores.data(), rows * columns);
+        table.binary_scalar(kernels::kMul, scores.data(), softcap, scores.data(), rows * columns);
+        for (size_t e = 0; e < scores.size(); ++e) {
+          if (masked[e]) scores[e] = -kInf;
+        }
+      }
       keep_scores(2);
       for (int64_t r = 0; r < rows; ++r) {  // a query that may attend to nothing gives zeros
         float* row = scores.data() + r * columns;
