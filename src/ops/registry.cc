@@ -10,9 +10,10 @@ namespace {
 const std::vector<OperatorRow>& Rows() {
   static const std::vector<OperatorRow> rows = [] {
     std::vector<OperatorRow> all;
-    for (auto family : {ConvOperators, MatMulOperators, PoolOperators, NormOperators, QuantizeOperators, ResizeOperators,
-                        UnaryOperators, BinaryOperators, ReduceOperators, MoveOperators, GatherOperators, ShapeOperators,
-                        AttentionOperators, VisionOperators, RecurrentOperators, EinsumOperators, ControlOperators, IntegerOperators}) {
+    for (auto family : {ConvOperators, MatMulOperators, PoolOperators, NormOperators, QuantizeOperators,
+                        ResizeOperators, UnaryOperators, BinaryOperators, ReduceOperators, MoveOperators,
+                        GatherOperators, ShapeOperators, AttentionOperators, VisionOperators,
+                        RecurrentOperators, EinsumOperators, ControlOperators, IntegerOperators}) {
       for (OperatorRow& row : family()) all.push_back(row);
     }
     return all;
