@@ -44,7 +44,7 @@ struct Table {
   void (*pack_b)(int64_t k, int64_t n, const float* b, int64_t stride_k, int64_t stride_n, float* packed);
 
   // ---- depthwise convolution of one channel plane, any kernel size, stride, dilation, padding.
-  // out[oy][ox] = epilogue(bias + sum over ky, kx ascending of in * w), taps in the padding skipped.
+  // out[oy][ox] = epilogue(bias + sum over ky, kx ascending of in * w), taps in the padding see a zero.
   void (*depthwise_plane)(const float* in, int64_t height, int64_t width, const float* weight, int64_t kernel_h,
                           int64_t kernel_w, int64_t stride_h, int64_t stride_w, int64_t dilation_h, int64_t dilation_w,
                           int64_t pad_top, int64_t pad_left, float bias, float* out, int64_t out_h, int64_t out_w,
