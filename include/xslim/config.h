@@ -24,11 +24,11 @@ enum class BiasType { kFloat, kInt32 };
 inline constexpr int kPrecisionDynamic = 3, kPrecisionFp16 = 4, kPrecisionSlimOnly = 100;
 
 struct ModelParameters {
-  std::string onnx_model;            // path of the float model; -i overrides it
-  std::string output_prefix;         // file name stem of the outputs; "" = <model stem>.q
-  std::string working_dir;           // "" = folder of onnx_model
-  bool skip_onnxsim = false;         // leave the simplifier out
-  std::optional<int> opset;          // pins the default-domain opset
+  std::string onnx_model;     // path of the float model; -i overrides it
+  std::string output_prefix;  // file name stem of the outputs; "" = <model stem>.q
+  std::string working_dir;    // "" = folder of onnx_model
+  bool skip_onnxsim = false;  // leave the simplifier out
+  std::optional<int> opset;   // pins the default-domain opset
 };
 
 // One model input. Empty name, shape and dtype are taken from the model.
@@ -39,13 +39,13 @@ struct InputParameters {
   std::optional<FileType> file_type;  // none: a list must not be given either
   ColorFormat color_format = ColorFormat::kBgr;
   std::vector<float> mean_value, std_value;  // one or one per channel; std divides
-  std::string preprocess_file;        // "", PT_IMAGENET, IMAGENET or file.py:function
-  std::string data_list_path;         // one path per line; relative to the list file's folder
-  std::string json;                   // the entry as JSON text: what a preprocess function gets
+  std::string preprocess_file;               // "", PT_IMAGENET, IMAGENET or file.py:function
+  std::string data_list_path;                // one path per line; relative to the list file's folder
+  std::string json;                          // the entry as JSON text: what a preprocess function gets
 };
 
 struct CalibrationParameters {
-  int calibration_step = 500;         // samples at most; 10..1000, a warning outside
+  int calibration_step = 500;  // samples at most; 10..1000, a warning outside
   int calibration_batch_size = 1;
   std::string calibration_device = "cpu";
   CalibrationType calibration_type = CalibrationType::kDefault;
@@ -60,17 +60,17 @@ struct CustomSetting {
 };
 
 struct QuantizationParameters {
-  bool analysis_enable = true;        // write the report
+  bool analysis_enable = true;  // write the report
   int precision_level = 0;
   int finetune_level = 1;
-  double max_percentile = 0.9999;     // 0.99..1
+  double max_percentile = 0.9999;  // 0.99..1
   std::vector<CustomSetting> custom_setting;
   std::vector<std::string> truncate_var_names, ignore_op_types, ignore_op_names;
   // Ours, beyond XSlim:
   Placement placement = Placement::kXslim;
   ProtectOutputs protect_outputs = ProtectOutputs::kAuto;
   MatrixWeights matrix_weights = MatrixWeights::kPerChannel;
-  BiasType bias = BiasType::kFloat;   // environment XQUANT_BIAS_TO_FP32=0 means int32
+  BiasType bias = BiasType::kFloat;  // environment XQUANT_BIAS_TO_FP32=0 means int32
   bool equalization = true;
 };
 
@@ -78,7 +78,7 @@ struct Config {
   ModelParameters model;
   CalibrationParameters calibration;
   QuantizationParameters quantization;
-  std::string source;                 // config file's path for messages; "" when there is none
+  std::string source;  // config file's path for messages; "" when there is none
 };
 
 }  // namespace xslim

@@ -18,11 +18,17 @@ std::string StrCat(const Args&... args) {
 }
 
 template <typename... Args>
-void LogDebug(const Args&... args) { LogLine(LogLevel::kDebug, StrCat(args...)); }
+void LogDebug(const Args&... args) {
+  LogLine(LogLevel::kDebug, StrCat(args...));
+}
 template <typename... Args>
-void LogInfo(const Args&... args) { LogLine(LogLevel::kInfo, StrCat(args...)); }
+void LogInfo(const Args&... args) {
+  LogLine(LogLevel::kInfo, StrCat(args...));
+}
 template <typename... Args>
-void LogWarning(const Args&... args) { LogLine(LogLevel::kWarning, StrCat(args...)); }
+void LogWarning(const Args&... args) {
+  LogLine(LogLevel::kWarning, StrCat(args...));
+}
 
 }  // namespace xslim
 

@@ -8,11 +8,12 @@
 
 namespace xslim {
 
-// Each thread runs whole samples on one-thread executors of its own: no thread waits for another at every operator.
-// Thread t takes the t-th contiguous piece of the samples and pieces are merged in order, so that the lists of
-// per-sample percentiles come out in the order of the samples for any number of threads.
-StatisticsMap CollectStatistics(const Graph& graph, const std::vector<ValueId>& values, const SampleSource& source,
-                                const std::vector<int64_t>& indices, double percentile, ThreadPool& pool,
+// Each thread runs whole samples on one-thread executors of its own: no thread waits for another at every
+// operator. Thread t takes the t-th contiguous piece of the samples and pieces are merged in order, so that
+// the lists of per-sample percentiles come out in the order of the samples for any number of threads.
+StatisticsMap CollectStatistics(const Graph& graph, const std::vector<ValueId>& values,
+                                const SampleSource& source, const std::vector<int64_t>& indices,
+                                double percentile, ThreadPool& pool,
                                 const std::function<void(int64_t, int64_t)>& progress) {
   const int64_t total = static_cast<int64_t>(indices.size());
   const int64_t pieces = std::clamp<int64_t>(pool.size(), 1, std::max<int64_t>(total, 1));
@@ -25,9 +26,11 @@ StatisticsMap CollectStatistics(const Graph& graph, const std::vector<ValueId>& 
       ThreadPool one(1);
       Executor executor(graph, one);
       executor.SetTaps(values, [&mine, percentile](ValueId id, const Tensor& tensor) {
-        if (tensor.dtype() == DType::kFloat) mine[id].AddSample(tensor.data<float>(), tensor.size(), percentile);
+        if (tensor.dtype() == DType::kFloat)
+          mine[id].AddSample(tensor.data<float>(), tensor.size(), percentile);
       });
-      SampleStream stream(source, {indices.begin() + total * p / pieces, indices.begin() + total * (p + 1) / pieces});
+      SampleStream stream(source,
+                          {indices.begin() + total * p / pieces, indices.begin() + total * (p + 1) / pieces});
       Sample sample;
       while (stream.Next(&sample)) {
         executor.Run(sample);
@@ -54,7 +57,8 @@ void ChooseRanges(const Graph& graph, const StatisticsMap& statistics, Calibrati
       const auto found = statistics.find(ids[static_cast<size_t>(i)]);
       const InterestRange& interest = plan->activations.at(ids[static_cast<size_t>(i)]).interest;
       const TensorStatistics none;
-      chosen[static_cast<size_t>(i)] = ChooseRange(found == statistics.end() ? none : found->second, type, {interest.lo, interest.hi});
+      chosen[static_cast<size_t>(i)] =
+          ChooseRange(found == statistics.end() ? none : found->second, type, {interest.lo, interest.hi});
     }
   });
   for (size_t i = 0; i < ids.size(); ++i) {
@@ -63,8 +67,8 @@ void ChooseRanges(const Graph& graph, const StatisticsMap& statistics, Calibrati
     if (found == statistics.end() || found->second.count() == 0) {
       LogWarning("tensor ", name, " had no finite element during calibration; its range is a placeholder");
     } else if (found->second.nan_count() + found->second.infinite_count() > 0) {
-      LogWarning("tensor ", name, " held ", found->second.nan_count(), " NaN and ", found->second.infinite_count(),
-                 " infinite elements; they were left out of its range");
+      LogWarning("tensor ", name, " held ", found->second.nan_count(), " NaN and ",
+                 found->second.infinite_count(), " infinite elements; they were left out of its range");
     }
     SetRange(plan, ids[i], chosen[i].lo, chosen[i].hi, chosen[i].why);
     LogDebug("range of ", name, ": ", chosen[i].lo, " .. ", chosen[i].hi, " (", chosen[i].why, ")");

@@ -15,10 +15,11 @@ namespace xslim {
 
 using StatisticsMap = std::map<ValueId, TensorStatistics>;
 
-// Runs the graph on the chosen samples and collects the statistics of `values`. Samples are shared out over the pool's
-// threads; the result does not depend on how. progress(done, total) is called after each sample.
-StatisticsMap CollectStatistics(const Graph& graph, const std::vector<ValueId>& values, const SampleSource& source,
-                                const std::vector<int64_t>& indices, double percentile, ThreadPool& pool,
+// Runs the graph on the chosen samples and collects the statistics of `values`. Samples are shared out over
+// the pool's threads; the result does not depend on how. progress(done, total) is called after each sample.
+StatisticsMap CollectStatistics(const Graph& graph, const std::vector<ValueId>& values,
+                                const SampleSource& source, const std::vector<int64_t>& indices,
+                                double percentile, ThreadPool& pool,
                                 const std::function<void(int64_t, int64_t)>& progress);
 
 // Chooses the range of every activation of the plan. Warns, by tensor, of NaN and infinities.

@@ -112,7 +112,8 @@ cv::Mat Imagenet(const cv::Mat& image, int H, int W) {
   return resized(cv::Rect((width - W) / 2, (height - H) / 2, W, H)).clone();
 }
 
-// A PNG whose chunks do not reach the end mark. The decoder refuses it as well, but libpng says so on stderr itself.
+// A PNG whose chunks do not reach the end mark. The decoder refuses it as well, but libpng says so on stderr
+// itself.
 bool CutOffPng(const std::string& bytes) {
   constexpr char kSignature[] = "\x89PNG\r\n\x1a\n";
   if (bytes.compare(0, 8, kSignature) != 0) return false;

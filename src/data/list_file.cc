@@ -41,7 +41,8 @@ std::vector<std::string> ReadListFile(const std::string& list, const std::string
     throw Error(StrCat("cannot read the list file ", list), field, error.what());
   }
   if (text.find('\0') != std::string::npos) {
-    throw Error(StrCat("the list file ", list, " is not a text file"), field, "one path of a data file per line");
+    throw Error(StrCat("the list file ", list, " is not a text file"), field,
+                "one path of a data file per line");
   }
   const fs::path folder = fs::path(list).parent_path();
   std::vector<std::string> paths;

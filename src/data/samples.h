@@ -27,17 +27,18 @@ using Sample = std::vector<Tensor>;
 class SampleSource {
  public:
   virtual ~SampleSource() = default;
-  virtual int64_t size() const = 0;       // batches
+  virtual int64_t size() const = 0;            // batches
   virtual Sample at(int64_t index) const = 0;  // thread-safe; throws Error naming the file
   virtual std::string Describe() const = 0;    // "64 samples of data/calib.txt"
 };
 
-// Matches config entries to the model's inputs (by name, else by position), reads the list files and checks everything
-// that can be checked before the first decode. Rules: lists of length 1 are broadcast; a missing list means one
-// all-zero sample; batch size = calibration_batch_size when > 1, else input_shape[0] for a single image input, else
-// 1; the tail that does not fill a batch is dropped. `limit` = samples at most (0 = all). Throws Error with XSlim's
-// wording ("Calibration input xxx finds 0 items.").
-std::unique_ptr<SampleSource> OpenSamples(const Config& config, const std::vector<ModelInput>& inputs, int64_t limit);
+// Matches config entries to the model's inputs (by name, else by position), reads the list files and checks
+// everything that can be checked before the first decode. Rules: lists of length 1 are broadcast; a missing
+// list means one all-zero sample; batch size = calibration_batch_size when > 1, else input_shape[0] for a
+// single image input, else 1; the tail that does not fill a batch is dropped. `limit` = samples at most (0 =
+// all). Throws Error with XSlim's wording ("Calibration input xxx finds 0 items.").
+std::unique_ptr<SampleSource> OpenSamples(const Config& config, const std::vector<ModelInput>& inputs,
+                                          int64_t limit);
 
 // Walks over chosen samples in order, decoding up to two ahead on another thread.
 class SampleStream {

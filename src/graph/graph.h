@@ -1,6 +1,6 @@
-// The model as the stages see it: nodes and values in vectors with stable ids, edited through a few verbs that keep
-// producers and users true. Subgraphs (If, Loop, Scan) are Graphs in attributes; names they do not define are
-// captured from the outer graph by name.
+// The model as the stages see it: nodes and values in vectors with stable ids, edited through a few verbs
+// that keep producers and users true. Subgraphs (If, Loop, Scan) are Graphs in attributes; names they do not
+// define are captured from the outer graph by name.
 #ifndef XSLIM_GRAPH_GRAPH_H_
 #define XSLIM_GRAPH_GRAPH_H_
 
@@ -23,8 +23,20 @@ inline constexpr int32_t kNone = -1;
 
 struct Attribute {
   // Values equal onnx.AttributeProto.AttributeType.
-  enum class Kind { kUndefined = 0, kFloat = 1, kInt = 2, kString = 3, kTensor = 4, kGraph = 5, kFloats = 6, kInts = 7,
-                    kStrings = 8, kTensors = 9, kGraphs = 10, kOther = 99 };
+  enum class Kind {
+    kUndefined = 0,
+    kFloat = 1,
+    kInt = 2,
+    kString = 3,
+    kTensor = 4,
+    kGraph = 5,
+    kFloats = 6,
+    kInts = 7,
+    kStrings = 8,
+    kTensors = 9,
+    kGraphs = 10,
+    kOther = 99
+  };
   Kind kind = Kind::kUndefined;
   int64_t i = 0;
   float f = 0;
@@ -48,11 +60,13 @@ struct Attribute {
 
 struct Node {
   NodeId id = kNone;
-  std::string name, op_type, domain;  // domain "" is ai.onnx ("ai.onnx" is normalised to "" on reading)
+  std::string name, op_type, domain;     // domain "" is ai.onnx ("ai.onnx" is normalised to "" on reading)
   std::vector<ValueId> inputs, outputs;  // kNone = an optional one left out
   std::map<std::string, Attribute> attributes;
-  std::string source;  // serialized onnx.NodeProto as it was read, "" for a node of ours; keeps what we do not model
-  std::string read_name;  // `name` as given on reading; while they are equal the file's own (perhaps empty) name is written
+  std::string
+      source;  // serialized onnx.NodeProto as it was read, "" for a node of ours; keeps what we do not model
+  std::string read_name;  // `name` as given on reading; while they are equal the file's own (perhaps empty)
+                          // name is written
 
   bool Is(std::string_view type) const { return domain.empty() && op_type == type; }
   bool Has(const std::string& attribute) const { return attributes.count(attribute) != 0; }
@@ -87,9 +101,10 @@ struct Value {
   NodeId producer = kNone;  // kNone for graph inputs and initializers
   int producer_slot = 0;
   std::vector<Use> uses;
-  Tensor constant;          // an initializer's value; undefined otherwise
-  bool is_input = false, is_output = false;  // of the graph; an initializer may also be an input (its default)
-  std::string source;       // serialized onnx.ValueInfoProto as read; keeps types that we do not model
+  Tensor constant;  // an initializer's value; undefined otherwise
+  bool is_input = false,
+       is_output = false;  // of the graph; an initializer may also be an input (its default)
+  std::string source;      // serialized onnx.ValueInfoProto as read; keeps types that we do not model
 
   bool is_constant() const { return constant.defined() && !is_input; }
 };
@@ -100,55 +115,61 @@ class Graph {
   std::map<std::string, int64_t> opset_imports;  // domain -> version ("" = ai.onnx)
   int64_t ir_version = 8;
   std::map<std::string, std::string> metadata;
-  // Serialized parts of the ModelProto that we keep as they are: everything but graph, opset_import, ir_version and
-  // metadata_props (functions, training info, producer ...), and of the GraphProto what we do not model.
+  // Serialized parts of the ModelProto that we keep as they are: everything but graph, opset_import,
+  // ir_version and metadata_props (functions, training info, producer ...), and of the GraphProto what we do
+  // not model.
   std::string model_source, graph_source;
 
   int opset() const;  // of the default domain; 1 when not imported
 
   // ---- reading
-  size_t node_slots() const { return nodes_.size(); }    // ids run below this; some may be removed
+  size_t node_slots() const { return nodes_.size(); }  // ids run below this; some may be removed
   size_t value_slots() const { return values_.size(); }
   bool alive(NodeId id) const { return id >= 0 && nodes_[static_cast<size_t>(id)].id != kNone; }
   Node& node(NodeId id) { return nodes_[static_cast<size_t>(id)]; }
   const Node& node(NodeId id) const { return nodes_[static_cast<size_t>(id)]; }
   Value& value(ValueId id) { return values_[static_cast<size_t>(id)]; }
   const Value& value(ValueId id) const { return values_[static_cast<size_t>(id)]; }
-  ValueId Find(const std::string& value_name) const;  // kNone when there is none
-  const std::vector<ValueId>& inputs() const { return inputs_; }    // as listed, initializer-inputs included
+  ValueId Find(const std::string& value_name) const;              // kNone when there is none
+  const std::vector<ValueId>& inputs() const { return inputs_; }  // as listed, initializer-inputs included
   const std::vector<ValueId>& outputs() const { return outputs_; }
   std::vector<ValueId> FreeInputs() const;  // inputs that are not initializers: what a caller must feed
-  // Alive nodes in a topological order that keeps the file's order where it can. Throws Error naming a node on a cycle.
+  // Alive nodes in a topological order that keeps the file's order where it can. Throws Error naming a node
+  // on a cycle.
   std::vector<NodeId> Order() const;
   // Null unless the value is an initializer that is not an input.
   const Tensor* Constant(ValueId id) const;
   const Node* Producer(ValueId id) const;  // null for inputs and initializers
-  // The only user of the value when it has one use, is no graph output and no subgraph captures it; else kNone.
+  // The only user of the value when it has one use, is no graph output and no subgraph captures it; else
+  // kNone.
   NodeId SoleUser(ValueId id) const;
   bool CapturedBySubgraph(const std::string& value_name) const;
   // Names that the graph (or a graph inside it) reads and does not define, sorted. Empty for a whole model.
   std::vector<std::string> FreeNames() const;
 
   // ---- editing
-  ValueId AddValue(const std::string& wanted_name, DType dtype = DType::kUndefined);  // made unique when taken
+  ValueId AddValue(const std::string& wanted_name,
+                   DType dtype = DType::kUndefined);  // made unique when taken
   ValueId AddConstant(const std::string& wanted_name, Tensor tensor);
   NodeId AddNode(const std::string& op_type, const std::string& wanted_name, std::vector<ValueId> inputs,
                  std::vector<ValueId> outputs, std::map<std::string, Attribute> attributes = {},
                  const std::string& domain = "");
   void AddInput(ValueId id);
   void AddOutput(ValueId id);
-  void SetInput(NodeId id, size_t slot, ValueId value);    // grows the list with kNone as needed
-  void SetOutput(NodeId id, size_t slot, ValueId value);   // the value must have no producer
-  void SetConstant(ValueId id, Tensor tensor);             // replaces an initializer's value
-  // Every use of `from` reads `to` instead. Graph outputs keep their name: when `from` is an output and `to` is
-  // produced by a node and is no output or input, the names are exchanged; otherwise returns false and changes nothing.
+  void SetInput(NodeId id, size_t slot, ValueId value);   // grows the list with kNone as needed
+  void SetOutput(NodeId id, size_t slot, ValueId value);  // the value must have no producer
+  void SetConstant(ValueId id, Tensor tensor);            // replaces an initializer's value
+  // Every use of `from` reads `to` instead. Graph outputs keep their name: when `from` is an output and `to`
+  // is produced by a node and is no output or input, the names are exchanged; otherwise returns false and
+  // changes nothing.
   bool ReplaceUses(ValueId from, ValueId to);
-  void RemoveNode(NodeId id);   // its outputs lose their producer; the caller has rewired the uses
-  int RemoveDead();             // nodes none of whose outputs is used, and initializers nobody reads; returns nodes removed
-  std::string UniqueName(const std::string& wanted) const;   // among values
+  void RemoveNode(NodeId id);  // its outputs lose their producer; the caller has rewired the uses
+  int RemoveDead();  // nodes none of whose outputs is used, and initializers nobody reads; returns nodes
+                     // removed
+  std::string UniqueName(const std::string& wanted) const;  // among values
   std::string UniqueNodeName(const std::string& wanted) const;
   void Rename(ValueId id, const std::string& name);
-  void Validate() const;        // throws Error when producers, users or names are not true
+  void Validate() const;  // throws Error when producers, users or names are not true
 
  private:
   std::vector<Node> nodes_;

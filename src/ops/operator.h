@@ -14,17 +14,25 @@ namespace xslim {
 
 class GraphRunner;  // runs subgraphs; implemented by the runtime
 
-// What an operator's evaluation sees: its inputs, where to put its outputs. Errors that it throws are given the
-// node's name by the executor.
+// What an operator's evaluation sees: its inputs, where to put its outputs. Errors that it throws are given
+// the node's name by the executor.
 class EvalContext {
  public:
-  EvalContext(const Node& node, int opset, std::vector<const Tensor*> inputs, ThreadPool& pool, Allocator* allocator,
-              std::shared_ptr<void>& state, const std::vector<bool>& constant_inputs, GraphRunner* runner)
-      : node(node), opset(opset), pool(pool), runner(runner), outputs(node.outputs.size()), inputs_(std::move(inputs)),
-        allocator_(allocator), state_(state), constant_(constant_inputs) {}
+  EvalContext(const Node& node, int opset, std::vector<const Tensor*> inputs, ThreadPool& pool,
+              Allocator* allocator, std::shared_ptr<void>& state, const std::vector<bool>& constant_inputs,
+              GraphRunner* runner)
+      : node(node),
+        opset(opset),
+        pool(pool),
+        runner(runner),
+        outputs(node.outputs.size()),
+        inputs_(std::move(inputs)),
+        allocator_(allocator),
+        state_(state),
+        constant_(constant_inputs) {}
 
   const Node& node;
-  const int opset;          // version of the node's domain
+  const int opset;  // version of the node's domain
   ThreadPool& pool;
   GraphRunner* const runner;
   std::vector<Tensor> outputs;
@@ -32,14 +40,19 @@ class EvalContext {
   size_t num_inputs() const { return inputs_.size(); }
   bool has(size_t slot) const { return slot < inputs_.size() && inputs_[slot] != nullptr; }
   const Tensor& in(size_t slot) const;  // throws Error when it is left out
-  bool is_constant(size_t slot) const { return slot < constant_.size() && constant_[slot]; }  // an initializer
+  bool is_constant(size_t slot) const {
+    return slot < constant_.size() && constant_[slot];
+  }  // an initializer
   bool wants(size_t slot) const { return slot < node.outputs.size() && node.outputs[slot] != kNone; }
   // Allocates output `slot`; a no-op result is returned when nobody wants the output.
   Tensor& out(size_t slot, DType dtype, Shape shape);
-  void set_out(size_t slot, Tensor tensor) { outputs[slot] = std::move(tensor); }  // may share an input's storage
+  void set_out(size_t slot, Tensor tensor) {
+    outputs[slot] = std::move(tensor);
+  }  // may share an input's storage
   Tensor scratch(DType dtype, Shape shape) const { return Tensor(dtype, std::move(shape), allocator_); }
   // Kept for the node as long as the executor lives: packed weights and the like. Only from constant inputs.
-  template <typename T> T& state() {
+  template <typename T>
+  T& state() {
     if (!state_) state_ = std::make_shared<T>();
     return *static_cast<T*>(state_.get());
   }
@@ -53,12 +66,12 @@ class EvalContext {
 
 // How an operator takes part in quantization (docs: XSlim's table of quantizable types).
 enum class QuantRole {
-  kNone,        // stays float
-  kCompute,     // Conv, Gemm, ConvTranspose, MatMul: starts a quantized region
-  kActivation,  // Relu, Clip: takes over the scale of the operator before it
-  kElementwise, // Sigmoid, Add, Concat, ReduceMean ...: own scales at inputs and outputs
-  kPassive,     // MaxPool, Reshape ...: first input and outputs share one scale
-  kNorm,        // LayerNormalization ...: only input 0 is quantized, like an elementwise one
+  kNone,         // stays float
+  kCompute,      // Conv, Gemm, ConvTranspose, MatMul: starts a quantized region
+  kActivation,   // Relu, Clip: takes over the scale of the operator before it
+  kElementwise,  // Sigmoid, Add, Concat, ReduceMean ...: own scales at inputs and outputs
+  kPassive,      // MaxPool, Reshape ...: first input and outputs share one scale
+  kNorm,         // LayerNormalization ...: only input 0 is quantized, like an elementwise one
 };
 
 // The part of input 0 that the operator can see; outside it the result does not change (or hardly).
@@ -68,7 +81,7 @@ struct InterestRange {
 };
 
 struct OperatorRow {
-  const char* domain;   // "" = ai.onnx
+  const char* domain;  // "" = ai.onnx
   const char* op_type;
   int first_opset, last_opset;
   void (*evaluate)(EvalContext&);
@@ -82,24 +95,26 @@ const OperatorRow* FindOperator(const std::string& domain, const std::string& op
 std::vector<const OperatorRow*> AllOperators();
 
 // One per family file; registry.cc lists them.
-std::vector<OperatorRow> ConvOperators();          // conv.cc: Conv ConvTranspose (n-d, groups, dilations, auto_pad)
-std::vector<OperatorRow> MatMulOperators();        // matmul.cc: Gemm MatMul Einsum...
-std::vector<OperatorRow> PoolOperators();          // pool.cc
-std::vector<OperatorRow> NormOperators();          // norm.cc: BatchNormalization LayerNormalization Softmax ...
-std::vector<OperatorRow> QuantizeOperators();      // quantize.cc: QuantizeLinear DequantizeLinear ...
-std::vector<OperatorRow> ResizeOperators();        // resize.cc
-std::vector<OperatorRow> UnaryOperators();         // unary.cc
-std::vector<OperatorRow> BinaryOperators();        // binary.cc: arithmetic, comparison, logic, Where, variadic
-std::vector<OperatorRow> ReduceOperators();        // reduce.cc: Reduce*, ArgMax, CumSum, TopK
-std::vector<OperatorRow> MoveOperators();          // move.cc: Reshape Transpose Slice Concat Split Pad Tile Expand ...
-std::vector<OperatorRow> GatherOperators();        // gather.cc: Gather Scatter families, OneHot, NonZero ...
-std::vector<OperatorRow> ShapeOperators();         // shape.cc: Shape Size Constant ConstantOfShape Range Cast Identity ...
-std::vector<OperatorRow> AttentionOperators();     // attention.cc: Attention RotaryEmbedding
-std::vector<OperatorRow> VisionOperators();        // vision.cc: NonMaxSuppression GridSample RoiAlign AffineGrid
-std::vector<OperatorRow> RecurrentOperators();     // recurrent.cc: LSTM GRU RNN
-std::vector<OperatorRow> EinsumOperators();        // einsum.cc: Einsum Det
-std::vector<OperatorRow> ControlOperators();       // control.cc: If Loop Scan
-std::vector<OperatorRow> IntegerOperators();       // integer.cc: QLinearMatMul QLinearConv ConvInteger
+std::vector<OperatorRow> ConvOperators();    // conv.cc: Conv ConvTranspose (n-d, groups, dilations, auto_pad)
+std::vector<OperatorRow> MatMulOperators();  // matmul.cc: Gemm MatMul Einsum...
+std::vector<OperatorRow> PoolOperators();    // pool.cc
+std::vector<OperatorRow> NormOperators();    // norm.cc: BatchNormalization LayerNormalization Softmax ...
+std::vector<OperatorRow> QuantizeOperators();  // quantize.cc: QuantizeLinear DequantizeLinear ...
+std::vector<OperatorRow> ResizeOperators();    // resize.cc
+std::vector<OperatorRow> UnaryOperators();     // unary.cc
+std::vector<OperatorRow> BinaryOperators();    // binary.cc: arithmetic, comparison, logic, Where, variadic
+std::vector<OperatorRow> ReduceOperators();    // reduce.cc: Reduce*, ArgMax, CumSum, TopK
+std::vector<OperatorRow>
+MoveOperators();  // move.cc: Reshape Transpose Slice Concat Split Pad Tile Expand ...
+std::vector<OperatorRow> GatherOperators();  // gather.cc: Gather Scatter families, OneHot, NonZero ...
+std::vector<OperatorRow>
+ShapeOperators();  // shape.cc: Shape Size Constant ConstantOfShape Range Cast Identity ...
+std::vector<OperatorRow> AttentionOperators();  // attention.cc: Attention RotaryEmbedding
+std::vector<OperatorRow> VisionOperators();     // vision.cc: NonMaxSuppression GridSample RoiAlign AffineGrid
+std::vector<OperatorRow> RecurrentOperators();  // recurrent.cc: LSTM GRU RNN
+std::vector<OperatorRow> EinsumOperators();     // einsum.cc: Einsum Det
+std::vector<OperatorRow> ControlOperators();    // control.cc: If Loop Scan
+std::vector<OperatorRow> IntegerOperators();    // integer.cc: QLinearMatMul QLinearConv ConvInteger
 
 }  // namespace xslim
 

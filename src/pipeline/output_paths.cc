@@ -24,13 +24,16 @@ OutputPaths ResolveOutputPaths(const Config& config, const RunOptions& options) 
   }
   std::error_code error;
   if (!fs::exists(paths.input, error)) {
-    throw Error("cannot open the model", paths.input, "no such file; check -i or model_parameters.onnx_model");
+    throw Error("cannot open the model", paths.input,
+                "no such file; check -i or model_parameters.onnx_model");
   }
   const fs::path input(paths.input);
   const std::string stem = input.stem().string();
   const bool slimming = config.source.empty();
-  std::string prefix = config.model.output_prefix.empty() ? stem + (slimming ? "" : ".q") : config.model.output_prefix;
-  fs::path folder = config.model.working_dir.empty() ? input.parent_path() : fs::path(config.model.working_dir);
+  std::string prefix =
+      config.model.output_prefix.empty() ? stem + (slimming ? "" : ".q") : config.model.output_prefix;
+  fs::path folder =
+      config.model.working_dir.empty() ? input.parent_path() : fs::path(config.model.working_dir);
   if (!options.output_path.empty()) {
     const fs::path output(options.output_path);
     if (output.extension() == ".onnx" && !fs::is_directory(output, error)) {
@@ -43,11 +46,12 @@ OutputPaths ResolveOutputPaths(const Config& config, const RunOptions& options) 
     prefix = stem;
   }
   if (prefix.find('/') != std::string::npos) {
-    throw Error("output_prefix " + prefix + " is not a file name", config.source + ": model_parameters.output_prefix",
-                "folders belong in working_dir");
+    throw Error("output_prefix " + prefix + " is not a file name",
+                config.source + ": model_parameters.output_prefix", "folders belong in working_dir");
   }
   if (folder.empty()) folder = ".";
-  for (fs::path at = folder.lexically_normal(); !at.empty() && !fs::exists(at, error); at = at.parent_path()) {
+  for (fs::path at = folder.lexically_normal(); !at.empty() && !fs::exists(at, error);
+       at = at.parent_path()) {
     paths.made.push_back(at.string());
   }
   fs::create_directories(folder, error);
@@ -61,13 +65,15 @@ OutputPaths ResolveOutputPaths(const Config& config, const RunOptions& options) 
     model = folder / (stem + ".q.onnx");
     prefix = stem + ".q";
     LogWarning("the output would overwrite the input; writing ", model.string(), " instead");
-    if (Same(input, model)) throw Error("the output would overwrite the input", paths.input, "give -o another name");
+    if (Same(input, model))
+      throw Error("the output would overwrite the input", paths.input, "give -o another name");
   }
   paths.model = model.lexically_normal().string();
   paths.report = (folder / (prefix + "_report.md")).lexically_normal().string();
   // Known now rather than after the calibration.
   for (const std::string* file : {&paths.model, &paths.report}) {
-    if (fs::is_directory(*file, error)) throw Error("cannot write the output file: a folder of that name is there", *file);
+    if (fs::is_directory(*file, error))
+      throw Error("cannot write the output file: a folder of that name is there", *file);
   }
   return paths;
 }

@@ -14,8 +14,9 @@ struct OutputPaths {
   std::vector<std::string> made;  // folders that were made for the outputs, the innermost first
 };
 
-// -o x/y.onnx: folder x, prefix y; -o naming anything else: a folder; -i without -o resets the prefix to the model's stem.
-// Never the input itself: `<stem>.q.onnx` is written instead, unless -o names the input, which throws Error. Makes the folder.
+// -o x/y.onnx: folder x, prefix y; -o naming anything else: a folder; -i without -o resets the prefix to the
+// model's stem. Never the input itself: `<stem>.q.onnx` is written instead, unless -o names the input, which
+// throws Error. Makes the folder.
 OutputPaths ResolveOutputPaths(const Config& config, const RunOptions& options);
 
 // Removes those folders that were made and are still empty, as after a failure.

@@ -22,7 +22,7 @@
 namespace xslim {
 namespace {
 
-constexpr int kQdqOpset = 13;             // per-axis QuantizeLinear and DequantizeLinear
+constexpr int kQdqOpset = 13;  // per-axis QuantizeLinear and DequantizeLinear
 constexpr int64_t kReportSamples = 16;
 constexpr int kEqualizationIterations = 10;
 
@@ -46,11 +46,13 @@ void RefuseQuantized(const Graph& graph, const std::string& path) {
     if (count++ < 5) names += (names.empty() ? "" : ", ") + node.name;
   }
   if (count > 5) names += ", ... (" + std::to_string(count) + " in all)";
-  if (count > 0) throw Error("the model already holds QuantizeLinear/DequantizeLinear nodes: " + names, path, "give the float model");
+  if (count > 0)
+    throw Error("the model already holds QuantizeLinear/DequantizeLinear nodes: " + names, path,
+                "give the float model");
 }
 
-// Samples that calibration uses, and those that the report measures: ones that calibration did not use where the list
-// has more than it needs.
+// Samples that calibration uses, and those that the report measures: ones that calibration did not use where
+// the list has more than it needs.
 struct SampleChoice {
   std::vector<int64_t> calibration, report;
 };
@@ -63,7 +65,8 @@ SampleChoice ChooseSamples(int64_t available, const CalibrationParameters& param
   const int64_t used = static_cast<int64_t>(choice.calibration.size()), unused = available - used;
   Random random(20260101);
   const bool fresh = unused >= 4;
-  for (int64_t i : Choose(random, fresh ? unused : used, kReportSamples)) choice.report.push_back(fresh ? used + i : i);
+  for (int64_t i : Choose(random, fresh ? unused : used, kReportSamples))
+    choice.report.push_back(fresh ? used + i : i);
   return choice;
 }
 
@@ -71,10 +74,12 @@ void PinOpset(Graph* graph, const Config& config, const std::string& path) {
   if (!config.model.opset) return;
   const int wanted = *config.model.opset;
   if (wanted < graph->opset()) {
-    throw Error("cannot lower the opset from " + std::to_string(graph->opset()) + " to " + std::to_string(wanted), path,
-                "lowering is not built into this version");
+    throw Error(
+        "cannot lower the opset from " + std::to_string(graph->opset()) + " to " + std::to_string(wanted),
+        path, "lowering is not built into this version");
   }
-  if (const auto obstacle = RaiseOpset(graph, wanted)) throw Error("cannot raise the opset: " + *obstacle, path);
+  if (const auto obstacle = RaiseOpset(graph, wanted))
+    throw Error("cannot raise the opset: " + *obstacle, path);
 }
 
 SimplifyOptions OptionsFor(const Graph& graph, const Config& config, bool legalize) {
@@ -91,11 +96,16 @@ std::string Percent(int64_t part, int64_t whole) {
 
 const char* NameOf(CalibrationType type) {
   switch (type) {
-    case CalibrationType::kDefault: return "default";
-    case CalibrationType::kKl: return "kl";
-    case CalibrationType::kMinMax: return "minmax";
-    case CalibrationType::kPercentile: return "percentile";
-    case CalibrationType::kMse: return "mse";
+    case CalibrationType::kDefault:
+      return "default";
+    case CalibrationType::kKl:
+      return "kl";
+    case CalibrationType::kMinMax:
+      return "minmax";
+    case CalibrationType::kPercentile:
+      return "percentile";
+    case CalibrationType::kMse:
+      return "mse";
   }
   return "";
 }
@@ -114,20 +124,23 @@ ReportHead HeadOf(const Graph& graph, const QuantPlan& plan, const ValueFacts& f
   }
   ReportHead head;
   head.lines = {
-      {"Model", std::filesystem::path(paths.input).filename().string() + " (opset " + std::to_string(graph.opset()) + ")"},
-      {"Data", samples.Describe() + ", " + std::to_string(choice.calibration.size()) + " used for calibration, " +
-                   std::to_string(choice.report.size()) + " for this report"},
-      {"Settings", std::string("calibration_type ") + NameOf(config.calibration.calibration_type) + ", precision_level " +
-                       std::to_string(config.quantization.precision_level) + ", finetune_level " +
-                       std::to_string(config.quantization.finetune_level) +
+      {"Model", std::filesystem::path(paths.input).filename().string() + " (opset " +
+                    std::to_string(graph.opset()) + ")"},
+      {"Data", samples.Describe() + ", " + std::to_string(choice.calibration.size()) +
+                   " used for calibration, " + std::to_string(choice.report.size()) + " for this report"},
+      {"Settings", std::string("calibration_type ") + NameOf(config.calibration.calibration_type) +
+                       ", precision_level " + std::to_string(config.quantization.precision_level) +
+                       ", finetune_level " + std::to_string(config.quantization.finetune_level) +
                        (config.quantization.finetune_level > 0 ? " (runs as 0)" : "") + ", equalization " +
                        (config.quantization.equalization ? "on" : "off")},
       {"Multiply-adds in int8", Percent(int8_macs, macs) + " of " + std::to_string(macs)},
       {"Computing operators in int8", std::to_string(int8_compute) + " of " + std::to_string(compute)},
-      {"Tensors with Q/DQ", std::to_string(plan.activations.size()) + " activations, " + std::to_string(plan.weights.size()) + " constants"},
+      {"Tensors with Q/DQ", std::to_string(plan.activations.size()) + " activations, " +
+                                std::to_string(plan.weights.size()) + " constants"},
       {"xslim", Version()},
   };
-  for (const auto& [id, why] : plan.left_float) head.notes.push_back(graph.node(id).Title() + " stays float: " + why);
+  for (const auto& [id, why] : plan.left_float)
+    head.notes.push_back(graph.node(id).Title() + " stays float: " + why);
   return head;
 }
 
@@ -158,11 +171,13 @@ void SaveOutputs(const Graph& graph, const OutputPaths& paths, const std::string
 void WarnNonFinite(const std::vector<OutputMeasure>& outputs) {
   for (const OutputMeasure& output : outputs) {
     if (std::isfinite(output.snr) && std::isfinite(output.cosine)) continue;
-    LogWarning("output ", output.name, " holds NaN or infinity on samples of the report; its SNR says nothing");
+    LogWarning("output ", output.name,
+               " holds NaN or infinity on samples of the report; its SNR says nothing");
   }
 }
 
-RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions& options, const OutputPaths& paths, ThreadPool& pool) {
+RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions& options,
+                         const OutputPaths& paths, ThreadPool& pool) {
   const QuantizationParameters& settings = config.quantization;
   const auto progress = [&](const char* stage) {
     return [&options, stage](int64_t done, int64_t total) {
@@ -204,9 +219,11 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   std::string report;
   if (settings.analysis_enable) {
     LogInfo("measuring the int8 model on ", choice.report.size(), " samples");
-    const Measures measures = Measure(original, graph, exported, plan, *samples, choice.report, pool, progress("report"));
+    const Measures measures =
+        Measure(original, graph, exported, plan, *samples, choice.report, pool, progress("report"));
     report = MarkdownReport(graph, HeadOf(graph, plan, facts, config, paths, *samples, choice), measures);
-    for (const OutputMeasure& output : measures.outputs) result.outputs.push_back({output.name, output.snr, output.cosine});
+    for (const OutputMeasure& output : measures.outputs)
+      result.outputs.push_back({output.name, output.snr, output.cosine});
     WarnNonFinite(measures.outputs);
     result.report_path = paths.report;
   }
@@ -223,13 +240,16 @@ RunResult Run(Config config, const RunOptions& options) {
     throw Error(isa_error, StrCat("environment XSLIM_ISA=", std::getenv("XSLIM_ISA")));
   }
   const OutputPaths paths = ResolveOutputPaths(config, options);
-  const int threads = options.threads > 0 ? options.threads : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  const int threads = options.threads > 0
+                          ? options.threads
+                          : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   ThreadPool pool(threads);
   LogDebug("kernels: ", kernels::Active().name, ", threads: ", pool.size());
   try {
     LogInfo("loading ", paths.input);
     Graph graph = LoadModel(paths.input);
-    if (config.quantization.precision_level == kPrecisionSlimOnly) return Slim(std::move(graph), config, paths);
+    if (config.quantization.precision_level == kPrecisionSlimOnly)
+      return Slim(std::move(graph), config, paths);
     return QuantizeStatic(std::move(graph), config, options, paths, pool);
   } catch (...) {
     RemoveEmptyFolders(paths);

@@ -1,5 +1,5 @@
-// Writes a plan into a graph. XSlim's form: Q and DQ once behind each quantized activation's producer, weights as int8
-// initializers with one DequantizeLinear each.
+// Writes a plan into a graph. XSlim's form: Q and DQ once behind each quantized activation's producer,
+// weights as int8 initializers with one DequantizeLinear each.
 #include <cmath>
 #include <map>
 
@@ -75,12 +75,14 @@ class Exporter {
       const bool scalar = weight.params.axis < 0;
       const Shape shape = scalar ? Shape{} : Shape{static_cast<int64_t>(weight.params.scale.size())};
       std::vector<int8_t> zeros(weight.params.zero_point.begin(), weight.params.zero_point.end());
-      const ValueId scale = graph_.AddConstant(name + "_scale", Tensor::Of<float>(shape, weight.params.scale));
+      const ValueId scale =
+          graph_.AddConstant(name + "_scale", Tensor::Of<float>(shape, weight.params.scale));
       const ValueId zero = graph_.AddConstant(name + "_zero_point", Tensor::Of<int8_t>(shape, zeros));
       const ValueId output = graph_.AddValue(name + "_dequantized", DType::kFloat);
       std::map<std::string, Attribute> attributes;
       if (!scalar) attributes["axis"] = Attribute::Int(weight.params.axis);
-      graph_.AddNode("DequantizeLinear", name + "_DequantizeLinear", {codes, scale, zero}, {output}, attributes);
+      graph_.AddNode("DequantizeLinear", name + "_DequantizeLinear", {codes, scale, zero}, {output},
+                     attributes);
       found = weights_.emplace(key, output).first;
     }
     graph_.SetInput(weight.node, slot, found->second);
@@ -116,9 +118,11 @@ class Exporter {
     const std::string name = graph_.value(node.input(2)).name;
     const ValueId q = graph_.AddConstant(name + "_quantized", codes);
     const ValueId s = graph_.AddConstant(name + "_scale", Tensor::Of<float>({n}, scales));
-    const ValueId z = graph_.AddConstant(name + "_zero_point", Tensor::Of<int32_t>({n}, std::vector<int32_t>(scales.size(), 0)));
+    const ValueId z = graph_.AddConstant(name + "_zero_point",
+                                         Tensor::Of<int32_t>({n}, std::vector<int32_t>(scales.size(), 0)));
     const ValueId output = graph_.AddValue(name + "_dequantized", DType::kFloat);
-    graph_.AddNode("DequantizeLinear", name + "_DequantizeLinear", {q, s, z}, {output}, {{"axis", Attribute::Int(0)}});
+    graph_.AddNode("DequantizeLinear", name + "_DequantizeLinear", {q, s, z}, {output},
+                   {{"axis", Attribute::Int(0)}});
     graph_.SetInput(id, 2, output);
   }
 
@@ -126,7 +130,8 @@ class Exporter {
   const QuantParams* InputParams(ValueId id) const {
     for (int depth = 0; depth < 64 && id != kNone; ++depth) {
       const auto found = plan_.activations.find(id);
-      if (found != plan_.activations.end()) return found->second.params.set() ? &found->second.params : nullptr;
+      if (found != plan_.activations.end())
+        return found->second.params.set() ? &found->second.params : nullptr;
       const Node* producer = graph_.Producer(id);
       if (producer == nullptr || !plan_.nodes.count(producer->id)) return nullptr;
       id = producer->input(0);
@@ -138,7 +143,8 @@ class Exporter {
     if (!quant.params.set()) throw Error("no range was chosen for the tensor " + graph_.value(value).name);
     const std::string name = graph_.value(value).name;
     const ValueId scale = graph_.AddConstant(name + "_scale", Tensor::Scalar<float>(quant.params.scale[0]));
-    const ValueId zero = graph_.AddConstant(name + "_zero_point", Tensor::Scalar<int8_t>(static_cast<int8_t>(quant.params.zero_point[0])));
+    const ValueId zero = graph_.AddConstant(
+        name + "_zero_point", Tensor::Scalar<int8_t>(static_cast<int8_t>(quant.params.zero_point[0])));
     const ValueId codes = graph_.AddValue(name + "_q", DType::kInt8);
     if (graph_.value(value).producer == kNone) {  // a graph input: readers move to the dequantized copy
       const ValueId output = graph_.AddValue(name + "_dq", DType::kFloat);

@@ -28,8 +28,10 @@ int64_t MacsOf(const Graph& graph, const Node& node, const ValueFacts& facts) {
   const ValueId a = node.input(0), b = node.input(1), y = node.outputs[0];
   if (a == kNone || b == kNone || facts.of(y).dtype == DType::kUndefined) return 0;
   const Shape& weight = facts.of(b).shape;
-  if (node.Is("Conv") && !weight.empty() && weight[0] > 0) return facts.elements(y) * (facts.elements(b) / weight[0]);
-  if (node.Is("ConvTranspose") && !weight.empty() && weight[0] > 0) return facts.elements(a) * (facts.elements(b) / weight[0]);
+  if (node.Is("Conv") && !weight.empty() && weight[0] > 0)
+    return facts.elements(y) * (facts.elements(b) / weight[0]);
+  if (node.Is("ConvTranspose") && !weight.empty() && weight[0] > 0)
+    return facts.elements(a) * (facts.elements(b) / weight[0]);
   if (node.Is("Gemm")) {
     const Shape& shape = facts.of(a).shape;
     return shape.size() == 2 ? facts.elements(y) * shape[node.Int("transA", 0) ? 0 : 1] : 0;

@@ -4,8 +4,8 @@
 
 #include <vector>
 
-#include "graph/graph.h"
 #include "base/threads.h"
+#include "graph/graph.h"
 
 namespace xslim {
 
@@ -20,7 +20,9 @@ class ValueFacts {
   ValueFacts(const Graph& graph, const std::vector<Tensor>& inputs, ThreadPool& pool);
   const ValueFact& of(ValueId id) const { return facts_[static_cast<size_t>(id)]; }
   bool is_float(ValueId id) const { return id != kNone && of(id).dtype == DType::kFloat; }
-  int64_t elements(ValueId id) const { return of(id).dtype == DType::kUndefined ? 0 : ElementCount(of(id).shape); }
+  int64_t elements(ValueId id) const {
+    return of(id).dtype == DType::kUndefined ? 0 : ElementCount(of(id).shape);
+  }
 
  private:
   std::vector<ValueFact> facts_;

@@ -27,7 +27,8 @@ bool Matches(const std::string& pattern, const std::string& text, size_t p = 0, 
   return t == text.size();
 }
 
-bool AnyMatches(const std::vector<std::string>& patterns, const std::string& text, std::set<std::string>* used) {
+bool AnyMatches(const std::vector<std::string>& patterns, const std::string& text,
+                std::set<std::string>* used) {
   bool found = false;
   for (const std::string& pattern : patterns) {
     if (Matches(pattern, text)) {
@@ -65,7 +66,8 @@ class Placer {
   }
 
  private:
-  // Quantizable and downstream of a computing operator through quantizable ones (XSlim's "conservative" dispatch).
+  // Quantizable and downstream of a computing operator through quantizable ones (XSlim's "conservative"
+  // dispatch).
   void MarkOperators() {
     for (NodeId id : order_) {
       const Node& node = graph_.node(id);
@@ -91,20 +93,22 @@ class Placer {
     }
   }
 
-  // A Concat at the graph's end whose inputs differ by more than 16 times in size would erase the smaller ones (boxes in
-  // pixels beside scores in 0..1). Sizes are not known before calibration, so what is protected here is decided by
-  // structure: a Concat that reaches a graph output through data movement only and joins what bounded functions (Sigmoid,
-  // Softmax) give with what they do not.
+  // A Concat at the graph's end whose inputs differ by more than 16 times in size would erase the smaller
+  // ones (boxes in pixels beside scores in 0..1). Sizes are not known before calibration, so what is
+  // protected here is decided by structure: a Concat that reaches a graph output through data movement only
+  // and joins what bounded functions (Sigmoid, Softmax) give with what they do not.
   void ProtectOutputs() {
     if (options_.protect_outputs == ProtectOutputs::kNever) return;
     for (auto it = order_.rbegin(); it != order_.rend(); ++it) {
       const Node& node = graph_.node(*it);
       if (!plan_.nodes.count(node.id) || !EndsGraph(node)) continue;
       const bool mixes = node.Is("Concat") && MixesScales(node);
-      const bool always = options_.protect_outputs == ProtectOutputs::kAlways && RoleOf(graph_, node) != QuantRole::kCompute;
+      const bool always =
+          options_.protect_outputs == ProtectOutputs::kAlways && RoleOf(graph_, node) != QuantRole::kCompute;
       if (!mixes && !always) continue;
       plan_.nodes.erase(node.id);
-      plan_.left_float[node.id] = mixes ? "output protected: joins bounded scores with unbounded values, one scale would erase the scores"
+      plan_.left_float[node.id] = mixes ? "output protected: joins bounded scores with unbounded values, one "
+                                          "scale would erase the scores"
                                         : "output protected (protect_outputs: always)";
       LogInfo(node.Title(), " stays float: ", plan_.left_float[node.id]);
     }
@@ -116,13 +120,15 @@ class Placer {
     if (value.uses.empty()) return false;
     return std::all_of(value.uses.begin(), value.uses.end(), [&](const Use& use) {
       const Node& user = graph_.node(use.node);
-      return (RoleOf(graph_, user) == QuantRole::kPassive || plan_.left_float.count(user.id)) && EndsGraph(user);
+      return (RoleOf(graph_, user) == QuantRole::kPassive || plan_.left_float.count(user.id)) &&
+             EndsGraph(user);
     });
   }
 
   static bool Moves(const Node& node) {
-    return node.Is("Concat") || node.Is("Reshape") || node.Is("Transpose") || node.Is("Split") || node.Is("Slice") ||
-           node.Is("Squeeze") || node.Is("Unsqueeze") || node.Is("Flatten") || node.Is("Identity");
+    return node.Is("Concat") || node.Is("Reshape") || node.Is("Transpose") || node.Is("Split") ||
+           node.Is("Slice") || node.Is("Squeeze") || node.Is("Unsqueeze") || node.Is("Flatten") ||
+           node.Is("Identity");
   }
 
   bool Bounded(ValueId id, int depth) const {
@@ -165,7 +171,8 @@ class Placer {
       const Node& node = graph_.node(id);
       if (!plan_.nodes.count(id) || RoleOf(graph_, node) != QuantRole::kActivation) continue;
       const Node* producer = graph_.Producer(node.input(0));
-      if (producer == nullptr || !plan_.nodes.count(producer->id) || graph_.SoleUser(node.input(0)) != id) continue;
+      if (producer == nullptr || !plan_.nodes.count(producer->id) || graph_.SoleUser(node.input(0)) != id)
+        continue;
       if (RoleOf(graph_, *producer) == QuantRole::kPassive) continue;
       plan_.folded[node.outputs[0]] = node.input(0);
     }
@@ -173,12 +180,13 @@ class Placer {
 
   bool HasPair(ValueId id) const { return plan_.activations.count(id) != 0; }
 
-  // The value's numbers already lie on some int8 grid: it has a pair, or is a passive operator's view of one that has.
+  // The value's numbers already lie on some int8 grid: it has a pair, or is a passive operator's view of one
+  // that has.
   bool OnGrid(ValueId id) const {
     if (HasPair(id)) return true;
     const Node* producer = graph_.Producer(id);
-    return producer != nullptr && plan_.nodes.count(producer->id) && RoleOf(graph_, *producer) == QuantRole::kPassive &&
-           OnGrid(producer->input(0));
+    return producer != nullptr && plan_.nodes.count(producer->id) &&
+           RoleOf(graph_, *producer) == QuantRole::kPassive && OnGrid(producer->input(0));
   }
 
   void PlaceNode(const Node& node) {
@@ -216,7 +224,8 @@ class Placer {
   // The union of what the consumers can see; a graph output is seen whole.
   InterestRange InterestOf(ValueId id, int depth) const {
     const Value& value = graph_.value(id);
-    if (value.is_output || value.uses.empty() || depth > 16 || graph_.CapturedBySubgraph(value.name)) return {};
+    if (value.is_output || value.uses.empty() || depth > 16 || graph_.CapturedBySubgraph(value.name))
+      return {};
     InterestRange seen{std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()};
     for (const Use& use : value.uses) {
       const Node& user = graph_.node(use.node);
@@ -229,7 +238,8 @@ class Placer {
 
   InterestRange InterestOfUser(const Node& user, int slot, const Value& value, int depth) const {
     if (slot != 0 && !user.Is("Mul")) return {};
-    if (user.Is("Mul")) {  // x * sigmoid(x): as SiLU, nothing under -10 matters; the sigmoid's own input is slot 0 of Sigmoid
+    if (user.Is("Mul")) {  // x * sigmoid(x): as SiLU, nothing under -10 matters; the sigmoid's own input is
+                           // slot 0 of Sigmoid
       const ValueId other = user.input(0) == value.id ? user.input(1) : user.input(0);
       const Node* gate = graph_.Producer(other);
       if (gate != nullptr && gate->input(0) == value.id) {
@@ -269,7 +279,8 @@ class Placer {
                      const std::vector<std::string>& known) const {
     for (const std::string& pattern : patterns) {
       if (used_.count(pattern)) continue;
-      if (std::any_of(known.begin(), known.end(), [&](const std::string& name) { return Matches(pattern, name); })) {
+      if (std::any_of(known.begin(), known.end(),
+                      [&](const std::string& name) { return Matches(pattern, name); })) {
         LogInfo(list, ": \"", pattern, "\" matches only operators that stay float anyway");
         continue;
       }

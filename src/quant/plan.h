@@ -1,5 +1,5 @@
-// The QuantPlan: which tensors carry a scale, which one, and why. Made by placement, filled by calibration, read by
-// export and report.
+// The QuantPlan: which tensors carry a scale, which one, and why. Made by placement, filled by calibration,
+// read by export and report.
 #ifndef XSLIM_QUANT_PLAN_H_
 #define XSLIM_QUANT_PLAN_H_
 
@@ -15,7 +15,8 @@
 
 namespace xslim {
 
-// int8 parameters: q = clamp(round(x / scale) + zero_point, -128, 127). One entry, or one per index of `axis`.
+// int8 parameters: q = clamp(round(x / scale) + zero_point, -128, 127). One entry, or one per index of
+// `axis`.
 struct QuantParams {
   int axis = -1;  // -1 = per tensor
   std::vector<float> scale;
@@ -40,16 +41,16 @@ struct WeightQuant {
 };
 
 struct QuantPlan {
-  std::set<NodeId> nodes;                           // the quantized operators
+  std::set<NodeId> nodes;  // the quantized operators
   std::map<ValueId, ActivationQuant> activations;
   std::vector<WeightQuant> weights;
-  std::map<ValueId, ValueId> folded;                // output of a Relu/Clip -> its input: no Q/DQ between them
-  std::map<NodeId, std::string> left_float;         // quantizable operators that stay float, with the reason
+  std::map<ValueId, ValueId> folded;         // output of a Relu/Clip -> its input: no Q/DQ between them
+  std::map<NodeId, std::string> left_float;  // quantizable operators that stay float, with the reason
   bool quantize_bias = false;
 };
 
-// Placement and weights of a static int8 run: XSlim's table, groups and unions (docs/compatibility.md). The graph
-// must be legalised; `facts` are of the same graph.
+// Placement and weights of a static int8 run: XSlim's table, groups and unions (docs/compatibility.md). The
+// graph must be legalised; `facts` are of the same graph.
 QuantPlan PlacePlan(const Graph& graph, const ValueFacts& facts, const QuantizationParameters& options);
 
 // Codes and scales of all constant inputs; called again when weights change (equalization, bias correction).
@@ -58,8 +59,8 @@ void QuantizeWeights(const Graph& graph, const QuantizationParameters& options, 
 // Sets the activation's range: lo <= 0 <= hi after widening.
 void SetRange(QuantPlan* plan, ValueId value, float lo, float hi, std::string why);
 
-// A copy of the graph with the plan written into it: QuantizeLinear/DequantizeLinear pairs, int8 weights, Relu and Clip
-// gone where the int8 range already enforces them. Needs opset 13 (RaiseOpset first).
+// A copy of the graph with the plan written into it: QuantizeLinear/DequantizeLinear pairs, int8 weights,
+// Relu and Clip gone where the int8 range already enforces them. Needs opset 13 (RaiseOpset first).
 Graph ExportQdq(const Graph& graph, const QuantPlan& plan);
 
 }  // namespace xslim

@@ -10,11 +10,13 @@
 namespace xslim {
 namespace {
 
-// The axis of a weight that counts output channels; -1 when the constant is no weight of a computing operator.
+// The axis of a weight that counts output channels; -1 when the constant is no weight of a computing
+// operator.
 int OutputChannelAxis(const Node& node, int slot, const Tensor& weight) {
   if (slot != 1 && !node.Is("MatMul")) return -1;
   if (node.Is("Conv")) return 0;
-  if (node.Is("ConvTranspose")) return node.Int("group", 1) == 1 ? 1 : -1;  // axis 1 counts channels within a group
+  if (node.Is("ConvTranspose"))
+    return node.Int("group", 1) == 1 ? 1 : -1;  // axis 1 counts channels within a group
   if (node.Is("Gemm")) return node.Int("transB", 0) ? 0 : 1;
   if (node.Is("MatMul")) {
     if (slot == 1) return weight.rank() == 2 ? 1 : -1;
@@ -51,14 +53,16 @@ void Quantize(const Tensor& weight, const QuantParams& params, Tensor* codes) {
   }
 }
 
-QuantParams WeightParams(const Node& node, int slot, const Tensor& weight, const QuantizationParameters& options) {
+QuantParams WeightParams(const Node& node, int slot, const Tensor& weight,
+                         const QuantizationParameters& options) {
   QuantParams params;
   const float* x = weight.data<float>();
   const int64_t n = weight.size();
   kernels::MinMax seen;
   kernels::Active().min_max(x, n, &seen);
   if (seen.finite != n) {
-    throw Error("weight holds NaN or infinity", node.Title(), "input " + std::to_string(slot) + "; leave the node out with ignore_op_names");
+    throw Error("weight holds NaN or infinity", node.Title(),
+                "input " + std::to_string(slot) + "; leave the node out with ignore_op_names");
   }
   const float lo = n ? seen.min : 0, hi = n ? seen.max : 0;
   if (!IsComputing(node)) {

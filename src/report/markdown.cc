@@ -15,7 +15,9 @@ std::string Fixed(double value, int digits) {
   return text;
 }
 
-std::string Red(const std::string& text, bool bad) { return bad ? "<font color=\"red\">" + text + "</font>" : text; }
+std::string Red(const std::string& text, bool bad) {
+  return bad ? "<font color=\"red\">" + text + "</font>" : text;
+}
 
 std::string Escape(const std::string& text) {
   std::string out;
@@ -38,12 +40,14 @@ bool IsPassive(const Graph& graph, const Node& node) {
 std::string MarkdownReport(const Graph& graph, const ReportHead& head, const Measures& measures) {
   std::string text = "# Quantization report\n\n";
   for (const auto& [label, value] : head.lines) text += "- " + label + ": " + value + "\n";
-  text += "\n## Outputs\n\nThe written int8 model against the original float model, " + std::to_string(measures.samples) +
+  text += "\n## Outputs\n\nThe written int8 model against the original float model, " +
+          std::to_string(measures.samples) +
           " samples. SNR is noise power / signal power: lower is better.\n\n"
           "| Output | SNR | SNR worst sample | Cosine | Cosine worst sample |\n|---|---|---|---|---|\n";
   for (const OutputMeasure& output : measures.outputs) {
-    text += "| " + Escape(output.name) + " | " + Red(Fixed(output.snr, 6), output.snr > 0.1) + " | " + Fixed(output.snr_worst, 6) +
-            " | " + Red(Fixed(output.cosine, 6), output.cosine < 0.99) + " | " + Fixed(output.cosine_worst, 6) + " |\n";
+    text += "| " + Escape(output.name) + " | " + Red(Fixed(output.snr, 6), output.snr > 0.1) + " | " +
+            Fixed(output.snr_worst, 6) + " | " + Red(Fixed(output.cosine, 6), output.cosine < 0.99) + " | " +
+            Fixed(output.cosine_worst, 6) + " |\n";
   }
   if (!head.notes.empty()) {
     text += "\n## Notes\n\n";
@@ -64,18 +68,23 @@ std::string MarkdownReport(const Graph& graph, const ReportHead& head, const Mea
   }
   std::stable_sort(order.begin(), order.end(), [&](NodeId a, NodeId b) { return worst[a] > worst[b]; });
 
-  text += "\n## Operators\n\nInner tensors against the float graph after equalization; 2048 elements of each.\n\n"
-          "| | Op | Var | SNR | MSE | Cosine | Q.MinMax | F.MinMax | F.Hist |\n|---|---|---|---|---|---|---|---|---|\n";
+  text +=
+      "\n## Operators\n\nInner tensors against the float graph after equalization; 2048 elements of each.\n\n"
+      "| | Op | Var | SNR | MSE | Cosine | Q.MinMax | F.MinMax | F.Hist "
+      "|\n|---|---|---|---|---|---|---|---|---|\n";
   int row = 0;
   for (NodeId id : order) {
     for (const TensorMeasure& tensor : measures.tensors) {
       if (tensor.node != id) continue;
       std::string histogram;
-      for (size_t i = 0; i < tensor.histogram.size(); ++i) histogram += (i ? "," : "") + std::to_string(tensor.histogram[i]);
-      text += "| " + std::to_string(row++) + " | " + Escape(graph.node(id).Title()) + " | " + Escape(tensor.tensor) +
-              (tensor.constant ? "[Constant]" : "") + " | " + Red(Fixed(tensor.snr, 4), tensor.snr > 0.1) + " | " +
-              Fixed(tensor.mse, 4) + " | " + Red(Fixed(tensor.cosine, 4), tensor.cosine < 0.99) + " | " +
-              MinMax(tensor.q_min, tensor.q_max) + " | " + MinMax(tensor.f_min, tensor.f_max) + " | " + histogram + " |\n";
+      for (size_t i = 0; i < tensor.histogram.size(); ++i)
+        histogram += (i ? "," : "") + std::to_string(tensor.histogram[i]);
+      text += "| " + std::to_string(row++) + " | " + Escape(graph.node(id).Title()) + " | " +
+              Escape(tensor.tensor) + (tensor.constant ? "[Constant]" : "") + " | " +
+              Red(Fixed(tensor.snr, 4), tensor.snr > 0.1) + " | " + Fixed(tensor.mse, 4) + " | " +
+              Red(Fixed(tensor.cosine, 4), tensor.cosine < 0.99) + " | " +
+              MinMax(tensor.q_min, tensor.q_max) + " | " + MinMax(tensor.f_min, tensor.f_max) + " | " +
+              histogram + " |\n";
     }
   }
   return text;

@@ -20,7 +20,8 @@ using Picked = std::map<std::string, std::vector<float>>;
 // Runs samples and keeps the drawn elements of the watched tensors, by tensor name.
 class Sampler {
  public:
-  Sampler(const Graph& graph, const std::vector<std::string>& names, ThreadPool& pool) : executor_(graph, pool) {
+  Sampler(const Graph& graph, const std::vector<std::string>& names, ThreadPool& pool)
+      : executor_(graph, pool) {
     std::vector<ValueId> watched;
     for (const std::string& name : names) {
       const ValueId id = graph.Find(name);
@@ -86,7 +87,8 @@ void Add(const std::vector<float>& reference, const std::vector<float>& quantize
   all->reference.insert(all->reference.end(), reference.begin(), reference.end());
 }
 
-TensorMeasure Row(NodeId node, const std::string& tensor, bool constant, const Accumulator& all, int64_t samples) {
+TensorMeasure Row(NodeId node, const std::string& tensor, bool constant, const Accumulator& all,
+                  int64_t samples) {
   TensorMeasure row;
   row.node = node;
   row.tensor = tensor;
@@ -126,7 +128,8 @@ std::vector<Watch> Watches(const Graph& graph, const QuantPlan& plan) {
       if (input != kNone && plan.activations.count(input)) watch.tensors.push_back(graph.value(input).name);
     }
     for (ValueId output : node.outputs) {
-      if (output != kNone && plan.activations.count(output)) watch.tensors.push_back(graph.value(output).name);
+      if (output != kNone && plan.activations.count(output))
+        watch.tensors.push_back(graph.value(output).name);
     }
     if (!watch.tensors.empty()) watches.push_back(std::move(watch));
   }
@@ -140,11 +143,13 @@ TensorMeasure WeightRow(const Graph& graph, const WeightQuant& weight) {
   const float* x = constant.data<float>();
   const int8_t* q = weight.codes.data<int8_t>();
   int64_t inner = 1;
-  for (int64_t i = weight.params.axis + 1; weight.params.axis >= 0 && i < constant.rank(); ++i) inner *= constant.dim(i);
+  for (int64_t i = weight.params.axis + 1; weight.params.axis >= 0 && i < constant.rank(); ++i)
+    inner *= constant.dim(i);
   std::vector<float> reference, quantized;
   Random random(static_cast<uint64_t>(constant.size()));
   for (int64_t at : Choose(random, constant.size(), kElements)) {
-    const size_t c = weight.params.axis < 0 ? 0 : static_cast<size_t>((at / inner) % constant.dim(weight.params.axis));
+    const size_t c =
+        weight.params.axis < 0 ? 0 : static_cast<size_t>((at / inner) % constant.dim(weight.params.axis));
     reference.push_back(x[at]);
     quantized.push_back(static_cast<float>(q[at] - weight.params.zero_point[c]) * weight.params.scale[c]);
   }
@@ -217,7 +222,8 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
         for (size_t i = 0; i < expected.size() && i < actual.size(); ++i) {
           result.outputs.emplace_back();
           if (expected[i].dtype() != DType::kFloat || expected[i].shape() != actual[i].shape()) continue;
-          result.outputs.back() = Compare(expected[i].data<float>(), actual[i].data<float>(), expected[i].size());
+          result.outputs.back() =
+              Compare(expected[i].data<float>(), actual[i].data<float>(), expected[i].size());
         }
         std::lock_guard<std::mutex> lock(mutex);
         ++measures.samples;
@@ -237,7 +243,8 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
     }
     for (const std::string& name : names) {
       const auto f = result.floats.find(name), q = result.quantized.find(copy_of[name]);
-      if (f != result.floats.end() && q != result.quantized.end()) Add(f->second, q->second, &accumulators[name]);
+      if (f != result.floats.end() && q != result.quantized.end())
+        Add(f->second, q->second, &accumulators[name]);
     }
   }
   for (OutputMeasure& output : measures.outputs) {

@@ -17,9 +17,9 @@ namespace xslim {
 struct ErrorSums {
   double signal = 0, noise = 0, dot = 0, quant = 0;  // sum f^2, (q-f)^2, f*q, q^2
   int64_t count = 0;
-  double Snr() const { return noise / (signal + 1e-7); }           // noise power / signal power; lower is better
+  double Snr() const { return noise / (signal + 1e-7); }  // noise power / signal power; lower is better
   double Mse() const { return count ? noise / static_cast<double>(count) : 0; }
-  double Cosine() const;                                           // 1 for two zero vectors, 0 for one
+  double Cosine() const;  // 1 for two zero vectors, 0 for one
 };
 
 ErrorSums Compare(const float* reference, const float* other, int64_t n);
@@ -30,7 +30,7 @@ struct OutputMeasure {
 };
 
 struct TensorMeasure {
-  NodeId node;          // operator that the row belongs to
+  NodeId node;  // operator that the row belongs to
   std::string tensor;
   bool constant = false;
   double snr = 0, mse = 0, cosine = 0;
@@ -40,8 +40,8 @@ struct TensorMeasure {
 
 struct Measures {
   int64_t samples = 0;
-  std::vector<OutputMeasure> outputs;   // exported graph against the original model
-  std::vector<TensorMeasure> tensors;   // inner tensors: against the equalized float graph
+  std::vector<OutputMeasure> outputs;  // exported graph against the original model
+  std::vector<TensorMeasure> tensors;  // inner tensors: against the equalized float graph
 };
 
 // original: the model as read; reference: the float graph that the plan belongs to; exported: with Q/DQ.

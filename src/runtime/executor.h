@@ -1,5 +1,6 @@
-// Runs a Graph on our kernels. Shapes are known as values are, so they may differ from run to run; buffers are
-// recycled as soon as the last reader is done (liveness), packed weights are kept for the executor's life.
+// Runs a Graph on our kernels. Shapes are known as values are, so they may differ from run to run; buffers
+// are recycled as soon as the last reader is done (liveness), packed weights are kept for the executor's
+// life.
 #ifndef XSLIM_RUNTIME_EXECUTOR_H_
 #define XSLIM_RUNTIME_EXECUTOR_H_
 
@@ -13,12 +14,12 @@
 
 namespace xslim {
 
-// Called right after a value is there, while it is in cache; not for initializers. The tensor is only good during
-// the call unless copied.
+// Called right after a value is there, while it is in cache; not for initializers. The tensor is only good
+// during the call unless copied.
 using TapFn = std::function<void(ValueId, const Tensor&)>;
 
 struct ExecutorOptions {
-  bool fuse = true;      // fused kernels (Conv+bias+activation, Quantize+Dequantize) where no tap looks inside
+  bool fuse = true;  // fused kernels (Conv+bias+activation, Quantize+Dequantize) where no tap looks inside
   bool profile = false;  // measure every operator: see Executor::Profile
 };
 
@@ -31,15 +32,16 @@ struct ProfileRow {
 
 class Executor {
  public:
-  // The graph must outlive the executor and not change. Throws Error naming node and tensor for unknown operators,
-  // missing producers and cycles.
+  // The graph must outlive the executor and not change. Throws Error naming node and tensor for unknown
+  // operators, missing producers and cycles.
   Executor(const Graph& graph, ThreadPool& pool, ExecutorOptions options = {});
   ~Executor();
 
   // Values that the tap is called for; must be set before the first Run.
   void SetTaps(const std::vector<ValueId>& values, TapFn tap);
 
-  // `inputs` in the order of graph.FreeInputs(); returns the graph's outputs in order. Throws Error naming the node.
+  // `inputs` in the order of graph.FreeInputs(); returns the graph's outputs in order. Throws Error naming
+  // the node.
   std::vector<Tensor> Run(const std::vector<Tensor>& inputs);
 
   // In the order of execution, bodies counted at their node; empty without options.profile.

@@ -45,7 +45,8 @@ int64_t FoldableChannels(const Graph& graph, const Node& node) {
   return channels;
 }
 
-void FoldIntoWeights(Graph* graph, NodeId id, const std::vector<float>& scale, const std::vector<float>& shift) {
+void FoldIntoWeights(Graph* graph, NodeId id, const std::vector<float>& scale,
+                     const std::vector<float>& shift) {
   const Node& node = graph->node(id);
   const Layout layout = LayoutOf(node, *graph->Constant(node.input(1)));
   Tensor weight = graph->Constant(node.input(1))->Clone();
@@ -57,7 +58,8 @@ void FoldIntoWeights(Graph* graph, NodeId id, const std::vector<float>& scale, c
     for (size_t c = 0; c < bias.size(); ++c) bias[c] = std::fma(old[c], scale[c], shift[c]);
   }
   const std::string weight_name = graph->value(node.input(1)).name;
-  const std::string bias_name = node.input(2) != kNone ? graph->value(node.input(2)).name : node.name + "_bias";
+  const std::string bias_name =
+      node.input(2) != kNone ? graph->value(node.input(2)).name : node.name + "_bias";
   const auto put = [&](size_t slot, const std::string& name, Tensor tensor) {
     const ValueId old = graph->node(id).input(slot);
     if (old != kNone && graph->value(old).uses.size() == 1 && !graph->CapturedBySubgraph(name)) {

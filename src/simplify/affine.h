@@ -8,12 +8,13 @@
 
 namespace xslim {
 
-// Output channels of a Conv, ConvTranspose or Gemm with constant weights that nobody else reads or that may be copied;
-// 0 when nothing can be folded into the node.
+// Output channels of a Conv, ConvTranspose or Gemm with constant weights that nobody else reads or that may
+// be copied; 0 when nothing can be folded into the node.
 int64_t FoldableChannels(const Graph& graph, const Node& node);
 
 // weights *= scale, bias = bias * scale + shift; both of FoldableChannels() numbers.
-void FoldIntoWeights(Graph* graph, NodeId id, const std::vector<float>& scale, const std::vector<float>& shift);
+void FoldIntoWeights(Graph* graph, NodeId id, const std::vector<float>& scale,
+                     const std::vector<float>& shift);
 
 // Lets the producer of `before` write `after` (output 0 of `removed`) and removes that node.
 void Bypass(Graph* graph, NodeId removed, ValueId before, ValueId after);

@@ -7,8 +7,10 @@
 
 namespace xslim {
 
-// A BatchNormalization in inference as y = x * scale + shift per channel; false when its parameters are not constant.
-bool BatchNormAffine(const Graph& graph, const Node& node, std::vector<float>* scale, std::vector<float>* shift);
+// A BatchNormalization in inference as y = x * scale + shift per channel; false when its parameters are not
+// constant.
+bool BatchNormAffine(const Graph& graph, const Node& node, std::vector<float>* scale,
+                     std::vector<float>* shift);
 
 }  // namespace xslim
 

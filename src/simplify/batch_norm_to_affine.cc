@@ -1,5 +1,5 @@
-// Before: BatchNormalization that no computing operator precedes        After: Mul, Add with [C,1,1] constants
-// The input's rank is read from the graph; where it is unknown the constants are made for rank 4.
+// Before: BatchNormalization that no computing operator precedes        After: Mul, Add with [C,1,1]
+// constants The input's rank is read from the graph; where it is unknown the constants are made for rank 4.
 #include "simplify/batch_norm.h"
 #include "simplify/match.h"
 #include "simplify/simplify.h"

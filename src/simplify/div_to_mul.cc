@@ -20,7 +20,8 @@ int DivToMul(Graph* graph, const SimplifyOptions&) {
     }
     if (!finite) continue;
     const ValueId x = node.input(0);
-    const ValueId factor = graph->AddConstant(graph->value(node.input(1)).name + "_reciprocal", std::move(inverse));
+    const ValueId factor =
+        graph->AddConstant(graph->value(node.input(1)).name + "_reciprocal", std::move(inverse));
     ReplaceWith(graph, id, "Mul", {x, factor}, {});
     ++count;
   }

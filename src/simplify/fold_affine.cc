@@ -7,9 +7,10 @@
 namespace xslim {
 namespace {
 
-// The constant as one number per channel; empty when its shape says anything else. channel_axis_from_end: 2 more
-// spatial axes for a 2-D Conv, 0 for Gemm.
-std::vector<float> PerChannel(const Tensor& tensor, int64_t channels, int64_t axes_behind_channel, int64_t rank) {
+// The constant as one number per channel; empty when its shape says anything else. channel_axis_from_end: 2
+// more spatial axes for a 2-D Conv, 0 for Gemm.
+std::vector<float> PerChannel(const Tensor& tensor, int64_t channels, int64_t axes_behind_channel,
+                              int64_t rank) {
   if (tensor.dtype() != DType::kFloat || tensor.rank() > rank) return {};
   const float* x = tensor.data<float>();
   if (tensor.size() == 1) return std::vector<float>(static_cast<size_t>(channels), x[0]);
@@ -35,7 +36,8 @@ int FoldAffine(Graph* graph, const SimplifyOptions&) {
     const int64_t channels = FoldableChannels(*graph, *producer);
     if (channels == 0) continue;
     const int64_t rank = graph->Constant(producer->input(1))->rank();
-    const std::vector<float> values = PerChannel(*constant, channels, producer->Is("Gemm") ? 0 : rank - 2, rank);
+    const std::vector<float> values =
+        PerChannel(*constant, channels, producer->Is("Gemm") ? 0 : rank - 2, rank);
     if (values.empty()) continue;
     std::vector<float> scale(values.size(), 1.0f), shift(values.size(), 0.0f);
     bool exact = true;

@@ -1,8 +1,8 @@
-// Before: x -> Mul s -> Add b -> Conv        After: x -> Add b/s -> Conv(W*s), or x -> Conv(W*s, bias + b*sum W) without pads
-// Before: x -> Mul s -> Conv                 After: x -> Conv(W*s)
-// Before: x -> Add b -> Conv without pads    After: x -> Conv(W, bias + b*sum W)
-// s and b are one number. Exact up to rounding, and each step less is a Q/DQ pair less. Zero padding is not shifted by b,
-// hence the condition. Only where a computing operator's weights cannot take the step in before it (fold-affine runs first).
+// Before: x -> Mul s -> Add b -> Conv        After: x -> Add b/s -> Conv(W*s), or x -> Conv(W*s, bias + b*sum
+// W) without pads Before: x -> Mul s -> Conv                 After: x -> Conv(W*s) Before: x -> Add b -> Conv
+// without pads    After: x -> Conv(W, bias + b*sum W) s and b are one number. Exact up to rounding, and each
+// step less is a Q/DQ pair less. Zero padding is not shifted by b, hence the condition. Only where a
+// computing operator's weights cannot take the step in before it (fold-affine runs first).
 #include "simplify/match.h"
 #include "simplify/simplify.h"
 
@@ -97,7 +97,8 @@ int FoldAffineForward(Graph* graph, const SimplifyOptions&) {
       if (!padded) {
         FoldIntoReaders(graph, add->outputs[0], mul->data, mul->number, shift->number);
       } else {
-        const ValueId offset = graph->AddConstant(add->name + "_offset", Tensor::Scalar<float>(shift->number / mul->number));
+        const ValueId offset =
+            graph->AddConstant(add->name + "_offset", Tensor::Scalar<float>(shift->number / mul->number));
         const ValueId sum = graph->AddValue(graph->value(add->outputs[0]).name + "_scaled", DType::kFloat);
         const ValueId old = add->outputs[0];
         graph->AddNode("Add", graph->UniqueNodeName(add->name + "_scaled"), {mul->data, offset}, {sum});

@@ -1,5 +1,5 @@
-// Before: Conv | ConvTranspose | Gemm -> BatchNormalization        After: the same with other weights and bias
-// y = gamma * (x - mean) / sqrt(var + epsilon) + beta.
+// Before: Conv | ConvTranspose | Gemm -> BatchNormalization        After: the same with other weights and
+// bias y = gamma * (x - mean) / sqrt(var + epsilon) + beta.
 #include <cmath>
 
 #include "simplify/affine.h"
@@ -9,7 +9,8 @@
 
 namespace xslim {
 
-bool BatchNormAffine(const Graph& graph, const Node& node, std::vector<float>* scale, std::vector<float>* shift) {
+bool BatchNormAffine(const Graph& graph, const Node& node, std::vector<float>* scale,
+                     std::vector<float>* shift) {
   if (node.Int("training_mode", 0) != 0 || node.outputs.size() > 1 || node.inputs.size() < 5) return false;
   const Tensor* parameters[4];
   for (size_t i = 0; i < 4; ++i) {

@@ -29,12 +29,12 @@ NodeId EndOf(const Graph& graph, ValueId sum, ValueId x) {
   const Node* mul = SoleUserOfType(graph, sum, "Mul");
   if (mul == nullptr) return kNone;
   const ValueId other = OtherInput(*mul, sum);
-  if (other != kNone && HalfOf(graph, other, x)) return mul->id;                     // (0.5 x) * sum
+  if (other != kNone && HalfOf(graph, other, x)) return mul->id;  // (0.5 x) * sum
   const Node* end = SoleUserOfType(graph, mul->outputs[0], "Mul");
   if (end == nullptr) return kNone;
   const ValueId rest = OtherInput(*end, mul->outputs[0]);
-  if (other == x && ScalarIs(graph, rest, 0.5f)) return end->id;                     // (x * sum) * 0.5
-  if (ScalarIs(graph, other, 0.5f) && rest == x) return end->id;                     // x * (0.5 sum)
+  if (other == x && ScalarIs(graph, rest, 0.5f)) return end->id;  // (x * sum) * 0.5
+  if (ScalarIs(graph, other, 0.5f) && rest == x) return end->id;  // x * (0.5 sum)
   return kNone;
 }
 

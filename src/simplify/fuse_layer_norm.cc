@@ -32,7 +32,8 @@ std::optional<Match> MatchFrom(const Graph& graph, const Node& mean) {
   const std::vector<int64_t> axes = Axes(graph, mean);
   if (axes != std::vector<int64_t>{-1}) {
     const Value& input = graph.value(mean.input(0));  // a positive axis needs the rank
-    if (axes.size() != 1 || !input.has_shape || axes[0] != static_cast<int64_t>(input.dims.size()) - 1) return std::nullopt;
+    if (axes.size() != 1 || !input.has_shape || axes[0] != static_cast<int64_t>(input.dims.size()) - 1)
+      return std::nullopt;
   }
   Match match;
   match.x = mean.input(0);
@@ -42,9 +43,12 @@ std::optional<Match> MatchFrom(const Graph& graph, const Node& mean) {
   const Node *square = nullptr, *div = nullptr;
   for (const Use& use : graph.value(d).uses) {
     const Node& user = graph.node(use.node);
-    if (Squares(graph, user, d)) square = &user;
-    else if (user.Is("Div") && user.input(0) == d) div = &user;
-    else return std::nullopt;
+    if (Squares(graph, user, d))
+      square = &user;
+    else if (user.Is("Div") && user.input(0) == d)
+      div = &user;
+    else
+      return std::nullopt;
   }
   if (square == nullptr || div == nullptr || graph.value(d).is_output) return std::nullopt;
   const Node* variance = SoleUserOfType(graph, square->outputs[0], "ReduceMean");
@@ -53,7 +57,8 @@ std::optional<Match> MatchFrom(const Graph& graph, const Node& mean) {
   if (add == nullptr) return std::nullopt;
   const std::optional<float> epsilon = ScalarOf(graph, OtherInput(*add, variance->outputs[0]));
   const Node* root = SoleUserOfType(graph, add->outputs[0], "Sqrt");
-  if (!epsilon || root == nullptr || graph.SoleUser(root->outputs[0]) != div->id || div->input(1) != root->outputs[0]) {
+  if (!epsilon || root == nullptr || graph.SoleUser(root->outputs[0]) != div->id ||
+      div->input(1) != root->outputs[0]) {
     return std::nullopt;
   }
   match.epsilon = *epsilon;

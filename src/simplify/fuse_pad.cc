@@ -42,7 +42,8 @@ int FusePad(Graph* graph, const SimplifyOptions&) {
     const ValueId output = graph->node(id).outputs[0];
     const Value& value = graph->value(output);
     const size_t rank = pads.size() / 2;
-    if (pads.empty() || value.is_output || value.uses.empty() || graph->CapturedBySubgraph(value.name)) continue;
+    if (pads.empty() || value.is_output || value.uses.empty() || graph->CapturedBySubgraph(value.name))
+      continue;
     bool fits = true;
     for (const Use& use : value.uses) fits = fits && Fits(*graph, use, rank);
     if (!fits) continue;

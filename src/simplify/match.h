@@ -39,7 +39,8 @@ inline ValueId OtherInput(const Node& node, ValueId id) {
   return node.inputs[1] == id ? node.inputs[0] : kNone;
 }
 
-// Replaces the end of a matched pattern: removes `last` and lets a new node write its output, so that the name stays.
+// Replaces the end of a matched pattern: removes `last` and lets a new node write its output, so that the
+// name stays.
 inline NodeId ReplaceWith(Graph* graph, NodeId last, const std::string& op_type, std::vector<ValueId> inputs,
                           std::map<std::string, Attribute> attributes) {
   const ValueId output = graph->node(last).outputs[0];

@@ -1,4 +1,5 @@
-// Conversion of the default domain to a newer opset, between 7 and 24. One row of a table per change of an operator.
+// Conversion of the default domain to a newer opset, between 7 and 24. One row of a table per change of an
+// operator.
 #include "base/log.h"
 #include "simplify/match.h"
 #include "simplify/simplify.h"
@@ -12,7 +13,8 @@ void AttributeToInput(Graph* graph, NodeId id, const char* attribute, size_t slo
   const std::vector<int64_t> values = graph->node(id).Ints(attribute);
   const std::string name = graph->node(id).name + "_" + attribute;
   graph->node(id).attributes.erase(attribute);
-  graph->SetInput(id, slot, graph->AddConstant(name, Tensor::Of<int64_t>({static_cast<int64_t>(values.size())}, values)));
+  graph->SetInput(
+      id, slot, graph->AddConstant(name, Tensor::Of<int64_t>({static_cast<int64_t>(values.size())}, values)));
 }
 
 void FloatAttributeToInput(Graph* graph, NodeId id, const char* attribute, size_t slot) {
@@ -33,7 +35,8 @@ Obstacle SoftmaxFits(const Graph& graph, const Node& node) {
   const int64_t axis = node.Int("axis", 1);
   if (axis == -1) return std::nullopt;
   if (input.has_shape && (axis == static_cast<int64_t>(input.dims.size()) - 1)) return std::nullopt;
-  if (!input.has_shape && axis == 1) return std::nullopt;  // the usual [batch, classes]; checked by the first run
+  if (!input.has_shape && axis == 1)
+    return std::nullopt;  // the usual [batch, classes]; checked by the first run
   return node.Title() + " flattens its input at axis " + std::to_string(axis);
 }
 
@@ -60,7 +63,8 @@ void SplitTo13(Graph* graph, NodeId id) { AttributeToInput(graph, id, "split", 1
 
 void SplitTo18(Graph* graph, NodeId id) {
   Node& node = graph->node(id);
-  if (node.input(1) == kNone) node.attributes["num_outputs"] = Attribute::Int(static_cast<int64_t>(node.outputs.size()));
+  if (node.input(1) == kNone)
+    node.attributes["num_outputs"] = Attribute::Int(static_cast<int64_t>(node.outputs.size()));
 }
 
 void TopKTo10(Graph* graph, NodeId id) {
@@ -84,8 +88,9 @@ void UpsampleTo10(Graph* graph, NodeId id) {
   if (graph->node(id).Has("scales")) {
     const std::vector<float> scales = graph->node(id).Floats("scales");
     graph->node(id).attributes.erase("scales");
-    graph->SetInput(id, 1, graph->AddConstant(graph->node(id).name + "_scales",
-                                              Tensor::Of<float>({static_cast<int64_t>(scales.size())}, scales)));
+    graph->SetInput(id, 1,
+                    graph->AddConstant(graph->node(id).name + "_scales",
+                                       Tensor::Of<float>({static_cast<int64_t>(scales.size())}, scales)));
   }
   graph->node(id).op_type = "Resize";
 }
@@ -102,7 +107,9 @@ void GridSampleTo20(Graph* graph, NodeId id) {
   if (mode == "bicubic") graph->node(id).attributes["mode"] = Attribute::String("cubic");
 }
 
-Obstacle GroupNormChanged(const Graph&, const Node& node) { return node.Title() + " changed the shape of scale and bias in opset 21"; }
+Obstacle GroupNormChanged(const Graph&, const Node& node) {
+  return node.Title() + " changed the shape of scale and bias in opset 21";
+}
 
 struct Step {
   int version;  // the opset that brought the change
@@ -114,18 +121,27 @@ struct Step {
 const std::vector<Step>& Steps() {
   static const std::vector<Step> steps = [] {
     std::vector<Step> table = {
-        {10, "Slice", kPossible, SliceTo10},       {10, "TopK", kPossible, TopKTo10},
-        {10, "Upsample", kPossible, UpsampleTo10}, {11, "Clip", kPossible, ClipTo11},
-        {11, "Pad", kPossible, PadTo11},           {11, "Resize", kPossible, ResizeTo11},
-        {12, "Dropout", kPossible, DropoutTo12},   {13, "Squeeze", kPossible, AxesTo2nd},
-        {13, "Unsqueeze", kPossible, AxesTo2nd},   {13, "ReduceSum", kPossible, AxesTo2nd},
-        {13, "Split", kPossible, SplitTo13},       {13, "Softmax", SoftmaxFits, SoftmaxTo13},
-        {13, "LogSoftmax", SoftmaxFits, SoftmaxTo13}, {13, "Hardmax", SoftmaxFits, SoftmaxTo13},
-        {14, "BatchNormalization", OneOutput, kNothing}, {18, "Split", kPossible, SplitTo18},
-        {20, "GridSample", kPossible, GridSampleTo20}, {21, "GroupNormalization", GroupNormChanged, kNothing},
+        {10, "Slice", kPossible, SliceTo10},
+        {10, "TopK", kPossible, TopKTo10},
+        {10, "Upsample", kPossible, UpsampleTo10},
+        {11, "Clip", kPossible, ClipTo11},
+        {11, "Pad", kPossible, PadTo11},
+        {11, "Resize", kPossible, ResizeTo11},
+        {12, "Dropout", kPossible, DropoutTo12},
+        {13, "Squeeze", kPossible, AxesTo2nd},
+        {13, "Unsqueeze", kPossible, AxesTo2nd},
+        {13, "ReduceSum", kPossible, AxesTo2nd},
+        {13, "Split", kPossible, SplitTo13},
+        {13, "Softmax", SoftmaxFits, SoftmaxTo13},
+        {13, "LogSoftmax", SoftmaxFits, SoftmaxTo13},
+        {13, "Hardmax", SoftmaxFits, SoftmaxTo13},
+        {14, "BatchNormalization", OneOutput, kNothing},
+        {18, "Split", kPossible, SplitTo18},
+        {20, "GridSample", kPossible, GridSampleTo20},
+        {21, "GroupNormalization", GroupNormChanged, kNothing},
     };
-    for (const char* type : {"ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceLogSum",
-                             "ReduceLogSumExp", "ReduceSumSquare"}) {
+    for (const char* type : {"ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2",
+                             "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare"}) {
       table.push_back({18, type, kPossible, AxesTo2nd});
     }
     return table;

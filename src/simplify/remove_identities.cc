@@ -11,8 +11,8 @@ int RemoveIdentities(Graph* graph, const SimplifyOptions&) {
     if (!node.Is("Identity") && !node.Is("Dropout")) continue;
     if (node.input(0) == kNone) continue;
     if (node.Is("Dropout")) {
-      if (node.outputs.size() > 1 && node.outputs[1] != kNone) continue;                    // the mask is asked for
-      if (node.input(2) != kNone) {                                                         // training_mode
+      if (node.outputs.size() > 1 && node.outputs[1] != kNone) continue;  // the mask is asked for
+      if (node.input(2) != kNone) {                                       // training_mode
         const Tensor* training = graph->Constant(node.input(2));
         if (training == nullptr || training->ToInts() != std::vector<int64_t>{0}) continue;
       }

@@ -11,8 +11,8 @@
 namespace xslim {
 
 struct SimplifyOptions {
-  bool legalize = false;       // also the rewrites that only quantization needs
-  int highest_opset = 24;      // fusions whose operator is newer are left out
+  bool legalize = false;   // also the rewrites that only quantization needs
+  int highest_opset = 24;  // fusions whose operator is newer are left out
 };
 
 struct Pass {
@@ -27,8 +27,8 @@ const std::vector<Pass>& Passes();
 // Runs all passes to a fixed point (at most 10 rounds); logs what each did.
 void Simplify(Graph* graph, const SimplifyOptions& options);
 
-// Converts the default domain up to `version`: attributes that became inputs, changed semantics. On failure the graph
-// is unchanged and the reason (naming the node) is returned.
+// Converts the default domain up to `version`: attributes that became inputs, changed semantics. On failure
+// the graph is unchanged and the reason (naming the node) is returned.
 std::optional<std::string> RaiseOpset(Graph* graph, int version);
 
 // ---- passes (one file each)

@@ -31,7 +31,8 @@ Shape BroadcastShapes(const Shape& a, const Shape& b) {
   Shape out(std::max(a.size(), b.size()), 1);
   for (size_t i = 0; i < out.size(); ++i) {  // i counts from the last axis
     const int64_t x = i < a.size() ? a[a.size() - 1 - i] : 1, y = i < b.size() ? b[b.size() - 1 - i] : 1;
-    if (x != y && x != 1 && y != 1) throw Error("shapes " + ToString(a) + " and " + ToString(b) + " do not broadcast");
+    if (x != y && x != 1 && y != 1)
+      throw Error("shapes " + ToString(a) + " and " + ToString(b) + " do not broadcast");
     out[out.size() - 1 - i] = x == 1 ? y : x;
   }
   return out;
@@ -67,7 +68,8 @@ void Tensor::Check(DType wanted) const {
 }
 
 Tensor Tensor::Reshaped(Shape shape) const {
-  if (ElementCount(shape) != size_) throw Error("cannot reshape " + ToString(shape_) + " to " + ToString(shape));
+  if (ElementCount(shape) != size_)
+    throw Error("cannot reshape " + ToString(shape_) + " to " + ToString(shape));
   Tensor out = *this;
   out.shape_ = std::move(shape);
   return out;
@@ -76,8 +78,10 @@ Tensor Tensor::Reshaped(Shape shape) const {
 Tensor Tensor::Clone() const {
   if (!defined()) return {};
   Tensor out(dtype_, shape_);
-  if (dtype_ == DType::kString) *out.strings_ = *strings_;
-  else std::memcpy(out.raw(), raw(), bytes());
+  if (dtype_ == DType::kString)
+    *out.strings_ = *strings_;
+  else
+    std::memcpy(out.raw(), raw(), bytes());
   return out;
 }
 
@@ -86,8 +90,10 @@ template <typename To, typename From>
 void ConvertInto(To* out, const std::byte* from, int64_t count) {
   const From* in = reinterpret_cast<const From*>(from);
   for (int64_t i = 0; i < count; ++i) {
-    if constexpr (std::is_same_v<From, Half> || std::is_same_v<From, BFloat16>) out[i] = static_cast<To>(ToFloat(in[i]));
-    else out[i] = static_cast<To>(in[i]);
+    if constexpr (std::is_same_v<From, Half> || std::is_same_v<From, BFloat16>)
+      out[i] = static_cast<To>(ToFloat(in[i]));
+    else
+      out[i] = static_cast<To>(in[i]);
   }
 }
 }  // namespace
@@ -95,15 +101,35 @@ void ConvertInto(To* out, const std::byte* from, int64_t count) {
 std::vector<int64_t> Tensor::ToInts() const {
   std::vector<int64_t> out(static_cast<size_t>(size_));
   switch (dtype_) {
-    case DType::kInt8: case DType::kInt4: ConvertInto<int64_t, int8_t>(out.data(), raw(), size_); break;
-    case DType::kUint8: case DType::kUint4: case DType::kBool: ConvertInto<int64_t, uint8_t>(out.data(), raw(), size_); break;
-    case DType::kInt16: ConvertInto<int64_t, int16_t>(out.data(), raw(), size_); break;
-    case DType::kUint16: ConvertInto<int64_t, uint16_t>(out.data(), raw(), size_); break;
-    case DType::kInt32: ConvertInto<int64_t, int32_t>(out.data(), raw(), size_); break;
-    case DType::kUint32: ConvertInto<int64_t, uint32_t>(out.data(), raw(), size_); break;
-    case DType::kInt64: ConvertInto<int64_t, int64_t>(out.data(), raw(), size_); break;
-    case DType::kUint64: ConvertInto<int64_t, uint64_t>(out.data(), raw(), size_); break;
-    default: throw Error(std::string("element type is ") + NameOf(dtype_) + ", expected integers");
+    case DType::kInt8:
+    case DType::kInt4:
+      ConvertInto<int64_t, int8_t>(out.data(), raw(), size_);
+      break;
+    case DType::kUint8:
+    case DType::kUint4:
+    case DType::kBool:
+      ConvertInto<int64_t, uint8_t>(out.data(), raw(), size_);
+      break;
+    case DType::kInt16:
+      ConvertInto<int64_t, int16_t>(out.data(), raw(), size_);
+      break;
+    case DType::kUint16:
+      ConvertInto<int64_t, uint16_t>(out.data(), raw(), size_);
+      break;
+    case DType::kInt32:
+      ConvertInto<int64_t, int32_t>(out.data(), raw(), size_);
+      break;
+    case DType::kUint32:
+      ConvertInto<int64_t, uint32_t>(out.data(), raw(), size_);
+      break;
+    case DType::kInt64:
+      ConvertInto<int64_t, int64_t>(out.data(), raw(), size_);
+      break;
+    case DType::kUint64:
+      ConvertInto<int64_t, uint64_t>(out.data(), raw(), size_);
+      break;
+    default:
+      throw Error(std::string("element type is ") + NameOf(dtype_) + ", expected integers");
   }
   return out;
 }
@@ -113,18 +139,44 @@ Tensor Tensor::ToFloat32() const {
   Tensor result(DType::kFloat, shape_);
   float* out = result.data<float>();
   switch (dtype_) {
-    case DType::kInt8: case DType::kInt4: ConvertInto<float, int8_t>(out, raw(), size_); break;
-    case DType::kUint8: case DType::kUint4: case DType::kBool: ConvertInto<float, uint8_t>(out, raw(), size_); break;
-    case DType::kInt16: ConvertInto<float, int16_t>(out, raw(), size_); break;
-    case DType::kUint16: ConvertInto<float, uint16_t>(out, raw(), size_); break;
-    case DType::kInt32: ConvertInto<float, int32_t>(out, raw(), size_); break;
-    case DType::kUint32: ConvertInto<float, uint32_t>(out, raw(), size_); break;
-    case DType::kInt64: ConvertInto<float, int64_t>(out, raw(), size_); break;
-    case DType::kUint64: ConvertInto<float, uint64_t>(out, raw(), size_); break;
-    case DType::kDouble: ConvertInto<float, double>(out, raw(), size_); break;
-    case DType::kFloat16: ConvertInto<float, Half>(out, raw(), size_); break;
-    case DType::kBFloat16: ConvertInto<float, BFloat16>(out, raw(), size_); break;
-    default: throw Error(std::string("element type is ") + NameOf(dtype_) + ", expected numbers");
+    case DType::kInt8:
+    case DType::kInt4:
+      ConvertInto<float, int8_t>(out, raw(), size_);
+      break;
+    case DType::kUint8:
+    case DType::kUint4:
+    case DType::kBool:
+      ConvertInto<float, uint8_t>(out, raw(), size_);
+      break;
+    case DType::kInt16:
+      ConvertInto<float, int16_t>(out, raw(), size_);
+      break;
+    case DType::kUint16:
+      ConvertInto<float, uint16_t>(out, raw(), size_);
+      break;
+    case DType::kInt32:
+      ConvertInto<float, int32_t>(out, raw(), size_);
+      break;
+    case DType::kUint32:
+      ConvertInto<float, uint32_t>(out, raw(), size_);
+      break;
+    case DType::kInt64:
+      ConvertInto<float, int64_t>(out, raw(), size_);
+      break;
+    case DType::kUint64:
+      ConvertInto<float, uint64_t>(out, raw(), size_);
+      break;
+    case DType::kDouble:
+      ConvertInto<float, double>(out, raw(), size_);
+      break;
+    case DType::kFloat16:
+      ConvertInto<float, Half>(out, raw(), size_);
+      break;
+    case DType::kBFloat16:
+      ConvertInto<float, BFloat16>(out, raw(), size_);
+      break;
+    default:
+      throw Error(std::string("element type is ") + NameOf(dtype_) + ", expected numbers");
   }
   return result;
 }

@@ -1,4 +1,5 @@
-// A dense tensor: element type, shape, shared storage. Copying a Tensor shares its storage; Clone() copies it.
+// A dense tensor: element type, shape, shared storage. Copying a Tensor shares its storage; Clone() copies
+// it.
 #ifndef XSLIM_TENSOR_TENSOR_H_
 #define XSLIM_TENSOR_TENSOR_H_
 
@@ -40,7 +41,9 @@ class Tensor {
     return tensor;
   }
   template <typename T>
-  static Tensor Scalar(T value) { return Of<T>({}, std::vector<T>{value}); }
+  static Tensor Scalar(T value) {
+    return Of<T>({}, std::vector<T>{value});
+  }
   static Tensor Strings(Shape shape, std::vector<std::string> values);
 
   bool defined() const { return dtype_ != DType::kUndefined; }
@@ -51,9 +54,18 @@ class Tensor {
   int64_t size() const { return size_; }
   size_t bytes() const { return static_cast<size_t>(size_) * SizeOf(dtype_); }
 
-  // The elements; throws Error when T is not the element type (int8_t also reads int4, uint8_t also uint4 and bool).
-  template <typename T> T* data() { Check(DTypeOf<T>::value); return reinterpret_cast<T*>(data_.get()); }
-  template <typename T> const T* data() const { Check(DTypeOf<T>::value); return reinterpret_cast<const T*>(data_.get()); }
+  // The elements; throws Error when T is not the element type (int8_t also reads int4, uint8_t also uint4 and
+  // bool).
+  template <typename T>
+  T* data() {
+    Check(DTypeOf<T>::value);
+    return reinterpret_cast<T*>(data_.get());
+  }
+  template <typename T>
+  const T* data() const {
+    Check(DTypeOf<T>::value);
+    return reinterpret_cast<const T*>(data_.get());
+  }
   std::byte* raw() { return data_.get(); }
   const std::byte* raw() const { return data_.get(); }
   std::vector<std::string>& strings() { return *strings_; }

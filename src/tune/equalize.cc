@@ -10,7 +10,8 @@ namespace xslim {
 namespace {
 
 bool ScalesThrough(const Node& node) {
-  for (const char* type : {"Relu", "LeakyRelu", "PRelu", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Identity"}) {
+  for (const char* type : {"Relu", "LeakyRelu", "PRelu", "MaxPool", "AveragePool", "GlobalAveragePool",
+                           "GlobalMaxPool", "Identity"}) {
     if (node.Is(type)) return true;
   }
   return false;
@@ -21,7 +22,9 @@ bool HasWeights(const Graph& graph, const Node& node) {
   const Tensor* weight = node.input(1) == kNone ? nullptr : graph.Constant(node.input(1));
   if (weight == nullptr || weight->dtype() != DType::kFloat || weight->rank() < 2) return false;
   if (graph.value(node.input(1)).uses.size() != 1) return false;  // a shared weight has other readers
-  if (node.Is("Gemm") && (node.Int("transA", 0) || node.Float("alpha", 1) != 1.0f || node.Float("beta", 1) != 1.0f)) return false;
+  if (node.Is("Gemm") &&
+      (node.Int("transA", 0) || node.Float("alpha", 1) != 1.0f || node.Float("beta", 1) != 1.0f))
+    return false;
   if (node.Is("ConvTranspose") && node.Int("group", 1) != 1) return false;
   if (node.input(2) == kNone) return true;
   const Tensor* bias = graph.Constant(node.input(2));

@@ -1,5 +1,5 @@
-// top1 CONFIG LABELS MODEL...: share of images whose largest output is the labelled class, per model, on our executor.
-// CONFIG gives the preprocessing (first input); LABELS holds one "path label" per line.
+// top1 CONFIG LABELS MODEL...: share of images whose largest output is the labelled class, per model, on our
+// executor. CONFIG gives the preprocessing (first input); LABELS holds one "path label" per line.
 #include <cstdio>
 #include <fstream>
 #include <sstream>
@@ -20,7 +20,8 @@ std::vector<int> ReadLabels(const std::string& path) {
   return labels;
 }
 
-double Top1(const std::string& model_path, const xslim::Config& config, const std::vector<int>& labels, xslim::ThreadPool& pool) {
+double Top1(const std::string& model_path, const xslim::Config& config, const std::vector<int>& labels,
+            xslim::ThreadPool& pool) {
   const xslim::Graph graph = xslim::LoadModel(model_path);
   std::vector<xslim::ModelInput> inputs;
   for (xslim::ValueId id : graph.FreeInputs()) {
@@ -30,7 +31,8 @@ double Top1(const std::string& model_path, const xslim::Config& config, const st
     inputs.push_back(std::move(input));
   }
   const auto samples = xslim::OpenSamples(config, inputs, 0);
-  if (samples->size() != static_cast<int64_t>(labels.size())) throw xslim::Error("labels and images differ in number");
+  if (samples->size() != static_cast<int64_t>(labels.size()))
+    throw xslim::Error("labels and images differ in number");
   xslim::Executor executor(graph, pool);
   int64_t right = 0;
   for (int64_t i = 0; i < samples->size(); ++i) {
@@ -55,7 +57,8 @@ int main(int argc, char** argv) {
     config.calibration.input_parameters.at(0).data_list_path = argv[2];
     const std::vector<int> labels = ReadLabels(argv[2]);
     xslim::ThreadPool pool(2);
-    for (int i = 3; i < argc; ++i) std::printf("top-1 %6.2f %%  %s\n", Top1(argv[i], config, labels, pool), argv[i]);
+    for (int i = 3; i < argc; ++i)
+      std::printf("top-1 %6.2f %%  %s\n", Top1(argv[i], config, labels, pool), argv[i]);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "top1: error: %s\n", error.what());
     return 1;

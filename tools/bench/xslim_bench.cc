@@ -68,8 +68,9 @@ __attribute__((target("avx2,fma"), noinline)) void RunFmas() {
 #define XSLIM_FMA_(i) asm volatile("vfmadd213ps %2, %1, %0" : "+x"(v[i]) : "x"(x), "x"(y));
   for (int64_t i = 0; i < kFmaSteps; ++i) {
     XSLIM_FMA_(0)
-    XSLIM_FMA_(1) XSLIM_FMA_(2) XSLIM_FMA_(3) XSLIM_FMA_(4) XSLIM_FMA_(5) XSLIM_FMA_(6) XSLIM_FMA_(7)
-        XSLIM_FMA_(8) XSLIM_FMA_(9) XSLIM_FMA_(10) XSLIM_FMA_(11)
+    XSLIM_FMA_(1)
+    XSLIM_FMA_(2) XSLIM_FMA_(3) XSLIM_FMA_(4) XSLIM_FMA_(5) XSLIM_FMA_(6) XSLIM_FMA_(7) XSLIM_FMA_(8)
+        XSLIM_FMA_(9) XSLIM_FMA_(10) XSLIM_FMA_(11)
   }
 #undef XSLIM_FMA_
 }
