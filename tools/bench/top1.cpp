@@ -6,6 +6,7 @@
 
 #include "data/samples.h"
 #include "onnx/model_io.h"
+#include "pipeline/model_inputs.h"
 #include "runtime/executor.h"
 #include "xslim/xslim.h"
 
@@ -23,14 +24,7 @@ std::vector<int> ReadLabels(const std::string& path) {
 double Top1(const std::string& model_path, const xslim::Config& config, const std::vector<int>& labels,
             xslim::ThreadPool& pool) {
   const xslim::Graph graph = xslim::LoadModel(model_path);
-  std::vector<xslim::ModelInput> inputs;
-  for (xslim::ValueId id : graph.FreeInputs()) {
-    const xslim::Value& value = graph.value(id);
-    xslim::ModelInput input{value.name, value.dtype, {}, value.has_shape};
-    for (const xslim::Dim& dim : value.dims) input.dims.push_back(dim.size);
-    inputs.push_back(std::move(input));
-  }
-  const auto samples = xslim::OpenSamples(config, inputs, 0);
+  const auto samples = xslim::OpenSamples(config, xslim::InputsOf(graph), 0);
   if (samples->size() != static_cast<int64_t>(labels.size()))
     throw xslim::Error("labels and images differ in number");
   xslim::Executor executor(graph, pool);

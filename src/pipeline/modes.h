@@ -1,0 +1,30 @@
+// The modes of a run, one file each: Run() in run.cc loads the model and picks one by precision_level.
+#ifndef XSLIM_PIPELINE_MODES_H_
+#define XSLIM_PIPELINE_MODES_H_
+
+#include <string>
+
+#include "base/threads.h"
+#include "graph/graph.h"
+#include "pipeline/output_paths.h"
+#include "simplify/simplify.h"
+#include "xslim/xslim.h"
+
+namespace xslim {
+
+// Levels 0 to 2: calibrated int8 with Q/DQ and report.
+RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions& options,
+                         const OutputPaths& paths, ThreadPool& pool);
+
+// Level 100: simplification only.
+RunResult Slim(Graph graph, const Config& config, const OutputPaths& paths);
+
+// Brings the graph to the opset that the config pins, if it does. Throws Error when that cannot be.
+void PinOpset(Graph* graph, const Config& config, const std::string& path);
+
+// legalize: also the passes that only quantization wants.
+SimplifyOptions OptionsFor(const Graph& graph, const Config& config, bool legalize);
+
+}  // namespace xslim
+
+#endif  // XSLIM_PIPELINE_MODES_H_

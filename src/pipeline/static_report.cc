@@ -1,0 +1,65 @@
+#include "pipeline/static_report.h"
+
+#include "xslim/xslim.h"
+
+namespace xslim {
+namespace {
+
+std::string Percent(int64_t part, int64_t whole) {
+  const int64_t tenths = whole > 0 ? (part * 1000 + whole / 2) / whole : 0;
+  return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " %";
+}
+
+const char* NameOf(CalibrationType type) {
+  switch (type) {
+    case CalibrationType::kDefault:
+      return "default";
+    case CalibrationType::kKl:
+      return "kl";
+    case CalibrationType::kMinMax:
+      return "minmax";
+    case CalibrationType::kPercentile:
+      return "percentile";
+    case CalibrationType::kMse:
+      return "mse";
+  }
+  return "";
+}
+
+}  // namespace
+
+ReportHead StaticReportHead(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts,
+                            const Config& config, const std::string& model, const std::string& data,
+                            size_t calibrated, size_t measured) {
+  int64_t macs = 0, int8_macs = 0, compute = 0, int8_compute = 0;
+  for (NodeId id : graph.Order()) {
+    const int64_t work = MacsOf(graph, graph.node(id), facts);
+    if (work == 0) continue;
+    macs += work;
+    ++compute;
+    if (!plan.nodes.count(id)) continue;
+    int8_macs += work;
+    ++int8_compute;
+  }
+  ReportHead head;
+  head.lines = {
+      {"Model", model + " (opset " + std::to_string(graph.opset()) + ")"},
+      {"Data", data + ", " + std::to_string(calibrated) + " used for calibration, " +
+                   std::to_string(measured) + " for this report"},
+      {"Settings", std::string("calibration_type ") + NameOf(config.calibration.calibration_type) +
+                       ", precision_level " + std::to_string(config.quantization.precision_level) +
+                       ", finetune_level " + std::to_string(config.quantization.finetune_level) +
+                       (config.quantization.finetune_level > 0 ? " (runs as 0)" : "") + ", equalization " +
+                       (config.quantization.equalization ? "on" : "off")},
+      {"Multiply-adds in int8", Percent(int8_macs, macs) + " of " + std::to_string(macs)},
+      {"Computing operators in int8", std::to_string(int8_compute) + " of " + std::to_string(compute)},
+      {"Tensors with Q/DQ", std::to_string(plan.activations.size()) + " activations, " +
+                                std::to_string(plan.weights.size()) + " constants"},
+      {"xslim", Version()},
+  };
+  for (const auto& [id, why] : plan.left_float)
+    head.notes.push_back(graph.node(id).Title() + " stays float: " + why);
+  return head;
+}
+
+}  // namespace xslim
