@@ -3,6 +3,8 @@
 // Conv is an implicit matrix product: weights (m = output channels) times windows (n = output pixels), k in
 // the order kernel depth, rows, columns, input channels. Every thread gathers the windows of a block of
 // pixels into panels and multiplies all weights with them.
+#include "ops/conv.h"
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -19,47 +21,37 @@
 namespace xslim {
 namespace {
 
+using Geometry = ConvGeometry;
+
 constexpr int64_t kBlockElements = 48 * 1024;  // of gathered windows per thread: less than half of a usual L2
 
-// Spatial dimensions are right-aligned in three (depth, rows, columns); missing ones are 1.
-struct Geometry {
-  int64_t batch = 1, channels_in = 1, channels_out = 1, group = 1;
-  std::array<int64_t, 3> in{1, 1, 1}, out{1, 1, 1}, kernel{1, 1, 1}, stride{1, 1, 1}, dilation{1, 1, 1},
-      pad{0, 0, 0};
-  Shape out_shape;
-
-  int64_t taps() const { return kernel[0] * kernel[1] * kernel[2]; }
-  int64_t pixels_in() const { return in[0] * in[1] * in[2]; }
-  int64_t pixels_out() const { return out[0] * out[1] * out[2]; }
-};
-
 // Fills what Conv and ConvTranspose share; returns the offset of the first spatial dimension in the arrays.
-size_t ReadCommon(EvalContext& ctx, const Tensor& x, const Tensor& w, Geometry& g) {
-  const int64_t spatial = x.rank() - 2;
-  if (spatial < 1 || spatial > 3 || w.rank() != x.rank()) {
-    throw Error(StrCat("input of shape ", ToString(x.shape()), " and weights of shape ", ToString(w.shape()),
-                       " cannot be convolved"),
-                "", "expected equal ranks of 3 to 5");
+size_t ReadCommon(const Node& node, const Shape& x, const Shape& w, Geometry& g) {
+  const int64_t spatial = static_cast<int64_t>(x.size()) - 2;
+  if (spatial < 1 || spatial > 3 || w.size() != x.size()) {
+    throw Error(
+        StrCat("input of shape ", ToString(x), " and weights of shape ", ToString(w), " cannot be convolved"),
+        "", "expected equal ranks of 3 to 5");
   }
   const size_t rank = static_cast<size_t>(spatial), first = 3 - rank;
   const std::vector<int64_t> ones(rank, 1);
-  const auto strides = ctx.node.Ints("strides", ones), dilations = ctx.node.Ints("dilations", ones);
-  const auto kernel = ctx.node.Ints("kernel_shape", Shape(w.shape().begin() + 2, w.shape().end()));
+  const auto strides = node.Ints("strides", ones), dilations = node.Ints("dilations", ones);
+  const auto kernel = node.Ints("kernel_shape", Shape(w.begin() + 2, w.end()));
   if (strides.size() != rank || dilations.size() != rank || kernel.size() != rank) {
     throw Error("strides, dilations and kernel_shape must have one entry per spatial dimension");
   }
-  g.batch = x.dim(0);
-  g.channels_in = x.dim(1);
-  g.group = ctx.node.Int("group", 1);
+  g.batch = x[0];
+  g.channels_in = x[1];
+  g.group = node.Int("group", 1);
   if (g.group < 1 || g.channels_in % g.group != 0) {
     throw Error(StrCat("group ", g.group, " does not divide the ", g.channels_in, " input channels"));
   }
   for (size_t i = 0; i < rank; ++i) {
-    g.in[first + i] = x.shape()[i + 2];
-    g.kernel[first + i] = w.shape()[i + 2];
+    g.in[first + i] = x[i + 2];
+    g.kernel[first + i] = w[i + 2];
     g.stride[first + i] = strides[i];
     g.dilation[first + i] = dilations[i];
-    if (strides[i] < 1 || dilations[i] < 1 || kernel[i] != w.shape()[i + 2]) {
+    if (strides[i] < 1 || dilations[i] < 1 || kernel[i] != w[i + 2]) {
       throw Error("strides and dilations must be positive and kernel_shape must be that of the weights");
     }
   }
@@ -72,16 +64,18 @@ std::vector<int64_t> ReadPads(const Node& node, size_t rank) {
   return pads;
 }
 
-Geometry ConvGeometry(EvalContext& ctx, const Tensor& x, const Tensor& w) {
+}  // namespace
+
+ConvGeometry GeometryOfConv(const Node& node, const Shape& x, const Shape& w) {
   Geometry g;
-  const size_t first = ReadCommon(ctx, x, w, g), rank = 3 - first;
-  g.channels_out = w.dim(0);
-  if (w.dim(1) * g.group != g.channels_in || g.channels_out % g.group != 0) {
-    throw Error(StrCat("weights of shape ", ToString(w.shape()), " do not fit ", g.channels_in,
-                       " input channels in ", g.group, " groups"));
+  const size_t first = ReadCommon(node, x, w, g), rank = 3 - first;
+  g.channels_out = w[0];
+  if (w[1] * g.group != g.channels_in || g.channels_out % g.group != 0) {
+    throw Error(StrCat("weights of shape ", ToString(w), " do not fit ", g.channels_in, " input channels in ",
+                       g.group, " groups"));
   }
-  const std::string auto_pad = ctx.node.String("auto_pad", "NOTSET");
-  const auto pads = ReadPads(ctx.node, rank);
+  const std::string auto_pad = node.String("auto_pad", "NOTSET");
+  const auto pads = ReadPads(node, rank);
   g.out_shape = {g.batch, g.channels_out};
   for (size_t i = 0; i < rank; ++i) {
     const size_t s = first + i;
@@ -104,6 +98,8 @@ Geometry ConvGeometry(EvalContext& ctx, const Tensor& x, const Tensor& w) {
   }
   return g;
 }
+
+namespace {
 
 // The packed weights of all groups, one after the other.
 struct PackedWeights {
@@ -309,7 +305,7 @@ const float* BiasOf(EvalContext& ctx, int64_t channels, Tensor& storage) {
 
 void EvaluateConv(EvalContext& ctx) {
   const Tensor x = ctx.in(0).ToFloat32(), w = ctx.in(1).ToFloat32();
-  const Geometry g = ConvGeometry(ctx, x, w);
+  const Geometry g = GeometryOfConv(ctx.node, x.shape(), w.shape());
   Tensor bias_storage;
   const float* bias = BiasOf(ctx, g.channels_out, bias_storage);
   Tensor y = ctx.scratch(DType::kFloat, g.out_shape);
@@ -319,7 +315,7 @@ void EvaluateConv(EvalContext& ctx) {
 
 Geometry TransposeGeometry(EvalContext& ctx, const Tensor& x, const Tensor& w) {
   Geometry g;
-  const size_t first = ReadCommon(ctx, x, w, g), rank = 3 - first;
+  const size_t first = ReadCommon(ctx.node, x.shape(), w.shape(), g), rank = 3 - first;
   if (w.dim(0) != g.channels_in) {
     throw Error(
         StrCat("weights of shape ", ToString(w.shape()), " do not fit ", g.channels_in, " input channels"));

@@ -15,6 +15,7 @@
 #include "report/markdown.h"
 #include "report/measure.h"
 #include "tune/equalize.h"
+#include "tune/layers.h"
 
 namespace xslim {
 namespace {
@@ -119,6 +120,13 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
                                                      settings.max_percentile, pool, progress("calibrate"));
   ChooseRanges(graph, statistics, config.calibration.calibration_type, pool, &plan);
 
+  if (settings.finetune_level > 0) {
+    LogInfo("tuning layers");
+    const LayerTuningResult tuned =
+        TuneLayers(&graph, &plan, facts, *samples, choice.calibration, {}, pool, progress("tune"));
+    LogInfo("tuned on ", tuned.samples, " samples: weights of ", tuned.rounded, " operators rounded, ",
+            tuned.corrected, " biases corrected");
+  }
   const Graph exported = ExportQdq(graph, plan);
   RunResult result{paths.model, "", {}};
   std::string report;

@@ -33,7 +33,7 @@ ReportHead StaticReportHead(const Graph& graph, const QuantPlan& plan, const Val
                             size_t calibrated, size_t measured) {
   int64_t macs = 0, int8_macs = 0, compute = 0, int8_compute = 0;
   for (NodeId id : graph.Order()) {
-    const int64_t work = MacsOf(graph, graph.node(id), facts);
+    const int64_t work = MacsOf(graph.node(id), facts);
     if (work == 0) continue;
     macs += work;
     ++compute;

@@ -22,8 +22,7 @@ ValueFacts::ValueFacts(const Graph& graph, const std::vector<Tensor>& inputs, Th
   executor.Run(inputs);
 }
 
-int64_t MacsOf(const Graph& graph, const Node& node, const ValueFacts& facts) {
-  (void)graph;
+int64_t MacsOf(const Node& node, const ValueFacts& facts) {
   if (!node.Is("Conv") && !node.Is("ConvTranspose") && !node.Is("Gemm") && !node.Is("MatMul")) return 0;
   const ValueId a = node.input(0), b = node.input(1), y = node.outputs[0];
   if (a == kNone || b == kNone || facts.of(y).dtype == DType::kUndefined) return 0;

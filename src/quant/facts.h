@@ -29,7 +29,7 @@ class ValueFacts {
 };
 
 // Multiply-adds of one forward of a node; 0 for what is no matrix product or convolution.
-int64_t MacsOf(const Graph& graph, const Node& node, const ValueFacts& facts);
+int64_t MacsOf(const Node& node, const ValueFacts& facts);
 
 }  // namespace xslim
 

@@ -2,16 +2,11 @@
 
 #include "base/log.h"
 #include "base/nearest_name.h"
+#include "quant/interest.h"
 #include "quant/plan.h"
 
 namespace xslim {
 namespace {
-
-QuantRole RoleOf(const Graph& graph, const Node& node) {
-  if (!node.domain.empty()) return QuantRole::kNone;
-  const OperatorRow* row = FindOperator(node.domain, node.op_type, graph.opset());
-  return row ? row->role : QuantRole::kNone;
-}
 
 // '*' matches any run of characters.
 bool Matches(const std::string& pattern, const std::string& text, size_t p = 0, size_t t = 0) {
@@ -84,19 +79,24 @@ class Placer {
         plan_.left_float[id] = "ignore_op_names";
         continue;
       }
-      bool reached = role == QuantRole::kCompute && facts_.is_float(node.input(1));
-      for (int slot : DataSlots(node, role)) {
-        const Node* producer = graph_.Producer(node.input(static_cast<size_t>(slot)));
-        reached |= producer != nullptr && plan_.nodes.count(producer->id) != 0;
-      }
-      if (reached) plan_.nodes.insert(id);
+      if ((role == QuantRole::kCompute && facts_.is_float(node.input(1))) || Reached(node, role))
+        plan_.nodes.insert(id);
     }
   }
 
-  // A Concat at the graph's end whose inputs differ by more than 16 times in size would erase the smaller
-  // ones (boxes in pixels beside scores in 0..1). Sizes are not known before calibration, so what is
-  // protected here is decided by structure: a Concat that reaches a graph output through data movement only
-  // and joins what bounded functions (Sigmoid, Softmax) give with what they do not.
+  // A data input comes from an operator of the plan.
+  bool Reached(const Node& node, QuantRole role) const {
+    const std::vector<int> slots = DataSlots(node, role);
+    return std::any_of(slots.begin(), slots.end(), [&](int slot) {
+      const Node* producer = graph_.Producer(node.input(static_cast<size_t>(slot)));
+      return producer != nullptr && plan_.nodes.count(producer->id) != 0;
+    });
+  }
+
+  // A Concat at the graph's end whose inputs differ much in size would erase the smaller ones (boxes in
+  // pixels beside scores in 0..1). Sizes are not known before calibration, so what is protected here is
+  // decided by structure: a Concat that reaches a graph output through data movement only and joins what
+  // bounded functions (Sigmoid, Softmax) give with what they do not.
   void ProtectOutputs() {
     if (options_.protect_outputs == ProtectOutputs::kNever) return;
     for (auto it = order_.rbegin(); it != order_.rend(); ++it) {
@@ -155,13 +155,7 @@ class Placer {
       if (!plan_.nodes.count(id)) continue;
       const Node& node = graph_.node(id);
       const QuantRole role = RoleOf(graph_, node);
-      if (role == QuantRole::kCompute) continue;
-      bool reached = false;
-      for (int slot : DataSlots(node, role)) {
-        const Node* producer = graph_.Producer(node.input(static_cast<size_t>(slot)));
-        reached |= producer != nullptr && plan_.nodes.count(producer->id) != 0;
-      }
-      if (!reached) plan_.nodes.erase(id);
+      if (role != QuantRole::kCompute && !Reached(node, role)) plan_.nodes.erase(id);
     }
   }
 
@@ -217,52 +211,8 @@ class Placer {
 
   void Add(ValueId id) {
     ActivationQuant quant;
-    quant.interest = InterestOf(id, 0);
+    quant.interest = VisibleRange(graph_, id);
     plan_.activations.emplace(id, std::move(quant));
-  }
-
-  // The union of what the consumers can see; a graph output is seen whole.
-  InterestRange InterestOf(ValueId id, int depth) const {
-    const Value& value = graph_.value(id);
-    if (value.is_output || value.uses.empty() || depth > 16 || graph_.CapturedBySubgraph(value.name))
-      return {};
-    InterestRange seen{std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()};
-    for (const Use& use : value.uses) {
-      const Node& user = graph_.node(use.node);
-      const InterestRange range = InterestOfUser(user, use.slot, value, depth);
-      seen.lo = std::min(seen.lo, range.lo);
-      seen.hi = std::max(seen.hi, range.hi);
-    }
-    return seen;
-  }
-
-  InterestRange InterestOfUser(const Node& user, int slot, const Value& value, int depth) const {
-    if (slot != 0 && !user.Is("Mul")) return {};
-    if (user.Is("Mul")) {  // x * sigmoid(x): as SiLU, nothing under -10 matters; the sigmoid's own input is
-                           // slot 0 of Sigmoid
-      const ValueId other = user.input(0) == value.id ? user.input(1) : user.input(0);
-      const Node* gate = graph_.Producer(other);
-      if (gate != nullptr && gate->input(0) == value.id) {
-        if (gate->Is("Sigmoid")) return {-10.0f, std::numeric_limits<float>::infinity()};
-        if (gate->Is("HardSigmoid")) {
-          const float alpha = gate->Float("alpha", 0.2f), beta = gate->Float("beta", 0.5f);
-          if (alpha > 0) return {-beta / alpha, std::numeric_limits<float>::infinity()};
-        }
-      }
-      return {};
-    }
-    if (RoleOf(graph_, user) == QuantRole::kPassive && !user.Is("Pad") && !user.outputs.empty()) {
-      InterestRange seen{std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()};
-      for (ValueId output : user.outputs) {
-        if (output == kNone) continue;
-        const InterestRange range = InterestOf(output, depth + 1);
-        seen.lo = std::min(seen.lo, range.lo);
-        seen.hi = std::max(seen.hi, range.hi);
-      }
-      return seen;
-    }
-    const OperatorRow* row = FindOperator(user.domain, user.op_type, graph_.opset());
-    return row != nullptr && row->interest != nullptr ? row->interest(graph_, user) : InterestRange{};
   }
 
   void WarnUnmatched() const {

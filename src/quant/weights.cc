@@ -41,8 +41,7 @@ void Quantize(const Tensor& weight, const QuantParams& params, Tensor* codes) {
     kernels::Active().quantize_s8(x, params.scale[0], params.zero_point[0], q, weight.size());
     return;
   }
-  int64_t inner = 1;
-  for (int64_t i = params.axis + 1; i < weight.rank(); ++i) inner *= weight.dim(i);
+  const int64_t inner = InnerCount(weight.shape(), params.axis);
   const int64_t channels = weight.dim(params.axis);
   const int64_t outer = channels * inner == 0 ? 0 : weight.size() / (channels * inner);
   for (int64_t o = 0; o < outer; ++o) {
@@ -76,8 +75,7 @@ QuantParams WeightParams(const Node& node, int slot, const Tensor& weight,
     const float scale = SymmetricScale(std::max(-lo, hi));
     return {-1, {power_of_two ? PowerOfTwoUp(scale) : scale}, {0}};
   }
-  int64_t inner = 1;
-  for (int64_t i = params.axis + 1; i < weight.rank(); ++i) inner *= weight.dim(i);
+  const int64_t inner = InnerCount(weight.shape(), params.axis);
   const int64_t channels = weight.dim(params.axis);
   std::vector<float> largest(static_cast<size_t>(channels), 0.0f);
   for (int64_t at = 0; at < n; at += inner) {

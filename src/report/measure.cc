@@ -142,9 +142,7 @@ TensorMeasure WeightRow(const Graph& graph, const WeightQuant& weight) {
   const Tensor& constant = *graph.Constant(id);
   const float* x = constant.data<float>();
   const int8_t* q = weight.codes.data<int8_t>();
-  int64_t inner = 1;
-  for (int64_t i = weight.params.axis + 1; weight.params.axis >= 0 && i < constant.rank(); ++i)
-    inner *= constant.dim(i);
+  const int64_t inner = weight.params.axis < 0 ? 1 : InnerCount(constant.shape(), weight.params.axis);
   std::vector<float> reference, quantized;
   Random random(static_cast<uint64_t>(constant.size()));
   for (int64_t at : Choose(random, constant.size(), kElements)) {

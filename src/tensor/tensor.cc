@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
+#include <numeric>
 
 #include "xslim/error.h"
 
@@ -19,6 +21,10 @@ int64_t ElementCount(const Shape& shape) {
     if (dim > 0) count *= dim;
   }
   return empty ? 0 : count;
+}
+
+int64_t InnerCount(const Shape& shape, int64_t axis) {
+  return std::accumulate(shape.begin() + axis + 1, shape.end(), int64_t{1}, std::multiplies<>());
 }
 
 std::string ToString(const Shape& shape) {

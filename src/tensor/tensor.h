@@ -16,6 +16,8 @@ using Shape = std::vector<int64_t>;
 
 // Product of the dimensions; throws Error on negative dimensions or a product over 2^46.
 int64_t ElementCount(const Shape& shape);
+// Product of the dimensions behind `axis`.
+int64_t InnerCount(const Shape& shape, int64_t axis);
 std::string ToString(const Shape& shape);  // "[1,3,224,224]"
 // Numpy's rule; throws Error when the shapes do not agree.
 Shape BroadcastShapes(const Shape& a, const Shape& b);

@@ -1,0 +1,66 @@
+#include "quant/interest.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace xslim {
+namespace {
+
+constexpr int kDeepest = 16;  // data movements that are looked through
+
+InterestRange InterestOf(const Graph& graph, ValueId id, int depth);
+
+InterestRange InterestOfUser(const Graph& graph, const Node& user, int slot, const Value& value, int depth) {
+  if (slot != 0 && !user.Is("Mul")) return {};
+  if (user.Is("Mul")) {  // x * sigmoid(x): as SiLU, nothing under -10 matters; the sigmoid's own input is
+                         // slot 0 of Sigmoid
+    const ValueId other = user.input(0) == value.id ? user.input(1) : user.input(0);
+    const Node* gate = graph.Producer(other);
+    if (gate != nullptr && gate->input(0) == value.id) {
+      if (gate->Is("Sigmoid")) return {-10.0f, std::numeric_limits<float>::infinity()};
+      if (gate->Is("HardSigmoid")) {
+        const float alpha = gate->Float("alpha", 0.2f), beta = gate->Float("beta", 0.5f);
+        if (alpha > 0) return {-beta / alpha, std::numeric_limits<float>::infinity()};
+      }
+    }
+    return {};
+  }
+  if (RoleOf(graph, user) == QuantRole::kPassive && !user.Is("Pad") && !user.outputs.empty()) {
+    InterestRange seen{std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()};
+    for (ValueId output : user.outputs) {
+      if (output == kNone) continue;
+      const InterestRange range = InterestOf(graph, output, depth + 1);
+      seen.lo = std::min(seen.lo, range.lo);
+      seen.hi = std::max(seen.hi, range.hi);
+    }
+    return seen;
+  }
+  const OperatorRow* row = FindOperator(user.domain, user.op_type, graph.opset());
+  return row != nullptr && row->interest != nullptr ? row->interest(graph, user) : InterestRange{};
+}
+
+InterestRange InterestOf(const Graph& graph, ValueId id, int depth) {
+  const Value& value = graph.value(id);
+  if (value.is_output || value.uses.empty() || depth > kDeepest || graph.CapturedBySubgraph(value.name))
+    return {};
+  InterestRange seen{std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()};
+  for (const Use& use : value.uses) {
+    const Node& user = graph.node(use.node);
+    const InterestRange range = InterestOfUser(graph, user, use.slot, value, depth);
+    seen.lo = std::min(seen.lo, range.lo);
+    seen.hi = std::max(seen.hi, range.hi);
+  }
+  return seen;
+}
+
+}  // namespace
+
+QuantRole RoleOf(const Graph& graph, const Node& node) {
+  if (!node.domain.empty()) return QuantRole::kNone;
+  const OperatorRow* row = FindOperator(node.domain, node.op_type, graph.opset());
+  return row ? row->role : QuantRole::kNone;
+}
+
+InterestRange VisibleRange(const Graph& graph, ValueId value) { return InterestOf(graph, value, 0); }
+
+}  // namespace xslim

@@ -1,0 +1,18 @@
+// What the consumers of a tensor can see of it: nothing outside needs to be represented.
+#ifndef XSLIM_QUANT_INTEREST_H_
+#define XSLIM_QUANT_INTEREST_H_
+
+#include "graph/graph.h"
+#include "ops/operator.h"
+
+namespace xslim {
+
+// The operator's role; kNone outside ai.onnx and for unknown ones.
+QuantRole RoleOf(const Graph& graph, const Node& node);
+
+// The union of what all consumers see, through data movement; a graph output is seen whole.
+InterestRange VisibleRange(const Graph& graph, ValueId value);
+
+}  // namespace xslim
+
+#endif  // XSLIM_QUANT_INTEREST_H_

@@ -1,0 +1,141 @@
+#include "tune/layer_sweep.h"
+
+#include <algorithm>
+#include <set>
+
+#include "graph/subgraph.h"
+#include "kernels/kernels.h"
+#include "runtime/executor.h"
+#include "xslim/error.h"
+
+namespace xslim {
+
+// A node that is run again in front of each reader instead of being stored: dequantizers, and what depends on
+// constants alone.
+bool LayerSweep::IsView(const Node& node) const {
+  if (node.Is("DequantizeLinear")) return true;
+  if (node.inputs.empty()) return false;
+  return std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId input) {
+    if (input == kNone || graph_.value(input).is_constant()) return true;
+    const Node* producer = graph_.Producer(input);
+    return producer != nullptr && IsView(*producer) && !producer->Is("DequantizeLinear");
+  });
+}
+
+void LayerSweep::AddInput(ValueId value, Step* step) const {
+  if (value == kNone || graph_.value(value).is_constant()) return;
+  const Node* producer = graph_.Producer(value);
+  if (producer != nullptr && IsView(*producer)) {
+    if (std::find(step->nodes.begin(), step->nodes.end(), producer->id) != step->nodes.end()) return;
+    for (ValueId input : producer->inputs) AddInput(input, step);
+    step->nodes.push_back(producer->id);
+    return;
+  }
+  if (std::find(step->inputs.begin(), step->inputs.end(), value) == step->inputs.end())
+    step->inputs.push_back(value);
+}
+
+std::vector<LayerSweep::Step> LayerSweep::PlanSteps(const std::vector<NodeId>& watched) const {
+  const std::set<NodeId> alone(watched.begin(), watched.end());
+  std::set<NodeId> merged;
+  std::vector<Step> steps;
+  for (NodeId id : graph_.Order()) {
+    const Node& node = graph_.node(id);
+    if (merged.count(id) || IsView(node)) continue;
+    Step step;
+    step.node = id;
+    for (ValueId input : node.inputs) AddInput(input, &step);
+    for (const auto& [key, attribute] : node.attributes) {
+      if (!attribute.graph) continue;
+      for (const std::string& name : attribute.graph->FreeNames()) {
+        const ValueId captured = graph_.Find(name);
+        if (captured != kNone) AddInput(captured, &step);
+      }
+    }
+    step.nodes.push_back(id);
+    if (!alone.count(id)) {  // what only a quantizer reads is stored as codes at once
+      for (ValueId output : node.outputs) {
+        const NodeId user = output == kNone ? kNone : graph_.SoleUser(output);
+        if (user == kNone || !graph_.node(user).Is("QuantizeLinear")) continue;
+        step.nodes.push_back(user);
+        merged.insert(user);
+      }
+    }
+    steps.push_back(std::move(step));
+  }
+  return steps;
+}
+
+void LayerSweep::RunStep(const Step& step) {
+  const Subgraph part = Extract(graph_, step.nodes);
+  // A view's output may be wanted elsewhere, too; only what the step itself makes is stored.
+  const auto is_view = [&](ValueId id) { return IsView(*graph_.Producer(id)); };
+  const int64_t pieces = std::min<int64_t>(pool_.size(), static_cast<int64_t>(stored_.size()));
+  const int64_t total = static_cast<int64_t>(stored_.size());
+  pool_.ParallelFor(pieces, 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t p = begin; p < end; ++p) {
+      ThreadPool one(1);
+      Executor executor(part.graph, one);
+      for (int64_t s = total * p / pieces; s < total * (p + 1) / pieces; ++s) {
+        std::map<ValueId, Tensor>& values = stored_[static_cast<size_t>(s)];
+        std::vector<Tensor> inputs;
+        for (ValueId id : part.inputs) inputs.push_back(values.at(id));
+        std::vector<Tensor> outputs = executor.Run(inputs);
+        for (size_t i = 0; i < outputs.size(); ++i) {
+          // A copy of its own: the executor recycles its blocks.
+          if (!is_view(part.outputs[i])) values[part.outputs[i]] = outputs[i].Clone();
+        }
+      }
+    }
+  });
+}
+
+void LayerSweep::Run(const std::vector<Sample>& samples, const std::vector<NodeId>& watched,
+                     const Visit& before, const Visit& after) {
+  stored_.assign(samples.size(), {});
+  const std::vector<ValueId> free_inputs = graph_.FreeInputs();
+  for (size_t s = 0; s < samples.size(); ++s) {
+    for (size_t i = 0; i < free_inputs.size(); ++i) stored_[s][free_inputs[i]] = samples[s].at(i);
+  }
+  const std::vector<Step> steps = PlanSteps(watched);
+  std::map<ValueId, size_t> last;
+  for (size_t i = 0; i < steps.size(); ++i) {
+    for (ValueId id : steps[i].inputs) last[id] = i;
+  }
+  const std::set<NodeId> visited(watched.begin(), watched.end());
+  for (size_t i = 0; i < steps.size(); ++i) {
+    const bool visit = visited.count(steps[i].node) != 0;
+    if (visit) before(steps[i].node);
+    RunStep(steps[i]);
+    if (visit) after(steps[i].node);
+    for (std::map<ValueId, Tensor>& values : stored_) {
+      for (auto it = values.begin(); it != values.end();) {
+        const auto reader = last.find(it->first);
+        it = reader == last.end() || reader->second <= i ? values.erase(it) : std::next(it);
+      }
+    }
+  }
+  stored_.clear();
+}
+
+Tensor LayerSweep::Input(NodeId node, size_t slot, size_t sample) const {
+  const ValueId id = graph_.node(node).input(slot);
+  const std::map<ValueId, Tensor>& values = stored_[sample];
+  const auto found = values.find(id);
+  if (found != values.end()) return found->second.ToFloat32();
+  const Node* producer = graph_.Producer(id);
+  if (producer == nullptr || !producer->Is("DequantizeLinear"))
+    throw Error("tensor " + graph_.value(id).name + " is not stored");
+  const Tensor& codes = values.at(producer->input(0));
+  Tensor result(DType::kFloat, codes.shape());
+  const float scale = graph_.Constant(producer->input(1))->data<float>()[0];
+  const int32_t zero = graph_.Constant(producer->input(2))->data<int8_t>()[0];
+  kernels::Active().dequantize_s8(codes.data<int8_t>(), scale, zero, result.data<float>(), codes.size());
+  return result;
+}
+
+Tensor& LayerSweep::Output(NodeId node, size_t slot, size_t sample) {
+  return stored_[sample].at(graph_.node(node).outputs[slot]);
+}
+
+}  // namespace xslim

@@ -1,0 +1,300 @@
+#include "tune/layers.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "base/log.h"
+#include "base/random.h"
+#include "quant/interest.h"
+#include "runtime/executor.h"
+#include "tune/layer_sweep.h"
+#include "tune/rounding.h"
+#include "tune/weight_rows.h"
+
+namespace xslim {
+namespace {
+
+constexpr int64_t kMostSamples = 32;
+constexpr int64_t kStoredBytes = int64_t{256} << 20;  // activations of all tuning samples together
+constexpr int64_t kFewestPatches = 2048, kMostPatches = 8192;
+constexpr int64_t kLargestDepth = 4608;  // wider layers keep their nearest codes: the matrix would pass 85 MB
+constexpr double kKeepOut = 1.0, kDamping = 0.01;
+
+// An operator that is tuned, and its weight in the plan.
+struct Layer {
+  NodeId node;
+  size_t weight;  // index in plan.weights
+  WeightRows rows;
+};
+
+bool HasOwnConstant(const Graph& graph, const Node& node, size_t slot) {
+  const ValueId id = node.input(slot);
+  return id != kNone && graph.Constant(id) != nullptr && graph.Constant(id)->dtype() == DType::kFloat &&
+         graph.value(id).uses.size() == 1 && !graph.value(id).is_output;
+}
+
+std::vector<Layer> FindLayers(const Graph& graph, const QuantPlan& plan) {
+  std::vector<Layer> layers;
+  for (size_t i = 0; i < plan.weights.size(); ++i) {
+    const WeightQuant& weight = plan.weights[i];
+    const Node& node = graph.node(weight.node);
+    if (weight.slot != 1 || !HasOwnConstant(graph, node, 1)) continue;
+    if (const auto rows = RowsOf(node, *graph.Constant(node.input(1)))) layers.push_back({node.id, i, *rows});
+  }
+  return layers;
+}
+
+// Conv, ConvTranspose and Gemm add a bias themselves; true when the node has one of its own afterwards.
+bool GiveBias(Graph* graph, NodeId id) {
+  const Node& node = graph->node(id);
+  if (!node.Is("Conv") && !node.Is("ConvTranspose") && !node.Is("Gemm")) return false;
+  const Tensor& weight = *graph->Constant(node.input(1));
+  int64_t channels = weight.dim(0);
+  if (node.Is("ConvTranspose")) channels = weight.dim(1) * node.Int("group", 1);
+  if (node.Is("Gemm")) {
+    if (node.Float("alpha", 1) != 1.0f || node.Float("beta", 1) != 1.0f) return false;
+    channels = weight.dim(node.Int("transB", 0) ? 0 : 1);
+  }
+  if (node.input(2) == kNone) {
+    const std::string name = node.name + "_bias";
+    graph->SetInput(
+        id, 2,
+        graph->AddConstant(
+            name, Tensor::Of<float>({channels}, std::vector<float>(static_cast<size_t>(channels), 0.0f))));
+    return true;
+  }
+  if (!HasOwnConstant(*graph, node, 2)) {
+    const Tensor* shared = graph->Constant(node.input(2));
+    if (shared == nullptr || shared->dtype() != DType::kFloat) return false;
+    graph->SetInput(id, 2, graph->AddConstant(graph->value(node.input(2)).name + "_own", shared->Clone()));
+  }
+  const Tensor& bias = *graph->Constant(graph->node(id).input(2));
+  return bias.rank() == 1 && bias.size() == channels;
+}
+
+// Means over all samples and positions of what the consumers see of each channel, were `shift` added to it.
+struct ChannelMeans {
+  std::vector<double> mean, inside;  // inside: the share of elements that a shift moves
+};
+
+// The element ranges of channel `c`: axis 1 of [n, channels, ...].
+void AddChannelMeans(const Tensor& y, InterestRange visible, const std::vector<double>& shift,
+                     ThreadPool& pool, ChannelMeans* sums) {
+  const int64_t channels = y.dim(1), inner = InnerCount(y.shape(), 1), batch = y.dim(0);
+  sums->mean.resize(static_cast<size_t>(channels));
+  sums->inside.resize(static_cast<size_t>(channels));
+  if (batch * inner == 0) return;
+  pool.ParallelFor(channels, 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t c = begin; c < end; ++c) {
+      const size_t at = static_cast<size_t>(c);
+      const float move = shift.empty() ? 0.0f : static_cast<float>(shift[at]);
+      double sum = 0, inside = 0;
+      for (int64_t n = 0; n < batch; ++n) {
+        const float* x = y.data<float>() + (n * channels + c) * inner;
+        for (int64_t i = 0; i < inner; ++i) {
+          const float value = x[i] + move;
+          const bool seen = value >= visible.lo && value <= visible.hi;
+          sum += seen ? value : value < visible.lo ? visible.lo : value > visible.hi ? visible.hi : 0.0f;
+          inside += seen;
+        }
+      }
+      sums->mean[at] += sum / static_cast<double>(batch * inner);
+      sums->inside[at] += inside / static_cast<double>(batch * inner);
+    }
+  });
+}
+
+void Divide(ChannelMeans* sums, size_t samples) {
+  for (double& x : sums->mean) x /= static_cast<double>(std::max<size_t>(samples, 1));
+  for (double& x : sums->inside) x /= static_cast<double>(std::max<size_t>(samples, 1));
+}
+
+class LayerTuner {
+ public:
+  LayerTuner(Graph* graph, QuantPlan* plan, const ValueFacts& facts, const LayerTuning& options,
+             ThreadPool& pool)
+      : graph_(graph),
+        plan_(plan),
+        options_(options),
+        pool_(pool),
+        facts_(facts),
+        layers_(FindLayers(*graph, *plan)) {}
+
+  LayerTuningResult Run(const SampleSource& source, const std::vector<int64_t>& indices,
+                        const std::function<void(int64_t, int64_t)>& progress) {
+    if (layers_.empty() || indices.empty()) return result_;
+    for (const Layer& layer : layers_) {
+      by_node_[layer.node] = &layer;
+      if (options_.bias_correction && GiveBias(graph_, layer.node)) biased_.insert(layer.node);
+    }
+    QuantPlan plan = *plan_;
+    plan.quantize_bias = false;  // biases move, and are quantized at the end
+    exported_ = ExportQdq(*graph_, plan);
+    const std::vector<Sample> samples = Draw(source, indices);
+    MeasureFloat(samples);
+    std::vector<NodeId> watched;
+    for (const Layer& layer : layers_) watched.push_back(layer.node);
+    LayerSweep sweep(exported_, pool_);
+    int64_t done = 0;
+    sweep.Run(
+        samples, watched, [&](NodeId node) { Round(sweep, *by_node_.at(node)); },
+        [&](NodeId node) {
+          CorrectBias(sweep, node);
+          if (progress) progress(++done, static_cast<int64_t>(watched.size()));
+        });
+    return result_;
+  }
+
+ private:
+  std::vector<Sample> Draw(const SampleSource& source, const std::vector<int64_t>& indices) {
+    int64_t widest = 1;
+    for (NodeId id : graph_->Order()) {
+      int64_t bytes = 0;
+      for (ValueId value : graph_->node(id).outputs) {
+        if (value != kNone) bytes += facts_.elements(value) * static_cast<int64_t>(sizeof(float));
+      }
+      widest = std::max(widest, bytes);
+    }
+    // The widest float output, and about as much again in codes of what waits for later readers.
+    const int64_t most = std::clamp<int64_t>(kStoredBytes / (2 * widest), 1, kMostSamples);
+    Random random(20260202);
+    std::vector<Sample> samples;
+    for (int64_t at : Choose(random, static_cast<int64_t>(indices.size()), most))
+      samples.push_back(source.at(indices[static_cast<size_t>(at)]));
+    result_.samples = static_cast<int64_t>(samples.size());
+    return samples;
+  }
+
+  void MeasureFloat(const std::vector<Sample>& samples) {
+    std::vector<ValueId> taps;
+    for (NodeId id : biased_) {
+      const ValueId output = graph_->node(id).outputs[0];
+      taps.push_back(output);
+      visible_[id] = VisibleRange(*graph_, output);
+    }
+    if (taps.empty()) return;
+    Executor executor(*graph_, pool_);
+    executor.SetTaps(taps, [&](ValueId id, const Tensor& tensor) {
+      const NodeId node = graph_->value(id).producer;
+      if (tensor.rank() >= 2) AddChannelMeans(tensor, visible_.at(node), {}, pool_, &float_means_[node]);
+    });
+    for (const Sample& sample : samples) executor.Run(sample);
+    for (auto& [node, means] : float_means_) Divide(&means, samples.size());
+  }
+
+  void Round(const LayerSweep& sweep, const Layer& layer) {
+    const WeightRows& rows = layer.rows;
+    if (!options_.rounding || rows.depth > kLargestDepth || rows.depth < 2) return;
+    WeightQuant& weight = plan_->weights[layer.weight];
+    const Node& node = graph_->node(layer.node);
+    const Tensor& constant = *graph_->Constant(node.input(1));
+    const int64_t patches = std::clamp(2 * rows.depth, kFewestPatches, kMostPatches);
+    const int64_t each =
+        (patches + static_cast<int64_t>(sweep.samples()) - 1) / static_cast<int64_t>(sweep.samples());
+    std::vector<Tensor> inputs;
+    for (size_t s = 0; s < sweep.samples(); ++s) inputs.push_back(sweep.Input(layer.node, 0, s));
+    Tensor codes = weight.codes.Clone();
+    // Many groups (depthwise): one to a thread; few: threads within the products.
+    const bool many = rows.groups >= 4;
+    ThreadPool one(1);
+    pool_.ParallelFor(many ? rows.groups : 1, 1, [&](int64_t begin, int64_t end, int) {
+      for (int64_t g = many ? begin : 0; g < (many ? end : rows.groups); ++g) {
+        RoundGroup(layer, constant, inputs, g, each, many ? one : pool_, &codes);
+      }
+    });
+    weight.codes = codes;
+    const Node& reader = exported_.node(layer.node);
+    exported_.SetConstant(exported_.Producer(reader.input(1))->input(0), codes);
+    ++result_.rounded;
+  }
+
+  void RoundGroup(const Layer& layer, const Tensor& constant, const std::vector<Tensor>& inputs,
+                  int64_t group, int64_t each, ThreadPool& pool, Tensor* codes) const {
+    const WeightRows& rows = layer.rows;
+    const WeightQuant& weight = plan_->weights[layer.weight];
+    Moments moments(rows.depth);
+    for (size_t s = 0; s < inputs.size(); ++s) {
+      moments.Add(Patches(graph_->node(layer.node), constant, inputs[s], group, each, s), pool);
+    }
+    if (moments.count() == 0) return;
+    std::vector<float> own(static_cast<size_t>(rows.rows * rows.depth)),
+        scales(static_cast<size_t>(rows.rows));
+    const int64_t axis = weight.params.axis, inner = axis < 0 ? 1 : InnerCount(constant.shape(), axis);
+    for (int64_t r = 0; r < rows.rows; ++r) {
+      for (int64_t d = 0; d < rows.depth; ++d)
+        own[static_cast<size_t>(r * rows.depth + d)] = constant.data<float>()[rows.At(group, r, d)];
+      const int64_t channel = axis < 0 ? 0 : rows.At(group, r, 0) / inner % constant.dim(axis);
+      scales[static_cast<size_t>(r)] = weight.params.scale[static_cast<size_t>(channel)];
+    }
+    const bool mean_is_free = biased_.count(layer.node) != 0;
+    const std::vector<int8_t> rounded =
+        RoundAgainst(own, scales, moments.Matrix(mean_is_free ? kKeepOut : 0.0, kDamping), rows.depth,
+                     options_.descent, pool);
+    for (int64_t r = 0; r < rows.rows; ++r) {
+      for (int64_t d = 0; d < rows.depth; ++d)
+        codes->data<int8_t>()[rows.At(group, r, d)] = rounded[static_cast<size_t>(r * rows.depth + d)];
+    }
+  }
+
+  // Newton's method on the mean of what is seen, which is linear where everything is.
+  void CorrectBias(LayerSweep& sweep, NodeId node) {
+    if (!biased_.count(node) || !float_means_.count(node)) return;
+    const ChannelMeans& wanted = float_means_.at(node);
+    std::vector<double> shift(wanted.mean.size(), 0.0);
+    constexpr int kSteps = 3;
+    const bool linear = visible_.at(node).lo == -std::numeric_limits<float>::infinity() &&
+                        visible_.at(node).hi == std::numeric_limits<float>::infinity();
+    for (int step = 0; step < (linear ? 1 : kSteps); ++step) {
+      ChannelMeans now;
+      for (size_t s = 0; s < sweep.samples(); ++s)
+        AddChannelMeans(sweep.Output(node, 0, s), visible_.at(node), shift, pool_, &now);
+      Divide(&now, sweep.samples());
+      for (size_t c = 0; c < shift.size(); ++c) {
+        if (now.inside[c] >= 0.05) shift[c] += (wanted.mean[c] - now.mean[c]) / now.inside[c];
+      }
+    }
+    const ValueId bias = graph_->node(node).input(2);
+    Tensor moved = graph_->Constant(bias)->Clone();
+    for (size_t c = 0; c < shift.size(); ++c) moved.data<float>()[c] += static_cast<float>(shift[c]);
+    graph_->SetConstant(bias, moved);
+    exported_.SetConstant(bias, moved);
+    for (size_t s = 0; s < sweep.samples(); ++s) AddToChannels(shift, &sweep.Output(node, 0, s));
+    ++result_.corrected;
+  }
+
+  void AddToChannels(const std::vector<double>& shift, Tensor* y) const {
+    const int64_t inner = InnerCount(y->shape(), 1), channels = y->dim(1);
+    pool_.ParallelFor(y->dim(0) * channels, 1, [&](int64_t begin, int64_t end, int) {
+      for (int64_t plane = begin; plane < end; ++plane) {
+        const float move = static_cast<float>(shift[static_cast<size_t>(plane % channels)]);
+        float* x = y->data<float>() + plane * inner;
+        for (int64_t i = 0; i < inner; ++i) x[i] += move;
+      }
+    });
+  }
+
+  Graph* graph_;
+  QuantPlan* plan_;
+  const LayerTuning options_;
+  ThreadPool& pool_;
+  const ValueFacts& facts_;
+  const std::vector<Layer> layers_;
+  std::map<NodeId, const Layer*> by_node_;
+  std::set<NodeId> biased_;
+  std::map<NodeId, InterestRange> visible_;
+  std::map<NodeId, ChannelMeans> float_means_;
+  Graph exported_;
+  LayerTuningResult result_;
+};
+
+}  // namespace
+
+LayerTuningResult TuneLayers(Graph* graph, QuantPlan* plan, const ValueFacts& facts,
+                             const SampleSource& source, const std::vector<int64_t>& indices,
+                             const LayerTuning& options, ThreadPool& pool,
+                             const std::function<void(int64_t, int64_t)>& progress) {
+  return LayerTuner(graph, plan, facts, options, pool).Run(source, indices, progress);
+}
+
+}  // namespace xslim

@@ -1,0 +1,234 @@
+#include "tune/rounding.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "ops/matmul.h"
+
+namespace xslim {
+namespace {
+
+constexpr int64_t kBlock = 64;  // columns that are factored, or rounded, between two matrix products
+constexpr float kLowest = -128.0f, kHighest = 127.0f;
+
+// c (m x n) += a b, elements at a[i * am + d * ak], b[d * bk + j * bn].
+void AddProduct(ThreadPool& pool, int64_t m, int64_t n, int64_t k, const float* a, int64_t am, int64_t ak,
+                const float* b, int64_t bk, int64_t bn, float* c, int64_t ldc) {
+  if (m == 0 || n == 0 || k == 0) return;
+  std::vector<float> left(static_cast<size_t>(PackedSizeA(m, k))),
+      right(static_cast<size_t>(PackedSizeB(k, n)));
+  kernels::Active().pack_a(m, k, a, am, ak, left.data());
+  PackBParallel(pool, k, n, b, bk, bn, right.data());
+  PackedProduct product{m, n, k, left.data(), right.data(), c, ldc};
+  product.accumulate = true;
+  RunProduct(pool, product);
+}
+
+// LDL' of the symmetric matrix h (n x n, row length n; the lower triangle is used): afterwards its strict
+// lower triangle holds L, its diagonal D. Blocked; each element's updates come in one order.
+void FactorLdl(std::vector<float>* h, int64_t n, ThreadPool& pool) {
+  float* a = h->data();
+  std::vector<float> scaled;
+  for (int64_t begin = 0; begin < n; begin += kBlock) {
+    const int64_t end = std::min(begin + kBlock, n), width = end - begin;
+    for (int64_t j = begin; j < end; ++j) {
+      double diagonal = a[j * n + j];
+      for (int64_t d = begin; d < j; ++d) {
+        diagonal -= static_cast<double>(a[j * n + d]) * a[j * n + d] * a[d * n + d];
+      }
+      // Damping keeps the pivots positive; rounding may still eat a tiny one.
+      const float pivot = static_cast<float>(std::max(diagonal, 1e-30));
+      a[j * n + j] = pivot;
+      const auto eliminate = [&](int64_t first, int64_t last) {
+        for (int64_t i = first; i < last; ++i) {
+          double sum = a[i * n + j];
+          for (int64_t d = begin; d < j; ++d) {
+            sum -= static_cast<double>(a[i * n + d]) * a[j * n + d] * a[d * n + d];
+          }
+          a[i * n + j] = static_cast<float>(sum / pivot);
+        }
+      };
+      eliminate(j + 1, end);
+    }
+    if (end == n) break;
+    // The rows below: each solves its own triangle, so rows are split over the threads.
+    pool.ParallelFor(n - end, 16, [&](int64_t first, int64_t last, int) {
+      for (int64_t i = end + first; i < end + last; ++i) {
+        for (int64_t j = begin; j < end; ++j) {
+          double sum = a[i * n + j];
+          for (int64_t d = begin; d < j; ++d) {
+            sum -= static_cast<double>(a[i * n + d]) * a[j * n + d] * a[d * n + d];
+          }
+          a[i * n + j] = static_cast<float>(sum / a[j * n + j]);
+        }
+      }
+    });
+    // What remains -= L D L', a stripe of columns at a time and only from the diagonal down.
+    const int64_t rest = n - end;
+    scaled.resize(static_cast<size_t>(rest * width));
+    for (int64_t i = 0; i < rest; ++i) {
+      for (int64_t d = 0; d < width; ++d) {
+        scaled[static_cast<size_t>(i * width + d)] =
+            -a[(end + i) * n + begin + d] * a[(begin + d) * n + begin + d];
+      }
+    }
+    constexpr int64_t kStripe = 256;
+    for (int64_t j = 0; j < rest; j += kStripe) {
+      AddProduct(pool, rest - j, std::min(kStripe, rest - j), width, scaled.data() + j * width, width, 1,
+                 a + (end + j) * n + begin, 1, n, a + (end + j) * n + end + j, n);
+    }
+  }
+}
+
+float RoundedCode(float value) { return std::clamp(std::nearbyint(value), kLowest, kHighest); }
+
+// One row in steps of its scale: w, codes q, and H symmetric. Single changes by one step while they help.
+void Descend(const float* matrix, int64_t depth, int sweeps, const float* w, float* q) {
+  std::vector<double> gradient(static_cast<size_t>(depth), 0.0);  // H (q - w)
+  for (int64_t i = 0; i < depth; ++i) {
+    const float e = q[i] - w[i];
+    if (e == 0) continue;
+    const float* row = matrix + i * depth;
+    for (int64_t j = 0; j < depth; ++j) gradient[static_cast<size_t>(j)] += static_cast<double>(row[j]) * e;
+  }
+  for (int sweep = 0; sweep < sweeps; ++sweep) {
+    bool changed = false;
+    for (int64_t i = 0; i < depth; ++i) {
+      const float* row = matrix + i * depth;
+      const double g = gradient[static_cast<size_t>(i)];
+      if (!(2 * std::fabs(g) > row[i] * (1 + 1e-6))) continue;
+      const float step = g > 0 ? -1.0f : 1.0f;
+      if (q[i] + step < kLowest || q[i] + step > kHighest) continue;
+      q[i] += step;
+      changed = true;
+      for (int64_t j = 0; j < depth; ++j)
+        gradient[static_cast<size_t>(j)] += static_cast<double>(row[j]) * step;
+    }
+    if (!changed) break;
+  }
+}
+
+}  // namespace
+
+void Moments::Add(const std::vector<float>& patches, ThreadPool& pool) {
+  const int64_t rows = depth_ == 0 ? 0 : static_cast<int64_t>(patches.size()) / depth_;
+  if (rows == 0) return;
+  count_ += rows;
+  for (int64_t p = 0; p < rows; ++p) {
+    for (int64_t d = 0; d < depth_; ++d)
+      first_[static_cast<size_t>(d)] += patches[static_cast<size_t>(p * depth_ + d)];
+  }
+  if (depth_ <= 32) {  // depthwise: too small for packed products
+    for (int64_t p = 0; p < rows; ++p) {
+      const float* x = patches.data() + p * depth_;
+      for (int64_t i = 0; i < depth_; ++i) {
+        for (int64_t j = 0; j <= i; ++j) second_[static_cast<size_t>(i * depth_ + j)] += x[i] * x[j];
+      }
+    }
+    return;
+  }
+  constexpr int64_t kStripe = 256;  // columns; rows from the stripe's diagonal down
+  for (int64_t j = 0; j < depth_; j += kStripe) {
+    AddProduct(pool, depth_ - j, std::min(kStripe, depth_ - j), rows, patches.data() + j, 1, depth_,
+               patches.data() + j, depth_, 1, second_.data() + j * depth_ + j, depth_);
+  }
+}
+
+std::vector<float> Moments::Matrix(double keep_out, double damping) const {
+  const size_t n = static_cast<size_t>(depth_);
+  std::vector<float> matrix(n * n, 0.0f);
+  const double inverse = count_ ? 1.0 / static_cast<double>(count_) : 0.0;
+  for (size_t i = 0; i < n; ++i) {
+    for (size_t j = 0; j <= i; ++j) {
+      const double value =
+          second_[i * n + j] * inverse - keep_out * (first_[i] * inverse) * (first_[j] * inverse);
+      matrix[i * n + j] = matrix[j * n + i] = static_cast<float>(value);
+    }
+  }
+  double trace = 0;
+  for (size_t i = 0; i < n; ++i) trace += std::max(matrix[i * n + i], 0.0f);
+  const float extra =
+      static_cast<float>(std::max(damping * trace / static_cast<double>(std::max<size_t>(n, 1)), 1e-12));
+  for (size_t i = 0; i < n; ++i) matrix[i * n + i] = std::max(matrix[i * n + i], 0.0f) + extra;
+  return matrix;
+}
+
+std::vector<int8_t> RoundAgainst(const std::vector<float>& weights, const std::vector<float>& scales,
+                                 std::vector<float> matrix, int64_t depth, int sweeps, ThreadPool& pool) {
+  const int64_t rows = static_cast<int64_t>(scales.size());
+  const size_t n = static_cast<size_t>(depth);
+  // Largest second moment first: what is rounded last has nobody left to mend its error.
+  std::vector<int64_t> order(n);
+  std::iota(order.begin(), order.end(), int64_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+    return matrix[static_cast<size_t>(a) * n + static_cast<size_t>(a)] >
+           matrix[static_cast<size_t>(b) * n + static_cast<size_t>(b)];
+  });
+  // H = U D U' with U upper triangular in that order is LDL' of the matrix with rows and columns reversed.
+  std::vector<float> factor(n * n);
+  for (size_t i = 0; i < n; ++i) {
+    for (size_t j = 0; j < n; ++j) {
+      factor[(n - 1 - i) * n + (n - 1 - j)] =
+          matrix[static_cast<size_t>(order[i]) * n + static_cast<size_t>(order[j])];
+    }
+  }
+  FactorLdl(&factor, depth, pool);
+  const auto upper = [&](size_t i, size_t j) { return factor[(n - 1 - i) * n + (n - 1 - j)]; };  // i < j
+
+  // w, q, and e = w - q in steps of the row's scale, in the order of rounding.
+  std::vector<float> w(static_cast<size_t>(rows) * n), e(w.size()), target;
+  for (int64_t r = 0; r < rows; ++r) {
+    const size_t row = static_cast<size_t>(r);
+    for (size_t i = 0; i < n; ++i) {
+      w[row * n + i] = weights[row * n + static_cast<size_t>(order[i])] / scales[row];
+    }
+  }
+  std::vector<float> block_u;
+  for (int64_t begin = 0; begin < depth; begin += kBlock) {
+    const int64_t end = std::min(begin + kBlock, depth), width = end - begin;
+    // target = w + (errors so far) * U, for the columns of the block.
+    target.resize(static_cast<size_t>(rows * width));
+    for (int64_t r = 0; r < rows; ++r) {
+      std::copy_n(w.begin() + r * depth + begin, width, target.begin() + r * width);
+    }
+    block_u.resize(static_cast<size_t>(begin * width));
+    for (int64_t d = 0; d < begin; ++d) {
+      for (int64_t j = 0; j < width; ++j) {
+        block_u[static_cast<size_t>(d * width + j)] =
+            upper(static_cast<size_t>(d), static_cast<size_t>(begin + j));
+      }
+    }
+    AddProduct(pool, rows, width, begin, e.data(), depth, 1, block_u.data(), width, 1, target.data(), width);
+    pool.ParallelFor(rows, 8, [&](int64_t first, int64_t last, int) {
+      for (int64_t r = first; r < last; ++r) {
+        for (int64_t j = begin; j < end; ++j) {
+          float value = target[static_cast<size_t>(r * width + j - begin)];
+          for (int64_t d = begin; d < j; ++d) {
+            value +=
+                e[static_cast<size_t>(r * depth + d)] * upper(static_cast<size_t>(d), static_cast<size_t>(j));
+          }
+          const size_t at = static_cast<size_t>(r * depth + j);
+          e[at] = w[at] - RoundedCode(value);
+        }
+      }
+    });
+  }
+  std::vector<int8_t> codes(w.size());
+  pool.ParallelFor(rows, 1, [&](int64_t first, int64_t last, int) {
+    std::vector<float> own(n), q(n);
+    for (int64_t r = first; r < last; ++r) {
+      const size_t row = static_cast<size_t>(r) * n;
+      for (size_t i = 0; i < n; ++i) {
+        own[static_cast<size_t>(order[i])] = w[row + i];
+        q[static_cast<size_t>(order[i])] = w[row + i] - e[row + i];
+      }
+      for (float& code : q) code = std::nearbyint(code);  // w - (w - q) is q but for float rounding
+      if (sweeps > 0) Descend(matrix.data(), depth, sweeps, own.data(), q.data());
+      for (size_t i = 0; i < n; ++i) codes[row + i] = static_cast<int8_t>(q[i]);
+    }
+  });
+  return codes;
+}
+
+}  // namespace xslim

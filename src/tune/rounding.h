@@ -1,0 +1,48 @@
+// Rounding of weights against the second moments of their inputs: the error that one weight's rounding makes
+// is handed on to the weights not yet rounded, as far as their inputs go together. GPTQ (Frantar et al. 2023)
+// in its equivalent form LDLQ (Chee et al. 2023, "QuIP", theorem 6).
+#ifndef XSLIM_TUNE_ROUNDING_H_
+#define XSLIM_TUNE_ROUNDING_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "base/threads.h"
+
+namespace xslim {
+
+// The moments of a layer's input patches x (depth numbers each): E[(x - a m)(x - a m)'], m = E[x] and a as
+// the caller chose.
+class Moments {
+ public:
+  explicit Moments(int64_t depth)
+      : depth_(depth),
+        second_(static_cast<size_t>(depth * depth), 0.0f),
+        first_(static_cast<size_t>(depth), 0.0) {}
+
+  // Adds patches[p * depth + d]; chains over p in order, so that the result does not depend on threads.
+  void Add(const std::vector<float>& patches, ThreadPool& pool);
+  int64_t depth() const { return depth_; }
+  int64_t count() const { return count_; }
+
+  // The matrix to round against, depth x depth: E[xx'] - keep_out * m m', plus `damping` times its mean
+  // diagonal. With the layer's bias corrected afterwards, an error of the mean costs nothing: keep_out
+  // near 1.
+  std::vector<float> Matrix(double keep_out, double damping) const;
+
+ private:
+  int64_t depth_, count_ = 0;
+  std::vector<float> second_;  // sum of x x', lower triangle by blocks
+  std::vector<double> first_;  // sum of x
+};
+
+// Codes for rows of weights: minimises (w - q s)' H (w - q s) greedily, then by single changes of codes by
+// one (coordinate descent) for `sweeps` rounds.
+//   weights: rows x depth; scales: one per row; matrix: depth x depth, symmetric positive definite
+//   codes: rows x depth, each in [-128, 127]
+std::vector<int8_t> RoundAgainst(const std::vector<float>& weights, const std::vector<float>& scales,
+                                 std::vector<float> matrix, int64_t depth, int sweeps, ThreadPool& pool);
+
+}  // namespace xslim
+
+#endif  // XSLIM_TUNE_ROUNDING_H_

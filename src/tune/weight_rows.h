@@ -1,0 +1,36 @@
+// The weights of a computing operator as rows that are products' left sides: output = row . patch of the
+// input. And the patches.
+#ifndef XSLIM_TUNE_WEIGHT_ROWS_H_
+#define XSLIM_TUNE_WEIGHT_ROWS_H_
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "graph/graph.h"
+
+namespace xslim {
+
+// Row r of group g, element d lies at weight[g * group_stride + r * row_stride + d * depth_stride].
+//   Conv: a row is an output channel, d runs over (input channel of the group, taps).
+//   Gemm, MatMul (constant matrix on the right): a row is an output column, d runs over the inner dimension.
+//   ConvTranspose: a row is an (output channel, tap), d runs over the group's input channels.
+struct WeightRows {
+  int64_t groups = 1, rows = 0, depth = 0;  // rows and depth of one group
+  int64_t group_stride = 0, row_stride = 0, depth_stride = 0;
+  int64_t At(int64_t group, int64_t row, int64_t d) const {
+    return group * group_stride + row * row_stride + d * depth_stride;
+  }
+};
+
+// None for operators and weights that are no such product (slot 1 not of the weight's rank, transA ...).
+std::optional<WeightRows> RowsOf(const Node& node, const Tensor& weight);
+
+// Chosen patches of one sample's input, one after the other: out[p * depth + d] for group `group`. Padding
+// reads as zero. count: patches at most, drawn with `seed`.
+std::vector<float> Patches(const Node& node, const Tensor& weight, const Tensor& input, int64_t group,
+                           int64_t count, uint64_t seed);
+
+}  // namespace xslim
+
+#endif  // XSLIM_TUNE_WEIGHT_ROWS_H_
