@@ -75,4 +75,25 @@ void ChooseRanges(const Graph& graph, const StatisticsMap& statistics, Calibrati
   }
 }
 
+std::map<ValueId, std::vector<ChosenRange>> ProposeRanges(const StatisticsMap& statistics,
+                                                          const QuantPlan& plan, ThreadPool& pool) {
+  constexpr CalibrationType kTypes[] = {CalibrationType::kDefault, CalibrationType::kMinMax,
+                                        CalibrationType::kPercentile, CalibrationType::kMse};
+  std::map<ValueId, std::vector<ChosenRange>> proposals;
+  for (const auto& [id, quant] : plan.activations) {
+    if (statistics.count(id)) proposals[id];
+  }
+  std::vector<std::pair<ValueId, std::vector<ChosenRange>*>> all;
+  for (auto& [id, ranges] : proposals) all.emplace_back(id, &ranges);
+  pool.ParallelFor(static_cast<int64_t>(all.size()), 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) {
+      const auto& [id, ranges] = all[static_cast<size_t>(i)];
+      const InterestRange& interest = plan.activations.at(id).interest;
+      for (CalibrationType type : kTypes)
+        ranges->push_back(ChooseRange(statistics.at(id), type, {interest.lo, interest.hi}));
+    }
+  });
+  return proposals;
+}
+
 }  // namespace xslim

@@ -26,6 +26,10 @@ StatisticsMap CollectStatistics(const Graph& graph, const std::vector<ValueId>& 
 void ChooseRanges(const Graph& graph, const StatisticsMap& statistics, CalibrationType type, ThreadPool& pool,
                   QuantPlan* plan);
 
+// What all types would choose for every activation of the plan, for a stage that can tell which serves best.
+std::map<ValueId, std::vector<ChosenRange>> ProposeRanges(const StatisticsMap& statistics,
+                                                          const QuantPlan& plan, ThreadPool& pool);
+
 }  // namespace xslim
 
 #endif  // XSLIM_CALIBRATE_CALIBRATE_H_

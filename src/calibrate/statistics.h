@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "quant/plan.h"
 #include "xslim/config.h"
 
 namespace xslim {
@@ -61,11 +62,6 @@ class TensorStatistics {
 // The part of a tensor that its consumers can see (see InterestRange in ops/operator.h).
 struct RangeLimits {
   float lo, hi;
-};
-
-struct ChosenRange {
-  float lo, hi;
-  std::string why;  // "minmax", "percentile 0.9999", "mse: window of 3.1% clipped" ...
 };
 
 // How each type chooses, with the histogram cut to `limits` (what lies beyond costs nothing: no consumer sees

@@ -16,7 +16,7 @@ namespace {
 
 }  // namespace
 
-void RefuseWhatIsNotBuilt(const Config& config, bool finetune_given) {
+void RefuseWhatIsNotBuilt(const Config& config) {
   const QuantizationParameters& quantization = config.quantization;
   switch (quantization.precision_level) {
     case 0:
@@ -33,12 +33,6 @@ void RefuseWhatIsNotBuilt(const Config& config, bool finetune_given) {
   if (!quantization.custom_setting.empty()) Refuse(config, "custom_setting", "custom_setting");
   if (!quantization.truncate_var_names.empty()) Refuse(config, "truncate_var_names", "truncate_var_names");
   if (quantization.placement == Placement::kFused) Refuse(config, "placement", "placement fused");
-  if (quantization.finetune_level > 0) {
-    LogLine(finetune_given ? LogLevel::kWarning : LogLevel::kInfo,
-            StrCat(config.source, ": quantization_parameters.finetune_level: finetune_level ",
-                   quantization.finetune_level, finetune_given ? "" : " (the default)",
-                   " runs as 0: bias correction and block tuning are not built into this version"));
-  }
 }
 
 }  // namespace xslim

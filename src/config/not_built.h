@@ -6,9 +6,8 @@
 
 namespace xslim {
 
-// Throws Error naming the first such setting. finetune_level, which only costs accuracy, goes to the log
-// instead: as a warning when the config sets it (`finetune_given`), as information when it is the default.
-void RefuseWhatIsNotBuilt(const Config& config, bool finetune_given);
+// Throws Error naming the first such setting.
+void RefuseWhatIsNotBuilt(const Config& config);
 
 }  // namespace xslim
 

@@ -265,16 +265,13 @@ Config ReadConfig(const std::string& path) {
   const char* bias_to_fp32 = std::getenv("XQUANT_BIAS_TO_FP32");
   if (bias_to_fp32 != nullptr && std::string(bias_to_fp32) == "0")
     config.quantization.bias = BiasType::kInt32;
-  bool finetune_given = false;
   try {
     const json root = Parse(ReadFile(path), path);
     ReadObject(Field(root, path, ""), kTopKeys, &config);
-    const json::json_pointer finetune("/quantization_parameters/finetune_level");
-    finetune_given = root.contains(finetune) && !root.at(finetune).is_null();
   } catch (const json::exception& error) {
     throw Error(std::string("not valid JSON: ") + error.what(), path);
   }
-  RefuseWhatIsNotBuilt(config, finetune_given);
+  RefuseWhatIsNotBuilt(config);
   if (config.quantization.precision_level != kPrecisionSlimOnly &&
       config.calibration.input_parameters.empty()) {
     throw Error("Calibration input_parameters setting not detected.",

@@ -18,11 +18,7 @@ class Extractor {
     part_.graph.model_source = source_.model_source;
     for (NodeId id : nodes_) {
       const Node& node = source_.node(id);
-      for (ValueId input : node.inputs) Read(input);
-      for (const auto& [key, attribute] : node.attributes) {
-        if (!attribute.graph) continue;
-        for (const std::string& name : attribute.graph->FreeNames()) Read(source_.Find(name));
-      }
+      for (ValueId input : ReadsOf(source_, node)) Read(input);
       for (ValueId output : node.outputs) Make(output);
     }
     for (NodeId id : nodes_) {
@@ -61,7 +57,6 @@ class Extractor {
   }
 
   void Read(ValueId id) {
-    if (id == kNone) return;
     const Value& value = source_.value(id);
     const bool inside = value.producer != kNone && chosen_.count(value.producer) != 0;
     const bool fresh = made_.find(id) == made_.end();
@@ -92,6 +87,19 @@ class Extractor {
 };
 
 }  // namespace
+
+std::vector<ValueId> ReadsOf(const Graph& graph, const Node& node) {
+  std::vector<ValueId> reads;
+  const auto add = [&](ValueId id) {
+    if (id != kNone && std::find(reads.begin(), reads.end(), id) == reads.end()) reads.push_back(id);
+  };
+  for (ValueId input : node.inputs) add(input);
+  for (const auto& [key, attribute] : node.attributes) {
+    if (!attribute.graph) continue;
+    for (const std::string& name : attribute.graph->FreeNames()) add(graph.Find(name));
+  }
+  return reads;
+}
 
 Subgraph Extract(const Graph& source, const std::vector<NodeId>& nodes) {
   return Extractor(source, nodes).Run();

@@ -8,6 +8,9 @@
 
 namespace xslim {
 
+// What a node reads: its inputs, and what its bodies capture of the graph around it. Without kNone.
+std::vector<ValueId> ReadsOf(const Graph& graph, const Node& node);
+
 struct Subgraph {
   Graph graph;
   std::vector<ValueId> inputs;   // ids in the source graph, in the order of graph.inputs()

@@ -16,6 +16,7 @@
 #include "report/measure.h"
 #include "tune/equalize.h"
 #include "tune/layers.h"
+#include "tune/refine.h"
 
 namespace xslim {
 namespace {
@@ -122,10 +123,19 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
 
   if (settings.finetune_level > 0) {
     LogInfo("tuning layers");
+    const Graph reference = graph;
     const LayerTuningResult tuned =
-        TuneLayers(&graph, &plan, facts, *samples, choice.calibration, {}, pool, progress("tune"));
+        TuneLayers(&graph, &plan, facts, *samples, choice.calibration, {}, pool, progress("tune layers"));
     LogInfo("tuned on ", tuned.samples, " samples: weights of ", tuned.rounded, " operators rounded, ",
-            tuned.corrected, " biases corrected");
+            tuned.original_biases.size(), " biases corrected");
+    LogInfo("refining by output error");
+    RefineOptions refining;
+    refining.window_rounds = settings.finetune_level - 1;
+    const RefineResult refined =
+        Refine(reference, &graph, &plan, facts, ProposeRanges(statistics, plan, pool), tuned.original_biases,
+               *samples, choice.calibration, refining, pool, progress("refine"));
+    LogInfo("refined: ", refined.ranges, " ranges changed, ", refined.biases_undone,
+            " bias corrections undone, output noise-to-signal ratio ", refined.before, " -> ", refined.after);
   }
   const Graph exported = ExportQdq(graph, plan);
   RunResult result{paths.model, "", {}};

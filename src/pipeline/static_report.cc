@@ -49,8 +49,7 @@ ReportHead StaticReportHead(const Graph& graph, const QuantPlan& plan, const Val
       {"Settings", std::string("calibration_type ") + NameOf(config.calibration.calibration_type) +
                        ", precision_level " + std::to_string(config.quantization.precision_level) +
                        ", finetune_level " + std::to_string(config.quantization.finetune_level) +
-                       (config.quantization.finetune_level > 0 ? " (runs as 0)" : "") + ", equalization " +
-                       (config.quantization.equalization ? "on" : "off")},
+                       ", equalization " + (config.quantization.equalization ? "on" : "off")},
       {"Multiply-adds in int8", Percent(int8_macs, macs) + " of " + std::to_string(macs)},
       {"Computing operators in int8", std::to_string(int8_compute) + " of " + std::to_string(compute)},
       {"Tensors with Q/DQ", std::to_string(plan.activations.size()) + " activations, " +

@@ -11,10 +11,11 @@ namespace {
 
 class Exporter {
  public:
-  Exporter(Graph graph, const QuantPlan& plan) : graph_(std::move(graph)), plan_(plan) {}
+  Exporter(Graph graph, const QuantPlan& plan, bool keep_activations)
+      : graph_(std::move(graph)), plan_(plan), keep_activations_(keep_activations) {}
 
   Graph Export() {
-    DropEnforcedActivations();
+    if (!keep_activations_) DropEnforcedActivations();
     for (const WeightQuant& weight : plan_.weights) ExportWeight(weight);
     if (plan_.quantize_bias) {
       for (NodeId id : plan_.nodes) ExportBias(id);
@@ -164,11 +165,36 @@ class Exporter {
 
   Graph graph_;
   const QuantPlan& plan_;
+  const bool keep_activations_;
   std::map<std::pair<ValueId, int>, ValueId> weights_;
 };
 
 }  // namespace
 
-Graph ExportQdq(const Graph& graph, const QuantPlan& plan) { return Exporter(graph, plan).Export(); }
+Graph ExportQdq(const Graph& graph, const QuantPlan& plan, bool keep_activations) {
+  return Exporter(graph, plan, keep_activations).Export();
+}
+
+ExportedPair FindPair(const Graph& exported, const std::string& name) {
+  const ValueId id = exported.Find(name);
+  if (id == kNone) return {};
+  // Behind an operator, the dequantized tensor took over the name; a graph input keeps it.
+  const Node* last = exported.Producer(id);
+  if (last != nullptr && last->Is("DequantizeLinear")) {
+    const Node* first = exported.Producer(last->input(0));
+    if (first != nullptr && first->Is("QuantizeLinear")) return {first->id, last->id, id};
+  }
+  if (last == nullptr) {
+    for (const Use& use : exported.value(id).uses) {
+      const Node& first = exported.node(use.node);
+      if (!first.Is("QuantizeLinear") || use.slot != 0) continue;
+      for (const Use& next : exported.value(first.outputs[0]).uses) {
+        const Node& reader = exported.node(next.node);
+        if (reader.Is("DequantizeLinear")) return {first.id, reader.id, reader.outputs[0]};
+      }
+    }
+  }
+  return {};
+}
 
 }  // namespace xslim

@@ -24,6 +24,12 @@ struct QuantParams {
   bool set() const { return !scale.empty(); }
 };
 
+// A range for an activation.
+struct ChosenRange {
+  float lo, hi;
+  std::string why;  // "minmax", "percentile", "mse: 3.100% clipped" ...
+};
+
 // An activation that gets a Q/DQ pair right behind its producer (or behind the graph input).
 struct ActivationQuant {
   QuantParams params;
@@ -61,7 +67,16 @@ void SetRange(QuantPlan* plan, ValueId value, float lo, float hi, std::string wh
 
 // A copy of the graph with the plan written into it: QuantizeLinear/DequantizeLinear pairs, int8 weights,
 // Relu and Clip gone where the int8 range already enforces them. Needs opset 13 (RaiseOpset first).
-Graph ExportQdq(const Graph& graph, const QuantPlan& plan);
+// keep_activations: those Relu and Clip stay, so that ranges may still change in the result.
+Graph ExportQdq(const Graph& graph, const QuantPlan& plan, bool keep_activations = false);
+
+// The QuantizeLinear and DequantizeLinear that ExportQdq put behind the tensor of that name, and the tensor's
+// name behind them. kNone, and the name itself, when it has no pair.
+struct ExportedPair {
+  NodeId quantize = kNone, dequantize = kNone;
+  ValueId dequantized = kNone;
+};
+ExportedPair FindPair(const Graph& exported, const std::string& name);
 
 }  // namespace xslim
 

@@ -23,11 +23,11 @@ bool LayerSweep::IsView(const Node& node) const {
 }
 
 void LayerSweep::AddInput(ValueId value, Step* step) const {
-  if (value == kNone || graph_.value(value).is_constant()) return;
+  if (graph_.value(value).is_constant()) return;
   const Node* producer = graph_.Producer(value);
   if (producer != nullptr && IsView(*producer)) {
     if (std::find(step->nodes.begin(), step->nodes.end(), producer->id) != step->nodes.end()) return;
-    for (ValueId input : producer->inputs) AddInput(input, step);
+    for (ValueId input : ReadsOf(graph_, *producer)) AddInput(input, step);
     step->nodes.push_back(producer->id);
     return;
   }
@@ -44,14 +44,7 @@ std::vector<LayerSweep::Step> LayerSweep::PlanSteps(const std::vector<NodeId>& w
     if (merged.count(id) || IsView(node)) continue;
     Step step;
     step.node = id;
-    for (ValueId input : node.inputs) AddInput(input, &step);
-    for (const auto& [key, attribute] : node.attributes) {
-      if (!attribute.graph) continue;
-      for (const std::string& name : attribute.graph->FreeNames()) {
-        const ValueId captured = graph_.Find(name);
-        if (captured != kNone) AddInput(captured, &step);
-      }
-    }
+    for (ValueId input : ReadsOf(graph_, node)) AddInput(input, &step);
     step.nodes.push_back(id);
     if (!alone.count(id)) {  // what only a quantizer reads is stored as codes at once
       for (ValueId output : node.outputs) {

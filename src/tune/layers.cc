@@ -255,12 +255,12 @@ class LayerTuner {
       }
     }
     const ValueId bias = graph_->node(node).input(2);
+    result_.original_biases[node] = *graph_->Constant(bias);
     Tensor moved = graph_->Constant(bias)->Clone();
     for (size_t c = 0; c < shift.size(); ++c) moved.data<float>()[c] += static_cast<float>(shift[c]);
     graph_->SetConstant(bias, moved);
     exported_.SetConstant(bias, moved);
     for (size_t s = 0; s < sweep.samples(); ++s) AddToChannels(shift, &sweep.Output(node, 0, s));
-    ++result_.corrected;
   }
 
   void AddToChannels(const std::vector<double>& shift, Tensor* y) const {

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <vector>
 
 #include "base/threads.h"
@@ -22,8 +23,9 @@ struct LayerTuning {
 };
 
 struct LayerTuningResult {
-  int64_t samples = 0;             // that the sweep ran on
-  int rounded = 0, corrected = 0;  // operators
+  int64_t samples = 0;                       // that the sweep ran on
+  int rounded = 0;                           // operators
+  std::map<NodeId, Tensor> original_biases;  // of the operators whose bias was moved
 };
 
 // Changes the codes of plan->weights and the biases of `graph` (operators without one get one). The ranges of

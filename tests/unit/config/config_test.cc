@@ -189,13 +189,6 @@ TEST_F(ConfigTest, WhatIsNotBuiltIsRefused) {
   EXPECT_EQ(Quantization("\"custom_setting\": [], \"truncate_var_names\": []"), "");
 }
 
-TEST_F(ConfigTest, FinetuneIsWarnedAboutOnce) {
-  EXPECT_EQ(Quantization("\"finetune_level\": 2"), "");
-  const std::string log = Log();
-  EXPECT_THAT(log, HasSubstr("finetune_level 2 runs as 0"));
-  EXPECT_EQ(log.find("runs as 0"), log.rfind("runs as 0"));
-}
-
 TEST_F(ConfigTest, SimplifyOnlyNeedsNoCalibration) {
   EXPECT_EQ(Failure("{\"quantization_parameters\": {\"precision_level\": 100}}"), "");
   EXPECT_THAT(Failure("{}"), HasSubstr("Calibration input_parameters setting not detected."));

@@ -1,0 +1,124 @@
+#include "tune/output_error.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+
+#include "ops/precise_math.h"
+#include "runtime/executor.h"
+
+namespace xslim {
+namespace {
+
+constexpr int64_t kFewElements = 2048;  // of an output, per sample
+constexpr double kLeastSignal = 1e-3;   // of a sample, as part of the mean signal
+
+double Power(const Tensor& tensor) {
+  double sum = 0;
+  const float* x = tensor.data<float>();
+  for (int64_t i = 0; i < tensor.size(); ++i) sum += static_cast<double>(x[i]) * x[i];
+  return sum;
+}
+
+class PointFinder {
+ public:
+  PointFinder(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts)
+      : graph_(graph), plan_(plan), facts_(facts) {}
+
+  std::vector<std::string> Find() {
+    for (ValueId id : graph_.outputs()) Visit(id);
+    return std::move(points_);
+  }
+
+ private:
+  void Visit(ValueId id) {
+    if (id == kNone || !seen_.insert(id).second || graph_.value(id).is_constant()) return;
+    const Node* producer = graph_.Producer(id);
+    if (producer == nullptr) return;
+    const bool joined = producer->Is("Concat") && plan_.left_float.count(producer->id) != 0;
+    if (facts_.is_float(id) && !joined) {
+      points_.push_back(graph_.value(id).name);
+      if (facts_.elements(id) < kFewElements) Widen(*producer);
+      return;
+    }
+    for (ValueId input : producer->inputs) Visit(input);
+  }
+
+  // A handful of numbers fits any choice that is made by them: the wide tensors that they come from count,
+  // too.
+  void Widen(const Node& node) {
+    for (ValueId input : node.inputs) {
+      if (input == kNone || !facts_.is_float(input) || !seen_.insert(input).second) continue;
+      const Node* producer = graph_.Producer(input);
+      if (producer == nullptr) continue;
+      if (facts_.elements(input) >= kFewElements) {
+        points_.push_back(graph_.value(input).name);
+      } else {
+        Widen(*producer);
+      }
+    }
+  }
+
+  const Graph& graph_;
+  const QuantPlan& plan_;
+  const ValueFacts& facts_;
+  std::set<ValueId> seen_;
+  std::vector<std::string> points_;
+};
+
+}  // namespace
+
+std::vector<std::string> OutputPoints(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts) {
+  return PointFinder(graph, plan, facts).Find();
+}
+
+OutputError::OutputError(const Graph& graph, std::vector<std::string> points,
+                         const std::vector<Sample>& samples, ThreadPool& pool)
+    : points_(std::move(points)), reference_(points_.size()), signal_(points_.size(), 0.0) {
+  std::map<ValueId, size_t> by_id;
+  std::vector<ValueId> taps;
+  for (size_t p = 0; p < points_.size(); ++p) {
+    by_id[graph.Find(points_[p])] = p;
+    taps.push_back(graph.Find(points_[p]));
+    reference_[p].resize(samples.size());
+  }
+  Executor executor(graph, pool);
+  size_t sample = 0;
+  executor.SetTaps(
+      taps, [&](ValueId id, const Tensor& tensor) { reference_[by_id.at(id)][sample] = tensor.Clone(); });
+  for (; sample < samples.size(); ++sample) executor.Run(samples[sample]);
+  for (size_t p = 0; p < points_.size(); ++p) {
+    for (const Tensor& tensor : reference_[p]) {
+      if (tensor.defined()) signal_[p] += Power(tensor) / static_cast<double>(samples.size());
+    }
+  }
+}
+
+double OutputError::Of(const std::vector<std::vector<Tensor>>& values) const {
+  double sum = 0;
+  int64_t counted = 0;
+  for (size_t p = 0; p < points_.size(); ++p) {
+    if (!(signal_[p] > 0) || !std::isfinite(signal_[p])) continue;
+    double ratio = 0;
+    int64_t samples = 0;
+    for (size_t s = 0; s < values[p].size(); ++s) {
+      const Tensor &wanted = reference_[p][s], &got = values[p][s];
+      if (!got.defined() || !wanted.defined() || got.shape() != wanted.shape()) continue;
+      const float *x = wanted.data<float>(), *y = got.data<float>();
+      double noise = 0;
+      for (int64_t i = 0; i < got.size(); ++i) {
+        const double difference = static_cast<double>(y[i]) - x[i];
+        noise += difference * difference;
+      }
+      ratio += noise / (Power(wanted) + kLeastSignal * signal_[p]);
+      ++samples;
+    }
+    if (samples == 0) continue;
+    sum += precise::Log(ratio / static_cast<double>(samples) + 1e-12);
+    ++counted;
+  }
+  return counted ? sum / static_cast<double>(counted) : 0.0;
+}
+
+}  // namespace xslim

@@ -1,0 +1,42 @@
+// How far the outputs of a quantized graph are from those of its float graph: the one number that tuning
+// lowers.
+#ifndef XSLIM_TUNE_OUTPUT_ERROR_H_
+#define XSLIM_TUNE_OUTPUT_ERROR_H_
+
+#include <string>
+#include <vector>
+
+#include "base/threads.h"
+#include "data/samples.h"
+#include "quant/plan.h"
+
+namespace xslim {
+
+// Where quality is judged: the float outputs of the graph. Parts of an output whose scales differ so much
+// that it was protected (boxes beside scores) count one by one; in place of an output that is no float tensor
+// stand the float tensors that it is computed from. Names, which the exported graph keeps.
+std::vector<std::string> OutputPoints(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts);
+
+// The float values of the points on some samples, and the distance of other values from them.
+class OutputError {
+ public:
+  OutputError(const Graph& graph, std::vector<std::string> points, const std::vector<Sample>& samples,
+              ThreadPool& pool);
+
+  const std::vector<std::string>& points() const { return points_; }
+  const Tensor& Reference(size_t point, size_t sample) const { return reference_[point][sample]; }
+
+  // values[point][sample], undefined where it is not known. The mean over the points of ln(noise-to-signal
+  // ratio), which is a mean over the samples; a sample without much signal counts as one of a hundredth of
+  // the mean signal. Points of another shape than the reference's, and silent ones, are left out.
+  double Of(const std::vector<std::vector<Tensor>>& values) const;
+
+ private:
+  std::vector<std::string> points_;
+  std::vector<std::vector<Tensor>> reference_;
+  std::vector<double> signal_;  // by point: mean over the samples
+};
+
+}  // namespace xslim
+
+#endif  // XSLIM_TUNE_OUTPUT_ERROR_H_

@@ -1,0 +1,42 @@
+// Settings of the plan that are decided by the error of the outputs: ranges of activations, and which bias
+// corrections stay.
+#ifndef XSLIM_TUNE_REFINE_H_
+#define XSLIM_TUNE_REFINE_H_
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <vector>
+
+#include "base/threads.h"
+#include "data/samples.h"
+#include "quant/facts.h"
+#include "quant/plan.h"
+
+namespace xslim {
+
+using RangeProposals = std::map<ValueId, std::vector<ChosenRange>>;
+
+struct RefineOptions {
+  int64_t samples = 16;   // that every setting is tried on
+  int window_rounds = 0;  // rounds in which each range is also moved on its own: finetune_level 2 and above
+};
+
+struct RefineResult {
+  int ranges = 0;                // ranges that were changed
+  int biases_undone = 0;         // corrections that were taken back
+  double before = 1, after = 1;  // noise-to-signal ratio of the outputs (geometric mean) on the samples tried
+};
+
+// reference: the float graph; graph: the same with corrected biases; original_biases: what they were, by
+// operator. Chooses among the present range of each activation and the proposed ones, and between the present
+// and the original bias; then, in `window_rounds`, moves the ends of ranges. Changes plan and graph.
+RefineResult Refine(const Graph& reference, Graph* graph, QuantPlan* plan, const ValueFacts& facts,
+                    const RangeProposals& proposals, const std::map<NodeId, Tensor>& original_biases,
+                    const SampleSource& source, const std::vector<int64_t>& indices,
+                    const RefineOptions& options, ThreadPool& pool,
+                    const std::function<void(int64_t, int64_t)>& progress);
+
+}  // namespace xslim
+
+#endif  // XSLIM_TUNE_REFINE_H_
