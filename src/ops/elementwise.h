@@ -40,7 +40,7 @@ T Store(C value) {
 }
 
 [[noreturn]] inline void BadType(DType type, const char* expected) {
-  throw Error(std::string("element type ") + NameOf(type) + " is not supported here", "",
+  throw Unsupported(std::string("element type ") + NameOf(type) + " is not supported here", "",
               std::string("expected ") + expected);
 }
 
