@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Models that stop other quantizers run from file to file, and ONNX Runtime judges what comes out.
 
-Usage: end_to_end_test.py XSLIM [MODEL...]
+Usage: end_to_end_test.py XSLIM OPERATOR_LIBRARY LIBRARY_OF_ANOTHER_VERSION [MODEL...]
 
 Every model of odd_models.py is quantized with minmax and default, and slimmed. The int8 file must load in ONNX Runtime and
 hold Q/DQ pairs, its outputs must come near the float model's, the report must be there; the slimmed one must give equal outputs.
@@ -143,7 +143,36 @@ def check_strict(checks, program, folder):
         checks.that(not os.path.exists(os.path.join(folder, "strict.onnx")), f"strict by {label}: a model was written")
 
 
-def main(program, *names):
+def check_library(checks, program, folder, library, other_version):
+    """With its library the unknown operator is one like others, and its outputs are measured."""
+    made, samples = odd_models.unknown()
+    onnx.save(made, os.path.join(folder, "m.onnx"))
+    entries = write_inputs(folder, made, samples)
+    with open(os.path.join(folder, "c.json"), "w") as file:
+        json.dump({"model_parameters": {"onnx_model": "m.onnx"}, "calibration_parameters": {"input_parameters": entries},
+                   "quantization_parameters": {"finetune_level": 0, "strict": True}}, file)
+    output = os.path.join(folder, "library.onnx")
+    log = run_xslim(program, ["-c", "c.json", "-o", output, "--op-library", library], folder)
+    checks.that("is not known" not in log, "library: the operator is still unknown")
+    with open(os.path.join(folder, "library_report.md")) as file:
+        checks.that("not measured" not in file.read(), "library: an output was not measured")
+    readers = [n.op_type for n in onnx.load(output).graph.node
+               if "wobble_2" in n.input[0] and n.op_type in ("Conv", "QuantizeLinear")]
+    checks.that("QuantizeLinear" in readers, f"library: what reads the operator's output is not quantized: {readers}")
+    got, wanted = outputs_of(output, samples, True), outputs_of(os.path.join(folder, "m.onnx"), samples, True)
+    for name in ("after", "beside"):
+        checks.that(decibel(name, got, wanted) >= 25, f"library: {name} {decibel(name, got, wanted):.1f} dB")
+    with open(os.path.join(folder, "text.so"), "w") as file:
+        file.write("no library\n")
+    for path, says in (("none.so", "cannot open it"), ("text.so", "cannot load it"),
+                       (other_version, "made for version 2 of the interface")):
+        done = subprocess.run([program, "-c", "c.json", "-o", "bad.onnx", "--op-library", path], cwd=folder,
+                              capture_output=True, text=True)
+        checks.that(done.returncode == 1 and says in done.stderr and os.path.basename(path) in done.stderr,
+                    f"library {path}: {done.returncode} {done.stderr}")
+
+
+def main(program, library, other_version, *names):
     checks = Checks()
     for name in names or odd_models.MODELS:
         with tempfile.TemporaryDirectory() as folder:
@@ -153,6 +182,7 @@ def main(program, *names):
                 checks.that(False, f"{name}: {error}")
     with tempfile.TemporaryDirectory() as folder:
         check_strict(checks, program, folder)
+        check_library(checks, program, folder, library, other_version)
     return checks.finish()
 
 
