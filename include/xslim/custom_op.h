@@ -1,11 +1,11 @@
-/* Operators from a shared library (--op-library FILE), as a plain C interface: any language that can export a C
- * function can add them. A library exports one function,
+/* Operators from a shared library (--op-library FILE), as a plain C interface: any language that can export a
+ * C function can add them. A library exports one function,
  *
  *   const XslimOpLibrary* xslim_op_library(void);
  *
  * which returns a table that stays valid as long as the library is loaded. An added operator is evaluated
- * where the program runs the model (calibration, constant folding, report) and stays float. docs/custom-operators.md has
- * an example.
+ * where the program runs the model (calibration, constant folding, report) and stays float.
+ * docs/custom-operators.md has an example.
  *
  * Functions of an operator may be called from several threads at once and must give equal results for equal
  * inputs: no random numbers, no state between calls.
@@ -36,12 +36,13 @@ typedef struct XslimOpCall {
   const XslimTensor* inputs;
   const XslimTensor* outputs; /* as set_output() has set them; all zero in shapes() */
 
-  /* The node's attributes; 0 when there is none of that name and kind, 1 otherwise. Pointers are good until the
-   * call returns. */
+  /* The node's attributes; 0 when there is none of that name and kind, 1 otherwise. Pointers are good until
+   * the call returns. */
   int32_t (*get_int)(const struct XslimOpCall* call, const char* name, int64_t* value);
   int32_t (*get_float)(const struct XslimOpCall* call, const char* name, float* value);
   int32_t (*get_string)(const struct XslimOpCall* call, const char* name, const char** text, int64_t* length);
-  int32_t (*get_ints)(const struct XslimOpCall* call, const char* name, const int64_t** values, int64_t* count);
+  int32_t (*get_ints)(const struct XslimOpCall* call, const char* name, const int64_t** values,
+                      int64_t* count);
   int32_t (*get_floats)(const struct XslimOpCall* call, const char* name, const float** values,
                         int64_t* count);
 
@@ -55,10 +56,10 @@ typedef struct XslimOpCall {
 } XslimOpCall;
 
 typedef struct XslimOperator {
-  const char* domain;                   /* as in the model; not the default domain */
-  const char* op_type;                  /* */
-  int32_t first_version, last_version;  /* of the domain's operator set that it serves, inclusive */
-  int32_t (*shapes)(XslimOpCall* call); /* calls set_output for every output; nonzero = failure */
+  const char* domain;                     /* as in the model; not the default domain */
+  const char* op_type;                    /* */
+  int32_t first_version, last_version;    /* of the domain's operator set that it serves, inclusive */
+  int32_t (*shapes)(XslimOpCall* call);   /* calls set_output for every output; nonzero = failure */
   int32_t (*evaluate)(XslimOpCall* call); /* fills the outputs' data; nonzero = failure */
 } XslimOperator;
 

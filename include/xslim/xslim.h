@@ -30,8 +30,8 @@ struct RunOptions {
 
 struct OutputQuality {
   std::string name;
-  double snr;     // noise power / signal power, lower is better
-  double cosine;  // of the flattened output, mean over samples
+  double snr;        // noise power / signal power, lower is better
+  double cosine;     // of the flattened output, mean over samples
   int64_t samples;   // that were compared; 0: snr and cosine say nothing
   std::string note;  // why samples were not compared, or what else was measured; mostly ""
 };

@@ -23,7 +23,7 @@ struct Input {
   bool has_shape = false;
   std::vector<std::string> symbols;  // of the dimensions
   Shape shape;                       // of a batch; -1 unknown
-  Shape item;   // of what one file holds
+  Shape item;                        // of what one file holds
   InputParameters entry;
   Kind kind = Kind::kZero;
   ImageSettings image;

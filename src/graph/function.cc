@@ -33,7 +33,8 @@ class Specializer {
   Specializer(const Node& call, const Function& function, std::string prefix)
       : call_(call), function_(function), prefix_(std::move(prefix)) {}
 
-  using Names = std::map<std::string, std::string>;  // of the function's tensors, to those of the call's graph
+  using Names =
+      std::map<std::string, std::string>;  // of the function's tensors, to those of the call's graph
 
   std::map<std::string, Attribute> Resolve(const std::map<std::string, Attribute>& attributes,
                                            const Names& names) const {
@@ -120,7 +121,8 @@ class Inliner {
 void CheckAcyclic(const Graph& model, const Function& function, std::set<const Function*>* open,
                   std::set<const Function*>* done) {
   if (done->count(&function)) return;
-  if (!open->insert(&function).second) throw Error("a function calls itself.", "function " + function.Title());
+  if (!open->insert(&function).second)
+    throw Error("a function calls itself.", "function " + function.Title());
   ForEachNode(function.body, [&](const Node& node) {
     const Function* called = FindFunction(model, node);
     if (called != nullptr) CheckAcyclic(model, *called, open, done);

@@ -147,9 +147,9 @@ void EvaluateCustom(EvalContext& c) {
                    &host};
   const auto check = [&](int32_t status, const char* function) {
     if (status == 0) return;
-    throw Error(host.failure.empty() ? std::string(function) + "() of its library returned " +
-                                           std::to_string(status)
-                                     : host.failure);
+    throw Error(host.failure.empty()
+                    ? std::string(function) + "() of its library returned " + std::to_string(status)
+                    : host.failure);
   };
   check(custom->functions.shapes(&call), "shapes");
   for (size_t i = 0; i < host.outputs.size(); ++i) {

@@ -41,7 +41,7 @@ T Store(C value) {
 
 [[noreturn]] inline void BadType(DType type, const char* expected) {
   throw Unsupported(std::string("element type ") + NameOf(type) + " is not supported here", "",
-              std::string("expected ") + expected);
+                    std::string("expected ") + expected);
 }
 
 // Calls f(T{}) with the C++ type of `type`.

@@ -128,11 +128,16 @@ OutputMeasure Summary(const std::string& name, const std::vector<const OutputRes
     output.note += (output.note.empty() ? "" : "; ") + text;
   };
   const auto of_samples = [&results](int64_t count) {
-    return count == static_cast<int64_t>(results.size()) ? std::string() : " on " + std::to_string(count) + " samples";
+    return count == static_cast<int64_t>(results.size()) ? std::string()
+                                                         : " on " + std::to_string(count) + " samples";
   };
-  if (*type != '\0') add(std::string(type) + ": " + std::to_string(equal) + " of " + std::to_string(total) + " elements are equal");
-  if (other_shape > 0) add("not measured" + of_samples(other_shape) + ": its shape differs from the float model's");
-  if (lost > 0) add("not measured" + of_samples(lost) + ": it depends on an operator that cannot be computed here");
+  if (*type != '\0')
+    add(std::string(type) + ": " + std::to_string(equal) + " of " + std::to_string(total) +
+        " elements are equal");
+  if (other_shape > 0)
+    add("not measured" + of_samples(other_shape) + ": its shape differs from the float model's");
+  if (lost > 0)
+    add("not measured" + of_samples(lost) + ": it depends on an operator that cannot be computed here");
   return output;
 }
 

@@ -180,9 +180,8 @@ void ForEachStep(Graph* graph, int from, int to, const Visit& visit) {
 bool MustChange(const Function& function, int from, int to) {
   Graph body = function.body;
   bool found = false;
-  ForEachGraph(&body, [&](Graph* each) {
-    ForEachStep(each, from, to, [&](const Step&, NodeId) { found = true; });
-  });
+  ForEachGraph(&body,
+               [&](Graph* each) { ForEachStep(each, from, to, [&](const Step&, NodeId) { found = true; }); });
   return found;
 }
 

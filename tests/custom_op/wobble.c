@@ -1,4 +1,5 @@
-/* An operator library as docs/custom-operators.md describes it: test.custom Wobble, y = x + amount * sin(x). */
+/* An operator library as docs/custom-operators.md describes it: test.custom Wobble, y = x + amount * sin(x).
+ */
 #include <math.h>
 #include <stddef.h>
 

@@ -27,8 +27,8 @@ struct Arguments {
   std::string config_path, input_path, output_path, log_file;
   std::vector<std::string> ignore_op_types, ignore_op_names, op_libraries;
   int opset = 0, threads = 0;  // opset 0: not given
-  bool fp16 = false, dynq = false, strict = false, verbose = false, quiet = false, help = false, help_config = false,
-       version = false;
+  bool fp16 = false, dynq = false, strict = false, verbose = false, quiet = false, help = false,
+       help_config = false, version = false;
 };
 
 // One command line option: what CLI11 parses and what the help says.

@@ -93,8 +93,7 @@ TEST_F(ExecutorTest, ErrorsNameTheNode) {
     EXPECT_THAT(MessageOf([&] { executor.Run({Tensor::Scalar<int32_t>(1)}); }), HasSubstr("input x"));
   }
   graph.node(id).op_type = "Sofmax";
-  const std::string text =
-      MessageOf([&] { Executor executor(graph, pool_, {.skip_unknown = false}); });
+  const std::string text = MessageOf([&] { Executor executor(graph, pool_, {.skip_unknown = false}); });
   EXPECT_THAT(text, HasSubstr("operator Sofmax (ai.onnx, version 13) is not known: soft[Sofmax]"));
 }
 
