@@ -346,9 +346,11 @@ class ListSource : public SampleSource {
 
   // Unknown height and width become the first image's.
   static void FillImageSize(Input* input) {
-    if (input->item.size() != 4 || CountUnknown(input->item) == 0) return;
-    const bool last = input->item[1] < 0 || (input->item[1] != 1 && input->item[1] != 3);
-    const size_t row = last ? 1 : 2;
+    if (input->item.size() != 4) return;
+    const auto is_channels = [](int64_t dim) { return dim == 1 || dim == 3; };
+    const bool first = is_channels(input->item[1]);
+    if (!first && !is_channels(input->item[3])) return;  // nobody knows which axes they are
+    const size_t row = first ? 2 : 1;
     if (input->item[row] >= 0 && input->item[row + 1] >= 0) return;
     const auto [height, width] = ImageSize(input->files.front());
     if (input->item[row] < 0) input->item[row] = height;
