@@ -125,7 +125,17 @@ def check_unknown(checks, made, quantized, log, report):
     checks.that(readers == ["Conv"], f"unknown: its output is read by {readers}")
 
 
-EXTRA = {"functions": check_functions, "unknown": check_unknown}
+def check_two_heads(checks, made, quantized, log, report):
+    joined = next(n for n in quantized.graph.node if n.op_type == "Concat")
+    readers = [n.op_type for n in quantized.graph.node if joined.output[0] in n.input]
+    checks.that("QuantizeLinear" not in readers, "two_heads: boxes and scores share one scale")
+
+
+def check_mask(checks, made, quantized, log, report):
+    checks.that("adds an attention mask" in report, "transformer_max: the report does not say why the masked scores stay float")
+
+
+EXTRA = {"functions": check_functions, "unknown": check_unknown, "two_heads": check_two_heads, "transformer_max": check_mask}
 
 
 def check_strict(checks, program, folder):
