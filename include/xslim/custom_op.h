@@ -57,7 +57,7 @@ typedef struct XslimOpCall {
 
 typedef struct XslimOperator {
   const char* domain;                     /* as in the model; not the default domain */
-  const char* op_type;                    /* */
+  const char* op_type;                    /* as in the model */
   int32_t first_version, last_version;    /* of the domain's operator set that it serves, inclusive */
   int32_t (*shapes)(XslimOpCall* call);   /* calls set_output for every output; nonzero = failure */
   int32_t (*evaluate)(XslimOpCall* call); /* fills the outputs' data; nonzero = failure */

@@ -22,8 +22,9 @@ struct Custom {
 
 // Grows only: rows stay where they are.
 struct Registry {
-  std::mutex mutex;
+  std::mutex mutex;  // of operators
   std::deque<Custom> operators;
+  std::mutex loading;  // of files; held while a library is loaded
   std::set<std::string> files;
 };
 
@@ -186,6 +187,8 @@ void AddOperators(const XslimOpLibrary& library, const std::string& where) {
   if (library.num_operators < 1 || library.num_operators > kMostOperators || library.operators == nullptr) {
     Refuse("it holds no operators.", where);
   }
+  Registry& registry = TheRegistry();
+  const std::lock_guard<std::mutex> lock(registry.mutex);
   std::deque<Custom> added;
   for (int32_t i = 0; i < library.num_operators; ++i) {
     const XslimOperator& each = library.operators[i];
@@ -203,15 +206,13 @@ void AddOperators(const XslimOpLibrary& library, const std::string& where) {
       return other.domain == each.domain && other.op_type == each.op_type &&
              each.first_version <= other.row.last_opset && other.row.first_opset <= each.last_version;
     };
-    for (const std::deque<Custom>* list : {&added, &TheRegistry().operators}) {
+    for (const std::deque<Custom>* list : {&added, &registry.operators}) {
       for (const Custom& other : *list) {
         if (overlaps(other)) Refuse("an operator of that name and version is there already.", title);
       }
     }
     added.push_back({each.domain, each.op_type, each, {}});
   }
-  Registry& registry = TheRegistry();
-  const std::lock_guard<std::mutex> lock(registry.mutex);
   for (Custom& each : added) {
     registry.operators.push_back(std::move(each));
     Custom& kept = registry.operators.back();
@@ -224,6 +225,7 @@ void LoadOperatorLibrary(const std::string& path) {
   std::error_code error;
   const std::string file = std::filesystem::canonical(path, error).string();
   if (error) Refuse("cannot open it: " + error.message() + ".", path);
+  const std::lock_guard<std::mutex> lock(TheRegistry().loading);
   if (TheRegistry().files.count(file)) return;
   void* handle = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) {

@@ -56,6 +56,11 @@ class OutOfMemory : public Error {
   using Error::Error;
 };
 
+std::string UnknownName(const Node& node, int opset) {
+  return node.op_type + " (" + (node.domain.empty() ? "ai.onnx" : node.domain) + ", version " +
+         std::to_string(opset) + ")";
+}
+
 bool HasBody(const Node& node) {
   return std::any_of(node.attributes.begin(), node.attributes.end(),
                      [](const auto& item) { return item.second.graph != nullptr; });
@@ -116,15 +121,10 @@ struct Executor::Impl : GraphRunner {
            std::to_string(opset);
   }
 
-  static std::string UnknownName(const Node& node, int opset) {
-    return node.op_type + " (" + (node.domain.empty() ? "ai.onnx" : node.domain) + ", version " +
-           std::to_string(opset) + ")";
-  }
-
   // "" for an operator that can be evaluated.
   std::string UnknownName(const Node& node) const {
     const int opset = OpsetOf(node.domain);
-    return FindOperator(node.domain, node.op_type, opset) ? "" : UnknownName(node, opset);
+    return FindOperator(node.domain, node.op_type, opset) ? "" : xslim::UnknownName(node, opset);
   }
 
   const OperatorRow* Resolve(const Node& node) const {
@@ -396,7 +396,7 @@ struct Executor::Impl : GraphRunner {
   void Fail(const Step& step, const Error& error) {
     if (!failed) now = std::make_unique<Computable>(computable);
     failed = true;
-    now->Fail(step.node->id, UnknownName(*step.node, step.opset), error.what());
+    now->Fail(step.node->id, xslim::UnknownName(*step.node, step.opset), error.what());
   }
 
   std::vector<Tensor> EvaluateTimed(Step& step) {
@@ -547,8 +547,14 @@ const std::vector<UnknownOperator>& Executor::Unknown() const {
 }
 
 std::vector<UnknownOperator> FindUnknown(const Graph& graph) {
-  ThreadPool pool(1);
-  return Executor(graph, pool).Unknown();
+  Graph inlined = graph;
+  InlineCalls(&inlined);
+  const auto unknown = [&inlined](const Node& node) -> std::string {
+    const auto import = inlined.opset_imports.find(node.domain);
+    const int opset = import == inlined.opset_imports.end() ? 1 : static_cast<int>(import->second);
+    return FindOperator(node.domain, node.op_type, opset) ? "" : UnknownName(node, opset);
+  };
+  return Computable(inlined, unknown).unknown();
 }
 
 std::vector<ProfileRow> Executor::Profile() const {
