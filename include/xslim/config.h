@@ -72,6 +72,7 @@ struct QuantizationParameters {
   MatrixWeights matrix_weights = MatrixWeights::kPerChannel;
   BiasType bias = BiasType::kFloat;  // environment XQUANT_BIAS_TO_FP32=0 means int32
   bool equalization = true;
+  bool strict = false;  // operators that cannot be computed are an Error instead of staying float
 };
 
 struct Config {

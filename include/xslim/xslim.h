@@ -23,12 +23,17 @@ struct RunOptions {
   std::string input_path, output_path;  // -i, -o; "" = from the config
   int threads = 0;                      // 0 = all cores
   ProgressFn progress;                  // may be empty
+  // Shared libraries with further operators (include/xslim/custom_op.h). They stay loaded until the process
+  // ends, and so serve later runs, too.
+  std::vector<std::string> op_libraries;
 };
 
 struct OutputQuality {
   std::string name;
-  double snr;     // noise power / signal power, lower is better
-  double cosine;  // of the flattened output, mean over samples
+  double snr;        // noise power / signal power, lower is better
+  double cosine;     // of the flattened output, mean over samples
+  int64_t samples;   // that were compared; 0: snr and cosine say nothing
+  std::string note;  // why samples were not compared, or what else was measured; mostly ""
 };
 
 struct RunResult {

@@ -85,7 +85,7 @@ std::vector<float> Field::Floats() const {
 
 std::vector<int64_t> Field::Dims() const {
   std::vector<int64_t> dims;
-  for (const Field& element : List("a list of integers")) dims.push_back(element.Int(1));
+  for (const Field& element : List("a list of integers")) dims.push_back(element.Int(0));
   return dims;
 }
 

@@ -196,6 +196,8 @@ const Keys<Quantization> kQuantizationKeys = {
      }},
     {"equalization", "bool", "equalize weights between layers (default: true)",
      [](Quantization* q, const Field& f) { q->equalization = f.Bool(); }},
+    {"strict", "bool", "an operator that cannot be computed is an error (default: false)",
+     [](Quantization* q, const Field& f) { q->strict = f.Bool(); }},
 };
 
 const Keys<Config> kTopKeys = {

@@ -215,6 +215,15 @@ ImageSettings MakeImageSettings(const InputParameters& entry, const Shape& shape
   return settings;
 }
 
+std::pair<int, int> ImageSize(const std::string& path) {
+  try {
+    const cv::Mat image = Decode(path, ImageSettings());
+    return {image.rows, image.cols};
+  } catch (const cv::Exception& error) {
+    throw Error("cannot decode the image", path, error.err);
+  }
+}
+
 Tensor ReadImage(const std::string& path, const ImageSettings& settings) {
   const int H = settings.height, W = settings.width, C = settings.channels;
   cv::Mat image;

@@ -6,6 +6,7 @@
 
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tensor/tensor.h"
@@ -56,6 +57,8 @@ struct ImageSettings {
 // Layout, sizes and normalisation of an image input from its shape (rank 4) and config entry. Throws Error
 // naming `where` when they do not describe an image.
 ImageSettings MakeImageSettings(const InputParameters& entry, const Shape& shape, const std::string& where);
+// Height and width of the decoded image.
+std::pair<int, int> ImageSize(const std::string& path);
 Tensor ReadImage(const std::string& path, const ImageSettings& settings);
 
 // Pillow's Image.resize(..., BILINEAR) of an 8-bit image, bit for bit. `in` is height x width x channels.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <filesystem>
+#include <map>
 #include <mutex>
 #include <optional>
 
@@ -19,8 +21,9 @@ struct Input {
   std::string name, where, list;  // where: JSON path of the entry
   DType dtype = DType::kFloat, file_dtype = DType::kFloat;
   bool has_shape = false;
-  Shape shape;  // of a batch; -1 unknown
-  Shape item;   // of what one file holds
+  std::vector<std::string> symbols;  // of the dimensions
+  Shape shape;                       // of a batch; -1 unknown
+  Shape item;                        // of what one file holds
   InputParameters entry;
   Kind kind = Kind::kZero;
   ImageSettings image;
@@ -89,21 +92,37 @@ Kind KindOf(const InputParameters& entry, const std::string& where) {
   return type == FileType::kNpy ? Kind::kNpy : Kind::kRaw;
 }
 
-// Dimensions that nothing tells: the batch becomes 1, the rest is an Error.
-void FillUnknown(Input* input, const char* what) {
-  if (!input->has_shape) {
-    throw Error(StrCat("the shape of input ", input->name, " is unknown"), input->where + ".input_shape",
-                StrCat("give input_shape: ", what));
+using Symbols = std::map<std::string, int64_t>;
+
+const std::string& SymbolOf(const Input& input, size_t axis) {
+  static const std::string none;
+  return axis < input.symbols.size() ? input.symbols[axis] : none;
+}
+
+[[noreturn]] void FailUnknown(const Input& input, const char* why) {
+  throw Error(input.has_shape ? StrCat("input ", input.name, " has the shape ", ToString(input.shape),
+                                       " with unknown dimensions")
+                              : StrCat("the shape of input ", input.name, " is unknown"),
+              input.where + ".input_shape", StrCat("give input_shape: ", why));
+}
+
+// Puts what the symbols stand for into unknown dimensions.
+void Fill(const Input& input, const Symbols& symbols, Shape* shape) {
+  for (size_t i = 0; i < shape->size(); ++i) {
+    const auto at = (*shape)[i] < 0 ? symbols.find(SymbolOf(input, i)) : symbols.end();
+    if (at != symbols.end()) (*shape)[i] = at->second;
   }
-  for (Shape* shape : {&input->shape, &input->item}) {
-    if (!shape->empty() && shape->front() < 0) shape->front() = 1;
+}
+
+// Learns what the symbols of an input's unknown dimensions stand for; the first one to tell counts.
+void Learn(const Input& input, const Shape& shape, Symbols* symbols) {
+  for (size_t i = 0; i < shape.size() && i < input.symbols.size(); ++i) {
+    if (shape[i] >= 0 && !input.symbols[i].empty()) symbols->emplace(input.symbols[i], shape[i]);
   }
-  for (const int64_t dim : input->item) {
-    if (dim >= 0) continue;
-    throw Error(
-        StrCat("input ", input->name, " has the shape ", ToString(input->shape), " with unknown dimensions"),
-        input->where + ".input_shape", StrCat("give input_shape: ", what));
-  }
+}
+
+int64_t CountUnknown(const Shape& shape) {
+  return std::count_if(shape.begin(), shape.end(), [](int64_t dim) { return dim < 0; });
 }
 
 // `parts` joined along axis 0; equal shapes but for that axis. `path` names the last one in errors.
@@ -142,6 +161,10 @@ class ListSource : public SampleSource {
       const std::string where = StrCat(root, "[", matched[i] - entries.data(), "]");
       Resolve(models[i], *matched[i], where, config.source, inputs_.back().get());
     }
+    for (const auto& input : inputs_) {
+      if (!input->entry.input_shape.empty()) Learn(*input, input->shape, &symbols_);
+    }
+    for (auto& input : inputs_) Fill(*input, symbols_, &input->shape);
     CountFiles();
     SetBatch(config.calibration.calibration_batch_size);
     for (auto& input : inputs_) Prepare(config.source, input.get());
@@ -163,8 +186,16 @@ class ListSource : public SampleSource {
 
   Sample at(int64_t index) const override {
     if (index < 0 || index >= size_) throw Error(StrCat("sample ", index, " of ", size_, " does not exist"));
-    Sample sample;
-    for (const auto& input : inputs_) sample.push_back(Batch(*input, index));
+    Sample sample(inputs_.size());
+    Symbols symbols = symbols_;
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      if (inputs_[i]->kind == Kind::kZero) continue;
+      sample[i] = Batch(*inputs_[i], index);
+      Learn(*inputs_[i], sample[i].shape(), &symbols);
+    }
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      if (inputs_[i]->kind == Kind::kZero) sample[i] = Zeros(*inputs_[i], symbols);
+    }
     return sample;
   }
 
@@ -188,6 +219,7 @@ class ListSource : public SampleSource {
       }
     }
     input->has_shape = model.has_shape || !entry.input_shape.empty();
+    input->symbols = model.symbols;
     input->shape = MergeShape(model, entry, where);
     input->kind = KindOf(entry, where);
     if (input->kind == Kind::kZero) return;
@@ -257,15 +289,19 @@ class ListSource : public SampleSource {
     }
     switch (input->kind) {
       case Kind::kZero:
-        FillUnknown(input, "an input without data_list_path is filled with zeros");
+        CheckZeros(*input);
         break;
       case Kind::kImage:
         if (!input->item.empty()) input->item[0] = 1;
+        FillImageSize(input);
         input->image = MakeImageSettings(input->entry, input->item, input->where);
         break;
       case Kind::kRaw:
-        FillUnknown(input, "a raw file does not tell its shape");
-        for (const std::string& path : input->files) CheckRaw(path, input->file_dtype, input->item);
+        if (!input->has_shape) FailUnknown(*input, "a raw file does not tell its shape");
+        if (!input->item.empty() && input->item[0] < 0) input->item[0] = 1;
+        if (CountUnknown(input->item) > 1) FailUnknown(*input, "a raw file tells one dimension at most");
+        for (const std::string& path : input->files)
+          CheckRaw(path, input->file_dtype, RawShape(*input, path));
         break;
       case Kind::kNpy:
         break;
@@ -283,6 +319,60 @@ class ListSource : public SampleSource {
     }
   }
 
+  // Every dimension is known, an unknown batch, or told by the data of another input.
+  void CheckZeros(const Input& input) const {
+    if (!input.has_shape) FailUnknown(input, "an input without data_list_path is filled with zeros");
+    for (size_t i = 1; i < input.item.size(); ++i) {
+      if (input.item[i] >= 0) continue;
+      const std::string& symbol = SymbolOf(input, i);
+      const bool told = std::any_of(inputs_.begin(), inputs_.end(), [&symbol](const auto& other) {
+        return other->kind != Kind::kZero && !symbol.empty() &&
+               std::find(other->symbols.begin(), other->symbols.end(), symbol) != other->symbols.end();
+      });
+      if (!told) FailUnknown(input, "an input without data_list_path is filled with zeros");
+    }
+  }
+
+  Tensor Zeros(const Input& input, const Symbols& symbols) const {
+    Shape shape = input.item;
+    if (!shape.empty() && shape[0] >= 0) shape[0] *= batch_;
+    Fill(input, symbols, &shape);
+    if (!shape.empty() && shape[0] < 0) shape[0] = batch_;
+    if (CountUnknown(shape) > 0) FailUnknown(input, "the data of the other inputs do not tell it");
+    Tensor zeros(input.dtype, shape);
+    std::fill(zeros.raw(), zeros.raw() + zeros.bytes(), std::byte{0});
+    return zeros;
+  }
+
+  // Unknown height and width become the first image's.
+  static void FillImageSize(Input* input) {
+    if (input->item.size() != 4) return;
+    const auto is_channels = [](int64_t dim) { return dim == 1 || dim == 3; };
+    const bool first = is_channels(input->item[1]);
+    if (!first && !is_channels(input->item[3])) return;  // nobody knows which axes they are
+    const size_t row = first ? 2 : 1;
+    if (input->item[row] >= 0 && input->item[row + 1] >= 0) return;
+    const auto [height, width] = ImageSize(input->files.front());
+    if (input->item[row] < 0) input->item[row] = height;
+    if (input->item[row + 1] < 0) input->item[row + 1] = width;
+    LogInfo("images of input ", input->name, " are brought to the first one's size: ", input->item[row],
+            " x ", input->item[row + 1]);
+  }
+
+  // The one unknown dimension follows from the file's size; CheckRaw says when it does not come out.
+  static Shape RawShape(const Input& input, const std::string& path) {
+    Shape shape = input.item;
+    const auto unknown = std::find_if(shape.begin(), shape.end(), [](int64_t dim) { return dim < 0; });
+    if (unknown == shape.end()) return shape;
+    std::error_code error;
+    const auto bytes = std::filesystem::file_size(path, error);
+    if (error) throw Error("cannot read the file's size", path, error.message());
+    *unknown = 1;
+    const int64_t rest = ElementCount(shape) * static_cast<int64_t>(SizeOf(input.file_dtype));
+    *unknown = rest > 0 ? static_cast<int64_t>(bytes) / rest : 0;
+    return shape;
+  }
+
   Tensor Batch(const Input& input, int64_t index) const {
     if (input.files.size() > 1) return Decode(input, index);
     std::lock_guard<std::mutex> lock(input.mutex);
@@ -293,16 +383,10 @@ class ListSource : public SampleSource {
   Tensor Decode(const Input& input, int64_t index) const {
     std::vector<std::string> paths;
     for (int64_t i = index * batch_; i < (index + 1) * batch_; ++i) {
-      if (!input.files.empty())
-        paths.push_back(input.files[input.files.size() == 1 ? 0 : static_cast<size_t>(i)]);
+      paths.push_back(input.files[input.files.size() == 1 ? 0 : static_cast<size_t>(i)]);
     }
     if (input.kind == Kind::kScript) return RunScript(input, paths);
     std::vector<Tensor> parts;
-    if (paths.empty()) {
-      Tensor zeros(input.dtype, input.item);
-      std::fill(zeros.raw(), zeros.raw() + zeros.bytes(), std::byte{0});
-      parts.assign(static_cast<size_t>(input.item.empty() ? 1 : batch_), zeros);
-    }
     for (const std::string& path : paths) {
       // One file for the whole batch is decoded once.
       if (!parts.empty() && input.files.size() == 1)
@@ -311,7 +395,7 @@ class ListSource : public SampleSource {
         parts.push_back(ReadOne(input, path));
     }
     if (input.files.size() == 1 && parts.front().shape().empty()) parts.resize(1);
-    return Concat(parts, paths.empty() ? input.where : paths.back());
+    return Concat(parts, paths.back());
   }
 
   Tensor ReadOne(const Input& input, const std::string& path) const {
@@ -319,7 +403,7 @@ class ListSource : public SampleSource {
     if (input.kind == Kind::kImage) {
       tensor = FromFloat32(ReadImage(path, input.image), input.dtype);
     } else if (input.kind == Kind::kRaw) {
-      tensor = ConvertElements(ReadRaw(path, input.file_dtype, input.item), input.dtype, path);
+      tensor = ConvertElements(ReadRaw(path, input.file_dtype, RawShape(input, path)), input.dtype, path);
     } else {
       tensor = ConvertElements(ReadNpy(path), input.dtype, path);
       if (input.has_shape) tensor = FitShape(tensor, input.item, path);
@@ -351,6 +435,7 @@ class ListSource : public SampleSource {
   }
 
   std::vector<std::unique_ptr<Input>> inputs_;
+  Symbols symbols_;  // that input_shape fixes
   int64_t files_ = 1, batch_ = 1, size_ = 0;
   mutable std::atomic<bool> warned_{false};
 };

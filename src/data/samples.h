@@ -13,12 +13,13 @@
 
 namespace xslim {
 
-// What the model says of an input; dims of -1 are unknown.
+// What the model says of an input; dims of -1 are unknown. Dimensions of one symbol are equal in a sample.
 struct ModelInput {
   std::string name;
   DType dtype;
   Shape dims;
   bool has_shape;
+  std::vector<std::string> symbols = {};  // by dimension, "" = none; may be shorter than dims
 };
 
 // One sample = one batch = one tensor per model input, in the order of `ModelInput`s.
@@ -34,9 +35,12 @@ class SampleSource {
 
 // Matches config entries to the model's inputs (by name, else by position), reads the list files and checks
 // everything that can be checked before the first decode. Rules: lists of length 1 are broadcast; a missing
-// list means one all-zero sample; batch size = calibration_batch_size when > 1, else input_shape[0] for a
-// single image input, else 1; the tail that does not fill a batch is dropped. `limit` = samples at most (0 =
-// all). Throws Error with XSlim's wording ("Calibration input xxx finds 0 items.").
+// list means one all-zero sample. Unknown dimensions: input_shape fixes them, for all inputs that share their
+// symbol; else arrays tell them, sample by sample, and images by the first one's size; a raw file's size
+// tells one; an unknown batch that nothing tells is 1, anything else an Error. Batch size =
+// calibration_batch_size when > 1, else input_shape[0] for a single image input, else 1; the tail that does
+// not fill a batch is dropped. `limit` = samples at most (0 = all). Throws Error with XSlim's wording
+// ("Calibration input xxx finds 0 items.").
 std::unique_ptr<SampleSource> OpenSamples(const Config& config, const std::vector<ModelInput>& inputs,
                                           int64_t limit);
 

@@ -456,6 +456,18 @@ void Graph::Rename(ValueId id, const std::string& to) {
   value(id).name = to;
 }
 
+void Graph::RenameValues(const std::map<std::string, std::string>& names) {
+  by_name_.clear();
+  for (Value& value : values_) {
+    if (value.id == kNone) continue;
+    const auto at = names.find(value.name);
+    if (at != names.end()) value.name = at->second;
+    if (!by_name_.emplace(value.name, value.id).second) {
+      throw Error("two tensors would be named " + value.name + ".", "graph " + name);
+    }
+  }
+}
+
 void Graph::Validate() const {
   auto fail = [](const std::string& what, const std::string& where) {
     throw Error("inconsistent graph: " + what, where);

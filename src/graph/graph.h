@@ -17,6 +17,7 @@
 namespace xslim {
 
 class Graph;
+struct Function;  // graph/function.h
 using ValueId = int32_t;
 using NodeId = int32_t;
 inline constexpr int32_t kNone = -1;
@@ -46,8 +47,10 @@ struct Attribute {
   std::vector<std::string> strings;
   Tensor tensor;
   std::shared_ptr<Graph> graph;
+  // In a function's body: the attribute of the call that stands here (kind is kOther then); "" elsewhere.
+  std::string reference;
   // Serialized onnx.AttributeProto as it was read, "" when made or changed by us. Kinds that we do not model
-  // (sparse tensors, types, lists of graphs, references in functions) live here only.
+  // (sparse tensors, types, lists of graphs) live here only.
   std::string source;
 
   static Attribute Int(int64_t value);
@@ -61,6 +64,7 @@ struct Attribute {
 struct Node {
   NodeId id = kNone;
   std::string name, op_type, domain;     // domain "" is ai.onnx ("ai.onnx" is normalised to "" on reading)
+  std::string overload;                  // which of several functions of one name a call means; mostly ""
   std::vector<ValueId> inputs, outputs;  // kNone = an optional one left out
   std::map<std::string, Attribute> attributes;
   std::string
@@ -115,9 +119,12 @@ class Graph {
   std::map<std::string, int64_t> opset_imports;  // domain -> version ("" = ai.onnx)
   int64_t ir_version = 8;
   std::map<std::string, std::string> metadata;
-  // Serialized parts of the ModelProto that we keep as they are: everything but graph, opset_import,
-  // ir_version and metadata_props (functions, training info, producer ...), and of the GraphProto what we do
-  // not model.
+  // The model's own functions, in the file's order; empty in bodies. Nodes call them by domain, op_type and
+  // overload.
+  std::vector<std::shared_ptr<const Function>> functions;
+  // Serialized parts of the ModelProto that we keep as they are: everything but graph, functions,
+  // opset_import, ir_version and metadata_props (training info, producer ...), and of the GraphProto what we
+  // do not model.
   std::string model_source, graph_source;
 
   int opset() const;  // of the default domain; 1 when not imported
@@ -169,6 +176,9 @@ class Graph {
   std::string UniqueName(const std::string& wanted) const;  // among values
   std::string UniqueNodeName(const std::string& wanted) const;
   void Rename(ValueId id, const std::string& name);
+  // All values by a table from old to new names, at once; bodies are left as they are. The new names must
+  // differ from each other.
+  void RenameValues(const std::map<std::string, std::string>& names);
   void Validate() const;  // throws Error when producers, users or names are not true
 
  private:

@@ -12,10 +12,12 @@
 #pragma GCC diagnostic ignored "-Wall"
 #pragma GCC diagnostic ignored "-Wextra"
 #pragma GCC diagnostic ignored "-Wunused-parameter"
+#include <google/protobuf/io/coded_stream.h>
 #include <onnx/onnx_pb.h>
 #pragma GCC diagnostic pop
 
 #include <string>
+#include <vector>
 
 #include "graph/graph.h"
 
@@ -29,6 +31,9 @@ inline constexpr size_t kLargestSourceGraph = 64 << 10;
 
 // "ai.onnx" is another name of the default domain.
 inline std::string NormalDomain(const std::string& domain) { return domain == "ai.onnx" ? "" : domain; }
+
+// The texts or messages in one field of a serialized message, whether or not the message classes know it.
+std::vector<std::string> FieldsOf(const std::string& message, uint32_t field);
 
 // True when the message holds no elements at all, inline or external.
 bool HasNoData(const onnx::TensorProto& proto);

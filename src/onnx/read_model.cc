@@ -10,6 +10,7 @@
 #include <set>
 #include <utility>
 
+#include "graph/function.h"
 #include "onnx/model_io.h"
 #include "onnx/proto.h"
 #include "xslim/error.h"
@@ -17,7 +18,10 @@
 namespace xslim {
 namespace {
 
-constexpr int64_t kFirstOpset = 7, kLastOpset = 25, kFirstIr = 3, kLastIr = 13;
+// Fields of onnx.proto that the message classes of older libonnx do not have (IR 10).
+constexpr uint32_t kNodeOverload = 8, kFunctionDefaults = 11, kFunctionOverload = 13;
+
+constexpr int64_t kFirstOpset = 7, kLastOpset = 25, kFirstIr = 3, kLastIr = 13, kOverloadIr = 10;
 
 // Models before AttributeProto.type existed tell the kind by the field that is set.
 Attribute::Kind KindOf(const onnx::AttributeProto& proto) {
@@ -203,6 +207,9 @@ class GraphReader {
     Node& node = graph_.node(id);
     node.read_name = node.name;
     node.source = proto->SerializeAsString();
+    if (graph_.ir_version >= kOverloadIr) {
+      for (std::string& overload : FieldsOf(node.source, kNodeOverload)) node.overload = std::move(overload);
+    }
   }
 
   void ReadOutput(const onnx::ValueInfoProto& info) {
@@ -242,6 +249,66 @@ void ReadOpsets(const onnx::ModelProto& model, const std::string& label, Graph* 
   }
 }
 
+// Elements that lie in other files come into the function's message: it is written as it is.
+void LoadExternal(onnx::FunctionProto* proto, const std::string& folder, const std::string& where) {
+  for (auto& node : *proto->mutable_node()) {
+    for (auto& attribute : *node.mutable_attribute()) {
+      if (attribute.t().data_location() != onnx::TensorProto::EXTERNAL) continue;
+      onnx::TensorProto copy = attribute.t();
+      const Tensor tensor = ReadTensor(&copy, folder, where + ": attribute " + attribute.name());
+      attribute.mutable_t()->clear_external_data();
+      attribute.mutable_t()->clear_data_location();
+      WriteTensor(tensor, attribute.mutable_t());
+    }
+  }
+}
+
+std::shared_ptr<const Function> ReadFunction(onnx::FunctionProto* proto, const std::string& folder,
+                                             const std::string& label, const Graph& model) {
+  auto function = std::make_shared<Function>();
+  function->domain = NormalDomain(proto->domain());
+  function->name = proto->name();
+  const std::string where = label + ": function " + function->Title();
+  if (function->name.empty()) throw Error("a function without a name.", where);
+  LoadExternal(proto, folder, where);
+  function->source = proto->SerializeAsString();
+  for (std::string& overload : FieldsOf(function->source, kFunctionOverload)) {
+    function->overload = std::move(overload);
+  }
+  for (const std::string& bytes : FieldsOf(function->source, kFunctionDefaults)) {
+    onnx::AttributeProto attribute;
+    if (!attribute.ParseFromString(bytes)) throw Error("damaged default of an attribute.", where);
+    function->defaults[attribute.name()] =
+        ReadAttribute(&attribute, folder, where + ": attribute " + attribute.name(), model);
+  }
+  onnx::GraphProto body;
+  body.set_name(function->name);
+  for (const std::string& name : proto->input()) body.add_input()->set_name(name);
+  for (const std::string& name : proto->output()) body.add_output()->set_name(name);
+  body.mutable_node()->Swap(proto->mutable_node());
+  function->body.ir_version = model.ir_version;
+  for (const auto& import : proto->opset_import()) {
+    function->body.opset_imports.emplace(NormalDomain(import.domain()), import.version());
+  }
+  GraphReader reader(&body, folder, where, &function->body);
+  reader.Read();
+  reader.CheckDefined();
+  return function;
+}
+
+void ReadFunctions(onnx::ModelProto* model, const std::string& folder, const std::string& label,
+                   Graph* graph) {
+  std::set<std::string> titles;
+  for (auto& proto : *model->mutable_functions()) {
+    graph->functions.push_back(ReadFunction(&proto, folder, label, *graph));
+    const std::string title = graph->functions.back()->Title();
+    if (!titles.insert(title).second) throw Error("function " + title + " is defined twice.", label);
+  }
+  CheckFunctions(*graph);
+  // One in the default domain would stand before the operator of its name, which nothing after this expects.
+  InlineCalls(graph, [](const Function& function) { return function.domain.empty(); });
+}
+
 Graph ReadModel(const char* bytes, size_t size, const std::string& folder, const std::string& label) {
   if (size > static_cast<size_t>(std::numeric_limits<int>::max())) {
     throw Error("the model file is over 2 GB.", label, "save it with external data");
@@ -262,7 +329,9 @@ Graph ReadModel(const char* bytes, size_t size, const std::string& folder, const
   GraphReader reader(model.mutable_graph(), folder, label, &graph);
   reader.Read();
   reader.CheckDefined();
+  ReadFunctions(&model, folder, label, &graph);
   model.clear_graph();
+  model.clear_functions();
   model.clear_ir_version();
   model.clear_opset_import();
   model.clear_metadata_props();
@@ -304,6 +373,32 @@ class Mapping {
 
 }  // namespace
 
+std::vector<std::string> FieldsOf(const std::string& message, uint32_t field) {
+  google::protobuf::io::CodedInputStream in(reinterpret_cast<const uint8_t*>(message.data()),
+                                            static_cast<int>(message.size()));
+  std::vector<std::string> found;
+  for (uint32_t tag = in.ReadTag(); tag != 0; tag = in.ReadTag()) {
+    constexpr uint32_t kVarint = 0, kFixed64 = 1, kLengthDelimited = 2, kFixed32 = 5;
+    const uint32_t type = tag & 7;
+    uint64_t number = 0;
+    uint32_t bits = 0, length = 0;
+    bool good = false;
+    if (type == kVarint) good = in.ReadVarint64(&number);
+    if (type == kFixed64) good = in.ReadLittleEndian64(&number);
+    if (type == kFixed32) good = in.ReadLittleEndian32(&bits);
+    if (type == kLengthDelimited && in.ReadVarint32(&length)) {
+      if (tag >> 3 == field) {
+        found.emplace_back();
+        good = in.ReadString(&found.back(), static_cast<int>(length));
+      } else {
+        good = in.Skip(static_cast<int>(length));
+      }
+    }
+    if (!good) break;
+  }
+  return found;
+}
+
 void ReadType(const onnx::ValueInfoProto& proto, Value* value) {
   if (!proto.type().has_tensor_type()) return;
   const auto& type = proto.type().tensor_type();
@@ -323,6 +418,7 @@ Attribute ReadAttribute(onnx::AttributeProto* proto, const std::string& folder, 
   using Kind = Attribute::Kind;
   Attribute read;
   read.kind = KindOf(*proto);
+  read.reference = proto->ref_attr_name();
   switch (read.kind) {
     case Kind::kFloat:
       read.f = proto->f();

@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "base/file.h"
+#include "graph/function.h"
 #include "onnx/model_io.h"
 #include "onnx/proto.h"
 #include "xslim/error.h"
@@ -16,8 +17,9 @@ namespace xslim {
 namespace {
 
 // Field numbers of onnx.proto; all of these are length-delimited.
-constexpr uint32_t kModelGraph = 7, kGraphNode = 1, kGraphName = 2, kGraphInitializer = 5, kGraphDoc = 10,
-                   kGraphInput = 11, kGraphOutput = 12, kGraphValueInfo = 13, kTensorRawData = 9;
+constexpr uint32_t kModelGraph = 7, kModelFunctions = 25, kGraphNode = 1, kGraphName = 2,
+                   kGraphInitializer = 5, kGraphDoc = 10, kGraphInput = 11, kGraphOutput = 12,
+                   kGraphValueInfo = 13, kTensorRawData = 9;
 // Small tensors stay in the model; large ones start on a page, so that they can be mapped.
 constexpr size_t kSmallestExternal = 1024, kSmallestPaged = 1 << 20, kAlignment = 64, kPage = 4096;
 
@@ -115,9 +117,9 @@ bool Matches(const onnx::AttributeProto& proto, const Attribute& attribute, cons
   } catch (const Error&) {
     return false;  // a body with external data: its elements are known to the attribute alone
   }
-  if (read.kind != attribute.kind || read.i != attribute.i || !SameBits(read.f, attribute.f) ||
-      read.s != attribute.s || read.ints != attribute.ints || read.strings != attribute.strings ||
-      read.floats.size() != attribute.floats.size()) {
+  if (read.kind != attribute.kind || read.reference != attribute.reference || read.i != attribute.i ||
+      !SameBits(read.f, attribute.f) || read.s != attribute.s || read.ints != attribute.ints ||
+      read.strings != attribute.strings || read.floats.size() != attribute.floats.size()) {
     return false;
   }
   for (size_t i = 0; i < read.floats.size(); ++i) {
@@ -133,8 +135,10 @@ void WriteAttribute(const std::string& name, const Attribute& attribute, onnx::A
   using Kind = Attribute::Kind;
   if (attribute.kind == Kind::kOther || attribute.kind == Kind::kTensors || attribute.kind == Kind::kGraphs) {
     proto->ParseFromString(attribute.source);
+    proto->set_name(name);  // another one where a call's attribute has come into a function's body
     return;
   }
+  proto->clear_ref_attr_name();
   if (proto->type() != static_cast<int>(attribute.kind)) proto->Clear();
   proto->set_name(name);
   proto->set_type(static_cast<onnx::AttributeProto::AttributeType>(attribute.kind));
@@ -370,6 +374,7 @@ Rope ModelRope(const Graph& graph, External* external) {
   }
   Rope rope;
   rope.Add(head.SerializeAsString());
+  for (const auto& function : graph.functions) rope.AddField(kModelFunctions, function->source);
   rope.AddField(kModelGraph, GraphRope(graph, external));
   return rope;
 }

@@ -40,8 +40,8 @@ T Store(C value) {
 }
 
 [[noreturn]] inline void BadType(DType type, const char* expected) {
-  throw Error(std::string("element type ") + NameOf(type) + " is not supported here", "",
-              std::string("expected ") + expected);
+  throw Unsupported(std::string("element type ") + NameOf(type) + " is not supported here", "",
+                    std::string("expected ") + expected);
 }
 
 // Calls f(T{}) with the C++ type of `type`.

@@ -27,7 +27,7 @@ inline void SetFloatResult(EvalContext& context, size_t slot, Tensor y, DType dt
       for (int64_t i = 0; i < y.size(); ++i) out.data<double>()[i] = static_cast<double>(in[i]);
       return;
     default:
-      throw Error(std::string("element type ") + NameOf(dtype) + " is not supported");
+      throw Unsupported(std::string("element type ") + NameOf(dtype) + " is not supported");
   }
 }
 

@@ -64,8 +64,8 @@ void Normalize(const float* x, float mean, float scale, float shift, float* y, i
 
 void EvaluateBatchNormalization(EvalContext& context) {
   const Node& node = context.node;
-  if (node.Int("training_mode", 0) != 0) throw Error("training_mode is not supported");
-  if (node.Int("spatial", 1) != 1) throw Error("spatial = 0 is not supported");
+  if (node.Int("training_mode", 0) != 0) throw Unsupported("training_mode is not supported");
+  if (node.Int("spatial", 1) != 1) throw Unsupported("spatial = 0 is not supported");
   const Tensor x = context.in(0).ToFloat32();
   const int64_t channels = x.rank() < 2 ? 1 : x.dim(1);
   const int64_t inner = x.rank() < 2 ? 1 : Product(x.shape(), 2, x.rank());

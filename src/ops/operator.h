@@ -9,8 +9,15 @@
 
 #include "base/threads.h"
 #include "graph/graph.h"
+#include "xslim/error.h"
 
 namespace xslim {
+
+// The operator is known, but not this use of it: not the model's fault, so a run goes on without its result.
+class Unsupported : public Error {
+ public:
+  using Error::Error;
+};
 
 class GraphRunner;  // runs subgraphs; implemented by the runtime
 

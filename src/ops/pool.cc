@@ -40,7 +40,7 @@ struct Window {
 Window WindowOf(const Node& node, const Tensor& x) {
   const size_t spatial = x.shape().size() < 2 ? 0 : x.shape().size() - 2;
   if (spatial < 1 || spatial > 3)
-    throw Error("pooling of shape " + ToString(x.shape()) + " is not supported");
+    throw Unsupported("pooling of shape " + ToString(x.shape()) + " is not supported");
   const std::vector<int64_t> kernel = node.Ints("kernel_shape");
   const std::vector<int64_t> strides = node.Ints("strides", std::vector<int64_t>(spatial, 1));
   const std::vector<int64_t> dilations = node.Ints("dilations", std::vector<int64_t>(spatial, 1));
@@ -225,7 +225,7 @@ void MaxWithIndices(EvalContext& context, const Window& window, T lowest) {
 void MaxHalf(EvalContext& context, const Window& window) {
   const Half* in = context.in(0).data<Half>();
   Half* out = context.out(0, DType::kFloat16, window.out_shape).data<Half>();
-  if (context.wants(1)) throw Error("indices of float16 are not supported");
+  if (context.wants(1)) throw Unsupported("indices of float16 are not supported");
   context.pool.ParallelFor(window.planes, PlaneGrain(window), [&](int64_t begin, int64_t end, int) {
     for (int64_t plane = begin; plane < end; ++plane) {
       ForOutputs(window, [&](int64_t index, int64_t z, int64_t y, int64_t x) {
@@ -253,7 +253,7 @@ void EvaluateMaxPool(EvalContext& context) {
     case DType::kFloat16:
       return MaxHalf(context, window);
     default:
-      throw Error(std::string("MaxPool of ") + NameOf(x.dtype()) + " is not supported");
+      throw Unsupported(std::string("MaxPool of ") + NameOf(x.dtype()) + " is not supported");
   }
 }
 
@@ -353,7 +353,7 @@ void EvaluateLpPool(EvalContext& context) {
 // One number per plane [N, C, ...] -> [N, C, 1...].
 void Global(EvalContext& context, const std::function<float(const float*, int64_t)>& reduce) {
   const Tensor x = context.in(0).ToFloat32();
-  if (x.rank() < 2) throw Error("global pooling of shape " + ToString(x.shape()) + " is not supported");
+  if (x.rank() < 2) throw Unsupported("global pooling of shape " + ToString(x.shape()) + " is not supported");
   const int64_t count = x.dim(0) * x.dim(1);
   const int64_t size = count == 0 ? 0 : x.size() / count;
   Shape shape(x.shape().size(), 1);

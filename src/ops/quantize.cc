@@ -166,7 +166,7 @@ void EvaluateQuantize(EvalContext& context) {
     case DType::kUint4:
       return Quantize<uint8_t>(context, dtype, 0, 15);
     default:
-      throw Error(std::string("quantization to ") + NameOf(dtype) + " is not supported");
+      throw Unsupported(std::string("quantization to ") + NameOf(dtype) + " is not supported");
   }
 }
 
@@ -223,7 +223,7 @@ void EvaluateDequantize(EvalContext& context) {
     case DType::kInt32:
       return Dequantize<int32_t>(context);
     default:
-      throw Error(std::string("dequantization of ") + NameOf(dtype) + " is not supported");
+      throw Unsupported(std::string("dequantization of ") + NameOf(dtype) + " is not supported");
   }
 }
 

@@ -1,6 +1,7 @@
 // The list of families. An operator's own line is in its family's file.
 #include <unordered_map>
 
+#include "ops/custom.h"
 #include "ops/operator.h"
 #include "xslim/error.h"
 
@@ -23,6 +24,7 @@ const std::vector<OperatorRow>& Rows() {
 
 }  // namespace
 
+// Operators of libraries come after those of the program.
 const OperatorRow* FindOperator(const std::string& domain, const std::string& op_type, int opset) {
   static const std::unordered_multimap<std::string, const OperatorRow*> index = [] {
     std::unordered_multimap<std::string, const OperatorRow*> map;
@@ -33,7 +35,7 @@ const OperatorRow* FindOperator(const std::string& domain, const std::string& op
   for (auto it = begin; it != end; ++it) {
     if (opset >= it->second->first_opset && opset <= it->second->last_opset) return it->second;
   }
-  return nullptr;
+  return domain.empty() ? nullptr : FindCustomOperator(domain, op_type, opset);
 }
 
 std::vector<const OperatorRow*> AllOperators() {

@@ -341,7 +341,7 @@ void Copy(ThreadPool& pool, const View& view, const std::vector<Taps>& taps, int
     case 8:
       return run(uint64_t{});
     default:
-      throw Error(std::string("Resize of ") + NameOf(x.dtype()) + " is not supported");
+      throw Unsupported(std::string("Resize of ") + NameOf(x.dtype()) + " is not supported");
   }
 }
 

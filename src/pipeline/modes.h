@@ -7,6 +7,7 @@
 #include "base/threads.h"
 #include "graph/graph.h"
 #include "pipeline/output_paths.h"
+#include "runtime/computable.h"
 #include "simplify/simplify.h"
 #include "xslim/xslim.h"
 
@@ -21,6 +22,9 @@ RunResult Slim(Graph graph, const Config& config, const OutputPaths& paths);
 
 // Brings the graph to the opset that the config pins, if it does. Throws Error when that cannot be.
 void PinOpset(Graph* graph, const Config& config, const std::string& path);
+
+// Says each operator that cannot be computed once, with what depends on it; throws Error when strict.
+void ReportUnknown(const std::vector<UnknownOperator>& unknown, bool strict);
 
 // legalize: also the passes that only quantization wants.
 SimplifyOptions OptionsFor(const Graph& graph, const Config& config, bool legalize);

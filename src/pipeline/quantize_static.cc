@@ -7,10 +7,12 @@
 #include "base/random.h"
 #include "calibrate/calibrate.h"
 #include "data/samples.h"
+#include "graph/function.h"
 #include "onnx/model_io.h"
 #include "pipeline/model_inputs.h"
 #include "pipeline/modes.h"
 #include "pipeline/static_report.h"
+#include "quant/inline.h"
 #include "quant/plan.h"
 #include "report/markdown.h"
 #include "report/measure.h"
@@ -75,7 +77,7 @@ void SaveOutputs(const Graph& graph, const OutputPaths& paths, const std::string
 
 void WarnNonFinite(const std::vector<OutputMeasure>& outputs) {
   for (const OutputMeasure& output : outputs) {
-    if (std::isfinite(output.snr) && std::isfinite(output.cosine)) continue;
+    if (output.samples == 0 || (std::isfinite(output.snr) && std::isfinite(output.cosine))) continue;
     LogWarning("output ", output.name,
                " holds NaN or infinity on samples of the report; its SNR says nothing");
   }
@@ -96,6 +98,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   const SampleChoice choice = ChooseSamples(samples->size(), config.calibration);
 
   Graph graph = original;
+  if (const int calls = InlineForInt8(&graph)) LogInfo("inlined ", calls, " calls of the model's functions");
   PinOpset(&graph, config, paths.input);
   if (const auto obstacle = RaiseOpset(&graph, kQdqOpset)) {
     throw Error("int8 needs opset 13 and the model cannot be raised to it: " + *obstacle, paths.input);
@@ -110,6 +113,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   }
 
   const ValueFacts facts(graph, samples->at(choice.calibration.front()), pool);
+  ReportUnknown(facts.unknown(), settings.strict);
   QuantPlan plan = PlacePlan(graph, facts, settings);
   if (plan.nodes.empty()) LogWarning(paths.input, ": no operator can be quantized, the output stays float");
   LogInfo("quantizing ", plan.nodes.size(), " of ", graph.Order().size(), " operators");
@@ -137,6 +141,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
     LogInfo("refined: ", refined.ranges, " ranges changed, ", refined.biases_undone,
             " bias corrections undone, output noise-to-signal ratio ", refined.before, " -> ", refined.after);
   }
+  DropUnusedFunctions(&graph);
   const Graph exported = ExportQdq(graph, plan);
   RunResult result{paths.model, "", {}};
   std::string report;
@@ -149,7 +154,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
                          samples->Describe(), choice.calibration.size(), choice.report.size());
     report = MarkdownReport(graph, head, measures);
     for (const OutputMeasure& output : measures.outputs)
-      result.outputs.push_back({output.name, output.snr, output.cosine});
+      result.outputs.push_back({output.name, output.snr, output.cosine, output.samples, output.note});
     WarnNonFinite(measures.outputs);
     result.report_path = paths.report;
   }

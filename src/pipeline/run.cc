@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "kernels/kernels.h"
 #include "onnx/model_io.h"
+#include "ops/custom.h"
 #include "pipeline/modes.h"
 #include "pipeline/output_paths.h"
 
@@ -23,6 +24,10 @@ RunResult Run(Config config, const RunOptions& options) {
   ThreadPool pool(threads);
   LogDebug("kernels: ", kernels::Active().name, ", threads: ", pool.size());
   try {
+    for (const std::string& library : options.op_libraries) {
+      LoadOperatorLibrary(library);
+      LogInfo("operators of ", library);
+    }
     LogInfo("loading ", paths.input);
     Graph graph = LoadModel(paths.input);
     if (config.quantization.precision_level == kPrecisionSlimOnly)

@@ -56,6 +56,7 @@ ReportHead StaticReportHead(const Graph& graph, const QuantPlan& plan, const Val
                                 std::to_string(plan.weights.size()) + " constants"},
       {"xslim", Version()},
   };
+  for (const UnknownOperator& unknown : facts.unknown()) head.notes.push_back(Describe(unknown));
   for (const auto& [id, why] : plan.left_float)
     head.notes.push_back(graph.node(id).Title() + " stays float: " + why);
   return head;

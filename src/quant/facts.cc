@@ -20,6 +20,7 @@ ValueFacts::ValueFacts(const Graph& graph, const std::vector<Tensor>& inputs, Th
     facts_[static_cast<size_t>(id)] = {tensor.dtype(), tensor.shape()};
   });
   executor.Run(inputs);
+  unknown_ = executor.Unknown();
 }
 
 int64_t MacsOf(const Node& node, const ValueFacts& facts) {

@@ -6,6 +6,7 @@
 
 #include "base/threads.h"
 #include "graph/graph.h"
+#include "runtime/computable.h"
 
 namespace xslim {
 
@@ -16,9 +17,11 @@ struct ValueFact {
 
 class ValueFacts {
  public:
-  // Runs the graph once on `inputs` (in the order of FreeInputs()). Throws what the executor throws.
+  // Runs the graph once on `inputs` (in the order of FreeInputs()). Throws what the executor throws. What
+  // depends on an unknown operator has no facts.
   ValueFacts(const Graph& graph, const std::vector<Tensor>& inputs, ThreadPool& pool);
   const ValueFact& of(ValueId id) const { return facts_[static_cast<size_t>(id)]; }
+  const std::vector<UnknownOperator>& unknown() const { return unknown_; }
   bool is_float(ValueId id) const { return id != kNone && of(id).dtype == DType::kFloat; }
   int64_t elements(ValueId id) const {
     return of(id).dtype == DType::kUndefined ? 0 : ElementCount(of(id).shape);
@@ -26,6 +29,7 @@ class ValueFacts {
 
  private:
   std::vector<ValueFact> facts_;
+  std::vector<UnknownOperator> unknown_;
 };
 
 // Multiply-adds of one forward of a node; 0 for what is no matrix product or convolution.

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "base/log.h"
 #include "base/nearest_name.h"
@@ -79,9 +80,38 @@ class Placer {
         plan_.left_float[id] = "ignore_op_names";
         continue;
       }
+      if (AddsMask(node)) {
+        plan_.left_float[id] =
+            "adds an attention mask: one scale for scores and the mask would erase the scores";
+        continue;
+      }
       if ((role == QuantRole::kCompute && facts_.is_float(node.input(1))) || Reached(node, role))
         plan_.nodes.insert(id);
     }
+  }
+
+  // scores + (0 or a huge negative number) before a Softmax.
+  bool AddsMask(const Node& node) const {
+    if (!node.Is("Add") && !node.Is("Sub")) return false;
+    const NodeId user = graph_.SoleUser(node.outputs[0]);
+    if (user == kNone || !graph_.node(user).Is("Softmax")) return false;
+    return MadeOfHuge(node.input(0), 0) || MadeOfHuge(node.input(1), 0);
+  }
+
+  // Whether a constant of at least 1000, as masks are made of (-10000, -1e9, -FLT_MAX, -inf), goes into the
+  // value without a computing operator between.
+  bool MadeOfHuge(ValueId id, int depth) const {
+    constexpr float kHuge = 1000;
+    constexpr int kDepth = 12;
+    if (id == kNone || !facts_.is_float(id) || depth > kDepth) return false;
+    if (const Tensor* constant = graph_.Constant(id)) {
+      const float* x = constant->data<float>();
+      return std::any_of(x, x + constant->size(), [](float value) { return std::fabs(value) >= kHuge; });
+    }
+    const Node* producer = graph_.Producer(id);
+    if (producer == nullptr || RoleOf(graph_, *producer) == QuantRole::kCompute) return false;
+    return std::any_of(producer->inputs.begin(), producer->inputs.end(),
+                       [&](ValueId input) { return MadeOfHuge(input, depth + 1); });
   }
 
   // A data input comes from an operator of the plan.

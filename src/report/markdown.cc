@@ -45,9 +45,16 @@ std::string MarkdownReport(const Graph& graph, const ReportHead& head, const Mea
           " samples. SNR is noise power / signal power: lower is better.\n\n"
           "| Output | SNR | SNR worst sample | Cosine | Cosine worst sample |\n|---|---|---|---|---|\n";
   for (const OutputMeasure& output : measures.outputs) {
+    if (output.samples == 0) {
+      text += "| " + Escape(output.name) + " | " + Escape(output.note) + " | | | |\n";
+      continue;
+    }
     text += "| " + Escape(output.name) + " | " + Red(Fixed(output.snr, 6), output.snr > 0.1) + " | " +
             Fixed(output.snr_worst, 6) + " | " + Red(Fixed(output.cosine, 6), output.cosine < 0.99) + " | " +
             Fixed(output.cosine_worst, 6) + " |\n";
+  }
+  for (const OutputMeasure& output : measures.outputs) {
+    if (output.samples > 0 && !output.note.empty()) text += "\n" + output.name + ": " + output.note + "\n";
   }
   if (!head.notes.empty()) {
     text += "\n## Notes\n\n";

@@ -58,11 +58,88 @@ class Sampler {
   Picked picked_;
 };
 
+// One output of one sample, against the original's.
+struct OutputResult {
+  std::optional<ErrorSums> sums;  // of floats of one shape
+  DType dtype = DType::kUndefined;
+  bool lost = false, other_shape = false;
+  int64_t equal = 0, total = 0;  // elements of other types
+};
+
+bool IsFloat(DType dtype) {
+  return dtype == DType::kFloat || dtype == DType::kDouble || dtype == DType::kFloat16 ||
+         dtype == DType::kBFloat16;
+}
+
+OutputResult CompareOutputs(const Tensor& expected, const Tensor& actual) {
+  OutputResult result;
+  if (!expected.defined() || !actual.defined()) {
+    result.lost = true;
+    return result;
+  }
+  result.dtype = expected.dtype();
+  result.other_shape = expected.shape() != actual.shape() || expected.dtype() != actual.dtype();
+  result.total = expected.size();
+  if (result.other_shape) return result;
+  if (IsFloat(expected.dtype())) {
+    const Tensor f = expected.ToFloat32(), q = actual.ToFloat32();
+    result.sums = Compare(f.data<float>(), q.data<float>(), f.size());
+  } else if (expected.dtype() == DType::kString) {
+    for (size_t i = 0; i < expected.strings().size(); ++i)
+      result.equal += expected.strings()[i] == actual.strings()[i];
+  } else {
+    const std::vector<int64_t> f = expected.ToInts(), q = actual.ToInts();
+    for (size_t i = 0; i < f.size(); ++i) result.equal += f[i] == q[i];
+  }
+  return result;
+}
+
 // What one sample gives.
 struct SampleResult {
-  std::vector<std::optional<ErrorSums>> outputs;  // by the original graph's outputs; none: not comparable
+  std::vector<OutputResult> outputs;  // by the original graph's outputs
   Picked floats, quantized;
 };
+
+// Means over the samples, and what there is to say beside them.
+OutputMeasure Summary(const std::string& name, const std::vector<const OutputResult*>& results) {
+  OutputMeasure output;
+  output.name = name;
+  int64_t lost = 0, other_shape = 0, equal = 0, total = 0;
+  const char* type = "";
+  for (const OutputResult* result : results) {
+    lost += result->lost;
+    other_shape += result->other_shape;
+    if (result->sums) {
+      const double snr = result->sums->Snr(), cosine = result->sums->Cosine();
+      ++output.samples;
+      output.snr += snr;
+      output.cosine += cosine;
+      output.snr_worst = std::max(output.snr_worst, snr);
+      output.cosine_worst = std::min(output.cosine_worst, cosine);
+    } else if (!result->lost && !IsFloat(result->dtype)) {
+      type = NameOf(result->dtype);
+      equal += result->equal;
+      total += result->total;
+    }
+  }
+  output.snr /= static_cast<double>(std::max<int64_t>(output.samples, 1));
+  output.cosine /= static_cast<double>(std::max<int64_t>(output.samples, 1));
+  const auto add = [&output](const std::string& text) {
+    output.note += (output.note.empty() ? "" : "; ") + text;
+  };
+  const auto of_samples = [&results](int64_t count) {
+    return count == static_cast<int64_t>(results.size()) ? std::string()
+                                                         : " on " + std::to_string(count) + " samples";
+  };
+  if (*type != '\0')
+    add(std::string(type) + ": " + std::to_string(equal) + " of " + std::to_string(total) +
+        " elements are equal");
+  if (other_shape > 0)
+    add("not measured" + of_samples(other_shape) + ": its shape differs from the float model's");
+  if (lost > 0)
+    add("not measured" + of_samples(lost) + ": it depends on an operator that cannot be computed here");
+  return output;
+}
 
 struct Accumulator {
   double snr = 0;  // sum over samples
@@ -197,7 +274,6 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
   }
 
   Measures measures;
-  for (ValueId id : original.outputs()) measures.outputs.push_back({original.value(id).name, 0, 0, 0, 1});
   std::map<std::string, Accumulator> accumulators;
   // Each thread runs whole samples on one-thread executors of its own; their results are added up in order.
   const int64_t total = static_cast<int64_t>(indices.size());
@@ -218,10 +294,7 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
         reference_run.Run(sample, &result.floats);
         const std::vector<Tensor> actual = exported_run.Run(sample, &result.quantized);
         for (size_t i = 0; i < expected.size() && i < actual.size(); ++i) {
-          result.outputs.emplace_back();
-          if (expected[i].dtype() != DType::kFloat || expected[i].shape() != actual[i].shape()) continue;
-          result.outputs.back() =
-              Compare(expected[i].data<float>(), actual[i].data<float>(), expected[i].size());
+          result.outputs.push_back(CompareOutputs(expected[i], actual[i]));
         }
         std::lock_guard<std::mutex> lock(mutex);
         ++measures.samples;
@@ -230,24 +303,18 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
     }
   });
   for (const SampleResult& result : results) {
-    for (size_t i = 0; i < result.outputs.size(); ++i) {
-      if (!result.outputs[i]) continue;
-      const double snr = result.outputs[i]->Snr(), cosine = result.outputs[i]->Cosine();
-      OutputMeasure& output = measures.outputs[i];
-      output.snr += snr;
-      output.cosine += cosine;
-      output.snr_worst = std::max(output.snr_worst, snr);
-      output.cosine_worst = std::min(output.cosine_worst, cosine);
-    }
     for (const std::string& name : names) {
       const auto f = result.floats.find(name), q = result.quantized.find(copy_of[name]);
       if (f != result.floats.end() && q != result.quantized.end())
         Add(f->second, q->second, &accumulators[name]);
     }
   }
-  for (OutputMeasure& output : measures.outputs) {
-    output.snr /= static_cast<double>(std::max<int64_t>(measures.samples, 1));
-    output.cosine /= static_cast<double>(std::max<int64_t>(measures.samples, 1));
+  for (size_t i = 0; i < original.outputs().size(); ++i) {
+    std::vector<const OutputResult*> of_output;
+    for (const SampleResult& result : results) {
+      if (i < result.outputs.size()) of_output.push_back(&result.outputs[i]);
+    }
+    measures.outputs.push_back(Summary(original.value(original.outputs()[i]).name, of_output));
   }
   std::map<std::string, bool> listed;
   for (const Watch& watch : watches) {

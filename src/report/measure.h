@@ -26,7 +26,9 @@ ErrorSums Compare(const float* reference, const float* other, int64_t n);
 
 struct OutputMeasure {
   std::string name;
-  double snr = 0, snr_worst = 0, cosine = 0, cosine_worst = 0;  // mean and worst over samples
+  double snr = 0, snr_worst = 0, cosine = 0, cosine_worst = 1;  // mean and worst over samples
+  int64_t samples = 0;  // that were compared; 0: the numbers say nothing
+  std::string note;     // why samples were not compared, or what was instead; "" when all were
 };
 
 struct TensorMeasure {

@@ -13,6 +13,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "graph/function.h"
 #include "kernels/kernels.h"
 #include "ops/graph_runner.h"
 #include "ops/operator.h"
@@ -48,6 +49,16 @@ void CollectCaptures(const Graph& body, std::set<std::string>& names) {
     const Value& value = body.value(id);
     if (value.producer == kNone && !value.is_input && !value.constant.defined()) names.insert(name);
   }
+}
+
+class OutOfMemory : public Error {
+ public:
+  using Error::Error;
+};
+
+std::string UnknownName(const Node& node, int opset) {
+  return node.op_type + " (" + (node.domain.empty() ? "ai.onnx" : node.domain) + ", version " +
+         std::to_string(opset) + ")";
 }
 
 bool HasBody(const Node& node) {
@@ -91,8 +102,11 @@ struct Executor::Impl : GraphRunner {
         values(graph.value_slots()),
         constant(graph.value_slots(), false),
         tapped(graph.value_slots(), false),
-        order(graph.Order()) {
-    for (NodeId id : order) Resolve(graph.node(id));
+        order(graph.Order()),
+        computable(graph, [this](const Node& node) { return UnknownName(node); }) {
+    if (!computable.unknown().empty() && !options.skip_unknown) {
+      throw Error(xslim::Describe(computable.unknown().front()));
+    }
     CheckProducers();
   }
 
@@ -107,15 +121,14 @@ struct Executor::Impl : GraphRunner {
            std::to_string(opset);
   }
 
-  const OperatorRow* Resolve(const Node& node) const {
+  // "" for an operator that can be evaluated.
+  std::string UnknownName(const Node& node) const {
     const int opset = OpsetOf(node.domain);
-    const OperatorRow* row = FindOperator(node.domain, node.op_type, opset);
-    if (!row) {
-      throw Error("operator " + node.op_type + " (" + (node.domain.empty() ? "ai.onnx" : node.domain) + ", " +
-                      std::to_string(opset) + ") is not supported",
-                  node.Title());
-    }
-    return row;
+    return FindOperator(node.domain, node.op_type, opset) ? "" : xslim::UnknownName(node, opset);
+  }
+
+  const OperatorRow* Resolve(const Node& node) const {
+    return FindOperator(node.domain, node.op_type, OpsetOf(node.domain));
   }
 
   // Every value that is read comes from somewhere; a body's may come from outside.
@@ -160,7 +173,7 @@ struct Executor::Impl : GraphRunner {
     std::unordered_set<NodeId> done = Fold();
     std::unordered_set<NodeId> merged;
     for (NodeId id : order) {
-      if (done.count(id) || merged.count(id)) continue;
+      if (done.count(id) || merged.count(id) || computable.skipped(id)) continue;
       Step step;
       step.node = &graph.node(id);
       step.row = Resolve(*step.node);
@@ -183,7 +196,7 @@ struct Executor::Impl : GraphRunner {
     std::unordered_set<NodeId> done;
     for (NodeId id : order) {
       const Node& node = graph.node(id);
-      if (HasBody(node) || IsRandom(node)) continue;
+      if (HasBody(node) || IsRandom(node) || computable.skipped(id)) continue;
       if (!std::all_of(node.inputs.begin(), node.inputs.end(),
                        [&](ValueId input) { return input == kNone || IsConstant(input); })) {
         continue;
@@ -197,7 +210,13 @@ struct Executor::Impl : GraphRunner {
       step.row = Resolve(node);
       step.opset = OpsetOf(node.domain);
       SetConstantInputs(step);
-      std::vector<Tensor> outputs = Evaluate(step, nullptr);
+      std::vector<Tensor> outputs;
+      try {
+        outputs = Evaluate(step, nullptr);
+      } catch (const Error& error) {
+        if (!Tolerates(step, error)) throw;
+        continue;  // the run comes to it again
+      }
       const bool keep = std::all_of(outputs.begin(), outputs.end(),
                                     [](const Tensor& tensor) { return tensor.bytes() <= kLargestFolded; });
       if (!keep) continue;
@@ -358,10 +377,26 @@ struct Executor::Impl : GraphRunner {
       step.row->evaluate(context);
       return std::move(context.outputs);
     } catch (const std::bad_alloc&) {
-      throw Error("not enough memory", node.Title() + " (" + Describe(node, step.opset) + ")");
+      throw OutOfMemory("not enough memory", node.Title() + " (" + Describe(node, step.opset) + ")");
+    } catch (const OutOfMemory&) {
+      throw;  // of a body
+    } catch (const Unsupported& error) {
+      throw Unsupported(error.what(), node.Title() + " (" + Describe(node, step.opset) + ")");
     } catch (const std::exception& error) {
       throw Error(error.what(), node.Title() + " (" + Describe(node, step.opset) + ")");
     }
+  }
+
+  // Whether the run may go on without the step's outputs. A body's failure is its outermost node's.
+  bool Tolerates(const Step& step, const Error& error) const {
+    if (!options.skip_unknown || parent || dynamic_cast<const OutOfMemory*>(&error)) return false;
+    return step.row->role == QuantRole::kNone || dynamic_cast<const Unsupported*>(&error) != nullptr;
+  }
+
+  void Fail(const Step& step, const Error& error) {
+    if (!failed) now = std::make_unique<Computable>(computable);
+    failed = true;
+    now->Fail(step.node->id, xslim::UnknownName(*step.node, step.opset), error.what());
   }
 
   std::vector<Tensor> EvaluateTimed(Step& step) {
@@ -415,8 +450,17 @@ struct Executor::Impl : GraphRunner {
     }
     for (ValueId id : captures) values[static_cast<size_t>(id)] = Captured(graph.value(id).name);
     for (ValueId id : folded_taps) Tap(id);
+    now = nullptr;
+    failed = false;
     for (Step& step : steps) {
-      std::vector<Tensor> outputs = options.profile ? EvaluateTimed(step) : Evaluate(step, buffers.get());
+      if (failed && now->skipped(step.node->id)) continue;
+      std::vector<Tensor> outputs;
+      try {
+        outputs = options.profile ? EvaluateTimed(step) : Evaluate(step, buffers.get());
+      } catch (const Error& error) {
+        if (!Tolerates(step, error)) throw;
+        Fail(step, error);
+      }
       const std::vector<ValueId>& ids = step.node->outputs;
       for (size_t i = 0; i < ids.size(); ++i) {
         if (ids[i] == kNone || i >= outputs.size() || !outputs[i].defined()) continue;
@@ -428,7 +472,9 @@ struct Executor::Impl : GraphRunner {
     std::vector<Tensor> results;
     for (ValueId id : graph.outputs()) {
       const Tensor& tensor = values[static_cast<size_t>(id)];
-      if (!tensor.defined()) throw Error("has no value", "output " + graph.value(id).name);
+      if (!tensor.defined() && !(failed ? *now : computable).lost(id)) {
+        throw Error("has no value", "output " + graph.value(id).name);
+      }
       results.push_back(tensor);
     }
     return results;
@@ -456,6 +502,7 @@ struct Executor::Impl : GraphRunner {
     return child->RunGraph(inputs);
   }
 
+  std::unique_ptr<const Graph> inlined;  // `graph`, when the model calls functions
   const Graph& graph;
   ThreadPool& pool;
   const ExecutorOptions options;
@@ -464,6 +511,9 @@ struct Executor::Impl : GraphRunner {
   std::vector<Tensor> values;  // by id; constants stay, others live from producer to last reader
   std::vector<bool> constant, tapped;
   std::vector<NodeId> order;
+  const Computable computable;      // by the operators' names
+  std::unique_ptr<Computable> now;  // of the current run, once something has failed
+  bool failed = false;
   std::vector<ValueId> captures, folded_taps;
   std::vector<Step> steps;
   std::unordered_map<const Graph*, std::unique_ptr<Impl>> children;
@@ -471,8 +521,16 @@ struct Executor::Impl : GraphRunner {
   bool planned = false;
 };
 
-Executor::Executor(const Graph& graph, ThreadPool& pool, ExecutorOptions options)
-    : impl_(std::make_unique<Impl>(graph, pool, options, nullptr)) {}
+Executor::Executor(const Graph& graph, ThreadPool& pool, ExecutorOptions options) {
+  std::unique_ptr<Graph> inlined;
+  if (HasCalls(graph)) {
+    // What was there keeps its ids, so taps may name values of either graph.
+    inlined = std::make_unique<Graph>(graph);
+    InlineCalls(inlined.get());
+  }
+  impl_ = std::make_unique<Impl>(inlined ? *inlined : graph, pool, options, nullptr);
+  impl_->inlined = std::move(inlined);
+}
 
 Executor::~Executor() = default;
 
@@ -483,6 +541,21 @@ void Executor::SetTaps(const std::vector<ValueId>& values, TapFn tap) {
 }
 
 std::vector<Tensor> Executor::Run(const std::vector<Tensor>& inputs) { return impl_->RunGraph(inputs); }
+
+const std::vector<UnknownOperator>& Executor::Unknown() const {
+  return impl_->failed ? impl_->now->unknown() : impl_->computable.unknown();
+}
+
+std::vector<UnknownOperator> FindUnknown(const Graph& graph) {
+  Graph inlined = graph;
+  InlineCalls(&inlined);
+  const auto unknown = [&inlined](const Node& node) -> std::string {
+    const auto import = inlined.opset_imports.find(node.domain);
+    const int opset = import == inlined.opset_imports.end() ? 1 : static_cast<int>(import->second);
+    return FindOperator(node.domain, node.op_type, opset) ? "" : UnknownName(node, opset);
+  };
+  return Computable(inlined, unknown).unknown();
+}
 
 std::vector<ProfileRow> Executor::Profile() const {
   std::vector<ProfileRow> rows;

@@ -11,6 +11,7 @@
 
 #include "base/threads.h"
 #include "graph/graph.h"
+#include "runtime/computable.h"
 
 namespace xslim {
 
@@ -21,6 +22,10 @@ using TapFn = std::function<void(ValueId, const Tensor&)>;
 struct ExecutorOptions {
   bool fuse = true;  // fused kernels (Conv+bias+activation, Quantize+Dequantize) where no tap looks inside
   bool profile = false;  // measure every operator: see Executor::Profile
+  // Operators that are not known, or whose evaluation says that it cannot do that (of those that have no role
+  // in quantization: whatever it says), are left out together with all that depends on them; without it they
+  // are an Error. Bad data that an operator of the float model refuses is always an Error.
+  bool skip_unknown = true;
 };
 
 // One operator of the outermost graph: how often it ran and how long in all.
@@ -32,17 +37,20 @@ struct ProfileRow {
 
 class Executor {
  public:
-  // The graph must outlive the executor and not change. Throws Error naming node and tensor for unknown
-  // operators, missing producers and cycles.
+  // The graph must outlive the executor and not change. Calls of the model's functions run what the function
+  // does. Throws Error naming node and tensor for missing producers and cycles.
   Executor(const Graph& graph, ThreadPool& pool, ExecutorOptions options = {});
   ~Executor();
 
   // Values that the tap is called for; must be set before the first Run.
   void SetTaps(const std::vector<ValueId>& values, TapFn tap);
 
-  // `inputs` in the order of graph.FreeInputs(); returns the graph's outputs in order. Throws Error naming
-  // the node.
+  // `inputs` in the order of graph.FreeInputs(); returns the graph's outputs in order, undefined where they
+  // depend on an unknown operator. Throws Error naming the node.
   std::vector<Tensor> Run(const std::vector<Tensor>& inputs);
+
+  // What could not be computed, as of the last Run (before it: what cannot be, by its name alone).
+  const std::vector<UnknownOperator>& Unknown() const;
 
   // In the order of execution, bodies counted at their node; empty without options.profile.
   std::vector<ProfileRow> Profile() const;
@@ -51,6 +59,9 @@ class Executor {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// What an executor of the graph would leave out, by the operators' names alone.
+std::vector<UnknownOperator> FindUnknown(const Graph& graph);
 
 }  // namespace xslim
 

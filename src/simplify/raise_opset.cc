@@ -1,6 +1,7 @@
 // Conversion of the default domain to a newer opset, between 7 and 24. One row of a table per change of an
 // operator.
 #include "base/log.h"
+#include "graph/function.h"
 #include "simplify/match.h"
 #include "simplify/simplify.h"
 
@@ -174,18 +175,38 @@ void ForEachStep(Graph* graph, int from, int to, const Visit& visit) {
   }
 }
 
+// Whether the raise would have to change an operator of the function; functions that it calls are asked for
+// themselves.
+bool MustChange(const Function& function, int from, int to) {
+  Graph body = function.body;
+  bool found = false;
+  ForEachGraph(&body,
+               [&](Graph* each) { ForEachStep(each, from, to, [&](const Step&, NodeId) { found = true; }); });
+  return found;
+}
+
 }  // namespace
 
 std::optional<std::string> RaiseOpset(Graph* graph, int version) {
   const int from = graph->opset();
   if (from >= version) return std::nullopt;
+  // A function follows the model's opset as long as its operators mean the same in both; the others are
+  // replaced by what they do.
+  Graph before;
+  if (!graph->functions.empty()) {
+    before = *graph;
+    InlineCalls(graph, [&](const Function& function) { return MustChange(function, from, version); });
+  }
   Obstacle obstacle;
   ForEachGraph(graph, [&](Graph* each) {
     ForEachStep(each, from, version, [&](const Step& step, NodeId id) {
       if (!obstacle) obstacle = step.fits(*each, each->node(id));
     });
   });
-  if (obstacle) return obstacle;
+  if (obstacle) {
+    if (!graph->functions.empty()) *graph = std::move(before);
+    return obstacle;
+  }
   ForEachGraph(graph, [&](Graph* each) {
     ForEachStep(each, from, version, [&](const Step& step, NodeId id) { step.convert(each, id); });
     if (each->opset_imports.count("")) each->opset_imports[""] = version;

@@ -77,7 +77,7 @@ std::string RunCase(const fs::path& folder, ThreadPool& pool) {
     const std::vector<Tensor> inputs = ReadTensors(folder / "test_data_set_0", "input");
     const std::vector<Tensor> wanted = ReadTensors(folder / "test_data_set_0", "output");
     if (wanted.empty()) return "there is no expected output";
-    Executor executor(graph, pool);
+    Executor executor(graph, pool, {.skip_unknown = false});
     const std::vector<Tensor> outputs = executor.Run(inputs);
     if (outputs.size() != wanted.size()) {
       return std::to_string(outputs.size()) + " outputs, expected " + std::to_string(wanted.size());

@@ -25,10 +25,10 @@ constexpr int kDone = 0, kFailed = 1, kWrongUsage = 2;
 
 struct Arguments {
   std::string config_path, input_path, output_path, log_file;
-  std::vector<std::string> ignore_op_types, ignore_op_names;
+  std::vector<std::string> ignore_op_types, ignore_op_names, op_libraries;
   int opset = 0, threads = 0;  // opset 0: not given
-  bool fp16 = false, dynq = false, verbose = false, quiet = false, help = false, help_config = false,
-       version = false;
+  bool fp16 = false, dynq = false, strict = false, verbose = false, quiet = false, help = false,
+       help_config = false, version = false;
 };
 
 // One command line option: what CLI11 parses and what the help says.
@@ -51,6 +51,8 @@ const std::vector<Option> kOptions = {
     {"--ignore_op_types", "A,B", "operator types that stay float", &Arguments::ignore_op_types},
     {"--ignore_op_names", "x,y", "nodes that stay float", &Arguments::ignore_op_names},
     {"--opset", "N", "opset of the output, 7 to 24", &Arguments::opset, 7, 24},
+    {"--strict", "", "an operator that cannot be computed is an error", &Arguments::strict},
+    {"--op-library", "FILE", "shared library with more operators; may be repeated", &Arguments::op_libraries},
     {"--threads", "N", "threads to use; 0 = all cores (default)", &Arguments::threads, 0, 1024},
     {"-v,--verbose", "", "say more on stderr", &Arguments::verbose},
     {"-q,--quiet", "", "only warnings and errors, no summary", &Arguments::quiet},
@@ -157,6 +159,10 @@ void PrintSummary(const xslim::RunResult& result) {
   std::printf("model:  %s\n", result.model_path.c_str());
   if (!result.report_path.empty()) std::printf("report: %s\n", result.report_path.c_str());
   for (const xslim::OutputQuality& output : result.outputs) {
+    if (output.samples == 0) {
+      std::printf("output %s: %s\n", output.name.c_str(), output.note.c_str());
+      continue;
+    }
     std::printf("output %s: SNR %.6g (noise/signal, lower is better), cosine %.6f\n", output.name.c_str(),
                 output.snr, output.cosine);
   }
@@ -178,6 +184,7 @@ xslim::Config MakeConfig(const Arguments& arguments) {
     std::copy_if(from.begin(), from.end(), std::back_inserter(*to),
                  [](const std::string& s) { return !s.empty(); });
   };
+  config.quantization.strict = config.quantization.strict || arguments.strict;
   append(arguments.ignore_op_types, &config.quantization.ignore_op_types);
   append(arguments.ignore_op_names, &config.quantization.ignore_op_names);
   return config;
@@ -205,6 +212,7 @@ void Work(const Arguments& arguments, ProgressLine* progress) {
   options.input_path = arguments.input_path;
   options.output_path = arguments.output_path;
   options.threads = arguments.threads;
+  options.op_libraries = arguments.op_libraries;
   if (isatty(STDERR_FILENO) && !arguments.quiet) {
     options.progress = [progress](const std::string& stage, int64_t done, int64_t total) {
       progress->Update(stage, done, total);

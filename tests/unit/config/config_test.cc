@@ -134,8 +134,8 @@ TEST_F(ConfigTest, ErrorsNameFileAndPath) {
               HasSubstr("input_parameters[0].std_value[1]: a std_value of 0"));
   EXPECT_THAT(Input("\"mean_value\": [1e300]"),
               HasSubstr("mean_value[0]: expected a number that fits float32"));
-  EXPECT_THAT(Input("\"input_shape\": [1, 0]"),
-              HasSubstr("input_shape[1]: expected an integer of at least 1, got the number 0"));
+  EXPECT_THAT(Input("\"input_shape\": [1, -2]"),
+              HasSubstr("input_shape[1]: expected an integer of at least 0, got the number -2"));
   EXPECT_THAT(Input("\"input_shape\": [1, 99999999999999999999]"),
               HasSubstr("input_shape[1]: expected an integer"));
   EXPECT_THAT(Input("\"dtype\": \"floaty\""), HasSubstr("dtype: dtype floaty not implemented yet."));

@@ -91,6 +91,34 @@ TEST_F(SamplesTest, BatchesBroadcastsAndDropsTheTail) {
   EXPECT_THAT(firsts, ElementsAre(2, 0, 2));
 }
 
+TEST_F(SamplesTest, UnknownDimensionsComeFromTheDataSampleBySample) {
+  const auto npy = [&](const std::string& name, int64_t length) {
+    const std::vector<float> values(static_cast<size_t>(2 * length), 1);
+    return WriteNpy(name, "<f4", "False", "(2, " + std::to_string(length) + ")",
+                    {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)});
+  };
+  npy("a.npy", 3), npy("b.npy", 5), npy("empty.npy", 0);
+  WriteFloats("r.raw", {1, 2, 3, 4, 5, 6});
+  Config config;
+  config.calibration.input_parameters = {Entry(Write("ids.txt", "a.npy\nb.npy\nempty.npy\n"), FileType::kNpy),
+                                         InputParameters(), Entry(Write("r.txt", "r.raw\n"), FileType::kRaw)};
+  ModelInput ids = Floats("ids", {-1, -1}), mask = Floats("mask", {-1, 4, -1}),
+             raw = Floats("raw", {-1, 3, -1});
+  ids.symbols = {"batch", "seq"};
+  mask.symbols = {"batch", "", "seq"};
+  const auto source = OpenSamples(config, {ids, mask, raw}, 0);
+  EXPECT_THAT(source->at(0)[0].shape(), ElementsAre(2, 3));
+  EXPECT_THAT(source->at(0)[1].shape(), ElementsAre(2, 4, 3));
+  EXPECT_THAT(source->at(1)[1].shape(), ElementsAre(2, 4, 5));
+  EXPECT_THAT(source->at(2)[1].shape(), ElementsAre(2, 4, 0));
+  EXPECT_THAT(source->at(0)[2].shape(), ElementsAre(1, 3, 2));  // 6 elements
+  mask.symbols[2] = "other";
+  EXPECT_THAT(ErrorOf(config, {ids, mask, raw}), HasSubstr("give input_shape"));
+  config.calibration.input_parameters[2].input_shape = {1, 3, 2};
+  raw.symbols = {"", "", "other"};  // which input_shape fixes
+  EXPECT_THAT(OpenSamples(config, {ids, mask, raw}, 0)->at(1)[1].shape(), ElementsAre(2, 4, 2));
+}
+
 TEST_F(SamplesTest, NamesWhatIsWrongWithLists) {
   Config config;
   config.calibration.input_parameters = {Entry((folder_ / "no.txt").string(), FileType::kRaw)};
@@ -131,7 +159,9 @@ TEST_F(SamplesTest, NormalisesImagesIntoPlanes) {
   EXPECT_THAT(values({1, 3, 1, 2}), ElementsAre(0, 15, 2, 8, 2, 5));
   // Channels last: 2 rows of 2 columns, each row the same pixels.
   EXPECT_THAT(values({1, 2, 2, 3}), ElementsAre(0, 2, 2, 15, 8, 5, 0, 2, 2, 15, 8, 5));
-  EXPECT_THAT(ErrorOf(config, {Floats("x", {-1, 3, -1, -1})}), HasSubstr("give input_shape"));
+  EXPECT_THAT(ErrorOf(config, {Floats("x", {-1, -1, -1, -1})}), HasSubstr("give input_shape"));
+  const auto sized = OpenSamples(config, {Floats("x", {-1, 3, -1, -1})}, 0);
+  EXPECT_THAT(sized->at(0)[0].shape(), ElementsAre(1, 3, 1, 2));  // the image's own
   Write("a.ppm", "not an image");
   const auto source = OpenSamples(config, {Floats("x", {1, 3, 1, 2})}, 0);
   Sample sample;

@@ -85,7 +85,7 @@ TEST_F(ExecutorTest, ErrorsNameTheNode) {
   const NodeId id = graph.AddNode("Softmax", "soft", {x}, {y}, {{"axis", Attribute::Int(7)}});
   graph.AddOutput(y);
   {
-    Executor executor(graph, pool_);
+    Executor executor(graph, pool_, {.skip_unknown = false});
     const std::string text = MessageOf([&] { executor.Run({Noise({2, 3}, 1)}); });
     EXPECT_THAT(text, HasSubstr("soft[Softmax] (ai.onnx Softmax, opset 13)"));
     EXPECT_THAT(text, HasSubstr("axis 7"));
@@ -93,8 +93,8 @@ TEST_F(ExecutorTest, ErrorsNameTheNode) {
     EXPECT_THAT(MessageOf([&] { executor.Run({Tensor::Scalar<int32_t>(1)}); }), HasSubstr("input x"));
   }
   graph.node(id).op_type = "Sofmax";
-  const std::string text = MessageOf([&] { Executor executor(graph, pool_); });
-  EXPECT_THAT(text, HasSubstr("soft[Sofmax]: operator Sofmax (ai.onnx, 13) is not supported"));
+  const std::string text = MessageOf([&] { Executor executor(graph, pool_, {.skip_unknown = false}); });
+  EXPECT_THAT(text, HasSubstr("operator Sofmax (ai.onnx, version 13) is not known: soft[Sofmax]"));
 }
 
 // x -> QuantizeLinear -> q -> two DequantizeLinear
