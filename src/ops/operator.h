@@ -119,6 +119,10 @@ std::vector<OperatorRow> VisionOperators();     // vision.cc: NonMaxSuppression 
 std::vector<OperatorRow> RecurrentOperators();  // recurrent.cc: LSTM GRU RNN
 std::vector<OperatorRow> EinsumOperators();     // einsum.cc: Einsum Det
 std::vector<OperatorRow> ControlOperators();    // control.cc: If Loop Scan
+std::vector<OperatorRow> UnfoldOperators();     // unfold.cc: Col2Im DeformConv MaxUnpool
+std::vector<OperatorRow> SignalOperators();     // signal.cc: DFT STFT *Window MelWeightMatrix
+std::vector<OperatorRow> RandomOperators();     // random.cc: Random* Bernoulli Multinomial
+std::vector<OperatorRow> TextOperators();       // text.cc: StringConcat StringSplit StringNormalizer
 std::vector<OperatorRow> SequenceOperators();   // sequence.cc: Sequence* Optional* SplitToSequence ...
 std::vector<OperatorRow> IntegerOperators();    // integer.cc: QLinearMatMul QLinearConv ConvInteger
 

@@ -13,7 +13,8 @@ const std::vector<OperatorRow>& Rows() {
     for (auto family : {ConvOperators, MatMulOperators, PoolOperators, NormOperators, QuantizeOperators,
                         ResizeOperators, UnaryOperators, BinaryOperators, ReduceOperators, MoveOperators,
                         GatherOperators, ShapeOperators, AttentionOperators, VisionOperators,
-                        RecurrentOperators, EinsumOperators, ControlOperators, SequenceOperators, IntegerOperators}) {
+                        RecurrentOperators, EinsumOperators, ControlOperators, SequenceOperators, IntegerOperators,
+ UnfoldOperators, SignalOperators, RandomOperators, TextOperators}) {
       for (OperatorRow& row : family()) all.push_back(row);
     }
     return all;
