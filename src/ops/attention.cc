@@ -138,8 +138,8 @@ Tensor Rotate(const EvalContext& c, const Tensor& x, const Tensor& cosines, cons
   const int64_t half = (rotation.rotated == 0 ? size : rotation.rotated) / 2;
   if (2 * half > size || half == 0 || cosines.shape() != sines.shape() || cosines.size() % half != 0 ||
       static_cast<int64_t>(rows.size()) != batch * length) {
-    throw Error("caches of shapes " + ToString(cosines.shape()) + " and " + ToString(sines.shape()) + " and " +
-                std::to_string(rows.size()) + " positions do not fit input " + ToString(x.shape()));
+    throw Error("caches of shapes " + ToString(cosines.shape()) + " and " + ToString(sines.shape()) +
+                " and " + std::to_string(rows.size()) + " positions do not fit input " + ToString(x.shape()));
   }
   for (const int64_t row : rows) {
     if (row < 0 || row >= cosines.size() / half)
@@ -147,26 +147,25 @@ Tensor Rotate(const EvalContext& c, const Tensor& x, const Tensor& cosines, cons
   }
   Tensor y = c.scratch(DType::kFloat, x.shape());
   std::copy_n(x.data<float>(), x.size(), y.data<float>());
-  c.pool.ParallelFor(batch * length, std::max<int64_t>(1, 16384 / (heads * size + 1)),
-                     [&](int64_t begin, int64_t end, int) {
-                       for (int64_t i = begin; i < end; ++i) {
-                         const float* cosine = cosines.data<float>() + rows[static_cast<size_t>(i)] * half;
-                         const float* sine = sines.data<float>() + rows[static_cast<size_t>(i)] * half;
-                         for (int64_t h = 0; h < heads; ++h) {
-                           const int64_t at =
-                               rank4 ? ((i / length * heads + h) * length + i % length) * size
-                                     : (i * heads + h) * size;
-                           const float* in = x.data<float>() + at;
-                           float* out = y.data<float>() + at;
-                           for (int64_t j = 0; j < half; ++j) {
-                             const int64_t first = rotation.interleaved ? 2 * j : j;
-                             const int64_t second = rotation.interleaved ? 2 * j + 1 : j + half;
-                             out[first] = cosine[j] * in[first] - sine[j] * in[second];
-                             out[second] = sine[j] * in[first] + cosine[j] * in[second];
-                           }
-                         }
-                       }
-                     });
+  c.pool.ParallelFor(
+      batch * length, std::max<int64_t>(1, 16384 / (heads * size + 1)), [&](int64_t begin, int64_t end, int) {
+        for (int64_t i = begin; i < end; ++i) {
+          const float* cosine = cosines.data<float>() + rows[static_cast<size_t>(i)] * half;
+          const float* sine = sines.data<float>() + rows[static_cast<size_t>(i)] * half;
+          for (int64_t h = 0; h < heads; ++h) {
+            const int64_t at =
+                rank4 ? ((i / length * heads + h) * length + i % length) * size : (i * heads + h) * size;
+            const float* in = x.data<float>() + at;
+            float* out = y.data<float>() + at;
+            for (int64_t j = 0; j < half; ++j) {
+              const int64_t first = rotation.interleaved ? 2 * j : j;
+              const int64_t second = rotation.interleaved ? 2 * j + 1 : j + half;
+              out[first] = cosine[j] * in[first] - sine[j] * in[second];
+              out[second] = sine[j] * in[first] + cosine[j] * in[second];
+            }
+          }
+        }
+      });
   return y;
 }
 

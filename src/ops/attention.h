@@ -26,16 +26,16 @@ struct AttentionScores {
   int64_t kept_stage = 0;
 };
 
-// softmax(q k^T) v; q [batch, heads, queries, depth], k and v [batch, kv_heads, keys, depth or size] with heads
-// a multiple of kv_heads (else Error). The result is [batch, queries, heads*size] when `merged`, else [batch,
-// heads, queries, size].
+// softmax(q k^T) v; q [batch, heads, queries, depth], k and v [batch, kv_heads, keys, depth or size] with
+// heads a multiple of kv_heads (else Error). The result is [batch, queries, heads*size] when `merged`, else
+// [batch, heads, queries, size].
 Tensor Attend(const EvalContext& context, const Tensor& q, const Tensor& k, const Tensor& v, bool merged,
               const AttentionScores& scores);
 
-// Pairs (x1, x2) of each head's first `rotated` elements become (cos*x1 - sin*x2, sin*x1 + cos*x2): elements 2i
-// and 2i+1 when interleaved, else i and i + rotated/2. x [batch, length, heads*size] or [batch, heads, length,
-// size]; caches [entries, rotated/2] (any leading axes), of which position b*length + t uses rows[b*length + t].
-// Throws Error when they do not fit.
+// Pairs (x1, x2) of each head's first `rotated` elements become (cos*x1 - sin*x2, sin*x1 + cos*x2): elements
+// 2i and 2i+1 when interleaved, else i and i + rotated/2. x [batch, length, heads*size] or [batch, heads,
+// length, size]; caches [entries, rotated/2] (any leading axes), of which position b*length + t uses
+// rows[b*length + t]. Throws Error when they do not fit.
 struct Rotation {
   int64_t heads;
   int64_t rotated;  // 0 = all of a head

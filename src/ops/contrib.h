@@ -12,7 +12,8 @@
 
 namespace xslim {
 
-std::vector<OperatorRow> ContribAttentionOperators();  // contrib_attention.cc: Attention MultiHeadAttention ...
+std::vector<OperatorRow>
+ContribAttentionOperators();  // contrib_attention.cc: Attention MultiHeadAttention ...
 std::vector<OperatorRow> ContribQuantizedOperators();  // contrib_quantized.cc: QLinear* QGemm ...
 
 // Evaluates an ai.onnx operator on tensors at hand; an undefined one is an input left out.
@@ -21,9 +22,10 @@ std::vector<Tensor> RunOperator(const EvalContext& context, const std::string& o
                                 std::map<std::string, Attribute> attributes = {}, size_t outputs = 1);
 
 // In place: Relu, Tanh, Sigmoid, LeakyRelu (alpha), Clip (min, max), HardSigmoid (alpha, beta), HardSwish; ""
-// does nothing. `parameters` in that order, missing ones have the operator's defaults. Throws Error for others.
-void ApplyActivation(ThreadPool& pool, const std::string& name, const std::vector<float>& parameters, float* data,
-                     int64_t count);
+// does nothing. `parameters` in that order, missing ones have the operator's defaults. Throws Error for
+// others.
+void ApplyActivation(ThreadPool& pool, const std::string& name, const std::vector<float>& parameters,
+                     float* data, int64_t count);
 
 }  // namespace xslim
 

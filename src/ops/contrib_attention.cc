@@ -189,7 +189,8 @@ void EvaluateMultiHeadAttention(EvalContext& c) {
     for (Tensor& input : inputs) {
       const int64_t width = input.rank() == 3 ? input.dim(2) : input.rank() == 4 ? heads * input.dim(3) : 0;
       if (width > bias.size() - at) throw Error("bias of shape " + ToString(bias.shape()));
-      if (input.rank() == 3) input = Columns(c, input, 0, width, Part(c, bias.Reshaped({bias.size()}), 0, at, width));
+      if (input.rank() == 3)
+        input = Columns(c, input, 0, width, Part(c, bias.Reshaped({bias.size()}), 0, at, width));
       at += width;
     }
   }

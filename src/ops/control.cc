@@ -31,7 +31,8 @@ bool Truth(const Tensor& tensor) {
 }
 
 // The outputs of all steps; `empty` describes one when there are none.
-Tensor StackedSteps(const EvalContext& c, const std::vector<Tensor>& steps, int64_t axis, const Value& empty) {
+Tensor StackedSteps(const EvalContext& c, const std::vector<Tensor>& steps, int64_t axis,
+                    const Value& empty) {
   if (!steps.empty()) return Stacked(c, steps, axis);
   Shape shape{0};
   for (const Dim& dim : empty.dims) shape.push_back(std::max<int64_t>(dim.size, 0));
@@ -121,7 +122,8 @@ void EvaluateScan(EvalContext& c) {
   for (size_t i = 0; i < stacks.size(); ++i) {
     if (!c.wants(states + i)) continue;
     if (Entry(out_directions, i) != 0) std::reverse(stacks[i].begin(), stacks[i].end());
-    c.set_out(states + i, StackedSteps(c, stacks[i], Entry(out_axes, i), body.value(body.outputs()[states + i])));
+    c.set_out(states + i,
+              StackedSteps(c, stacks[i], Entry(out_axes, i), body.value(body.outputs()[states + i])));
   }
 }
 

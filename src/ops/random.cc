@@ -67,9 +67,8 @@ void Bernoulli(EvalContext& c) {
   const Tensor& x = c.in(0);
   const Tensor chance = x.ToFloat32();
   const auto dtype = static_cast<DType>(c.node.Int("dtype", static_cast<int64_t>(x.dtype())));
-  Fill(c, dtype, x.shape(), [&](Random& random, int64_t i) {
-    return random.Unit() < chance.data<float>()[i] ? 1.0 : 0.0;
-  });
+  Fill(c, dtype, x.shape(),
+       [&](Random& random, int64_t i) { return random.Unit() < chance.data<float>()[i] ? 1.0 : 0.0; });
 }
 
 // Input [batch, classes] of logarithms of weights, output [batch, sample_size] of classes.
@@ -86,7 +85,8 @@ void Multinomial(EvalContext& c) {
     for (int64_t k = 1; k < classes; ++k) largest = from[k] > largest ? from[k] : largest;
     double total = 0;
     for (int64_t k = 0; k < classes; ++k)
-      weight[static_cast<size_t>(row * classes + k)] = total += precise::Exp(static_cast<double>(from[k]) - largest);
+      weight[static_cast<size_t>(row * classes + k)] = total +=
+          precise::Exp(static_cast<double>(from[k]) - largest);
   }
   const auto dtype = static_cast<DType>(c.node.Int("dtype", static_cast<int64_t>(DType::kInt32)));
   Fill(c, dtype, {x.dim(0), samples}, [&](Random& random, int64_t i) {

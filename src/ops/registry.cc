@@ -1,6 +1,7 @@
 // The list of families. An operator's own line is in its family's file.
 #include <unordered_map>
 
+#include "ops/contrib.h"
 #include "ops/operator.h"
 #include "xslim/error.h"
 
@@ -10,11 +11,31 @@ namespace {
 const std::vector<OperatorRow>& Rows() {
   static const std::vector<OperatorRow> rows = [] {
     std::vector<OperatorRow> all;
-    for (auto family : {ConvOperators, MatMulOperators, PoolOperators, NormOperators, QuantizeOperators,
-                        ResizeOperators, UnaryOperators, BinaryOperators, ReduceOperators, MoveOperators,
-                        GatherOperators, ShapeOperators, AttentionOperators, VisionOperators,
-                        RecurrentOperators, EinsumOperators, ControlOperators, SequenceOperators, IntegerOperators,
- UnfoldOperators, SignalOperators, RandomOperators, TextOperators}) {
+    for (auto family : {ConvOperators,
+                        MatMulOperators,
+                        PoolOperators,
+                        NormOperators,
+                        QuantizeOperators,
+                        ResizeOperators,
+                        UnaryOperators,
+                        BinaryOperators,
+                        ReduceOperators,
+                        MoveOperators,
+                        GatherOperators,
+                        ShapeOperators,
+                        AttentionOperators,
+                        VisionOperators,
+                        RecurrentOperators,
+                        EinsumOperators,
+                        ControlOperators,
+                        SequenceOperators,
+                        IntegerOperators,
+                        UnfoldOperators,
+                        SignalOperators,
+                        RandomOperators,
+                        TextOperators,
+                        ContribAttentionOperators,
+                        ContribQuantizedOperators}) {
       for (OperatorRow& row : family()) all.push_back(row);
     }
     return all;
@@ -44,8 +65,8 @@ std::vector<const OperatorRow*> AllOperators() {
 }
 
 bool IsRandom(const Node& node) {
-  return node.op_type.starts_with("Random") || node.op_type == "Bernoulli" ||
-         node.op_type == "Multinomial" || (node.op_type == "Dropout" && node.inputs.size() > 2);
+  return node.op_type.starts_with("Random") || node.op_type == "Bernoulli" || node.op_type == "Multinomial" ||
+         (node.op_type == "Dropout" && node.inputs.size() > 2);
 }
 
 const Tensor& EvalContext::any_in(size_t slot) const {

@@ -176,7 +176,8 @@ void Dft(EvalContext& c) {
 // [batch, length] or [batch, length, 1 or 2] -> [batch, frames, bins, 2]
 void Stft(EvalContext& c) {
   const Tensor signal = Wide(c.in(0));
-  if (signal.rank() < 2 || signal.rank() > 3 || (signal.rank() == 3 && signal.dim(2) != 1 && signal.dim(2) != 2))
+  if (signal.rank() < 2 || signal.rank() > 3 ||
+      (signal.rank() == 3 && signal.dim(2) != 1 && signal.dim(2) != 2))
     throw Error("signal has shape " + ToString(signal.shape()), "", "expected [batch, length, 1 or 2]");
   const int64_t parts = signal.rank() == 3 ? signal.dim(2) : 1, batch = signal.dim(0), length = signal.dim(1);
   const int64_t step = OneInt(c, 1, "frame_step");
@@ -248,7 +249,8 @@ void MelWeightMatrix(EvalContext& c) {
   for (int64_t i = 0; i < mels + 2; ++i) {
     const double mel = low + (high - low) / static_cast<double>(mels + 2) * static_cast<double>(i);
     const double bin = std::floor(static_cast<double>(length + 1) * ToHertz(mel) / static_cast<double>(rate));
-    if (!(bin >= 0 && bin < static_cast<double>(bins)) || (i > 0 && bin < static_cast<double>(corner.back()))) {
+    if (!(bin >= 0 && bin < static_cast<double>(bins)) ||
+        (i > 0 && bin < static_cast<double>(corner.back()))) {
       throw Error("the edges do not lie in the spectrum, lower one first");
     }
     corner.push_back(static_cast<int64_t>(bin));

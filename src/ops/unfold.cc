@@ -33,8 +33,7 @@ struct WindowAttributes {
 
   // Windows of `kernel` elements along one dimension of `size` elements.
   int64_t Count(size_t axis, int64_t size, int64_t kernel) const {
-    const int64_t room =
-        size + pads[axis] + pads[axis + strides.size()] - (kernel - 1) * dilations[axis] - 1;
+    const int64_t room = size + pads[axis] + pads[axis + strides.size()] - (kernel - 1) * dilations[axis] - 1;
     return room < 0 ? 0 : room / strides[axis] + 1;
   }
 };
@@ -186,8 +185,8 @@ void MaxUnpool(EvalContext& c) {
   }
   Shape pooled = x.shape();
   for (size_t d = 0; d < rank; ++d) {
-    pooled[d + 2] = (pooled[d + 2] - 1) * window.strides[d] + kernel[d] - window.pads[d] -
-                    window.pads[d + rank];
+    pooled[d + 2] =
+        (pooled[d + 2] - 1) * window.strides[d] + kernel[d] - window.pads[d] - window.pads[d + rank];
   }
   const Shape shape = c.has(2) ? c.in(2).ToInts() : pooled;
   if (shape.size() != pooled.size()) throw Error("output_shape " + ToString(shape) + " has the wrong rank");

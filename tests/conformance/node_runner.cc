@@ -118,8 +118,10 @@ std::string RunCase(const fs::path& folder, ThreadPool& pool) {
   if (!fs::exists(folder / "model.onnx")) return "there is no " + (folder / "model.onnx").string();
   try {
     const Graph graph = LoadModel((folder / "model.onnx").string());
-    const std::vector<Tensor> inputs = ReadValues(folder / "test_data_set_0", "input", graph, graph.FreeInputs());
-    const std::vector<Tensor> wanted = ReadValues(folder / "test_data_set_0", "output", graph, graph.outputs());
+    const std::vector<Tensor> inputs =
+        ReadValues(folder / "test_data_set_0", "input", graph, graph.FreeInputs());
+    const std::vector<Tensor> wanted =
+        ReadValues(folder / "test_data_set_0", "output", graph, graph.outputs());
     if (wanted.empty()) return "there is no expected output";
     Executor executor(graph, pool);
     const std::vector<Tensor> outputs = executor.Run(inputs);
@@ -157,8 +159,9 @@ class KnownFailures {
     }
   }
   bool Has(const std::string& name) const {
-    return names_.count(name) != 0 || std::any_of(prefixes_.begin(), prefixes_.end(),
-                                                  [&](const auto& prefix) { return name.starts_with(prefix); });
+    return names_.count(name) != 0 ||
+           std::any_of(prefixes_.begin(), prefixes_.end(),
+                       [&](const auto& prefix) { return name.starts_with(prefix); });
   }
 
  private:
