@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "onnx/model_io.h"
 #include "runtime/executor.h"
+#include "xslim/error.h"
 
 namespace {
 
@@ -29,6 +30,7 @@ void RunOne(const fs::path& folder, xslim::ThreadPool& pool) {
   const std::vector<xslim::Tensor> outputs = executor.Run(inputs);
   std::ofstream list(folder / "outputs.txt");
   for (size_t i = 0; i < outputs.size(); ++i) {
+    if (!outputs[i].is_tensor()) throw xslim::Error("is no tensor", "output " + std::to_string(i));
     std::ofstream file(folder / ("output_" + std::to_string(i) + ".raw"), std::ios::binary);
     file.write(reinterpret_cast<const char*>(outputs[i].raw()),
                static_cast<std::streamsize>(outputs[i].bytes()));

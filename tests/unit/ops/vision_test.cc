@@ -67,5 +67,17 @@ TEST(VisionTest, RoiAlignOfNoRegionsIsEmptyAndOfNoImageAnError) {
   EXPECT_THROW(Eval1("RoiAlign", {x, F({1, 4}, {0, 0, 1, 1}), I64({1}, {-1})}), Error);
 }
 
+TEST(VisionTest, MaxRoiPoolTakesTheLargestOfEachBin) {
+  Tensor x(DType::kFloat, {1, 1, 4, 4});
+  for (int64_t i = 0; i < 16; ++i) x.data<float>()[i] = static_cast<float>(i);
+  const Attributes two{{"pooled_shape", Attribute::Ints({2, 2})}};
+  // The whole plane, and one region whose right half lies outside.
+  const Tensor rois = F({2, 5}, {0, 0, 0, 3, 3, 0, 2, 0, 5, 1});
+  ExpectNear(Eval1("MaxRoiPool", {x, rois}, two), F({2, 1, 2, 2}, {5, 7, 13, 15, 3, 0, 7, 0}));
+  EXPECT_EQ(Eval1("MaxRoiPool", {x, F({0, 5}, {})}, two).shape(), (Shape{0, 1, 2, 2}));
+  EXPECT_THROW(Eval1("MaxRoiPool", {x, F({1, 5}, {1, 0, 0, 1, 1})}, two), Error);
+  EXPECT_THROW(Eval1("MaxRoiPool", {x, rois}), Error);
+}
+
 }  // namespace
 }  // namespace xslim
