@@ -4,14 +4,6 @@
 // one a line; "all" takes all of CASES_DIR. A name in KNOWN_FAILURES that ends in * stands for all cases that
 // begin like it. Exits 1 when a case fails that is not known to, or passes although it is known to fail; 2 on
 // wrong arguments.
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wall"
-#pragma GCC diagnostic ignored "-Wextra"
-#pragma GCC diagnostic ignored "-Wunused-parameter"
-#include <onnx/onnx-data_pb.h>
-#include <onnx/onnx_pb.h>
-#pragma GCC diagnostic pop
-
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -39,31 +31,6 @@ std::vector<std::string> ReadNames(const std::string& path) {
   return names;
 }
 
-template <typename Message>
-Message Parse(const std::string& bytes) {
-  Message message;
-  if (!message.ParseFromString(bytes)) throw Error("malformed test data");
-  return message;
-}
-
-Tensor TensorOf(const onnx::TensorProto& proto) { return ParseTensorProto(proto.SerializeAsString()); }
-
-Tensor SequenceOf(const onnx::SequenceProto& proto) {
-  std::vector<Tensor> items;
-  for (const onnx::TensorProto& item : proto.tensor_values()) items.push_back(TensorOf(item));
-  return Tensor::Sequence(std::move(items));
-}
-
-// Which message a file holds is told by the declared type of the graph's input or output.
-Tensor ReadValue(const std::string& bytes, const Value& declared) {
-  const onnx::TypeProto type = Parse<onnx::ValueInfoProto>(declared.source).type();
-  if (type.has_sequence_type()) return SequenceOf(Parse<onnx::SequenceProto>(bytes));
-  if (!type.has_optional_type()) return ParseTensorProto(bytes);
-  const auto optional = Parse<onnx::OptionalProto>(bytes);
-  if (optional.has_tensor_value()) return TensorOf(optional.tensor_value());
-  return optional.has_sequence_value() ? SequenceOf(optional.sequence_value()) : Tensor::EmptyOptional();
-}
-
 // prefix_0.pb, prefix_1.pb ... as long as there are any, for the values of `ids` in order.
 std::vector<Tensor> ReadValues(const fs::path& folder, const std::string& prefix, const Graph& graph,
                                const std::vector<ValueId>& ids) {
@@ -72,7 +39,7 @@ std::vector<Tensor> ReadValues(const fs::path& folder, const std::string& prefix
     const fs::path path = folder / (prefix + "_" + std::to_string(tensors.size()) + ".pb");
     if (!fs::exists(path)) return tensors;
     if (tensors.size() == ids.size()) throw Error("there are more files than values", path.string());
-    tensors.push_back(ReadValue(ReadFile(path.string()), graph.value(ids[tensors.size()])));
+    tensors.push_back(ParseValueProto(ReadFile(path.string()), graph.value(ids[tensors.size()])));
   }
 }
 
