@@ -25,6 +25,9 @@ void SaveModel(const Graph& graph, const std::string& path, int64_t largest_file
 // A serialized onnx.TensorProto (an ONNX test data .pb file). Throws Error when malformed; external data is
 // refused.
 Tensor ParseTensorProto(const std::string& bytes);
+// The same for a graph's input or output that may be a sequence or an optional (onnx.SequenceProto,
+// onnx.OptionalProto), as `declared` says.
+Tensor ParseValueProto(const std::string& bytes, const Value& declared);
 
 }  // namespace xslim
 

@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <onnx/onnx-data_pb.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -313,12 +314,41 @@ void WriteTensor(const Tensor& tensor, onnx::TensorProto* proto) {
   proto->set_raw_data(raw.data(), raw.size());
 }
 
-Tensor ParseTensorProto(const std::string& bytes) {
-  onnx::TensorProto proto;
-  if (bytes.size() > static_cast<size_t>(std::numeric_limits<int>::max()) || !proto.ParseFromString(bytes)) {
-    throw Error("not a serialized ONNX tensor.");
+namespace {
+
+template <typename Message>
+Message Parse(const std::string& bytes, const char* what) {
+  Message message;
+  if (bytes.size() > static_cast<size_t>(std::numeric_limits<int>::max()) ||
+      !message.ParseFromString(bytes)) {
+    throw Error(std::string("not a serialized ONNX ") + what + ".");
   }
+  return message;
+}
+
+Tensor FromProto(onnx::TensorProto proto) {
   return ReadTensor(&proto, "", "tensor \"" + proto.name() + "\"");
+}
+
+Tensor FromProto(const onnx::SequenceProto& proto) {
+  std::vector<Tensor> items;
+  for (const onnx::TensorProto& item : proto.tensor_values()) items.push_back(FromProto(item));
+  return Tensor::Sequence(std::move(items));
+}
+
+}  // namespace
+
+Tensor ParseTensorProto(const std::string& bytes) {
+  return FromProto(Parse<onnx::TensorProto>(bytes, "tensor"));
+}
+
+Tensor ParseValueProto(const std::string& bytes, const Value& declared) {
+  const onnx::TypeProto type = Parse<onnx::ValueInfoProto>(declared.source, "type").type();
+  if (type.has_sequence_type()) return FromProto(Parse<onnx::SequenceProto>(bytes, "sequence"));
+  if (!type.has_optional_type()) return ParseTensorProto(bytes);
+  const auto optional = Parse<onnx::OptionalProto>(bytes, "optional");
+  if (optional.has_tensor_value()) return FromProto(optional.tensor_value());
+  return optional.has_sequence_value() ? FromProto(optional.sequence_value()) : Tensor::EmptyOptional();
 }
 
 }  // namespace xslim

@@ -1,4 +1,6 @@
 // Attention (opset 23) and RotaryEmbedding. Computed in float32 whatever the float type.
+#include "ops/attention.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -7,13 +9,29 @@
 #include "ops/copy.h"
 #include "ops/float_result.h"
 #include "ops/matmul.h"
+#include "xslim/error.h"
 
 namespace xslim {
 namespace {
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
-// [batch, length, heads*size] of `heads` heads, or [batch, heads, length, size], as the latter; float32.
+// softcap * tanh(score / softcap); masked keys stay masked.
+void Cap(float softcap, std::vector<float>& scores) {
+  const kernels::Table& table = kernels::Active();
+  const auto count = static_cast<int64_t>(scores.size());
+  std::vector<bool> masked(scores.size());
+  for (size_t e = 0; e < scores.size(); ++e) masked[e] = scores[e] == -kInf;
+  table.binary_scalar(kernels::kDiv, scores.data(), softcap, scores.data(), count);
+  table.unary(kernels::kTanh, scores.data(), scores.data(), count);
+  table.binary_scalar(kernels::kMul, scores.data(), softcap, scores.data(), count);
+  for (size_t e = 0; e < scores.size(); ++e) {
+    if (masked[e]) scores[e] = -kInf;
+  }
+}
+
+}  // namespace
+
 Tensor ByHeads(const Tensor& given, int64_t heads, const char* what) {
   const Tensor x = given.ToFloat32();
   if (x.rank() == 4) return x;
@@ -35,7 +53,6 @@ Tensor ByHeads(const Tensor& given, int64_t heads, const char* what) {
   return y;
 }
 
-// `past` and `x`, [batch, heads, length, size], one after the other along the lengths.
 Tensor Appended(const Tensor& past, const Tensor& x) {
   if (past.rank() != 4 || past.dim(0) != x.dim(0) || past.dim(1) != x.dim(1) || past.dim(3) != x.dim(3)) {
     throw Error("past of shape " + ToString(past.shape()) + " does not fit " + ToString(x.shape()));
@@ -50,6 +67,109 @@ Tensor Appended(const Tensor& past, const Tensor& x) {
   }
   return y;
 }
+
+Tensor Attend(const EvalContext& c, const Tensor& q, const Tensor& k, const Tensor& v, bool merged,
+              const AttentionScores& options) {
+  const int64_t batch = q.dim(0), heads = q.dim(1), rows = q.dim(2), depth = q.dim(3), columns = k.dim(2),
+                size = v.dim(3);
+  if (k.dim(0) != batch || v.dim(0) != batch || k.dim(3) != depth || v.dim(2) != columns ||
+      k.dim(1) != v.dim(1) || k.dim(1) == 0 || heads % k.dim(1) != 0) {
+    throw Error("Q " + ToString(q.shape()) + ", K " + ToString(k.shape()) + " and V " + ToString(v.shape()) +
+                " do not fit together");
+  }
+  const int64_t group = heads / k.dim(1);
+  Tensor y =
+      c.scratch(DType::kFloat, merged ? Shape{batch, rows, heads * size} : Shape{batch, heads, rows, size});
+  const kernels::Table& table = kernels::Active();
+  const int64_t row_step = merged ? heads * size : size;
+  c.pool.ParallelFor(batch * heads, 1, [&](int64_t begin, int64_t end, int) {
+    const int64_t inner = std::max(depth, columns);
+    std::vector<float> left(static_cast<size_t>(PackedSizeA(rows, inner))),
+        right(static_cast<size_t>(std::max(PackedSizeB(depth, columns), PackedSizeB(columns, size)))),
+        scores(static_cast<size_t>(rows * columns));
+    const kernels::Epilogue plain{kernels::kNoActivation, 0, 0};
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t b = i / heads, h = i % heads, kv = b * k.dim(1) + h / group;
+      auto keep = [&](int64_t stage) {
+        if (options.kept != nullptr && options.kept_stage == stage)
+          std::copy(scores.begin(), scores.end(), options.kept->data<float>() + i * rows * columns);
+      };
+      table.pack_a(rows, depth, q.data<float>() + i * rows * depth, depth, 1, left.data());
+      table.pack_b(depth, columns, k.data<float>() + kv * columns * depth, 1, depth, right.data());
+      table.gemm(rows, columns, depth, left.data(), right.data(), scores.data(), columns, nullptr, nullptr,
+                 false, plain);
+      table.binary_scalar(kernels::kMul, scores.data(), options.scale, scores.data(), rows * columns);
+      keep(0);
+      std::vector<bool> open(static_cast<size_t>(rows));
+      for (int64_t r = 0; r < rows; ++r)
+        open[static_cast<size_t>(r)] = options.add_bias(b, h, r, scores.data() + r * columns);
+      keep(1);
+      if (options.softcap > 0) Cap(options.softcap, scores);
+      keep(2);
+      for (int64_t r = 0; r < rows; ++r) {
+        float* row = scores.data() + r * columns;
+        if (open[static_cast<size_t>(r)]) {
+          table.softmax(row, row, columns);
+        } else {
+          std::fill_n(row, columns, 0.0f);
+        }
+      }
+      keep(3);
+      table.pack_a(rows, columns, scores.data(), columns, 1, left.data());
+      table.pack_b(columns, size, v.data<float>() + kv * columns * size, size, 1, right.data());
+      float* out = y.data<float>() + (merged ? b * rows * heads * size + h * size : i * rows * size);
+      table.gemm(rows, size, columns, left.data(), right.data(), out, row_step, nullptr, nullptr, false,
+                 plain);
+    }
+  });
+  return y;
+}
+
+Tensor Rotate(const EvalContext& c, const Tensor& x, const Tensor& cosines, const Tensor& sines,
+              const std::vector<int64_t>& rows, Rotation rotation) {
+  const bool rank4 = x.rank() == 4;
+  const int64_t heads = rank4 ? x.dim(1) : rotation.heads;
+  if (!(rank4 || (x.rank() == 3 && heads > 0 && x.dim(2) % heads == 0))) {
+    throw Error("input of shape " + ToString(x.shape()) + " does not split into " + std::to_string(heads) +
+                " heads");
+  }
+  const int64_t batch = x.dim(0), length = rank4 ? x.dim(2) : x.dim(1),
+                size = rank4 ? x.dim(3) : x.dim(2) / heads;
+  const int64_t half = (rotation.rotated == 0 ? size : rotation.rotated) / 2;
+  if (2 * half > size || half == 0 || cosines.shape() != sines.shape() || cosines.size() % half != 0 ||
+      static_cast<int64_t>(rows.size()) != batch * length) {
+    throw Error("caches of shapes " + ToString(cosines.shape()) + " and " + ToString(sines.shape()) +
+                " and " + std::to_string(rows.size()) + " positions do not fit input " + ToString(x.shape()));
+  }
+  for (const int64_t row : rows) {
+    if (row < 0 || row >= cosines.size() / half)
+      throw Error("position " + std::to_string(row) + " is outside of the cache");
+  }
+  Tensor y = c.scratch(DType::kFloat, x.shape());
+  std::copy_n(x.data<float>(), x.size(), y.data<float>());
+  c.pool.ParallelFor(
+      batch * length, std::max<int64_t>(1, 16384 / (heads * size + 1)), [&](int64_t begin, int64_t end, int) {
+        for (int64_t i = begin; i < end; ++i) {
+          const float* cosine = cosines.data<float>() + rows[static_cast<size_t>(i)] * half;
+          const float* sine = sines.data<float>() + rows[static_cast<size_t>(i)] * half;
+          for (int64_t h = 0; h < heads; ++h) {
+            const int64_t at =
+                rank4 ? ((i / length * heads + h) * length + i % length) * size : (i * heads + h) * size;
+            const float* in = x.data<float>() + at;
+            float* out = y.data<float>() + at;
+            for (int64_t j = 0; j < half; ++j) {
+              const int64_t first = rotation.interleaved ? 2 * j : j;
+              const int64_t second = rotation.interleaved ? 2 * j + 1 : j + half;
+              out[first] = cosine[j] * in[first] - sine[j] * in[second];
+              out[second] = sine[j] * in[first] + cosine[j] * in[second];
+            }
+          }
+        }
+      });
+  return y;
+}
+
+namespace {
 
 // What is added to the scores of [batch, heads, rows, columns]: 0, the mask's value or -inf.
 class Bias {
@@ -121,125 +241,34 @@ void EvaluateAttention(EvalContext& c) {
   Tensor k = ByHeads(c.in(1), kv_heads, "K"), v = ByHeads(c.in(2), kv_heads, "V");
   if (c.has(4)) k = Appended(c.in(4), k);
   if (c.has(5)) v = Appended(c.in(5), v);
-  const int64_t batch = q.dim(0), heads = q.dim(1), rows = q.dim(2), depth = q.dim(3), columns = k.dim(2),
-                size = v.dim(3);
-  if (k.dim(0) != batch || v.dim(0) != batch || k.dim(3) != depth || v.dim(2) != columns ||
-      k.dim(1) != v.dim(1) || k.dim(1) == 0 || heads % k.dim(1) != 0) {
-    throw Error("Q " + ToString(q.shape()) + ", K " + ToString(k.shape()) + " and V " + ToString(v.shape()) +
-                " do not fit together");
-  }
-  const int64_t group = heads / k.dim(1);
-  const float scale = c.node.Float("scale", 1 / std::sqrt(static_cast<float>(std::max<int64_t>(depth, 1))));
-  const float softcap = c.node.Float("softcap", 0);
-  const int64_t mode = c.node.Int("qk_matmul_output_mode", 0);
-  const bool keep = c.wants(3);
+  const int64_t batch = q.dim(0), heads = q.dim(1), rows = q.dim(2), columns = k.dim(2);
   const Bias bias(c, batch, heads, rows, columns);
-  Tensor kept = keep ? c.scratch(DType::kFloat, {batch, heads, rows, columns}) : Tensor();
-  const bool rank3 = c.in(0).rank() == 3;
-  Tensor y =
-      c.scratch(DType::kFloat, rank3 ? Shape{batch, rows, heads * size} : Shape{batch, heads, rows, size});
-  const kernels::Table& table = kernels::Active();
-  const int64_t row_step = rank3 ? heads * size : size;
-  c.pool.ParallelFor(batch * heads, 1, [&](int64_t begin, int64_t end, int) {
-    const int64_t inner = std::max(depth, columns);
-    std::vector<float> left(static_cast<size_t>(PackedSizeA(rows, inner))),
-        right(static_cast<size_t>(std::max(PackedSizeB(depth, columns), PackedSizeB(columns, size)))),
-        scores(static_cast<size_t>(rows * columns));
-    const kernels::Epilogue plain{kernels::kNoActivation, 0, 0};
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t b = i / heads, h = i % heads, kv = b * k.dim(1) + h / group;
-      auto keep_scores = [&](int64_t at) {
-        if (keep && mode == at)
-          std::copy(scores.begin(), scores.end(), kept.data<float>() + i * rows * columns);
-      };
-      table.pack_a(rows, depth, q.data<float>() + i * rows * depth, depth, 1, left.data());
-      table.pack_b(depth, columns, k.data<float>() + kv * columns * depth, 1, depth, right.data());
-      table.gemm(rows, columns, depth, left.data(), right.data(), scores.data(), columns, nullptr, nullptr,
-                 false, plain);
-      table.binary_scalar(kernels::kMul, scores.data(), scale, scores.data(), rows * columns);
-      keep_scores(0);
-      std::vector<bool> open(static_cast<size_t>(rows));
-      for (int64_t r = 0; r < rows; ++r)
-        open[static_cast<size_t>(r)] = bias.Add(b, h, r, scores.data() + r * columns);
-      keep_scores(1);
-      if (softcap > 0) {  // masked keys stay masked
-        std::vector<bool> masked(scores.size());
-        for (size_t e = 0; e < scores.size(); ++e) masked[e] = scores[e] == -kInf;
-        table.binary_scalar(kernels::kDiv, scores.data(), softcap, scores.data(), rows * columns);
-        table.unary(kernels::kTanh, scores.data(), scores.data(), rows * columns);
-        table.binary_scalar(kernels::kMul, scores.data(), softcap, scores.data(), rows * columns);
-        for (size_t e = 0; e < scores.size(); ++e) {
-          if (masked[e]) scores[e] = -kInf;
-        }
-      }
-      keep_scores(2);
-      for (int64_t r = 0; r < rows; ++r) {  // a query that may attend to nothing gives zeros
-        float* row = scores.data() + r * columns;
-        if (open[static_cast<size_t>(r)]) {
-          table.softmax(row, row, columns);
-        } else {
-          std::fill_n(row, columns, 0.0f);
-        }
-      }
-      keep_scores(3);
-      table.pack_a(rows, columns, scores.data(), columns, 1, left.data());
-      table.pack_b(columns, size, v.data<float>() + kv * columns * size, size, 1, right.data());
-      float* out = y.data<float>() + (rank3 ? b * rows * heads * size + h * size : i * rows * size);
-      table.gemm(rows, size, columns, left.data(), right.data(), out, row_step, nullptr, nullptr, false,
-                 plain);
-    }
-  });
-  SetFloatResult(c, 0, std::move(y), dtype);
+  Tensor kept = c.wants(3) ? c.scratch(DType::kFloat, {batch, heads, rows, columns}) : Tensor();
+  AttentionScores scores;
+  const auto depth = static_cast<float>(std::max<int64_t>(q.dim(3), 1));
+  scores.scale = c.node.Float("scale", 1 / std::sqrt(depth));
+  scores.softcap = c.node.Float("softcap", 0);
+  scores.add_bias = [&bias](int64_t b, int64_t h, int64_t i, float* row) { return bias.Add(b, h, i, row); };
+  scores.kept = c.wants(3) ? &kept : nullptr;
+  scores.kept_stage = c.node.Int("qk_matmul_output_mode", 0);
+  SetFloatResult(c, 0, Attend(c, q, k, v, c.in(0).rank() == 3, scores), dtype);
   if (c.wants(1)) SetFloatResult(c, 1, k, c.in(1).dtype());
   if (c.wants(2)) SetFloatResult(c, 2, v, c.in(2).dtype());
-  if (keep) SetFloatResult(c, 3, std::move(kept), dtype);
+  if (c.wants(3)) SetFloatResult(c, 3, std::move(kept), dtype);
 }
 
-// Pairs (x1, x2) of a head's first rotary_embedding_dim elements become (cos*x1 - sin*x2, sin*x1 + cos*x2).
+// With position ids the caches are tables, else they have one row for each position of the batch.
 void EvaluateRotaryEmbedding(EvalContext& c) {
   const Tensor x = c.in(0).ToFloat32(), cosines = c.in(1).ToFloat32(), sines = c.in(2).ToFloat32();
-  const bool rank4 = x.rank() == 4, interleaved = c.node.Int("interleaved", 0) != 0;
-  const int64_t heads = rank4 ? x.dim(1) : c.node.Int("num_heads", 0);
-  if (!(rank4 || (x.rank() == 3 && heads > 0 && x.dim(2) % heads == 0))) {
-    throw Error("input of shape " + ToString(x.shape()) + " does not split into " + std::to_string(heads) +
-                " heads");
+  std::vector<int64_t> rows;
+  if (c.has(3)) {
+    rows = c.in(3).ToInts();
+  } else if (x.rank() >= 3) {
+    for (int64_t i = 0; i < x.dim(0) * x.dim(x.rank() == 4 ? 2 : 1); ++i) rows.push_back(i);
   }
-  const int64_t batch = x.dim(0), length = rank4 ? x.dim(2) : x.dim(1),
-                size = rank4 ? x.dim(3) : x.dim(2) / heads;
-  int64_t rotated = c.node.Int("rotary_embedding_dim", 0);
-  if (rotated == 0) rotated = size;
-  const int64_t half = rotated / 2;
-  const bool by_position = c.has(3);
-  std::vector<int64_t> positions;
-  if (by_position) positions = c.in(3).ToInts();
-  const int64_t entries = by_position ? cosines.dim(0) : batch * length;
-  if (rotated > size || half == 0 || cosines.shape() != sines.shape() || cosines.size() != entries * half ||
-      (by_position && static_cast<int64_t>(positions.size()) != batch * length)) {
-    throw Error("caches of shapes " + ToString(cosines.shape()) + " and " + ToString(sines.shape()) +
-                " do not fit input " + ToString(x.shape()));
-  }
-  Tensor y = c.scratch(DType::kFloat, x.shape());
-  std::copy_n(x.data<float>(), x.size(), y.data<float>());
-  for (int64_t b = 0; b < batch; ++b) {
-    for (int64_t t = 0; t < length; ++t) {
-      const int64_t entry = by_position ? positions[static_cast<size_t>(b * length + t)] : b * length + t;
-      if (entry < 0 || entry >= entries)
-        throw Error("position " + std::to_string(entry) + " is outside of the cache");
-      const float *cosine = cosines.data<float>() + entry * half, *sine = sines.data<float>() + entry * half;
-      for (int64_t h = 0; h < heads; ++h) {
-        const int64_t at =
-            rank4 ? ((b * heads + h) * length + t) * size : ((b * length + t) * heads + h) * size;
-        const float* in = x.data<float>() + at;
-        float* out = y.data<float>() + at;
-        for (int64_t i = 0; i < half; ++i) {
-          const int64_t first = interleaved ? 2 * i : i, second = interleaved ? 2 * i + 1 : i + half;
-          out[first] = cosine[i] * in[first] - sine[i] * in[second];
-          out[second] = sine[i] * in[first] + cosine[i] * in[second];
-        }
-      }
-    }
-  }
-  SetFloatResult(c, 0, std::move(y), c.in(0).dtype());
+  const Rotation rotation{c.node.Int("num_heads", 0), c.node.Int("rotary_embedding_dim", 0),
+                          c.node.Int("interleaved", 0) != 0};
+  SetFloatResult(c, 0, Rotate(c, x, cosines, sines, rows, rotation), c.in(0).dtype());
 }
 
 }  // namespace

@@ -7,8 +7,6 @@
 #include "xslim/error.h"
 
 namespace xslim {
-namespace {
-
 const Graph& BodyOf(const EvalContext& c, const char* attribute) {
   const auto at = c.node.attributes.find(attribute);
   if (at == c.node.attributes.end() || !at->second.graph) {
@@ -22,6 +20,8 @@ std::vector<Tensor> RunBody(const EvalContext& c, const Graph& body, const std::
   return c.runner->Run(body, inputs);
 }
 
+namespace {
+
 bool Truth(const Tensor& tensor) {
   if (tensor.dtype() != DType::kBool || tensor.size() != 1) {
     throw Error("condition is " + std::string(NameOf(tensor.dtype())) + ToString(tensor.shape()), "",
@@ -30,33 +30,13 @@ bool Truth(const Tensor& tensor) {
   return tensor.data<bool>()[0];
 }
 
-// Equally shaped tensors side by side along a new axis; `empty` describes the elements when there are none.
-Tensor Stacked(EvalContext& c, const std::vector<Tensor>& parts, int64_t axis, const Value& empty) {
-  if (parts.empty()) {
-    Shape shape{0};
-    for (const Dim& dim : empty.dims) shape.push_back(std::max<int64_t>(dim.size, 0));
-    return Tensor(empty.dtype, shape);
-  }
-  const Tensor& first = parts[0];
-  axis = NormalAxis(axis, first.rank() + 1);
-  Shape shape = first.shape();
-  shape.insert(shape.begin() + axis, static_cast<int64_t>(parts.size()));
-  Tensor y = c.scratch(first.dtype(), shape);
-  const std::vector<int64_t> strides = DenseStrides(shape);
-  StridedCopy copy;
-  copy.dims = first.shape();
-  copy.in_strides = DenseStrides(first.shape());
-  copy.out_strides = strides;
-  copy.out_strides.erase(copy.out_strides.begin() + axis);
-  for (const Tensor& part : parts) {
-    if (part.shape() != first.shape() || part.dtype() != first.dtype()) {
-      throw Error("a step's output has shape " + ToString(part.shape()) + ", the first one's " +
-                  ToString(first.shape()));
-    }
-    CopyStrided(c.pool, part, y, copy);
-    copy.out_offset += strides[static_cast<size_t>(axis)];
-  }
-  return y;
+// The outputs of all steps; `empty` describes one when there are none.
+Tensor StackedSteps(const EvalContext& c, const std::vector<Tensor>& steps, int64_t axis,
+                    const Value& empty) {
+  if (!steps.empty()) return Stacked(c, steps, axis);
+  Shape shape{0};
+  for (const Dim& dim : empty.dims) shape.push_back(std::max<int64_t>(dim.size, 0));
+  return Tensor(empty.dtype, shape);
 }
 
 void EvaluateIf(EvalContext& c) {
@@ -75,7 +55,7 @@ void EvaluateLoop(EvalContext& c) {
   }
   bool go = !c.has(1) || Truth(c.in(1));
   std::vector<Tensor> state;
-  for (size_t i = 2; i < c.num_inputs(); ++i) state.push_back(c.in(i));
+  for (size_t i = 2; i < c.num_inputs(); ++i) state.push_back(c.any_in(i));
   if (body.outputs().size() < state.size() + 1) throw Error("the body has too few outputs");
   std::vector<std::vector<Tensor>> stacks(body.outputs().size() - 1 - state.size());
   for (int64_t t = 0; t < most && go; ++t) {
@@ -90,23 +70,15 @@ void EvaluateLoop(EvalContext& c) {
   for (size_t i = 0; i < state.size() && i < c.node.outputs.size(); ++i) c.set_out(i, state[i]);
   for (size_t i = 0; i < stacks.size(); ++i) {
     const size_t slot = state.size() + i;
-    if (c.wants(slot)) c.set_out(slot, Stacked(c, stacks[i], 0, body.value(body.outputs()[slot + 1])));
+    if (c.wants(slot)) c.set_out(slot, StackedSteps(c, stacks[i], 0, body.value(body.outputs()[slot + 1])));
   }
 }
 
 // Element `index` of `axis`, the axis removed.
-Tensor Picked(EvalContext& c, const Tensor& x, int64_t axis, int64_t index) {
-  const std::vector<int64_t> strides = DenseStrides(x.shape());
-  StridedCopy copy;
-  copy.dims = x.shape();
-  copy.in_strides = strides;
-  copy.dims.erase(copy.dims.begin() + axis);
-  copy.in_strides.erase(copy.in_strides.begin() + axis);
-  copy.out_strides = DenseStrides(copy.dims);
-  copy.in_offset = index * strides[static_cast<size_t>(axis)];
-  Tensor y = c.scratch(x.dtype(), copy.dims);
-  CopyStrided(c.pool, x, y, copy);
-  return y;
+Tensor Picked(const EvalContext& c, const Tensor& x, int64_t axis, int64_t index) {
+  Shape shape = x.shape();
+  shape.erase(shape.begin() + axis);
+  return Part(c, x, axis, index, 1).Reshaped(std::move(shape));
 }
 
 int64_t Entry(const std::vector<int64_t>& list, size_t i) { return i < list.size() ? list[i] : 0; }
@@ -125,7 +97,7 @@ void EvaluateScan(EvalContext& c) {
                              in_directions = c.node.Ints("scan_input_directions"),
                              out_directions = c.node.Ints("scan_output_directions");
   std::vector<Tensor> state;
-  for (size_t i = 0; i < states; ++i) state.push_back(c.in(i));
+  for (size_t i = 0; i < states; ++i) state.push_back(c.any_in(i));
   if (body.outputs().size() < states) throw Error("the body has too few outputs");
   int64_t length = -1;
   std::vector<int64_t> axes;
@@ -150,7 +122,8 @@ void EvaluateScan(EvalContext& c) {
   for (size_t i = 0; i < stacks.size(); ++i) {
     if (!c.wants(states + i)) continue;
     if (Entry(out_directions, i) != 0) std::reverse(stacks[i].begin(), stacks[i].end());
-    c.set_out(states + i, Stacked(c, stacks[i], Entry(out_axes, i), body.value(body.outputs()[states + i])));
+    c.set_out(states + i,
+              StackedSteps(c, stacks[i], Entry(out_axes, i), body.value(body.outputs()[states + i])));
   }
 }
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "ops/contrib.h"
 #include "ops/float_result.h"
 #include "ops/matmul.h"
 #include "ops/operator.h"
@@ -292,39 +293,58 @@ void RunConv(EvalContext& ctx, const Geometry& g, const float* x, const float* w
   });
 }
 
-// The optional bias as floats, checked.
-const float* BiasOf(EvalContext& ctx, int64_t channels, Tensor& storage) {
-  if (!ctx.has(2)) return nullptr;
-  storage = ctx.in(2).ToFloat32();
-  if (storage.size() != channels) {
-    throw Error(
-        StrCat("the bias has ", storage.size(), " elements, expected one per output channel: ", channels));
+// What both operators start with: their inputs as float32.
+struct Operands {
+  Tensor x, w, bias;  // bias undefined when left out
+  Geometry g;
+
+  Operands(EvalContext& ctx, Geometry (*geometry)(const Node&, const Shape&, const Shape&))
+      : x(ctx.in(0).ToFloat32()), w(ctx.in(1).ToFloat32()), g(geometry(ctx.node, x.shape(), w.shape())) {
+    if (!ctx.has(2)) return;
+    bias = ctx.in(2).ToFloat32();
+    if (bias.size() != g.channels_out) {
+      throw Error(StrCat("the bias has ", bias.size(),
+                         " elements, expected one per output channel: ", g.channels_out));
+    }
   }
-  return storage.data<float>();
+  const float* bias_data() const { return bias.defined() ? bias.data<float>() : nullptr; }
+};
+
+Tensor ConvFloat(EvalContext& ctx) {
+  const Operands in(ctx, GeometryOfConv);
+  Tensor y = ctx.scratch(DType::kFloat, in.g.out_shape);
+  if (y.size() > 0)
+    RunConv(ctx, in.g, in.x.data<float>(), in.w.data<float>(), in.bias_data(), y.data<float>());
+  return y;
 }
 
-void EvaluateConv(EvalContext& ctx) {
-  const Tensor x = ctx.in(0).ToFloat32(), w = ctx.in(1).ToFloat32();
-  const Geometry g = GeometryOfConv(ctx.node, x.shape(), w.shape());
-  Tensor bias_storage;
-  const float* bias = BiasOf(ctx, g.channels_out, bias_storage);
-  Tensor y = ctx.scratch(DType::kFloat, g.out_shape);
-  if (y.size() > 0) RunConv(ctx, g, x.data<float>(), w.data<float>(), bias, y.data<float>());
+void EvaluateConv(EvalContext& ctx) { SetFloatResult(ctx, 0, ConvFloat(ctx), ctx.in(0).dtype()); }
+
+// com.microsoft: activation(Conv(x, w, b) + z)
+void EvaluateFusedConv(EvalContext& ctx) {
+  Tensor y = ConvFloat(ctx);
+  if (ctx.has(3)) {
+    const Tensor z = ctx.in(3).ToFloat32();
+    if (z.shape() != y.shape())
+      throw Error(StrCat("Z has shape ", ToString(z.shape()), ", expected ", ToString(y.shape())));
+    kernels::Active().binary(kernels::kAdd, y.data<float>(), z.data<float>(), y.data<float>(), y.size());
+  }
+  ApplyActivation(ctx.pool, ctx.node.String("activation", ""), ctx.node.Floats("activation_params"),
+                  y.data<float>(), y.size());
   SetFloatResult(ctx, 0, std::move(y), ctx.in(0).dtype());
 }
 
-Geometry TransposeGeometry(EvalContext& ctx, const Tensor& x, const Tensor& w) {
+Geometry TransposeGeometry(const Node& node, const Shape& x, const Shape& w) {
   Geometry g;
-  const size_t first = ReadCommon(ctx.node, x.shape(), w.shape(), g), rank = 3 - first;
-  if (w.dim(0) != g.channels_in) {
-    throw Error(
-        StrCat("weights of shape ", ToString(w.shape()), " do not fit ", g.channels_in, " input channels"));
+  const size_t first = ReadCommon(node, x, w, g), rank = 3 - first;
+  if (w[0] != g.channels_in) {
+    throw Error(StrCat("weights of shape ", ToString(w), " do not fit ", g.channels_in, " input channels"));
   }
-  g.channels_out = w.dim(1) * g.group;
-  const std::string auto_pad = ctx.node.String("auto_pad", "NOTSET");
-  const auto pads = ReadPads(ctx.node, rank);
-  const auto extra = ctx.node.Ints("output_padding", std::vector<int64_t>(rank, 0));
-  auto wanted = ctx.node.Ints("output_shape");
+  g.channels_out = w[1] * g.group;
+  const std::string auto_pad = node.String("auto_pad", "NOTSET");
+  const auto pads = ReadPads(node, rank);
+  const auto extra = node.Ints("output_padding", std::vector<int64_t>(rank, 0));
+  auto wanted = node.Ints("output_shape");
   if (wanted.size() == rank + 2) wanted.erase(wanted.begin(), wanted.begin() + 2);
   if (extra.size() != rank || (!wanted.empty() && wanted.size() != rank)) {
     throw Error("output_padding and output_shape must have one entry per spatial dimension");
@@ -373,10 +393,9 @@ void ScatterPlane(const Geometry& g, const float* products, float* plane) {
 }
 
 void EvaluateConvTranspose(EvalContext& ctx) {
-  const Tensor x = ctx.in(0).ToFloat32(), w = ctx.in(1).ToFloat32();
-  const Geometry g = TransposeGeometry(ctx, x, w);
-  Tensor bias_storage;
-  const float* bias = BiasOf(ctx, g.channels_out, bias_storage);
+  const Operands in(ctx, TransposeGeometry);
+  const Geometry& g = in.g;
+  const float* bias = in.bias_data();
   Tensor result = ctx.scratch(DType::kFloat, g.out_shape);
   const kernels::Table& table = kernels::Active();
   const int64_t per_group = g.channels_out / g.group, k = g.channels_in / g.group, m = per_group * g.taps();
@@ -387,14 +406,14 @@ void EvaluateConvTranspose(EvalContext& ctx) {
     packed.table = &table;
     packed.data.resize(static_cast<size_t>(g.group * size_a));
     for (int64_t group = 0; group < g.group; ++group) {
-      table.pack_a(m, k, w.data<float>() + group * k * m, 1, m, packed.data.data() + group * size_a);
+      table.pack_a(m, k, in.w.data<float>() + group * k * m, 1, m, packed.data.data() + group * size_a);
     }
   }
   Tensor panels = ctx.scratch(DType::kFloat, {PackedSizeB(k, n)}),
          products = ctx.scratch(DType::kFloat, {m, n});
   for (int64_t item = 0; item < g.batch * g.group && result.size() > 0; ++item) {
     const int64_t group = item % g.group;
-    PackBParallel(ctx.pool, k, n, x.data<float>() + item * k * n, n, 1, panels.data<float>());
+    PackBParallel(ctx.pool, k, n, in.x.data<float>() + item * k * n, n, 1, panels.data<float>());
     PackedProduct product{
         m, n, k, packed.data.data() + group * size_a, panels.data<float>(), products.data<float>(), n};
     RunProduct(ctx.pool, product);
@@ -416,6 +435,7 @@ std::vector<OperatorRow> ConvOperators() {
   return {
       {"", "Conv", 1, kAny, EvaluateConv, QuantRole::kCompute},
       {"", "ConvTranspose", 1, kAny, EvaluateConvTranspose, QuantRole::kCompute},
+      {"com.microsoft", "FusedConv", 1, kAny, EvaluateFusedConv},
   };
 }
 

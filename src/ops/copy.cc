@@ -136,6 +136,53 @@ void CopyStrided(ThreadPool& pool, const Tensor& in, Tensor& out, StridedCopy co
   });
 }
 
+Tensor Joined(const EvalContext& context, const std::vector<Tensor>& parts, int64_t axis) {
+  const Tensor& first = parts.at(0);
+  axis = NormalAxis(axis, first.rank());
+  const size_t at = static_cast<size_t>(axis);
+  Shape shape = first.shape();
+  shape[at] = 0;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    Shape other = parts[i].shape();
+    if (parts[i].rank() == first.rank()) other[at] = first.dim(axis);
+    if (other != first.shape()) {
+      throw Error("tensor " + std::to_string(i) + " of shape " + ToString(parts[i].shape()) +
+                  " does not join tensor 0 of shape " + ToString(first.shape()) + " on axis " +
+                  std::to_string(axis));
+    }
+    shape[at] += parts[i].dim(axis);
+  }
+  Tensor y = context.scratch(first.dtype(), shape);
+  const std::vector<int64_t> strides = DenseStrides(shape);
+  int64_t offset = 0;
+  for (const Tensor& x : parts) {
+    CopyStrided(context.pool, x, y, {x.shape(), DenseStrides(x.shape()), strides, 0, offset});
+    offset += x.dim(axis) * strides[at];
+  }
+  return y;
+}
+
+Tensor Stacked(const EvalContext& context, const std::vector<Tensor>& parts, int64_t axis) {
+  axis = NormalAxis(axis, parts.at(0).rank() + 1);
+  std::vector<Tensor> slices;
+  for (const Tensor& part : parts) {
+    Shape shape = part.shape();
+    shape.insert(shape.begin() + std::min(axis, part.rank()), 1);
+    slices.push_back(part.Reshaped(std::move(shape)));
+  }
+  return Joined(context, slices, axis);
+}
+
+Tensor Part(const EvalContext& context, const Tensor& x, int64_t axis, int64_t begin, int64_t count) {
+  Shape shape = x.shape();
+  shape[static_cast<size_t>(axis)] = count;
+  const std::vector<int64_t> strides = DenseStrides(x.shape());
+  Tensor y = context.scratch(x.dtype(), shape);
+  const int64_t offset = begin * strides[static_cast<size_t>(axis)];
+  CopyStrided(context.pool, x, y, {shape, strides, DenseStrides(shape), offset, 0});
+  return y;
+}
+
 void FillZero(Tensor& out) {
   if (out.dtype() == DType::kString) {
     std::fill(out.strings().begin(), out.strings().end(), std::string());

@@ -58,6 +58,14 @@ struct StridedCopy {
 };
 void CopyStrided(ThreadPool& pool, const Tensor& in, Tensor& out, StridedCopy copy);
 
+// `parts`, at least one and equal but for `axis`, one after the other along it; throws Error when they do not
+// fit. Negative axes count from the end.
+Tensor Joined(const EvalContext& context, const std::vector<Tensor>& parts, int64_t axis);
+// The same along a new axis.
+Tensor Stacked(const EvalContext& context, const std::vector<Tensor>& parts, int64_t axis);
+// Elements [begin, begin + count) of an axis in [0, rank).
+Tensor Part(const EvalContext& context, const Tensor& x, int64_t axis, int64_t begin, int64_t count);
+
 // Every element becomes zero (false, "").
 void FillZero(Tensor& out);
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "ops/contrib.h"
 #include "ops/float_result.h"
 #include "xslim/error.h"
 
@@ -107,6 +108,8 @@ Batches MatMulBatches(Shape a, Shape b) {
   return r;
 }
 
+}  // namespace
+
 Tensor MatMulFloat(EvalContext& ctx, const Tensor& a, const Tensor& b) {
   Batches r = MatMulBatches(a.shape(), b.shape());
   Tensor y = ctx.scratch(DType::kFloat, r.out_shape);
@@ -152,6 +155,8 @@ Tensor MatMulFloat(EvalContext& ctx, const Tensor& a, const Tensor& b) {
   }
   return y;
 }
+
+namespace {
 
 // Arithmetic that wraps instead of overflowing.
 template <typename T>
@@ -283,6 +288,42 @@ void GemmFloat(EvalContext& ctx, const GemmShape& s) {
   SetFloatResult(ctx, 0, std::move(y), ctx.in(0).dtype());
 }
 
+// com.microsoft: an activation behind Gemm, its parameters in attributes of their own.
+void EvaluateFusedGemm(EvalContext& ctx) {
+  GemmFloat(ctx, ReadGemm(ctx));
+  std::vector<float> parameters;
+  for (const char* name : {"activation_alpha", "activation_beta", "activation_gamma"}) {
+    if (!ctx.node.Has(name)) break;
+    parameters.push_back(ctx.node.Float(name, 0));
+  }
+  Tensor y = ctx.outputs[0].ToFloat32();
+  ApplyActivation(ctx.pool, ctx.node.String("activation", ""), parameters, y.data<float>(), y.size());
+  SetFloatResult(ctx, 0, std::move(y), ctx.in(0).dtype());
+}
+
+// The order of an operand's axes for FusedMatMul: `batch` moves axis 0 behind the batch axes, `turn`
+// exchanges the last two.
+Tensor Arranged(EvalContext& ctx, const Tensor& x, bool turn, bool batch) {
+  if (x.rank() < 2 || (!turn && !batch)) return x;
+  std::vector<int64_t> order;
+  for (int64_t axis = 0; axis < x.rank(); ++axis) order.push_back(axis);
+  if (batch) std::rotate(order.begin(), order.begin() + 1, order.end() - 1);
+  if (turn) std::swap(order[order.size() - 2], order.back());
+  return RunOperator(ctx, "Transpose", 13, {x}, {{"perm", Attribute::Ints(order)}})[0];
+}
+
+// com.microsoft: alpha * A' B'
+void EvaluateFusedMatMul(EvalContext& ctx) {
+  const auto is_set = [&](const char* name) { return ctx.node.Int(name, 0) != 0; };
+  const Tensor a = Arranged(ctx, ctx.in(0).ToFloat32(), is_set("transA"), is_set("transBatchA"));
+  const Tensor b = Arranged(ctx, ctx.in(1).ToFloat32(), is_set("transB"), is_set("transBatchB"));
+  Tensor y = MatMulFloat(ctx, a, b);
+  const float alpha = ctx.node.Float("alpha", 1.0f);
+  if (alpha != 1.0f)
+    kernels::Active().binary_scalar(kernels::kMul, y.data<float>(), alpha, y.data<float>(), y.size());
+  SetFloatResult(ctx, 0, std::move(y), ctx.in(0).dtype());
+}
+
 template <typename T>
 void GemmPlain(EvalContext& ctx, const GemmShape& s) {
   using W = Wrapping<T>;
@@ -357,10 +398,14 @@ void EvaluateMatMulInteger(EvalContext& ctx) {
 
 std::vector<OperatorRow> MatMulOperators() {
   constexpr int kAny = std::numeric_limits<int>::max();
+  constexpr const char* kMicrosoft = "com.microsoft";
   return {
       {"", "MatMul", 1, kAny, EvaluateMatMul, QuantRole::kCompute},
       {"", "Gemm", 1, kAny, EvaluateGemm, QuantRole::kCompute},
       {"", "MatMulInteger", 10, kAny, EvaluateMatMulInteger},
+      {kMicrosoft, "FusedGemm", 1, kAny, EvaluateFusedGemm},
+      {kMicrosoft, "FusedMatMul", 1, kAny, EvaluateFusedMatMul},
+      {kMicrosoft, "TransposeMatMul", 1, kAny, EvaluateFusedMatMul},
   };
 }
 

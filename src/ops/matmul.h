@@ -35,6 +35,10 @@ void RunProduct(ThreadPool& pool, const PackedProduct& product);
 void PackBParallel(ThreadPool& pool, int64_t k, int64_t n, const float* b, int64_t stride_k, int64_t stride_n,
                    float* packed);
 
+// Numpy's matmul of two float32 tensors. b is packed once when input 1 of the node is an initializer: it must
+// then be that or follow from that.
+Tensor MatMulFloat(EvalContext& context, const Tensor& a, const Tensor& b);
+
 }  // namespace xslim
 
 #endif  // XSLIM_OPS_MATMUL_H_

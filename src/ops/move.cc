@@ -155,28 +155,10 @@ void Slice(EvalContext& c) {
 }
 
 void Concat(EvalContext& c) {
-  const Tensor& first = c.in(0);
-  const int64_t axis = NormalAxis(c.node.Int("axis", 1), first.rank());
-  Shape shape = first.shape();
-  shape[Z(axis)] = 0;
-  for (size_t i = 0; i < c.num_inputs(); ++i) {
-    Shape other = c.in(i).shape();
-    if (c.in(i).rank() == first.rank()) other[Z(axis)] = first.dim(axis);
-    if (other != first.shape()) {
-      throw Error("input " + std::to_string(i) + " of shape " + ToString(c.in(i).shape()) +
-                  " does not join input 0 of shape " + ToString(first.shape()) + " on axis " +
-                  std::to_string(axis));
-    }
-    shape[Z(axis)] += c.in(i).dim(axis);
-  }
-  Tensor& y = c.out(0, first.dtype(), shape);
-  const std::vector<int64_t> strides = DenseStrides(shape);
-  int64_t offset = 0;
-  for (size_t i = 0; i < c.num_inputs(); ++i) {
-    const Tensor& x = c.in(i);
-    CopyStrided(c.pool, x, y, {x.shape(), DenseStrides(x.shape()), strides, 0, offset});
-    offset += x.dim(axis) * strides[Z(axis)];
-  }
+  std::vector<Tensor> parts;
+  for (size_t i = 0; i < c.num_inputs(); ++i) parts.push_back(c.in(i));
+  if (parts.empty()) throw Error("there is nothing to join");
+  c.set_out(0, Joined(c, parts, c.node.Int("axis", 1)));
 }
 
 void Split(EvalContext& c) {
@@ -203,16 +185,10 @@ void Split(EvalContext& c) {
     throw Error("split " + ToString(sizes) + " does not fit axis " + std::to_string(axis) + " of shape " +
                 ToString(x.shape()) + " and " + std::to_string(parts) + " outputs");
   }
-  const std::vector<int64_t> strides = DenseStrides(x.shape());
-  int64_t offset = 0;
+  int64_t begin = 0;
   for (size_t i = 0; i < sizes.size(); ++i) {
-    Shape shape = x.shape();
-    shape[Z(axis)] = sizes[i];
-    if (c.wants(i)) {
-      Tensor& y = c.out(i, x.dtype(), shape);
-      CopyStrided(c.pool, x, y, {shape, strides, DenseStrides(shape), offset, 0});
-    }
-    offset += sizes[i] * strides[Z(axis)];
+    if (c.wants(i)) c.set_out(i, Part(c, x, axis, begin, sizes[i]));
+    begin += sizes[i];
   }
 }
 
@@ -465,7 +441,7 @@ void ReverseSequence(EvalContext& c) {
   }
 }
 
-void Identity(EvalContext& c) { c.set_out(0, c.in(0)); }
+void Identity(EvalContext& c) { c.set_out(0, c.any_in(0)); }
 
 void Dropout(EvalContext& c) {
   const Tensor& x = c.in(0);

@@ -271,6 +271,70 @@ void SkipNorm(EvalContext& context, bool centered) {
 void EvaluateSkipLayerNormalization(EvalContext& context) { SkipNorm(context, true); }
 void EvaluateSkipRmsNormalization(EvalContext& context) { SkipNorm(context, false); }
 
+// Adds the rows of `table` [rows, n] that the ids name to the rows of `sum`.
+void AddRows(EvalContext& context, const char* name, const std::vector<int64_t>& ids, size_t slot,
+             Tensor& sum) {
+  const Tensor rows = context.in(slot).ToFloat32();
+  const int64_t n = sum.dim(-1);
+  if (rows.rank() != 2 || rows.dim(1) != n) {
+    throw Error(std::string(name) + " embedding " + ToString(rows.shape()) + " does not fit " +
+                ToString(sum.shape()));
+  }
+  float* to = sum.data<float>();
+  for (const int64_t id : ids) {
+    if (id < 0 || id >= rows.dim(0))
+      throw Error(std::string(name) + " id " + std::to_string(id) + " is out of range");
+    kernels::Active().binary(kernels::kAdd, to, rows.data<float>() + id * n, to, n);
+    to += n;
+  }
+}
+
+// com.microsoft: the norm of word + position (+ segment) embeddings; outputs: it, the number of 1s of each
+// row of the mask, the sum. Inputs: input_ids, segment_ids, three tables, gamma, beta, mask, position_ids.
+void EvaluateEmbedLayerNormalization(EvalContext& context) {
+  const Tensor& ids = context.in(0);
+  if (ids.rank() != 2)
+    throw Error("input_ids of shape " + ToString(ids.shape()), "", "expected [batch, length]");
+  const int64_t batch = ids.dim(0), length = ids.dim(1);
+  const Tensor gamma = context.in(5).ToFloat32();
+  const Tensor beta = Vector(context, 6, gamma.size());
+  Tensor sum = context.scratch(DType::kFloat, {batch, length, gamma.size()});
+  std::fill_n(sum.data<float>(), sum.size(), 0.0f);
+  AddRows(context, "word", ids.ToInts(), 2, sum);
+  std::vector<int64_t> positions;
+  if (context.has(8)) {
+    const std::vector<int64_t> given = context.in(8).ToInts();
+    if (given.empty() || ids.size() % static_cast<int64_t>(given.size()) != 0)
+      throw Error("position_ids of shape " + ToString(context.in(8).shape()));
+    for (int64_t i = 0; i < ids.size(); ++i)
+      positions.push_back(given[static_cast<size_t>(i) % given.size()]);
+  } else {
+    for (int64_t i = 0; i < ids.size(); ++i) positions.push_back(i % length);
+  }
+  AddRows(context, "position", positions, 3, sum);
+  if (context.has(1)) {
+    if (context.in(1).shape() != ids.shape())
+      throw Error("segment_ids of shape " + ToString(context.in(1).shape()));
+    AddRows(context, "segment", context.in(1).ToInts(), 4, sum);
+  }
+  RowNorm norm;
+  norm.axis = 2;
+  norm.epsilon = context.node.Float("epsilon", 1e-12f);
+  const DType dtype = context.in(2).dtype();
+  SetFloatResult(context, 0, NormalizeRows(context, sum, norm, gamma, beta), dtype);
+  if (context.wants(1)) {
+    int32_t* counts = context.out(1, DType::kInt32, {batch}).data<int32_t>();
+    std::fill_n(counts, batch, 0);
+    if (context.has(7)) {
+      const std::vector<int64_t> mask = context.in(7).ToInts();
+      if (context.in(7).shape() != ids.shape())
+        throw Error("mask of shape " + ToString(context.in(7).shape()));
+      for (size_t i = 0; i < mask.size(); ++i) counts[static_cast<int64_t>(i) / length] += mask[i] == 1;
+    }
+  }
+  if (context.wants(2)) SetFloatResult(context, 2, std::move(sum), dtype);
+}
+
 // ---- along one axis
 
 // Calls row(source, target, n) for every line of `x` along the middle of [outer, n, inner]; lines that are
@@ -452,6 +516,7 @@ std::vector<OperatorRow> NormOperators() {
       {"", "RMSNormalization", 23, kLatest, EvaluateRmsNormalization},
       {"com.microsoft", "SkipLayerNormalization", 1, kLatest, EvaluateSkipLayerNormalization},
       {"com.microsoft", "SkipSimplifiedLayerNormalization", 1, kLatest, EvaluateSkipRmsNormalization},
+      {"com.microsoft", "EmbedLayerNormalization", 1, kLatest, EvaluateEmbedLayerNormalization},
       {"", "LRN", 1, kLatest, EvaluateLrn, QuantRole::kElementwise},
       {"", "LpNormalization", 1, kLatest, EvaluateLpNormalization},
       {"", "MeanVarianceNormalization", 9, kLatest, EvaluateMeanVarianceNormalization},

@@ -46,7 +46,9 @@ class EvalContext {
 
   size_t num_inputs() const { return inputs_.size(); }
   bool has(size_t slot) const { return slot < inputs_.size() && inputs_[slot] != nullptr; }
-  const Tensor& in(size_t slot) const;  // throws Error when it is left out
+  const Tensor& in(size_t slot) const;        // throws Error when it is left out or no tensor
+  const Tensor& any_in(size_t slot) const;    // may be a sequence or an empty optional
+  const Tensor& sequence(size_t slot) const;  // throws Error when it is left out or no sequence
   bool is_constant(size_t slot) const {
     return slot < constant_.size() && constant_[slot];
   }  // an initializer
@@ -96,6 +98,9 @@ struct OperatorRow {
   InterestRange (*interest)(const Graph&, const Node&) = nullptr;  // null: sees everything
 };
 
+// True when results differ from run to run by the operator's meaning, so that none may be kept for another.
+bool IsRandom(const Node& node);
+
 // Null when the operator is not known at that version of its domain.
 const OperatorRow* FindOperator(const std::string& domain, const std::string& op_type, int opset);
 // All rows, in the order of the families; for docs and tests.
@@ -121,6 +126,11 @@ std::vector<OperatorRow> VisionOperators();     // vision.cc: NonMaxSuppression 
 std::vector<OperatorRow> RecurrentOperators();  // recurrent.cc: LSTM GRU RNN
 std::vector<OperatorRow> EinsumOperators();     // einsum.cc: Einsum Det
 std::vector<OperatorRow> ControlOperators();    // control.cc: If Loop Scan
+std::vector<OperatorRow> UnfoldOperators();     // unfold.cc: Col2Im DeformConv MaxUnpool
+std::vector<OperatorRow> SignalOperators();     // signal.cc: DFT STFT *Window MelWeightMatrix
+std::vector<OperatorRow> RandomOperators();     // random.cc: Random* Bernoulli Multinomial
+std::vector<OperatorRow> TextOperators();       // text.cc: StringConcat StringSplit StringNormalizer
+std::vector<OperatorRow> SequenceOperators();   // sequence.cc: Sequence* Optional* SplitToSequence ...
 std::vector<OperatorRow> IntegerOperators();    // integer.cc: QLinearMatMul QLinearConv ConvInteger
 
 }  // namespace xslim

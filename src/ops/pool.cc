@@ -168,8 +168,8 @@ void PlaneRows(const Window& w, const float* in, float* out, float start, kernel
 // A NaN in the window is the result.
 inline float MaxOf(float a, float b) { return a > b || a != a ? a : b; }
 
-void MaxFloat(EvalContext& context, const Window& window) {
-  const float* in = context.in(0).data<float>();
+void MaxFloat(EvalContext& context, const Tensor& x, const Window& window) {
+  const float* in = x.data<float>();
   float* out = context.out(0, DType::kFloat, window.out_shape).data<float>();
   context.pool.ParallelFor(window.planes, PlaneGrain(window), [&](int64_t begin, int64_t end, int) {
     for (int64_t plane = begin; plane < end; ++plane) {
@@ -190,14 +190,14 @@ void MaxFloat(EvalContext& context, const Window& window) {
 
 // The first of equal elements wins; indices count over the whole tensor, by columns with storage_order 1.
 template <typename T>
-void MaxWithIndices(EvalContext& context, const Window& window, T lowest) {
-  const T* in = context.in(0).data<T>();
+void MaxWithIndices(EvalContext& context, const Tensor& x, const Window& window, T lowest) {
+  const T* in = x.data<T>();
   T* out = context.out(0, DTypeOf<T>::value, window.out_shape).template data<T>();
   int64_t* indices =
       context.wants(1) ? context.out(1, DType::kInt64, window.out_shape).template data<int64_t>() : nullptr;
   const bool column_major = context.node.Int("storage_order", 0) != 0;
   const int64_t d = window.axes[0].in, h = window.axes[1].in, w = window.axes[2].in;
-  const bool volume = context.in(0).rank() == 5;
+  const bool volume = x.rank() == 5;
   context.pool.ParallelFor(window.planes, PlaneGrain(window), [&](int64_t begin, int64_t end, int) {
     for (int64_t plane = begin; plane < end; ++plane) {
       const T* source = in + plane * window.in_size;
@@ -222,36 +222,24 @@ void MaxWithIndices(EvalContext& context, const Window& window, T lowest) {
   });
 }
 
-void MaxHalf(EvalContext& context, const Window& window) {
-  const Half* in = context.in(0).data<Half>();
-  Half* out = context.out(0, DType::kFloat16, window.out_shape).data<Half>();
-  if (context.wants(1)) throw Unsupported("indices of float16 are not supported");
-  context.pool.ParallelFor(window.planes, PlaneGrain(window), [&](int64_t begin, int64_t end, int) {
-    for (int64_t plane = begin; plane < end; ++plane) {
-      ForOutputs(window, [&](int64_t index, int64_t z, int64_t y, int64_t x) {
-        float best = kLowest;
-        ForTaps(window, z, y, x,
-                [&](int64_t tap) { best = MaxOf(best, ToFloat(in[plane * window.in_size + tap])); });
-        out[plane * window.out_size + index] = ToHalf(best);
-      });
-    }
-  });
-}
-
 void EvaluateMaxPool(EvalContext& context) {
   const Tensor& x = context.in(0);
   const Window window = WindowOf(context.node, x);
   switch (x.dtype()) {
     case DType::kFloat:
-      return context.wants(1) ? MaxWithIndices<float>(context, window, kLowest) : MaxFloat(context, window);
-    case DType::kDouble:
-      return MaxWithIndices<double>(context, window, -std::numeric_limits<double>::infinity());
-    case DType::kInt8:
-      return MaxWithIndices<int8_t>(context, window, std::numeric_limits<int8_t>::min());
-    case DType::kUint8:
-      return MaxWithIndices<uint8_t>(context, window, 0);
     case DType::kFloat16:
-      return MaxHalf(context, window);
+    case DType::kBFloat16: {
+      const Tensor wide = x.ToFloat32();
+      context.wants(1) ? MaxWithIndices<float>(context, wide, window, kLowest)
+                       : MaxFloat(context, wide, window);
+      return SetFloatResult(context, 0, context.outputs[0], x.dtype());
+    }
+    case DType::kDouble:
+      return MaxWithIndices<double>(context, x, window, -std::numeric_limits<double>::infinity());
+    case DType::kInt8:
+      return MaxWithIndices<int8_t>(context, x, window, std::numeric_limits<int8_t>::min());
+    case DType::kUint8:
+      return MaxWithIndices<uint8_t>(context, x, window, 0);
     default:
       throw Unsupported(std::string("MaxPool of ") + NameOf(x.dtype()) + " is not supported");
   }

@@ -1,6 +1,7 @@
 // The list of families. An operator's own line is in its family's file.
 #include <unordered_map>
 
+#include "ops/contrib.h"
 #include "ops/custom.h"
 #include "ops/operator.h"
 #include "xslim/error.h"
@@ -11,10 +12,31 @@ namespace {
 const std::vector<OperatorRow>& Rows() {
   static const std::vector<OperatorRow> rows = [] {
     std::vector<OperatorRow> all;
-    for (auto family : {ConvOperators, MatMulOperators, PoolOperators, NormOperators, QuantizeOperators,
-                        ResizeOperators, UnaryOperators, BinaryOperators, ReduceOperators, MoveOperators,
-                        GatherOperators, ShapeOperators, AttentionOperators, VisionOperators,
-                        RecurrentOperators, EinsumOperators, ControlOperators, IntegerOperators}) {
+    for (auto family : {ConvOperators,
+                        MatMulOperators,
+                        PoolOperators,
+                        NormOperators,
+                        QuantizeOperators,
+                        ResizeOperators,
+                        UnaryOperators,
+                        BinaryOperators,
+                        ReduceOperators,
+                        MoveOperators,
+                        GatherOperators,
+                        ShapeOperators,
+                        AttentionOperators,
+                        VisionOperators,
+                        RecurrentOperators,
+                        EinsumOperators,
+                        ControlOperators,
+                        SequenceOperators,
+                        IntegerOperators,
+                        UnfoldOperators,
+                        SignalOperators,
+                        RandomOperators,
+                        TextOperators,
+                        ContribAttentionOperators,
+                        ContribQuantizedOperators}) {
       for (OperatorRow& row : family()) all.push_back(row);
     }
     return all;
@@ -44,9 +66,28 @@ std::vector<const OperatorRow*> AllOperators() {
   return all;
 }
 
-const Tensor& EvalContext::in(size_t slot) const {
+bool IsRandom(const Node& node) {
+  return node.op_type.starts_with("Random") || node.op_type == "Bernoulli" || node.op_type == "Multinomial" ||
+         (node.op_type == "Dropout" && node.inputs.size() > 2);
+}
+
+const Tensor& EvalContext::any_in(size_t slot) const {
   if (!has(slot)) throw Error("input " + std::to_string(slot) + " is missing");
   return *inputs_[slot];
+}
+
+const Tensor& EvalContext::in(size_t slot) const {
+  const Tensor& tensor = any_in(slot);
+  if (tensor.is_tensor()) return tensor;
+  throw Error("input " + std::to_string(slot) + " is of type " + NameOf(tensor.dtype()), "",
+              "expected a tensor");
+}
+
+const Tensor& EvalContext::sequence(size_t slot) const {
+  const Tensor& tensor = any_in(slot);
+  if (tensor.dtype() == DType::kSequence) return tensor;
+  throw Error("input " + std::to_string(slot) + " is of type " + NameOf(tensor.dtype()), "",
+              "expected a sequence");
 }
 
 Tensor& EvalContext::out(size_t slot, DType dtype, Shape shape) {

@@ -1,6 +1,7 @@
-// Operators of detection heads: NonMaxSuppression, GridSample, RoiAlign, AffineGrid.
+// Operators of detection heads: NonMaxSuppression, GridSample, RoiAlign, MaxRoiPool, AffineGrid.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "ops/copy.h"
@@ -312,6 +313,57 @@ void EvaluateRoiAlign(EvalContext& c) {
   SetFloatResult(c, 0, std::move(y), c.in(0).dtype());
 }
 
+// The largest element of each of pooled_shape bins of a region [batch index, x1, y1, x2, y2], whose corners
+// are rounded to pixels and belong to it; an empty bin gives 0.
+void EvaluateMaxRoiPool(EvalContext& c) {
+  const Tensor x = c.in(0).ToFloat32(), rois = c.in(1).ToFloat32();
+  const std::vector<int64_t> bins = c.node.Ints("pooled_shape");
+  if (x.rank() != 4 || rois.rank() != 2 || rois.dim(1) != 5 || bins.size() != 2 || bins[0] < 1 ||
+      bins[1] < 1) {
+    throw Error("input " + ToString(x.shape()) + ", rois " + ToString(rois.shape()) + " and pooled_shape " +
+                    ToString(bins) + " do not fit",
+                "", "expected [N, C, H, W], [rois, 5] and two sizes");
+  }
+  const float scale = c.node.Float("spatial_scale", 1);
+  const int64_t channels = x.dim(1), height = x.dim(2), width = x.dim(3);
+  for (int64_t i = 0; i < rois.size(); ++i) {
+    const float value = rois.data<float>()[i];
+    const bool fits =
+        i % 5 == 0 ? value >= 0 && value < static_cast<float>(x.dim(0)) : std::fabs(value * scale) < 1e9f;
+    if (!fits) throw Error("region " + std::to_string(i / 5) + " has the entry " + std::to_string(value));
+  }
+  // Pixels [first, last) of a bin, inside the plane.
+  struct Range {
+    int64_t first, last;
+    Range(int64_t start, int64_t extent, int64_t bin, int64_t count, int64_t limit)
+        : first(std::clamp<int64_t>(start + bin * extent / count, 0, limit)),
+          last(std::clamp<int64_t>(start + ((bin + 1) * extent + count - 1) / count, 0, limit)) {}
+  };
+  Tensor y = c.scratch(DType::kFloat, {rois.dim(0), channels, bins[0], bins[1]});
+  c.pool.ParallelFor(rois.dim(0) * channels, 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) {
+      const float* roi = rois.data<float>() + i / channels * 5;
+      const auto corner = [&](int k) { return static_cast<int64_t>(std::round(roi[k] * scale)); };
+      const int64_t left = corner(1), top = corner(2), image = static_cast<int64_t>(roi[0]);
+      const int64_t roi_w = std::max<int64_t>(corner(3) - left + 1, 1),
+                    roi_h = std::max<int64_t>(corner(4) - top + 1, 1);
+      const float* plane = x.data<float>() + (image * channels + i % channels) * height * width;
+      for (int64_t bin = 0; bin < bins[0] * bins[1]; ++bin) {
+        const Range rows(top, roi_h, bin / bins[1], bins[0], height);
+        const Range columns(left, roi_w, bin % bins[1], bins[1], width);
+        const bool empty = rows.first >= rows.last || columns.first >= columns.last;
+        float best = empty ? 0 : -std::numeric_limits<float>::infinity();
+        for (int64_t py = rows.first; py < rows.last; ++py) {
+          for (int64_t px = columns.first; px < columns.last; ++px)
+            best = std::max(best, plane[py * width + px]);
+        }
+        y.data<float>()[i * bins[0] * bins[1] + bin] = best;
+      }
+    }
+  });
+  SetFloatResult(c, 0, std::move(y), c.in(0).dtype());
+}
+
 // Grid point (x, y[, z], 1) of [-1, 1] times theta, [N, k, k+1]; result [N, (D,) H, W, k].
 void EvaluateAffineGrid(EvalContext& c) {
   const Tensor theta = c.in(0).ToFloat32();
@@ -354,6 +406,7 @@ std::vector<OperatorRow> VisionOperators() {
       {"", "NonMaxSuppression", 10, kLastOpset, EvaluateNonMaxSuppression},
       {"", "GridSample", 16, kLastOpset, EvaluateGridSample},
       {"", "RoiAlign", 10, kLastOpset, EvaluateRoiAlign},
+      {"", "MaxRoiPool", 1, kLastOpset, EvaluateMaxRoiPool},
       {"", "AffineGrid", 20, kLastOpset, EvaluateAffineGrid},
   };
 }

@@ -26,31 +26,6 @@ namespace {
 constexpr size_t kLargestFolded = size_t{64} << 20;  // bytes of one value that is computed once and kept
 constexpr int64_t kGrain = 1 << 15;                  // elements
 
-// Names that a body reads from the graphs around it, its own bodies included.
-void CollectCaptures(const Graph& body, std::set<std::string>& names) {
-  std::set<std::string> inner;
-  for (size_t i = 0; i < body.node_slots(); ++i) {
-    if (!body.alive(static_cast<NodeId>(i))) continue;
-    for (const auto& [key, attribute] : body.node(static_cast<NodeId>(i)).attributes) {
-      if (attribute.graph) CollectCaptures(*attribute.graph, inner);
-    }
-  }
-  for (size_t i = 0; i < body.value_slots(); ++i) {
-    const Value& value = body.value(static_cast<ValueId>(i));
-    if (value.id == kNone || value.producer != kNone || value.is_input || value.constant.defined()) continue;
-    if (!value.uses.empty() || value.is_output) names.insert(value.name);
-  }
-  for (const std::string& name : inner) {
-    const ValueId id = body.Find(name);
-    if (id == kNone) {
-      names.insert(name);
-      continue;
-    }
-    const Value& value = body.value(id);
-    if (value.producer == kNone && !value.is_input && !value.constant.defined()) names.insert(name);
-  }
-}
-
 class OutOfMemory : public Error {
  public:
   using Error::Error;
@@ -64,11 +39,6 @@ std::string UnknownName(const Node& node, int opset) {
 bool HasBody(const Node& node) {
   return std::any_of(node.attributes.begin(), node.attributes.end(),
                      [](const auto& item) { return item.second.graph != nullptr; });
-}
-
-bool IsRandom(const Node& node) {
-  return node.op_type.rfind("Random", 0) == 0 || node.op_type == "Bernoulli" ||
-         node.op_type == "Multinomial" || (node.op_type == "Dropout" && node.inputs.size() > 2);
 }
 
 // A QuantizeLinear and all its DequantizeLinear users as one pass.
@@ -346,11 +316,10 @@ struct Executor::Impl : GraphRunner {
       };
       for (ValueId id : steps[s].node->outputs) read(id);  // one that nobody reads dies where it was made
       for (ValueId id : steps[s].node->inputs) read(id);
-      std::set<std::string> names;
       for (const auto& [key, attribute] : steps[s].node->attributes) {
-        if (attribute.graph) CollectCaptures(*attribute.graph, names);
+        if (!attribute.graph) continue;
+        for (const std::string& name : attribute.graph->FreeNames()) read(graph.Find(name));
       }
-      for (const std::string& name : names) read(graph.Find(name));
     }
     for (size_t i = 0; i < last.size(); ++i) {
       const Value& value = graph.value(static_cast<ValueId>(i));
@@ -422,7 +391,8 @@ struct Executor::Impl : GraphRunner {
   }
 
   void Tap(ValueId id) const {
-    if (tapped[static_cast<size_t>(id)] && tap) tap(id, values[static_cast<size_t>(id)]);
+    const Tensor& tensor = values[static_cast<size_t>(id)];
+    if (tapped[static_cast<size_t>(id)] && tap && tensor.is_tensor()) tap(id, tensor);
   }
 
   std::vector<Tensor> RunGraph(const std::vector<Tensor>& inputs) {

@@ -42,7 +42,8 @@ class Executor {
   Executor(const Graph& graph, ThreadPool& pool, ExecutorOptions options = {});
   ~Executor();
 
-  // Values that the tap is called for; must be set before the first Run.
+  // Values that the tap is called for where they are tensors (sequences and optionals are not shown); must be
+  // set before the first Run.
   void SetTaps(const std::vector<ValueId>& values, TapFn tap);
 
   // `inputs` in the order of graph.FreeInputs(); returns the graph's outputs in order, undefined where they

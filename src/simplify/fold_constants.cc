@@ -12,7 +12,7 @@ constexpr size_t kMostGrowth = 1 << 20;
 
 bool Foldable(const Graph& graph, const Node& node) {
   if (node.inputs.empty() && !node.Is("ConstantOfShape")) return false;
-  if (node.op_type.starts_with("Random") || node.Is("Bernoulli") || node.Is("Multinomial")) return false;
+  if (IsRandom(node)) return false;
   if (node.Is("QuantizeLinear") || node.Is("DequantizeLinear")) return false;  // a quantized weight stays one
   for (ValueId input : node.inputs) {
     if (input != kNone && graph.Constant(input) == nullptr) return false;
@@ -57,7 +57,7 @@ int FoldConstants(Graph* graph, const SimplifyOptions&) {
     bool complete = true;
     for (size_t i = 0; i < node.outputs.size(); ++i) {
       if (node.outputs[i] == kNone) continue;
-      complete = complete && i < context.outputs.size() && context.outputs[i].defined();
+      complete = complete && i < context.outputs.size() && context.outputs[i].is_tensor();
       if (complete) written += context.outputs[i].bytes();
     }
     if (!complete || written > read + kMostGrowth) continue;

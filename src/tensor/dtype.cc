@@ -34,6 +34,8 @@ constexpr Row kRows[] = {
     {DType::kUint4, 1, "uint4"},
     {DType::kInt4, 1, "int4"},
     {DType::kFloat4E2M1, 1, "float4e2m1"},
+    {DType::kSequence, 0, "sequence"},
+    {DType::kEmptyOptional, 0, "empty optional"},
 };
 }  // namespace
 

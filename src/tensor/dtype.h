@@ -32,6 +32,9 @@ enum class DType : int {
   kUint4 = 21,
   kInt4 = 22,
   kFloat4E2M1 = 23,
+  // Values that are no tensors; never in a file's data_type.
+  kSequence = 1000,       // a list of tensors
+  kEmptyOptional = 1001,  // an optional without a value; one that has a value is that value
 };
 
 // Bytes of one element in memory; 4-bit types take one byte each in a Tensor (packed only in files); 0 for

@@ -66,6 +66,34 @@ Tensor Tensor::Strings(Shape shape, std::vector<std::string> values) {
   return tensor;
 }
 
+Tensor Tensor::Sequence(std::vector<Tensor> items) {
+  Tensor sequence;
+  sequence.dtype_ = DType::kSequence;
+  sequence.size_ = static_cast<int64_t>(items.size());
+  sequence.shape_ = {sequence.size_};
+  sequence.items_ = std::make_shared<const std::vector<Tensor>>(std::move(items));
+  return sequence;
+}
+
+Tensor Tensor::EmptyOptional() {
+  Tensor empty;
+  empty.dtype_ = DType::kEmptyOptional;
+  empty.shape_ = {0};
+  return empty;
+}
+
+size_t Tensor::bytes() const {
+  if (dtype_ != DType::kSequence) return static_cast<size_t>(size_) * SizeOf(dtype_);
+  size_t total = 0;
+  for (const Tensor& item : *items_) total += item.bytes();
+  return total;
+}
+
+const std::vector<Tensor>& Tensor::items() const {
+  if (dtype_ != DType::kSequence) throw Error(std::string("got ") + NameOf(dtype_) + ", expected a sequence");
+  return *items_;
+}
+
 void Tensor::Check(DType wanted) const {
   if (dtype_ == wanted) return;
   if (wanted == DType::kInt8 && dtype_ == DType::kInt4) return;
@@ -74,7 +102,7 @@ void Tensor::Check(DType wanted) const {
 }
 
 Tensor Tensor::Reshaped(Shape shape) const {
-  if (ElementCount(shape) != size_)
+  if (ElementCount(shape) != size_ || !is_tensor())
     throw Error("cannot reshape " + ToString(shape_) + " to " + ToString(shape));
   Tensor out = *this;
   out.shape_ = std::move(shape);
@@ -82,7 +110,7 @@ Tensor Tensor::Reshaped(Shape shape) const {
 }
 
 Tensor Tensor::Clone() const {
-  if (!defined()) return {};
+  if (!is_tensor()) return *this;  // items never change
   Tensor out(dtype_, shape_);
   if (dtype_ == DType::kString)
     *out.strings_ = *strings_;
@@ -190,6 +218,10 @@ Tensor Tensor::ToFloat32() const {
 bool Tensor::SameBytes(const Tensor& other) const {
   if (dtype_ != other.dtype_ || shape_ != other.shape_) return false;
   if (dtype_ == DType::kString) return *strings_ == *other.strings_;
+  if (dtype_ == DType::kSequence) {
+    return std::equal(items_->begin(), items_->end(), other.items_->begin(),
+                      [](const Tensor& a, const Tensor& b) { return a.SameBytes(b); });
+  }
   return size_ == 0 || std::memcmp(raw(), other.raw(), bytes()) == 0;
 }
 

@@ -1,5 +1,5 @@
 // A dense tensor: element type, shape, shared storage. Copying a Tensor shares its storage; Clone() copies
-// it.
+// it. ONNX's sequences and optionals travel in the same class, so that every value of a graph is a Tensor.
 #ifndef XSLIM_TENSOR_TENSOR_H_
 #define XSLIM_TENSOR_TENSOR_H_
 
@@ -47,14 +47,18 @@ class Tensor {
     return Of<T>({}, std::vector<T>{value});
   }
   static Tensor Strings(Shape shape, std::vector<std::string> values);
+  static Tensor Sequence(std::vector<Tensor> items);  // kSequence, shape [items]
+  static Tensor EmptyOptional();                      // kEmptyOptional, shape [0]
 
   bool defined() const { return dtype_ != DType::kUndefined; }
+  bool is_tensor() const { return defined() && dtype_ < DType::kSequence; }
   DType dtype() const { return dtype_; }
   const Shape& shape() const { return shape_; }
   int64_t rank() const { return static_cast<int64_t>(shape_.size()); }
   int64_t dim(int64_t axis) const { return shape_[static_cast<size_t>(axis < 0 ? axis + rank() : axis)]; }
   int64_t size() const { return size_; }
-  size_t bytes() const { return static_cast<size_t>(size_) * SizeOf(dtype_); }
+  // Of the elements; of all items' for a sequence. 0 for strings.
+  size_t bytes() const;
 
   // The elements; throws Error when T is not the element type (int8_t also reads int4, uint8_t also uint4 and
   // bool).
@@ -72,6 +76,7 @@ class Tensor {
   const std::byte* raw() const { return data_.get(); }
   std::vector<std::string>& strings() { return *strings_; }
   const std::vector<std::string>& strings() const { return *strings_; }
+  const std::vector<Tensor>& items() const;  // of a sequence; throws Error when it is none
 
   Tensor Reshaped(Shape shape) const;  // shares storage; throws Error when the element counts differ
   Tensor Clone() const;
@@ -79,7 +84,7 @@ class Tensor {
   std::vector<int64_t> ToInts() const;
   // Any numeric type converted to float32 (shares storage when it is float32 already).
   Tensor ToFloat32() const;
-  bool SameBytes(const Tensor& other) const;  // dtype, shape and every bit
+  bool SameBytes(const Tensor& other) const;  // dtype, shape and every bit, of all items too
 
  private:
   void Check(DType wanted) const;
@@ -88,6 +93,7 @@ class Tensor {
   int64_t size_ = 0;
   std::shared_ptr<std::byte> data_;
   std::shared_ptr<std::vector<std::string>> strings_;
+  std::shared_ptr<const std::vector<Tensor>> items_;
 };
 
 // Bytes on a fresh 64-byte aligned heap block (never null, also for 0 bytes).

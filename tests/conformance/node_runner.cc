@@ -1,8 +1,10 @@
 // Runs ONNX backend node tests on our executor.
-//   node_runner CASES_DIR LIST KNOWN_FAILURES
+//   node_runner CASES_DIR LIST|all KNOWN_FAILURES
 // CASES_DIR/<case>/model.onnx and test_data_set_0/{input,output}_N.pb; LIST and KNOWN_FAILURES name cases,
-// one a line. Exits 1 when a case fails that is not known to, or passes although it is known to fail; 2 on
+// one a line; "all" takes all of CASES_DIR. A name in KNOWN_FAILURES that ends in * stands for all cases that
+// begin like it. Exits 1 when a case fails that is not known to, or passes although it is known to fail; 2 on
 // wrong arguments.
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <iostream>
@@ -29,13 +31,15 @@ std::vector<std::string> ReadNames(const std::string& path) {
   return names;
 }
 
-// prefix_0.pb, prefix_1.pb ... as long as there are any.
-std::vector<Tensor> ReadTensors(const fs::path& folder, const std::string& prefix) {
+// prefix_0.pb, prefix_1.pb ... as long as there are any, for the values of `ids` in order.
+std::vector<Tensor> ReadValues(const fs::path& folder, const std::string& prefix, const Graph& graph,
+                               const std::vector<ValueId>& ids) {
   std::vector<Tensor> tensors;
   for (;;) {
     const fs::path path = folder / (prefix + "_" + std::to_string(tensors.size()) + ".pb");
     if (!fs::exists(path)) return tensors;
-    tensors.push_back(ParseTensorProto(ReadFile(path.string())));
+    if (tensors.size() == ids.size()) throw Error("there are more files than values", path.string());
+    tensors.push_back(ParseValueProto(ReadFile(path.string()), graph.value(ids[tensors.size()])));
   }
 }
 
@@ -51,6 +55,13 @@ std::string Difference(const Tensor& got, const Tensor& want) {
   }
   if (got.shape() != want.shape())
     return "shape " + ToString(got.shape()) + ", expected " + ToString(want.shape());
+  if (want.dtype() == DType::kSequence) {
+    for (size_t i = 0; i < want.items().size(); ++i) {
+      const std::string difference = Difference(got.items()[i], want.items()[i]);
+      if (!difference.empty()) return "item " + std::to_string(i) + ": " + difference;
+    }
+    return "";
+  }
   const bool half = want.dtype() == DType::kFloat16 || want.dtype() == DType::kBFloat16;
   if (!half && want.dtype() != DType::kFloat && want.dtype() != DType::kDouble) {
     return got.SameBytes(want) ? "" : "values differ";
@@ -74,8 +85,10 @@ std::string RunCase(const fs::path& folder, ThreadPool& pool) {
   if (!fs::exists(folder / "model.onnx")) return "there is no " + (folder / "model.onnx").string();
   try {
     const Graph graph = LoadModel((folder / "model.onnx").string());
-    const std::vector<Tensor> inputs = ReadTensors(folder / "test_data_set_0", "input");
-    const std::vector<Tensor> wanted = ReadTensors(folder / "test_data_set_0", "output");
+    const std::vector<Tensor> inputs =
+        ReadValues(folder / "test_data_set_0", "input", graph, graph.FreeInputs());
+    const std::vector<Tensor> wanted =
+        ReadValues(folder / "test_data_set_0", "output", graph, graph.outputs());
     if (wanted.empty()) return "there is no expected output";
     Executor executor(graph, pool, {.skip_unknown = false});
     const std::vector<Tensor> outputs = executor.Run(inputs);
@@ -92,20 +105,51 @@ std::string RunCase(const fs::path& folder, ThreadPool& pool) {
   return "";
 }
 
+std::vector<std::string> AllCases(const fs::path& folder) {
+  std::vector<std::string> names;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    if (fs::exists(entry.path() / "model.onnx")) names.push_back(entry.path().filename().string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+class KnownFailures {
+ public:
+  explicit KnownFailures(const std::string& path) {
+    for (const std::string& name : ReadNames(path)) {
+      if (name.back() == '*') {
+        prefixes_.push_back(name.substr(0, name.size() - 1));
+      } else {
+        names_.insert(name);
+      }
+    }
+  }
+  bool Has(const std::string& name) const {
+    return names_.count(name) != 0 ||
+           std::any_of(prefixes_.begin(), prefixes_.end(),
+                       [&](const auto& prefix) { return name.starts_with(prefix); });
+  }
+
+ private:
+  std::set<std::string> names_;
+  std::vector<std::string> prefixes_;
+};
+
 int RunAll(const fs::path& folder, const std::string& list, const std::string& known_path) {
-  const std::vector<std::string> names = ReadNames(list), known_names = ReadNames(known_path);
-  const std::set<std::string> known(known_names.begin(), known_names.end());
+  const std::vector<std::string> names = list == "all" ? AllCases(folder) : ReadNames(list);
+  const KnownFailures known(known_path);
   ThreadPool pool(2);
   size_t passed = 0, unexpected = 0;
   for (const std::string& name : names) {
     const std::string reason = RunCase(folder / name, pool);
-    const bool passes = reason.empty(), is_known = known.count(name) != 0;
+    const bool passes = reason.empty(), is_known = known.Has(name);
     passed += passes;
     unexpected += passes == is_known;
     if (!passes) std::cout << (is_known ? "known failure " : "FAIL ") << name << ": " << reason << "\n";
     if (passes && is_known) std::cout << "FAIL " << name << ": passes, but is listed as a known failure\n";
   }
-  std::cout << "conformance: " << passed << " of " << names.size() << " listed cases pass" << std::endl;
+  std::cout << "conformance: " << passed << " of " << names.size() << " cases pass" << std::endl;
   return names.empty() || unexpected != 0 ? 1 : 0;
 }
 
@@ -114,7 +158,7 @@ int RunAll(const fs::path& folder, const std::string& list, const std::string& k
 
 int main(int argc, char** argv) {
   if (argc != 4) {
-    std::cerr << "usage: node_runner CASES_DIR LIST KNOWN_FAILURES\n";
+    std::cerr << "usage: node_runner CASES_DIR LIST|all KNOWN_FAILURES\n";
     return 2;
   }
   try {

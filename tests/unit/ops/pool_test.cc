@@ -91,5 +91,16 @@ TEST(PoolTest, AWindowLargerThanTheInputIsAnError) {
   EXPECT_THROW(Eval1("MaxPool", {Ramp()}, {{"kernel_shape", Attribute::Ints({4, 4})}}), Error);
 }
 
+TEST(PoolTest, ShortFloatsHaveIndicesToo) {
+  Tensor x(DType::kBFloat16, {1, 1, 4});
+  for (int64_t i = 0; i < 4; ++i) x.data<BFloat16>()[i] = ToBFloat16(static_cast<float>(i % 3));
+  EvalOptions both;
+  both.num_outputs = 2;
+  const std::vector<Tensor> y = Eval("MaxPool", {x}, {{"kernel_shape", Attribute::Ints({2})}}, both);
+  EXPECT_EQ(y[0].dtype(), DType::kBFloat16);
+  testing::ExpectNear(y[0].ToFloat32(), testing::F({1, 1, 3}, {1, 2, 2}));
+  EXPECT_TRUE(y[1].SameBytes(testing::I64({1, 1, 3}, {1, 2, 2})));
+}
+
 }  // namespace
 }  // namespace xslim

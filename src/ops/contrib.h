@@ -1,0 +1,32 @@
+// The families of com.microsoft: operators that ONNX Runtime's optimizers and quantizer leave in files. One
+// per file; registry.cc lists them. Those that only give an ai.onnx operator another name or domain are rows
+// of its family.
+#ifndef XSLIM_OPS_CONTRIB_H_
+#define XSLIM_OPS_CONTRIB_H_
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "ops/operator.h"
+
+namespace xslim {
+
+std::vector<OperatorRow>
+ContribAttentionOperators();  // contrib_attention.cc: Attention MultiHeadAttention ...
+std::vector<OperatorRow> ContribQuantizedOperators();  // contrib_quantized.cc: QLinear* QGemm ...
+
+// Evaluates an ai.onnx operator on tensors at hand; an undefined one is an input left out.
+std::vector<Tensor> RunOperator(const EvalContext& context, const std::string& op_type, int opset,
+                                const std::vector<Tensor>& inputs,
+                                std::map<std::string, Attribute> attributes = {}, size_t outputs = 1);
+
+// In place: Relu, Tanh, Sigmoid, LeakyRelu (alpha), Clip (min, max), HardSigmoid (alpha, beta), HardSwish; ""
+// does nothing. `parameters` in that order, missing ones have the operator's defaults. Throws Error for
+// others.
+void ApplyActivation(ThreadPool& pool, const std::string& name, const std::vector<float>& parameters,
+                     float* data, int64_t count);
+
+}  // namespace xslim
+
+#endif  // XSLIM_OPS_CONTRIB_H_
