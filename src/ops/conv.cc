@@ -339,7 +339,9 @@ Geometry TransposeGeometry(EvalContext& ctx, const Tensor& x, const Tensor& w) {
     const size_t s = first + i;
     const int64_t full = g.stride[s] * (g.in[s] - 1) + extra[i] + (g.kernel[s] - 1) * g.dilation[s] + 1;
     if (!wanted.empty() || same) {
-      g.out[s] = wanted.empty() ? g.in[s] * g.stride[s] : wanted[i];
+      // SAME pads and never adds: where the stride is larger than the window, the result stays smaller than
+      // input times stride, as ONNX's shape inference and ONNX Runtime have it.
+      g.out[s] = wanted.empty() ? std::min(g.in[s] * g.stride[s], full) : wanted[i];
       const int64_t total = std::max<int64_t>(full - g.out[s], 0);
       g.pad[s] = auto_pad == "SAME_UPPER" ? total / 2 : total - total / 2;
     } else if (auto_pad == "VALID") {

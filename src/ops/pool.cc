@@ -66,7 +66,9 @@ Window WindowOf(const Node& node, const Tensor& x) {
     const int64_t extent = (axis.kernel - 1) * axis.dilation + 1;
     if (auto_pad == "SAME_UPPER" || auto_pad == "SAME_LOWER") {
       axis.out = (axis.in + axis.stride - 1) / axis.stride;
-      const int64_t total = std::max<int64_t>((axis.out - 1) * axis.stride + extent - axis.in, 0);
+      // Below 0 where the stride skips elements: the windows then start inside of the input, by the operator's
+      // formula (a convolution takes 0 there).
+      const int64_t total = (axis.out - 1) * axis.stride + extent - axis.in;
       axis.pad_begin = auto_pad == "SAME_LOWER" ? (total + 1) / 2 : total / 2;
       axis.pad_end = total - axis.pad_begin;
     } else {
