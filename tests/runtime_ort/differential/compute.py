@@ -294,6 +294,27 @@ def resize(draw):
     return Case("Resize", inputs, opset, relative=1e-4, absolute=1e-4, **attributes)
 
 
+def fused(draw):
+    """What the executor runs as one step: a clamp behind Conv or Gemm, QuantizeLinear and DequantizeLinear as a pair."""
+    if draw.flip(0.4):
+        dtype = draw.pick([np.int8, np.uint8])
+        zero = draw.ints([], -9, 9, dtype) if dtype == np.int8 else draw.ints([], 110, 140, dtype)
+        parameters = [np.float32(draw.uniform(0.01, 0.2)), zero]
+        inputs = [draw.values(draw.shape(1, 4), low=-30, high=30)] + [Const(value) for value in parameters]
+        return Case("QuantizeLinear", inputs, draw.opset(), then=[("DequantizeLinear", parameters, {})])
+    case = draw.pick([conv, gemm])(draw)
+    low, high = sorted([draw.uniform(-3, 3), draw.uniform(-3, 3)])
+    bounds = [np.float32(low) if draw.flip(0.7) else None, np.float32(high) if draw.flip(0.7) else None]
+    case.then = draw.pick([[("Relu", [], {})], [("Clip", bounds, {})], [("Clip", bounds, {}), ("Relu", [], {})],
+                           [("Sigmoid", [], {})]])
+    case.opset = max(case.opset, 12)
+    if case.inputs[0].dtype != np.float32:
+        case.then = []
+    # The sums before the clamp are far larger than what is left of them.
+    case.relative, case.absolute = 2e-5, 2e-4
+    return case
+
+
 def attention(draw):
     """Attention and RotaryEmbedding of opset 23."""
     batch, heads, rows, columns, width = draw.int(1, 2), draw.pick([2, 4]), draw.int(1, 6), draw.int(1, 8), draw.pick([4, 8])
@@ -327,4 +348,4 @@ def attention(draw):
 
 
 FAMILIES = {f.__name__: f for f in (conv, conv_transpose, gemm, matmul, matmul_integer, einsum, pool, norm, softmax, recurrent,
-                                    resize, attention)}
+                                    resize, fused, attention)}

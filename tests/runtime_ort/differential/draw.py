@@ -18,14 +18,16 @@ class Const:
 class Case:
     """One node. `inputs` are arrays, Const or None (left out). A float result may differ from the expected
     one by `absolute` + `relative` * |expected|, with `scaled` by `relative` * the largest |expected|; integers by
-    `steps`. `order_free` compares the rows of each output as sets."""
+    `steps`. `then` are nodes behind the first output: (op, further inputs, attributes)."""
 
     def __init__(self, op, inputs, opset, outputs=1, relative=1e-5, absolute=1e-6, scaled=False, steps=0, domain="",
-                 **attributes):
-        self.op, self.inputs, self.opset, self.domain = op, inputs, opset, domain
+                 then=(), **attributes):
+        self.op, self.opset, self.domain = op, opset, domain
+        self.inputs = [value if value is None or isinstance(value, Const) else np.asarray(value) for value in inputs]
         self.outputs = [("y%d" % i if i in outputs else "") for i in range(max(outputs) + 1)] if isinstance(
             outputs, (list, tuple)) else ["y%d" % i for i in range(outputs)]
         self.relative, self.absolute, self.scaled, self.steps = relative, absolute, scaled, steps
+        self.then = then
         self.attributes = {key: value for key, value in attributes.items() if value is not None}
 
     def feeds(self):
@@ -35,14 +37,20 @@ class Case:
         names = ["" if value is None else "x%d" % i for i, value in enumerate(self.inputs)]
         while names and not names[-1]:
             names.pop()
-        node = helper.make_node(self.op, names, self.outputs, "node", domain=self.domain, **self.attributes)
+        nodes = [helper.make_node(self.op, names, self.outputs, "node", domain=self.domain, **self.attributes)]
+        results = list(self.outputs)
         constants = [numpy_helper.from_array(value.value, "x%d" % i)
                      for i, value in enumerate(self.inputs) if isinstance(value, Const)]
+        for k, (op, further, attributes) in enumerate(self.then):
+            own = ["" if value is None else "t%d_%d" % (k, i) for i, value in enumerate(further)]
+            constants += [numpy_helper.from_array(np.asarray(value), name) for name, value in zip(own, further) if name]
+            nodes.append(helper.make_node(op, [results[0], *own], ["z%d" % k], "then%d" % k, **attributes))
+            results[0] = "z%d" % k
         graph = helper.make_graph(
-            [node], "case",
+            nodes, "case",
             [helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
              for name, value in self.feeds().items()],
-            [helper.make_empty_tensor_value_info(name) for name in self.outputs if name], constants)
+            [helper.make_empty_tensor_value_info(name) for name in results if name], constants)
         imports = [helper.make_opsetid("", self.opset)]
         if self.domain:
             imports.append(helper.make_opsetid(self.domain, 1))
@@ -57,9 +65,9 @@ class Case:
             if isinstance(value, Const):
                 shape += "=%s" % array.tolist() if array.size <= 8 else " const"
             return shape
-        return "%s-%d(%s) %s" % (self.op, self.opset, ", ".join(text(value) for value in self.inputs),
-                                 {key: value for key, value in self.attributes.items()
-                                  if not hasattr(value, "SerializeToString")})
+        return "%s-%d(%s) %s %s" % (self.op, self.opset, ", ".join(text(value) for value in self.inputs),
+                                    {key: value for key, value in self.attributes.items()
+                                     if not hasattr(value, "SerializeToString")}, self.then or "")
 
 
 class Draw:
