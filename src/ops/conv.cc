@@ -14,6 +14,7 @@
 #include "ops/float_result.h"
 #include "ops/matmul.h"
 #include "ops/operator.h"
+#include "ops/window.h"
 #include "xslim/error.h"
 
 namespace xslim {
@@ -45,9 +46,9 @@ size_t ReadCommon(EvalContext& ctx, const Tensor& x, const Tensor& w, Geometry& 
   const std::vector<int64_t> ones(rank, 1);
   const auto strides = ctx.node.Ints("strides", ones), dilations = ctx.node.Ints("dilations", ones);
   const auto kernel = ctx.node.Ints("kernel_shape", Shape(w.shape().begin() + 2, w.shape().end()));
-  if (strides.size() != rank || dilations.size() != rank || kernel.size() != rank) {
-    throw Error("strides, dilations and kernel_shape must have one entry per spatial dimension");
-  }
+  CheckWindowValues("strides", strides, rank, 1);
+  CheckWindowValues("dilations", dilations, rank, 1);
+  CheckWindowValues("kernel_shape", kernel, rank, 1);
   g.batch = x.dim(0);
   g.channels_in = x.dim(1);
   g.group = ctx.node.Int("group", 1);
@@ -59,8 +60,9 @@ size_t ReadCommon(EvalContext& ctx, const Tensor& x, const Tensor& w, Geometry& 
     g.kernel[first + i] = w.shape()[i + 2];
     g.stride[first + i] = strides[i];
     g.dilation[first + i] = dilations[i];
-    if (strides[i] < 1 || dilations[i] < 1 || kernel[i] != w.shape()[i + 2]) {
-      throw Error("strides and dilations must be positive and kernel_shape must be that of the weights");
+    if (kernel[i] != w.shape()[i + 2]) {
+      throw Error(
+          StrCat("kernel_shape ", ToString(kernel), " is not that of the weights ", ToString(w.shape())));
     }
   }
   return first;
@@ -68,7 +70,7 @@ size_t ReadCommon(EvalContext& ctx, const Tensor& x, const Tensor& w, Geometry& 
 
 std::vector<int64_t> ReadPads(const Node& node, size_t rank) {
   auto pads = node.Ints("pads", std::vector<int64_t>(2 * rank, 0));
-  if (pads.size() != 2 * rank) throw Error("pads must have two entries per spatial dimension");
+  CheckWindowValues("pads", pads, 2 * rank, 0);
   return pads;
 }
 
@@ -148,7 +150,7 @@ struct PaddedInput {
     }
     phase = g.out[2] + (g.kernel[2] - 1) * g.dilation[2] / g.stride[2];
     row = phase * g.stride[2];
-    plane = extent[0] * extent[1] * row;
+    plane = ElementCount({extent[0], extent[1], row});
     for (int64_t kz = 0; kz < g.kernel[0]; ++kz) {
       for (int64_t ky = 0; ky < g.kernel[1]; ++ky) {
         for (int64_t kx = 0; kx < g.kernel[2]; ++kx) {
@@ -159,7 +161,7 @@ struct PaddedInput {
       }
     }
     const int64_t planes = g.batch * g.channels_in;
-    data = ctx.scratch(DType::kFloat, {planes * plane + nr});
+    data = ctx.scratch(DType::kFloat, {ElementCount({planes, extent[0], extent[1], row}) + nr});
     float* to = data.data<float>();
     std::fill_n(to + planes * plane, nr, 0.0f);
     ctx.pool.ParallelFor(planes, std::max<int64_t>(1, 16384 / std::max<int64_t>(plane, 1)),
@@ -330,9 +332,8 @@ Geometry TransposeGeometry(EvalContext& ctx, const Tensor& x, const Tensor& w) {
   const auto extra = ctx.node.Ints("output_padding", std::vector<int64_t>(rank, 0));
   auto wanted = ctx.node.Ints("output_shape");
   if (wanted.size() == rank + 2) wanted.erase(wanted.begin(), wanted.begin() + 2);
-  if (extra.size() != rank || (!wanted.empty() && wanted.size() != rank)) {
-    throw Error("output_padding and output_shape must have one entry per spatial dimension");
-  }
+  CheckWindowValues("output_padding", extra, rank, 0);
+  if (!wanted.empty()) CheckWindowValues("output_shape", wanted, rank, 0);
   const bool same = auto_pad == "SAME_UPPER" || auto_pad == "SAME_LOWER";
   g.out_shape = {g.batch, g.channels_out};
   for (size_t i = 0; i < rank; ++i) {

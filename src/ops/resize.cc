@@ -76,8 +76,8 @@ void FromScales(Plan& plan, const Shape& in, const std::vector<int64_t>& axes,
     const size_t axis = static_cast<size_t>(axes[i]);
     if (!(scales[i] > 0)) throw Error("scales must be positive");
     plan.scales[axis] = scales[i];
-    // Also with a region of interest: the operator's text multiplies by the region's size, but shape inference
-    // and ONNX Runtime do not, and models are made to agree with those.
+    // Also with a region of interest: the operator's text multiplies by the region's size, but shape
+    // inference and ONNX Runtime do not, and models are made to agree with those.
     plan.out[axis] = static_cast<int64_t>(std::floor(static_cast<float>(in[axis]) * scales[i]));
   }
 }
@@ -325,7 +325,9 @@ T Saturated(float value) {
     constexpr double kHi = static_cast<double>(std::numeric_limits<T>::max());
     const double v = value;
     if (std::isnan(v)) return 0;
-    return v >= kHi ? std::numeric_limits<T>::max() : v <= kLo ? std::numeric_limits<T>::min() : static_cast<T>(v);
+    return v >= kHi   ? std::numeric_limits<T>::max()
+           : v <= kLo ? std::numeric_limits<T>::min()
+                      : static_cast<T>(v);
   } else {
     return Store<T>(value);
   }

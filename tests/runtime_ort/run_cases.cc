@@ -1,10 +1,10 @@
 // Runs many small models on our executor, for comparison with other runtimes.
 //   run_cases FOLDER
-// Every FOLDER/<case>.onnx runs on FOLDER/<case>.in<i>.pb (serialized TensorProtos, in the order of the graph's
-// inputs). FOLDER/<case>.out gets, for each graph output, a line "<numpy type> <dims with commas>" and the bytes
-// of its elements in the host's order; FOLDER/<case>.error gets the text when the model cannot be loaded or run.
-// Each case runs twice, the second time on packed weights; "differs between runs" is an error. Standard
-// output gets "<case> <seconds of the second run>" lines.
+// Every FOLDER/<case>.onnx runs on FOLDER/<case>.in<i>.pb (serialized TensorProtos, in the order of the
+// graph's inputs). FOLDER/<case>.out gets, for each graph output, a line "<numpy type> <dims with commas>"
+// and the bytes of its elements in the host's order; FOLDER/<case>.error gets the text when the model cannot
+// be loaded or run. Each case runs twice, the second time on packed weights; "differs between runs" is an
+// error. Standard output gets "<case> <seconds of the second run>" lines.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
