@@ -101,9 +101,8 @@ def control():
 def assorted():
     """Operators that compute indices, sizes or types."""
     rng = np.random.default_rng(4)
-    weights = {"scales": np.array([1, 1, 2, 1.5], np.float32), "k": _ints(3), "axis": np.int64(2), "seq": _ints(8, 3, 64),
-               "depth": _ints(4), "onoff": np.array([0, 1], np.float32), "w": _tensor(rng, 1, 16, 64), "r": _tensor(rng, 1, 16, 4),
-               "scale": np.float32(0.1), "zero": np.int8(3), "reps": _ints(1, 2, 1, 1), "pos": _ints(0, 1, 2, 0).reshape(1, 1, 4, 1),
+    weights = {"scales": np.array([1, 1, 2, 1.5], np.float32), "k": _ints(3), "axis": np.int64(2),
+               "depth": _ints(4), "onoff": np.array([0, 1], np.float32), "cw": _tensor(rng, 4, 6, 3, 3), "reps": _ints(1, 2, 1, 1), "pos": _ints(0, 1, 2, 0).reshape(1, 1, 4, 1),
                "grid": _tensor(rng, 1, 3, 3, 2), "rows": _ints(8, 24), "big": _ints(4, 8, 24)}
     nodes = [helper.make_node("Resize", ["x", "", "scales"], ["up"], "resize", mode="linear"),
              helper.make_node("TopK", ["up", "k"], ["best", "where"], "topk", axis=-1),
@@ -117,8 +116,7 @@ def assorted():
              helper.make_node("Einsum", ["gs", "gs"], ["ein"], "einsum", equation="bchw,bcxw->bhx"),
              helper.make_node("Tile", ["x", "reps"], ["t"], "tile"),
              helper.make_node("Reshape", ["x", "rows"], ["rr"], "rows"), helper.make_node("Expand", ["rr", "big"], ["y4"], "expand"),
-             helper.make_node("QuantizeLinear", ["t", "scale", "zero"], ["q"], "quantize"),
-             helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["y"], "dequantize"),
+             helper.make_node("Conv", ["t", "cw"], ["y"], "conv", strides=[2, 2]),
              helper.make_node("NonZero", ["ein"], ["y3"], "nonzero")]
     return _model(nodes, ["y", "y2", "y3", "y4", "e"], weights)
 
@@ -145,7 +143,19 @@ def recurrent():
     return _model(nodes, ["y", "y2", "y3", "y4", "y5"], weights)
 
 
-MODELS = {f.__name__: f for f in (cnn, attention, control, assorted, recurrent)}
+def quantized():
+    """Refused with a config, simplified without."""
+    rng = np.random.default_rng(7)
+    weights = {"scale": np.float32(0.1), "zero": np.int8(3), "codes": rng.integers(-9, 9, (4, 3, 1, 1)).astype(np.int8),
+               "rows": _tensor(rng, 4) ** 2, "zeros": np.zeros(4, np.int8)}
+    nodes = [helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"], "quantize"),
+             helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["d"], "dequantize"),
+             helper.make_node("DequantizeLinear", ["codes", "rows", "zeros"], ["w"], "weights", axis=0),
+             helper.make_node("Conv", ["d", "w"], ["y"], "conv")]
+    return _model(nodes, ["y"], weights)
+
+
+MODELS = {f.__name__: f for f in (cnn, attention, control, assorted, recurrent, quantized)}
 
 
 def write_template(folder):

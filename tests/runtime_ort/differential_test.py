@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Random single-node models: our executor against ONNX Runtime, whose optimisations are off.
 
-Usage: differential_test.py RUN_CASES [--all | --count N] [--times] [FAMILY[:SEED] ...]
+Usage: differential_test.py RUN_CASES [--all | --count N] [--times] [--refused] [FAMILY[:SEED] ...]
 
 A family of operators has a generator in differential/, which makes one case of a seed, with its tolerance. Without arguments
 the cases of KEPT_SEEDS run (each once showed a fault) and the first 25 seeds of every family; --all takes 200. A case that
@@ -23,7 +23,7 @@ from differential.draw import Draw
 
 FAMILIES = {**compute.FAMILIES, **elementwise.FAMILIES, **move.FAMILIES}
 DEFAULT_COUNT, ALL_COUNT = 25, 200
-KEPT_SEEDS = {}
+KEPT_SEEDS = {"conv_transpose": (36, 43, 62), "pool": (6,), "resize": (25, 26, 37), "unary": (188,)}
 
 
 def ours(folder, name):
@@ -79,8 +79,7 @@ def difference(case, got, want):
         if not a.size:
             continue
         if b.dtype.kind in "biu":
-            wide = np.float64 if case.steps else b.dtype
-            wrong = np.abs(a.astype(wide) - b.astype(wide)) > case.steps if case.steps else a != b
+            wrong = np.abs(a.astype(np.float64) - b.astype(np.float64)) > case.steps if case.steps else a != b
         else:
             x, y = a.astype(np.float64), b.astype(np.float64)
             finite = np.isfinite(y)
