@@ -17,6 +17,7 @@
 #include "ops/float_result.h"
 #include "ops/matmul.h"
 #include "ops/operator.h"
+#include "ops/window.h"
 #include "xslim/error.h"
 
 namespace xslim {
@@ -38,9 +39,9 @@ size_t ReadCommon(const Node& node, const Shape& x, const Shape& w, Geometry& g)
   const std::vector<int64_t> ones(rank, 1);
   const auto strides = node.Ints("strides", ones), dilations = node.Ints("dilations", ones);
   const auto kernel = node.Ints("kernel_shape", Shape(w.begin() + 2, w.end()));
-  if (strides.size() != rank || dilations.size() != rank || kernel.size() != rank) {
-    throw Error("strides, dilations and kernel_shape must have one entry per spatial dimension");
-  }
+  CheckWindowValues("strides", strides, rank, 1);
+  CheckWindowValues("dilations", dilations, rank, 1);
+  CheckWindowValues("kernel_shape", kernel, rank, 1);
   g.batch = x[0];
   g.channels_in = x[1];
   g.group = node.Int("group", 1);
@@ -52,8 +53,8 @@ size_t ReadCommon(const Node& node, const Shape& x, const Shape& w, Geometry& g)
     g.kernel[first + i] = w[i + 2];
     g.stride[first + i] = strides[i];
     g.dilation[first + i] = dilations[i];
-    if (strides[i] < 1 || dilations[i] < 1 || kernel[i] != w[i + 2]) {
-      throw Error("strides and dilations must be positive and kernel_shape must be that of the weights");
+    if (kernel[i] != w[i + 2]) {
+      throw Error(StrCat("kernel_shape ", ToString(kernel), " is not that of the weights ", ToString(w)));
     }
   }
   return first;
@@ -61,7 +62,7 @@ size_t ReadCommon(const Node& node, const Shape& x, const Shape& w, Geometry& g)
 
 std::vector<int64_t> ReadPads(const Node& node, size_t rank) {
   auto pads = node.Ints("pads", std::vector<int64_t>(2 * rank, 0));
-  if (pads.size() != 2 * rank) throw Error("pads must have two entries per spatial dimension");
+  CheckWindowValues("pads", pads, 2 * rank, 0);
   return pads;
 }
 
@@ -145,7 +146,7 @@ struct PaddedInput {
     }
     phase = g.out[2] + (g.kernel[2] - 1) * g.dilation[2] / g.stride[2];
     row = phase * g.stride[2];
-    plane = extent[0] * extent[1] * row;
+    plane = ElementCount({extent[0], extent[1], row});
     for (int64_t kz = 0; kz < g.kernel[0]; ++kz) {
       for (int64_t ky = 0; ky < g.kernel[1]; ++ky) {
         for (int64_t kx = 0; kx < g.kernel[2]; ++kx) {
@@ -156,7 +157,7 @@ struct PaddedInput {
       }
     }
     const int64_t planes = g.batch * g.channels_in;
-    data = ctx.scratch(DType::kFloat, {planes * plane + nr});
+    data = ctx.scratch(DType::kFloat, {ElementCount({planes, extent[0], extent[1], row}) + nr});
     float* to = data.data<float>();
     std::fill_n(to + planes * plane, nr, 0.0f);
     ctx.pool.ParallelFor(planes, std::max<int64_t>(1, 16384 / std::max<int64_t>(plane, 1)),
@@ -346,16 +347,17 @@ Geometry TransposeGeometry(const Node& node, const Shape& x, const Shape& w) {
   const auto extra = node.Ints("output_padding", std::vector<int64_t>(rank, 0));
   auto wanted = node.Ints("output_shape");
   if (wanted.size() == rank + 2) wanted.erase(wanted.begin(), wanted.begin() + 2);
-  if (extra.size() != rank || (!wanted.empty() && wanted.size() != rank)) {
-    throw Error("output_padding and output_shape must have one entry per spatial dimension");
-  }
+  CheckWindowValues("output_padding", extra, rank, 0);
+  if (!wanted.empty()) CheckWindowValues("output_shape", wanted, rank, 0);
   const bool same = auto_pad == "SAME_UPPER" || auto_pad == "SAME_LOWER";
   g.out_shape = {g.batch, g.channels_out};
   for (size_t i = 0; i < rank; ++i) {
     const size_t s = first + i;
     const int64_t full = g.stride[s] * (g.in[s] - 1) + extra[i] + (g.kernel[s] - 1) * g.dilation[s] + 1;
     if (!wanted.empty() || same) {
-      g.out[s] = wanted.empty() ? g.in[s] * g.stride[s] : wanted[i];
+      // SAME pads and never adds: where the stride is larger than the window, the result stays smaller than
+      // input times stride, as ONNX's shape inference and ONNX Runtime have it.
+      g.out[s] = wanted.empty() ? std::min(g.in[s] * g.stride[s], full) : wanted[i];
       const int64_t total = std::max<int64_t>(full - g.out[s], 0);
       g.pad[s] = auto_pad == "SAME_UPPER" ? total / 2 : total - total / 2;
     } else if (auto_pad == "VALID") {

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "ops/copy.h"
+#include "ops/window.h"
 #include "xslim/error.h"
 
 namespace xslim {
@@ -27,17 +28,22 @@ std::vector<int32_t> Centred(const EvalContext& c, const Tensor& x, size_t zero_
   return result;
 }
 
-float One(const Tensor& tensor, const char* what) {
+const Tensor& Single(const Tensor& tensor, const char* what) {
   if (tensor.size() != 1)
     throw Error(std::string(what) + " has shape " + ToString(tensor.shape()), "", "expected one element");
-  return tensor.ToFloat32().data<float>()[0];
+  return tensor;
+}
+
+float One(const Tensor& tensor, const char* what) {
+  return Single(tensor, what).ToFloat32().data<float>()[0];
 }
 
 // saturate(round_half_even(sum * factor) + zero) in the type of the zero point (int8 or uint8).
 void StoreCode(Tensor& y, int64_t i, int32_t sum, float factor, int64_t zero) {
   const bool is_signed = y.dtype() == DType::kInt8;
   const double lo = is_signed ? -128 : 0, hi = is_signed ? 127 : 255;
-  const double value = std::nearbyint(static_cast<float>(sum) * factor) + static_cast<double>(zero);
+  const float scaled = static_cast<float>(sum) * factor;
+  const double value = (std::isnan(scaled) ? 0.0 : std::nearbyint(scaled)) + static_cast<double>(zero);
   const double code = std::min(std::max(value, lo), hi);
   if (is_signed) {
     y.data<int8_t>()[i] = static_cast<int8_t>(code);
@@ -62,7 +68,8 @@ void EvaluateQLinearMatMul(EvalContext& c) {
   const std::vector<int32_t> left = Centred(c, a, 2, a.rank() - 2), right = Centred(c, b, 5, b.rank() - 1);
   const Tensor b_scale = c.in(4).ToFloat32();
   const float a_scale = One(c.in(1), "a_scale"), y_scale = One(c.in(6), "y_scale");
-  const int64_t m = a.dim(-2), k = a.dim(-1), n = b.dim(-1), zero = c.in(7).ToInts()[0];
+  const int64_t m = a.dim(-2), k = a.dim(-1), n = b.dim(-1),
+                zero = Single(c.in(7), "y_zero_point").ToInts()[0];
   if (b_scale.size() != 1 && b_scale.size() != n)
     throw Error("b_scale has shape " + ToString(b_scale.shape()));
   const Shape a_batch(a.shape().begin(), a.shape().end() - 2),
@@ -111,8 +118,14 @@ Window WindowOf(const Node& node, const Tensor& x, const Tensor& w) {
   window.strides = node.Ints("strides", std::vector<int64_t>(axes, 1));
   window.dilations = node.Ints("dilations", std::vector<int64_t>(axes, 1));
   std::vector<int64_t> pads = node.Ints("pads", std::vector<int64_t>(2 * axes, 0));
-  if (window.strides.size() != axes || window.dilations.size() != axes || pads.size() != 2 * axes) {
-    throw Error("strides, dilations or pads do not fit input " + ToString(x.shape()));
+  const std::vector<int64_t> kernel(w.shape().begin() + 2, w.shape().end());
+  CheckWindowValues("strides", window.strides, axes, 1);
+  CheckWindowValues("dilations", window.dilations, axes, 1);
+  CheckWindowValues("kernel_shape", kernel, axes, 1);
+  CheckWindowValues("pads", pads, 2 * axes, 0);
+  if (node.Ints("kernel_shape", kernel) != kernel) {
+    throw Error("kernel_shape " + ToString(node.Ints("kernel_shape")) + " is not that of the weight " +
+                ToString(w.shape()));
   }
   const std::string auto_pad = node.String("auto_pad", "NOTSET");
   for (size_t k = 0; k < axes; ++k) {
@@ -124,9 +137,12 @@ Window WindowOf(const Node& node, const Tensor& x, const Tensor& w) {
       pads[axes + k] = total - pads[k];
     } else if (auto_pad == "VALID") {
       pads[k] = pads[axes + k] = 0;
+    } else if (auto_pad != "NOTSET" && !auto_pad.empty()) {
+      throw Error("auto_pad " + auto_pad + " is unknown");
     }
     window.begin.push_back(pads[k]);
-    window.out.push_back(std::max<int64_t>(0, (n + pads[k] + pads[axes + k] - extent) / stride + 1));
+    const int64_t room = n + pads[k] + pads[axes + k] - extent;
+    window.out.push_back(room < 0 ? 0 : room / stride + 1);
   }
   return window;
 }
@@ -207,7 +223,7 @@ void EvaluateQLinearConv(EvalContext& c) {
   const float x_scale = One(c.in(1), "x_scale"), y_scale = One(c.in(6), "y_scale");
   if (w_scale.size() != 1 && w_scale.size() != w.dim(0))
     throw Error("w_scale has shape " + ToString(w_scale.shape()));
-  const int64_t zero = c.in(7).ToInts()[0];
+  const int64_t zero = Single(c.in(7), "y_zero_point").ToInts()[0];
   const std::vector<int64_t> bias =
       c.has(8) ? c.in(8).ToInts() : std::vector<int64_t>(static_cast<size_t>(w.dim(0)), 0);
   if (static_cast<int64_t>(bias.size()) != w.dim(0)) throw Error("the bias does not fit the weight");

@@ -375,6 +375,7 @@ void EvaluateGemm(EvalContext& ctx) {
 // An int8 or uint8 tensor as int32, its zero points (one, or one per row or column) taken off.
 Tensor Centered(EvalContext& ctx, size_t slot, size_t zero_slot, bool per_row) {
   const Tensor& x = ctx.in(slot);
+  if (x.rank() == 0) throw Error(StrCat("input ", slot, " is a scalar"), "", "expected a matrix or a vector");
   const std::vector<int64_t> values = x.ToInts(), zeros = ctx.has(zero_slot) ? ctx.in(zero_slot).ToInts()
                                                                              : std::vector<int64_t>{0};
   const int64_t columns = x.dim(-1), rows = x.rank() > 1 ? x.dim(-2) : 1;

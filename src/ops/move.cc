@@ -379,9 +379,21 @@ void Expand(EvalContext& c) {
   CopyStrided(c.pool, x, y, std::move(copy));
 }
 
+// The one element of an integer or boolean input.
+int64_t OnlyInt(const EvalContext& c, size_t slot) {
+  if (c.in(slot).size() != 1) {
+    throw Error("input " + std::to_string(slot) + " has shape " + ToString(c.in(slot).shape()), "",
+                "expected one element");
+  }
+  return c.in(slot).ToInts()[0];
+}
+
 int64_t BlockSize(const EvalContext& c) {
+  constexpr int64_t kMost = 1 << 16;  // its square is exact and more than any model's
   const int64_t block = c.node.Int("blocksize", 0);
-  if (block < 1) throw Error("blocksize is " + std::to_string(block), "", "expected 1 or more");
+  if (block < 1 || block > kMost) {
+    throw Error("blocksize is " + std::to_string(block), "", "expected 1 to " + std::to_string(kMost));
+  }
   if (c.in(0).rank() != 4)
     throw Error("input shape is " + ToString(c.in(0).shape()), "", "expected four dimensions");
   return block;
@@ -445,7 +457,7 @@ void Identity(EvalContext& c) { c.set_out(0, c.any_in(0)); }
 
 void Dropout(EvalContext& c) {
   const Tensor& x = c.in(0);
-  if (c.has(2) && c.in(2).ToInts().at(0) != 0) {
+  if (c.has(2) && OnlyInt(c, 2) != 0) {
     throw Error("training_mode is true", "", "expected a model for inference");
   }
   c.set_out(0, x);
@@ -493,7 +505,7 @@ void Trilu(EvalContext& c) {
   const bool upper = c.node.Int("upper", 1) != 0;
   const int64_t height = x.dim(-2), width = x.dim(-1);
   // Beyond the matrix every k means the same; this also keeps row + k from overflowing.
-  const int64_t k = std::clamp<int64_t>(c.has(1) ? c.in(1).ToInts().at(0) : 0, -height - 1, width + 1);
+  const int64_t k = std::clamp<int64_t>(c.has(1) ? OnlyInt(c, 1) : 0, -height - 1, width + 1);
   Tensor& y = c.out(0, x.dtype(), x.shape());
   FillZero(y);
   if (x.size() == 0) return;

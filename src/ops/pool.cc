@@ -11,6 +11,7 @@
 #include "kernels/kernels.h"
 #include "ops/float_result.h"
 #include "ops/operator.h"
+#include "ops/window.h"
 #include "xslim/error.h"
 
 namespace xslim {
@@ -47,10 +48,10 @@ Window WindowOf(const Node& node, const Tensor& x) {
   const std::vector<int64_t> pads = node.Ints("pads", std::vector<int64_t>(2 * spatial, 0));
   const std::string auto_pad = node.String("auto_pad", "NOTSET");
   const bool ceil_mode = node.Int("ceil_mode", 0) != 0;
-  if (kernel.size() != spatial || strides.size() != spatial || dilations.size() != spatial ||
-      pads.size() != 2 * spatial) {
-    throw Error("kernel_shape, strides, dilations or pads do not fit shape " + ToString(x.shape()));
-  }
+  CheckWindowValues("kernel_shape", kernel, spatial, 1);
+  CheckWindowValues("strides", strides, spatial, 1);
+  CheckWindowValues("dilations", dilations, spatial, 1);
+  CheckWindowValues("pads", pads, 2 * spatial, 0);
   Window window;
   window.planes = x.dim(0) * x.dim(1);
   window.out_shape = {x.dim(0), x.dim(1)};
@@ -60,13 +61,12 @@ Window WindowOf(const Node& node, const Tensor& x) {
     axis.kernel = kernel[d];
     axis.stride = strides[d];
     axis.dilation = dilations[d];
-    if (axis.kernel < 1 || axis.stride < 1 || axis.dilation < 1) {
-      throw Error("kernel_shape, strides and dilations must be positive");
-    }
     const int64_t extent = (axis.kernel - 1) * axis.dilation + 1;
     if (auto_pad == "SAME_UPPER" || auto_pad == "SAME_LOWER") {
       axis.out = (axis.in + axis.stride - 1) / axis.stride;
-      const int64_t total = std::max<int64_t>((axis.out - 1) * axis.stride + extent - axis.in, 0);
+      // Below 0 where the stride skips elements: the windows then start inside of the input, by the
+      // operator's formula (a convolution takes 0 there).
+      const int64_t total = (axis.out - 1) * axis.stride + extent - axis.in;
       axis.pad_begin = auto_pad == "SAME_LOWER" ? (total + 1) / 2 : total / 2;
       axis.pad_end = total - axis.pad_begin;
     } else {
@@ -79,17 +79,17 @@ Window WindowOf(const Node& node, const Tensor& x) {
       axis.out = (ceil_mode ? room + axis.stride - 1 : room) / axis.stride + 1;
       if (ceil_mode && (axis.out - 1) * axis.stride >= axis.in + axis.pad_begin) --axis.out;
     }
-    window.in_size *= axis.in;
-    window.out_size *= axis.out;
     window.out_shape.push_back(axis.out);
   }
+  window.in_size = ElementCount(Shape(x.shape().begin() + 2, x.shape().end()));
+  window.out_size = ElementCount(Shape(window.out_shape.begin() + 2, window.out_shape.end()));
   return window;
 }
 
 int64_t PlaneGrain(const Window& window) {
-  const int64_t work =
-      window.out_size * window.axes[0].kernel * window.axes[1].kernel * window.axes[2].kernel;
-  return std::max<int64_t>(1, 32768 / std::max<int64_t>(work, 1));
+  double work = static_cast<double>(window.out_size);
+  for (const Axis& axis : window.axes) work *= static_cast<double>(axis.kernel);
+  return std::max<int64_t>(1, static_cast<int64_t>(32768 / std::max(work, 1.0)));
 }
 
 // Calls body(output index, z, y, x) for every output of a plane, with the input position where its window
@@ -143,7 +143,7 @@ void PlaneRows(const Window& w, const float* in, float* out, float start, kernel
     const int64_t y0 = ay.Start(y);
     for (int64_t ky = ay.First(y0); ky < ay.Last(y0); ++ky) {
       const float* source = in + (y0 + ky * ay.dilation) * ax.in;
-      for (int64_t kx = 0; kx < ax.kernel; ++kx) {
+      for (int64_t kx = 0; kx < ax.kernel && inner_first < inner_last; ++kx) {
         const float* tap = source + kx * ax.dilation - ax.pad_begin;
         if (ax.stride == 1) {
           float* inner = row + inner_first;
@@ -251,10 +251,10 @@ std::vector<int64_t> TapCounts(const Axis& axis, bool include_pad) {
   std::vector<int64_t> counts(static_cast<size_t>(axis.out));
   for (int64_t o = 0; o < axis.out; ++o) {
     const int64_t start = axis.Start(o);
-    int64_t count = 0;
-    for (int64_t k = 0; k < axis.kernel; ++k) {
-      const int64_t at = start + k * axis.dilation;
-      if (include_pad ? at < axis.in + axis.pad_end : at >= 0 && at < axis.in) ++count;
+    int64_t count = axis.Last(start) - axis.First(start);
+    if (include_pad) {
+      const int64_t room = axis.in + axis.pad_end - start;
+      count = std::min(axis.kernel, (room + axis.dilation - 1) / axis.dilation);
     }
     counts[static_cast<size_t>(o)] = std::max<int64_t>(count, 1);
   }
@@ -294,12 +294,14 @@ void EvaluateAveragePool(EvalContext& context) {
   SetFloatResult(context, 0, std::move(y), context.in(0).dtype());
 }
 
-// |x|^p by repeated products, and the root that undoes it.
+// |x|^p by repeated squares, and the root that undoes it.
 float Power(float x, int64_t p) {
-  const float a = std::fabs(x);
-  float result = a;
-  for (int64_t i = 1; i < p; ++i) result *= a;
-  return result;
+  float square = std::fabs(x), result = 1;
+  for (; p > 1; p /= 2) {
+    if (p % 2 != 0) result *= square;
+    square *= square;
+  }
+  return result * square;
 }
 
 float Root(float x, int64_t p) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/kernels.h"
+#include "ops/elementwise.h"
 #include "ops/float_result.h"
 #include "ops/operator.h"
 #include "xslim/error.h"
@@ -74,10 +75,10 @@ void FromScales(Plan& plan, const Shape& in, const std::vector<int64_t>& axes,
   for (size_t i = 0; i < axes.size(); ++i) {
     const size_t axis = static_cast<size_t>(axes[i]);
     if (!(scales[i] > 0)) throw Error("scales must be positive");
-    float extent = static_cast<float>(in[axis]);
-    if (plan.coordinates == "tf_crop_and_resize") extent *= plan.roi_end[axis] - plan.roi_begin[axis];
     plan.scales[axis] = scales[i];
-    plan.out[axis] = static_cast<int64_t>(std::floor(extent * scales[i]));
+    // Also with a region of interest: the operator's text multiplies by the region's size, but shape
+    // inference and ONNX Runtime do not, and models are made to agree with those.
+    plan.out[axis] = static_cast<int64_t>(std::floor(static_cast<float>(in[axis]) * scales[i]));
   }
 }
 
@@ -315,6 +316,23 @@ void MixAxis(ThreadPool& pool, const View& view, const std::vector<Taps>& taps, 
   });
 }
 
+// The value in another type; integers are cut towards zero, as ONNX Runtime does, and saturated.
+template <typename T>
+T Saturated(float value) {
+  if constexpr (std::is_integral_v<T>) {
+    // Above the largest integer of 64 bits the limit as a double is out of range itself.
+    constexpr double kLo = static_cast<double>(std::numeric_limits<T>::min());
+    constexpr double kHi = static_cast<double>(std::numeric_limits<T>::max());
+    const double v = value;
+    if (std::isnan(v)) return 0;
+    return v >= kHi   ? std::numeric_limits<T>::max()
+           : v <= kLo ? std::numeric_limits<T>::min()
+                      : static_cast<T>(v);
+  } else {
+    return Store<T>(value);
+  }
+}
+
 template <typename T>
 void FillOutside(Tensor& y, size_t axis, const std::vector<Taps>& taps, T value) {
   const View view(y.shape(), axis);
@@ -345,13 +363,11 @@ void Copy(ThreadPool& pool, const View& view, const std::vector<Taps>& taps, int
   }
 }
 
-// The float32 result in an integer type: cut towards zero, as ONNX Runtime does, and saturated.
 template <typename T>
 void SetIntegers(EvalContext& context, const Tensor& y) {
   T* out = context.out(0, DTypeOf<T>::value, y.shape()).template data<T>();
   const float* in = y.data<float>();
-  constexpr double kLo = std::numeric_limits<T>::min(), kHi = std::numeric_limits<T>::max();
-  for (int64_t i = 0; i < y.size(); ++i) out[i] = static_cast<T>(std::clamp<double>(in[i], kLo, kHi));
+  for (int64_t i = 0; i < y.size(); ++i) out[i] = Saturated<T>(in[i]);
 }
 
 void EvaluateResize(EvalContext& context) {
@@ -386,9 +402,10 @@ void EvaluateResize(EvalContext& context) {
   }
   for (size_t axis = 0; axis < outside.size(); ++axis) {
     if (outside[axis].empty()) continue;
-    if (x.dtype() != DType::kFloat) throw Error("tf_crop_and_resize beyond the input needs float32");
     if (x.raw() == context.in(0).raw()) x = x.Clone();
-    FillOutside<float>(x, axis, outside[axis], plan.extrapolation);
+    VisitNumbers(x.dtype(), [&](auto element) {
+      FillOutside(x, axis, outside[axis], Saturated<decltype(element)>(plan.extrapolation));
+    });
   }
   if (nearest) return context.set_out(0, std::move(x));
   switch (dtype) {

@@ -209,7 +209,7 @@ void Celu(EvalContext& ctx) {
 
 void ThresholdedRelu(EvalContext& ctx) {
   const double alpha = ctx.node.Float("alpha", 1.0f);
-  MapPrecise(ctx, [&](double x) { return x > alpha || std::isnan(x) ? x : 0.0; });
+  MapPrecise(ctx, [&](double x) { return x > alpha ? x : 0.0; });
 }
 
 void HardSigmoid(EvalContext& ctx) {

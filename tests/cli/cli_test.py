@@ -17,15 +17,16 @@ import json
 import os
 import random
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
-import zlib
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+import png  # noqa: E402
 
 INPUT = "calibration_parameters.input_parameters.0."
 CALIBRATION = "calibration_parameters."
@@ -116,16 +117,6 @@ def quantized_model():
     return model(nodes, [("x", [1, 3, 8, 8])], [("y", [1, 3, 8, 8])], weights)
 
 
-def png(pixels):
-    """The bytes of an 8-bit RGB PNG of [height, width, 3] pixels."""
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    height, width, _ = pixels.shape
-    rows = b"".join(b"\0" + pixels[i].tobytes() for i in range(height))
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) +
-            chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
-
-
 def write(path, content):
     with open(path, "wb") as file:
         file.write(content if isinstance(content, bytes) else content.encode())
@@ -147,10 +138,10 @@ def build_template(folder):
         sample = rng.standard_normal((1, 3, 8, 8)).astype(np.float32)
         np.save(at("cal", "%02d.npy" % i), sample)
         write(at("cal", "%02d.raw" % i), sample.tobytes())
-        write(at("cal", "%02d.png" % i), png(rng.integers(0, 255, (10, 12, 3)).astype(np.uint8)))
+        write(at("cal", "%02d.png" % i), png.encode_rgb(rng.integers(0, 255, (10, 12, 3)).astype(np.uint8)))
     np.save(at("cal", "wrong.npy"), np.zeros((1, 3, 4, 4), np.float32))
     np.save(at("cal", "nan.npy"), np.full((1, 3, 8, 8), np.nan, np.float32))
-    write(at("cal", "broken.png"), png(np.zeros((8, 8, 3), np.uint8))[:40])
+    write(at("cal", "broken.png"), png.encode_rgb(np.zeros((8, 8, 3), np.uint8))[:40])
     write(at("cal", "short.raw"), b"\0" * 100)
     npy, image = ["%02d.npy" % i for i in range(12)], ["%02d.png" % i for i in range(12)]
     raw = ["%02d.raw" % i for i in range(12)]

@@ -1,4 +1,4 @@
-"""Reads 8-bit RGB PNG files without any image library."""
+"""Reads and makes 8-bit RGB PNG files without any image library."""
 import struct
 import zlib
 
@@ -28,6 +28,16 @@ def read_rgb(path):
     for y in range(height):
         image[y] = above = _unfilter(int(rows[y, 0]), rows[y, 1:], above)
     return image.reshape(height, width, 3)
+
+
+def encode_rgb(pixels):
+    """The bytes of an 8-bit RGB PNG of [height, width, 3] pixels."""
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    height, width, _ = pixels.shape
+    rows = b"".join(b"\0" + pixels[i].tobytes() for i in range(height))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) +
+            chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
 
 
 def _unfilter(kind, row, above):
