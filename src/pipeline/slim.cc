@@ -1,16 +1,17 @@
-#include "base/log.h"
 #include "onnx/model_io.h"
 #include "pipeline/modes.h"
+#include "report/summary.h"
 
 namespace xslim {
 
 RunResult Slim(Graph graph, const Config& config, const OutputPaths& paths) {
+  const ModelCounts before = CountModel(graph);
   PinOpset(&graph, config, paths.input);
-  const size_t before = graph.Order().size();
   if (!config.model.skip_onnxsim) Simplify(&graph, OptionsFor(graph, config, false));
-  LogInfo("slimmed: ", before, " -> ", graph.Order().size(), " operators");
   SaveModel(graph, paths.model);
-  return {paths.model, "", {}};
+  RunResult result{paths.model, "", {}};
+  Summarize(before, CountModel(graph), paths.input, {}, &result);
+  return result;
 }
 
 }  // namespace xslim
