@@ -74,9 +74,10 @@ struct QuantizationParameters {
   BiasType bias = BiasType::kFloat;  // environment XQUANT_BIAS_TO_FP32=0 means int32
   bool equalization = true;
   // Level 3:
-  int weight_bits = 8;              // 8, 7 (no 16-bit overflow in MatMulInteger) or 4 (blocked weights)
+  int weight_bits = 8;              // 8, or 4 (blocked weights)
   int weight_block = 32;            // weights that share a 4-bit scale: 16, 32, 64, 128 or 256
   bool weight_zero_points = false;  // 4 bits: uint4 with zero points
+  bool full_range_weights = false;  // int8 codes whose products may overflow 16 bits on x86 without VNNI
   bool contrib_operators = false;   // com.microsoft operators where they fit
   // Level 4:
   HalfType half_type = HalfType::kFloat16;

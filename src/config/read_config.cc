@@ -196,10 +196,10 @@ const Keys<Quantization> kQuantizationKeys = {
      }},
     {"equalization", "bool", "equalize weights between layers (default: true)",
      [](Quantization* q, const Field& f) { q->equalization = f.Bool(); }},
-    {"weight_bits", "8|7|4", "level 3: width of weights (default: 8)",
+    {"weight_bits", "8|4", "level 3: width of weights (default: 8)",
      [](Quantization* q, const Field& f) {
        q->weight_bits = f.Int(4, 8);
-       if (q->weight_bits == 5 || q->weight_bits == 6) f.Expected("8, 7 or 4");
+       if (q->weight_bits != 4 && q->weight_bits != 8) f.Expected("8 or 4");
      }},
     {"weight_block", "16..256", "level 3, 4 bits: weights per scale, a power of two (default: 32)",
      [](Quantization* q, const Field& f) {
@@ -208,6 +208,8 @@ const Keys<Quantization> kQuantizationKeys = {
      }},
     {"weight_zero_points", "bool", "level 3, 4 bits: uint4 with zero points (default: false)",
      [](Quantization* q, const Field& f) { q->weight_zero_points = f.Bool(); }},
+    {"full_range_weights", "bool", "level 3: int8 codes may overflow x86 without VNNI (default: false)",
+     [](Quantization* q, const Field& f) { q->full_range_weights = f.Bool(); }},
     {"contrib_operators", "bool", "level 3: com.microsoft operators where they fit (default: false)",
      [](Quantization* q, const Field& f) { q->contrib_operators = f.Bool(); }},
     {"half_type", "float16|bfloat16", "level 4: the 16-bit type (default: float16)",

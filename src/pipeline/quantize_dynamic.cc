@@ -29,6 +29,7 @@ RunResult QuantizeDynamic(Graph graph, const Config& config, const OutputPaths& 
 
   DynamicOptions options;
   options.weight_bits = settings.weight_bits;
+  options.full_range = settings.full_range_weights;
   options.weight_block = settings.weight_block;
   options.weight_zero_points = settings.weight_zero_points;
   options.contrib = settings.contrib_operators;

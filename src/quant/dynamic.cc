@@ -15,7 +15,7 @@ namespace {
 
 bool IsAttention(const Node& node) { return node.domain == "com.microsoft" && node.op_type == "Attention"; }
 
-// The product of two dimensions less a transposition: a Gemm's constant as [k, n].
+// Rows and columns exchanged: the weight of a Gemm with transB as [k, n].
 Tensor Transposed(const Tensor& x) {
   const int64_t rows = x.dim(0), columns = x.dim(1);
   Tensor y(DType::kFloat, {columns, rows});
@@ -49,7 +49,6 @@ class Rewriter {
 
   void Rewrite(const std::vector<WeightSite>& sites) {
     if (options_.contrib) CountReaders(sites);
-    std::set<NodeId> recurrent;
     for (const WeightSite& site : sites) {
       const Node& node = graph_.node(site.node);
       if (site.form == WeightForm::kProduct && BecomesProduct(node, site)) {
@@ -144,7 +143,7 @@ class Rewriter {
     }
     graph_.RemoveNode(id);
     if (node.Is("MatMul"))
-      return EmitProduct(node.name, node.input(0), EncodeColumns(weight, options_.weight_bits), kNone,
+      return EmitProduct(node.name, node.input(0), EncodeColumns(weight, options_.full_range), kNone,
                          node.outputs[0]);
     ValueId a = node.input(0), bias = node.input(2);
     if (node.Int("transA", 0) != 0) {
@@ -154,7 +153,7 @@ class Rewriter {
       a = turned;
     }
     ColumnCodes columns =
-        EncodeColumns(node.Int("transB", 0) ? Transposed(weight) : weight, options_.weight_bits);
+        EncodeColumns(node.Int("transB", 0) ? Transposed(weight) : weight, options_.full_range);
     const float alpha = node.Float("alpha", 1), beta = node.Float("beta", 1);
     for (int64_t i = 0; i < columns.scale.size(); ++i) columns.scale.data<float>()[i] *= alpha;
     if (bias != kNone && beta != 1) {
@@ -174,7 +173,7 @@ class Rewriter {
     if (sizes.empty()) sizes.assign(3, width / 3);
     graph_.RemoveNode(node.id);
     const ValueId product = emit_.AddValue(node.name + "_qkv", DType::kFloat);
-    EmitProduct(node.name, node.input(0), EncodeColumns(weight, options_.weight_bits), kNone, product);
+    EmitProduct(node.name, node.input(0), EncodeColumns(weight, options_.full_range), kNone, product);
     std::vector<ValueId> parts;
     for (const char* part : {"_q", "_k", "_v"})
       parts.push_back(emit_.AddValue(node.name + part, DType::kFloat));
@@ -193,7 +192,7 @@ class Rewriter {
   }
 
   void RewriteToQAttention(const Node& node, const Tensor& weight) {
-    const ColumnCodes columns = EncodeColumns(weight, options_.weight_bits);
+    const ColumnCodes columns = EncodeColumns(weight, options_.full_range);
     graph_.RemoveNode(node.id);
     const Quantized quantized = Activation(node.input(0));
     emit_.AddContribNode(

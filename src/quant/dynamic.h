@@ -13,9 +13,8 @@
 namespace xslim {
 
 struct DynamicOptions {
-  // 8: int8. 7: codes in -63..63 for MatMulInteger, which no 16-bit sum of two products with uint8 can
-  // overflow. 4: MatMul and Gemm keep float activations and get blocked 4-bit weights.
-  int weight_bits = 8;
+  int weight_bits = 8;              // 8, or 4: MatMul and Gemm keep float activations and get blocked weights
+  bool full_range = false;          // see EncodeColumns()
   int64_t weight_block = 32;        // elements of the inner dimension that share a 4-bit scale
   bool weight_zero_points = false;  // 4 bits: uint4 with zero points instead of int4
   bool contrib = false;  // may use com.microsoft DynamicQuantizeMatMul, DynamicQuantizeLSTM, QAttention

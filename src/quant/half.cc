@@ -79,14 +79,11 @@ class Converter {
       }
       for (auto& [key, attribute] : graph.node(id).attributes) {
         if (!attribute.graph) continue;
-        FixBody(attribute.graph.get());
         Visit({attribute.graph.get(), &scope});
       }
     }
     if (scope.outer == nullptr && options_.io) ConvertOutputs();
   }
-
-  void FixBody(Graph* body) { body->opset_imports = model_.opset_imports; }
 
   void ConvertInputs() {
     for (ValueId id : model_.FreeInputs()) {

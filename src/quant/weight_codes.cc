@@ -10,7 +10,8 @@
 namespace xslim {
 namespace {
 
-constexpr int kShrinks = 13;  // ranges of 1, 31/32, ... 19/32 of the full one
+constexpr float kLargestPair = 127;  // 255 * 128 < 2^15
+constexpr int kShrinks = 13;         // ranges of 1, 31/32, ... 19/32 of the full one
 
 struct Grid4 {
   float scale = 1;
@@ -116,7 +117,7 @@ Tensor EncodeInt8(const Tensor& x, const QuantParams& params) {
   return codes;
 }
 
-ColumnCodes EncodeColumns(const Tensor& x, int bits) {
+ColumnCodes EncodeColumns(const Tensor& x, bool full_range) {
   const int64_t rows = x.dim(-2), columns = x.dim(-1);
   const float* in = x.data<float>();
   ColumnCodes result;
@@ -127,19 +128,24 @@ ColumnCodes EncodeColumns(const Tensor& x, int bits) {
     shape[shape.size() - 2] = 1;
   }
   result.scale = Tensor(DType::kFloat, shape);
-  float* scale = result.scale.data<float>();
-  std::fill_n(scale, result.scale.size(), 0.0f);
-  const auto column = [&](int64_t at) { return at / (rows * columns) * columns + at % columns; };
-  for (int64_t at = 0; at < x.size(); ++at) {
-    float& most = scale[column(at)];
-    most = std::max(most, std::fabs(in[at]));
-  }
-  for (int64_t i = 0; i < result.scale.size(); ++i)
-    scale[i] = bits == 7 ? std::max(scale[i] / 63, kMinScale) : SymmetricScale(scale[i]);
-  const float lo = bits == 7 ? -63 : -128, hi = bits == 7 ? 63 : 127;
-  for (int64_t at = 0; at < x.size(); ++at) {
-    const float code = std::nearbyint(in[at] / scale[column(at)]);
-    result.codes.data<int8_t>()[at] = static_cast<int8_t>(std::clamp(code, lo, hi));
+  const int64_t matrix = std::max<int64_t>(rows * columns, 1);
+  for (int64_t i = 0; i < result.scale.size(); ++i) {
+    const int64_t top = i / columns * matrix + i % columns;
+    float most = 0, pair = 0;
+    for (int64_t row = 0; row < rows; ++row) {
+      const float value = in[top + row * columns];
+      most = std::max(most, std::fabs(value));
+      if (row % 2 == 1) pair = std::max(pair, std::fabs(value + in[top + (row - 1) * columns]));
+    }
+    float scale = SymmetricScale(most);
+    // Two codes that each round up by half still add to no more than 128.
+    if (!full_range) scale = std::max(scale, pair / kLargestPair);
+    result.scale.data<float>()[i] = scale;
+    for (int64_t row = 0; row < rows; ++row) {
+      const int64_t at = top + row * columns;
+      result.codes.data<int8_t>()[at] =
+          static_cast<int8_t>(std::clamp(std::nearbyint(in[at] / scale), -128.0f, 127.0f));
+    }
   }
   return result;
 }

@@ -28,8 +28,10 @@ struct ColumnCodes {
   Tensor codes;  // int8
   Tensor scale;  // float32: [n] for a matrix, else x's shape with 1 for the rows
 };
-// bits 8: the grid of SymmetricScale. bits 7: codes in -63..63, so that 255 * (q + q') fits int16.
-ColumnCodes EncodeColumns(const Tensor& x, int bits);
+// The scale is SymmetricScale of the column's largest magnitude; unless `full_range`, it is at least large
+// enough for 255 * (q[2i] + q[2i+1]) to fit 16 bits. Processors with vpmaddubsw and no VNNI add such pairs of
+// products with uint8 in 16 bits, with saturation.
+ColumnCodes EncodeColumns(const Tensor& x, bool full_range);
 
 // Every element is a whole number (to 10^-5): an index table, a mask or a convolution made by hand, which no
 // other grid should touch.

@@ -121,6 +121,15 @@ def recurrent(m):
     return [z, last]
 
 
+def contrib_attention(m):
+    m.domains = ["com.microsoft"]
+    x = m.linear(m.input("x", [2, 6, 32]), 32, 32)
+    mask = m.op("Cast", m.input("mask", [2, 6], high=2), to=TensorProto.INT32)
+    y = m.op("Attention", x, m.random(32, 96, scale=0.1), m.random(96), mask, domain="com.microsoft", num_heads=4)
+    y = m.op("Attention", y, m.random(32, 96, scale=0.1), m.random(96), domain="com.microsoft", num_heads=4, unidirectional=1)
+    return m.linear(y, 32, 8)
+
+
 def embeddings(m):
     tokens = m.input("tokens", [2, 7], high=50)
     x = m.op("Add", m.op("Gather", m.random(50, 24), tokens), m.op("Gather", m.random(7, 24), m.ints(*range(7))))
@@ -130,7 +139,7 @@ def embeddings(m):
 
 def _body(name, inputs, outputs, nodes, constants):
     def infos(names):
-        return [helper.make_tensor_value_info(n, t, None) for n, t in names]
+        return [helper.make_tensor_value_info(n, t, None if t == FLOAT else []) for n, t in names]
     return helper.make_graph(nodes, name, infos(inputs), infos(outputs), constants)
 
 
@@ -200,5 +209,5 @@ def wide_range(m):
     return m.op("MatMul", m.op("Mul", y, m.constant(2.0 ** -12)), m.random(16, 8))
 
 
-ALL = [mlp, gemm_forms, batched_weights, left_weight, cnn, conv_transpose_groups, transformer, recurrent, embeddings, branches,
+ALL = [mlp, gemm_forms, batched_weights, left_weight, cnn, conv_transpose_groups, transformer, recurrent, contrib_attention, embeddings, branches,
        loop, detector_tail, shapes, masked]

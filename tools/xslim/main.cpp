@@ -28,8 +28,8 @@ struct Arguments {
   std::vector<std::string> ignore_op_types, ignore_op_names;
   int opset = 0, threads = 0, weight_bits = 0, weight_block = 0;  // opset, weight_*: 0 = not given
   bool fp16 = false, bf16 = false, fp16_io = false, dynq = false, dynq_contrib = false,
-       weight_zero_points = false, verbose = false, quiet = false, help = false, help_config = false,
-       version = false;
+       dynq_full_range = false, weight_zero_points = false, verbose = false, quiet = false, help = false,
+       help_config = false, version = false;
 };
 
 // One command line option: what CLI11 parses and what the help says.
@@ -49,7 +49,9 @@ const std::vector<Option> kOptions = {
     {"-o,--output_path", "PATH", "output: a .onnx file, or a directory", &Arguments::output_path},
     {"--dynq", "", "quantize dynamically: no data, no config needed", &Arguments::dynq},
     {"--dynq-contrib", "", "--dynq with com.microsoft operators where they fit", &Arguments::dynq_contrib},
-    {"--weight-bits", "N", "--dynq: bits of a weight, 8 (default), 7 or 4", &Arguments::weight_bits, 4, 8},
+    {"--dynq-full-range", "", "--dynq with int8 codes that may overflow on x86 without VNNI",
+     &Arguments::dynq_full_range},
+    {"--weight-bits", "N", "--dynq: bits of a weight, 8 (default) or 4", &Arguments::weight_bits, 4, 8},
     {"--weight-block", "N", "4 bits: weights per scale, 16 to 256 (default: 32)", &Arguments::weight_block,
      16, 256},
     {"--weight-zero-points", "", "4 bits: unsigned weights with zero points", &Arguments::weight_zero_points},
@@ -194,6 +196,7 @@ void ApplyMode(const Arguments& arguments, xslim::Config* config) {
   if (arguments.bf16) settings.half_type = xslim::HalfType::kBFloat16;
   if (arguments.fp16_io) settings.half_io = true;
   if (arguments.dynq_contrib) settings.contrib_operators = true;
+  if (arguments.dynq_full_range) settings.full_range_weights = true;
   if (arguments.weight_bits != 0) settings.weight_bits = arguments.weight_bits;
   if (arguments.weight_block != 0) settings.weight_block = arguments.weight_block;
   if (arguments.weight_zero_points) settings.weight_zero_points = true;
@@ -206,11 +209,13 @@ std::string WrongMode(const Arguments& arguments) {
   const bool configured = !arguments.config_path.empty();
   if (arguments.fp16_io && !arguments.fp16 && !arguments.bf16 && !configured)
     return "--fp16-io needs --fp16 or --bf16";
-  const bool dynamic_only = arguments.dynq_contrib || arguments.weight_bits != 0 ||
-                            arguments.weight_block != 0 || arguments.weight_zero_points;
+  const bool dynamic_only = arguments.dynq_contrib || arguments.dynq_full_range ||
+                            arguments.weight_bits != 0 || arguments.weight_block != 0 ||
+                            arguments.weight_zero_points;
   if (dynamic_only && !arguments.dynq && !configured)
-    return "--dynq-contrib and the --weight options need --dynq";
-  if (arguments.weight_bits == 5 || arguments.weight_bits == 6) return "--weight-bits is 8, 7 or 4";
+    return "--dynq-contrib, --dynq-full-range and the --weight options need --dynq";
+  if (arguments.weight_bits != 0 && arguments.weight_bits != 4 && arguments.weight_bits != 8)
+    return "--weight-bits is 8 or 4";
   if ((arguments.weight_block & (arguments.weight_block - 1)) != 0)
     return "--weight-block is 16, 32, 64, 128 or 256";
   return "";
