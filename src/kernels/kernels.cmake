@@ -13,9 +13,9 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
   target_compile_definitions(xslim_kernels PRIVATE XSLIM_KERNELS_X86)
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^riscv64$")
   xslim_kernel_table(rvv -march=rv64gcv)
-  # Written for the vector extension. -fno-unroll-loops: what is unrolled, the source unrolls.
+  # Written for the vector extension: what is unrolled or vectorized, the source unrolls and vectorizes.
   file(GLOB rvv_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/kernels/rvv/*.cc)
   target_sources(xslim_kernels PRIVATE ${rvv_sources})
-  set_source_files_properties(${rvv_sources} PROPERTIES COMPILE_OPTIONS "-march=rv64gcv;-fno-unroll-loops")
+  set_source_files_properties(${rvv_sources} PROPERTIES COMPILE_OPTIONS "-march=rv64gcv;-fno-unroll-loops;-fno-vectorize;-fno-slp-vectorize")
   target_compile_definitions(xslim_kernels PRIVATE XSLIM_KERNELS_RVV)
 endif()

@@ -21,20 +21,30 @@ namespace {
 constexpr size_t kLanes = 16;
 constexpr float kInf = __builtin_inff();
 
-// The instructions by register group.
+// The instructions by register group. `Tail` forms: lanes from vl on keep the accumulator's value.
 #define XSLIM_GROUP_(G)                                                                                  \
   struct Group##G {                                                                                      \
     using Vector = vfloat32##G##_t;                                                                      \
     XSLIM_INLINE static Vector Zero() { return __riscv_vfmv_v_f_f32##G(0.0f, kLanes); }                  \
     XSLIM_INLINE static Vector Load(const float* p, size_t vl) { return __riscv_vle32_v_f32##G(p, vl); } \
-    XSLIM_INLINE static void Store(float* p, Vector v) { __riscv_vse32_v_f32##G(p, v, kLanes); }         \
-    /* Elements from vl on keep the accumulator's value. */                                              \
-    XSLIM_INLINE static Vector Add(Vector a, Vector v, size_t vl) {                                      \
+    XSLIM_INLINE static Vector Add(Vector a, Vector v) { return __riscv_vfadd_vv_f32##G(a, v, kLanes); } \
+    XSLIM_INLINE static Vector AddTail(Vector a, Vector v, size_t vl) {                                  \
       return __riscv_vfadd_vv_f32##G##_tu(a, a, v, vl);                                                  \
     }                                                                                                    \
-    XSLIM_INLINE static Vector AddSquare(Vector a, Vector v, float mean, size_t vl) {                    \
+    XSLIM_INLINE static Vector AddSquare(Vector a, Vector v, float mean) {                               \
+      const Vector difference = __riscv_vfsub_vf_f32##G(v, mean, kLanes);                                \
+      return __riscv_vfmacc_vv_f32##G(a, difference, difference, kLanes);                                \
+    }                                                                                                    \
+    XSLIM_INLINE static Vector AddSquareTail(Vector a, Vector v, float mean, size_t vl) {                \
       const Vector difference = __riscv_vfsub_vf_f32##G(v, mean, vl);                                    \
       return __riscv_vfmacc_vv_f32##G##_tu(a, difference, difference, vl);                               \
+    }                                                                                                    \
+    /* The lower lanes plus the upper ones, down to one. */                                              \
+    XSLIM_INLINE static float Join(Vector a) {                                                           \
+      for (size_t half = kLanes / 2; half > 0; half /= 2) {                                              \
+        a = Add(a, __riscv_vslidedown_vx_f32##G(a, half, kLanes));                                       \
+      }                                                                                                  \
+      return __riscv_vfmv_f_s_f32##G##_f32(a);                                                           \
     }                                                                                                    \
   };
 XSLIM_GROUP_(m1)
@@ -43,33 +53,21 @@ XSLIM_GROUP_(m4)
 #undef XSLIM_GROUP_
 
 template <typename G>
-XSLIM_INLINE float Join(typename G::Vector sum) {
-  float lane[kLanes];
-  G::Store(lane, sum);
-  for (size_t half = kLanes / 2; half > 0; half /= 2) {
-    for (size_t i = 0; i < half; ++i) lane[i] += lane[i + half];
-  }
-  return lane[0];
-}
-
-template <typename G>
 float Sum(const float* x, int64_t n) {
   typename G::Vector sum = G::Zero();
   size_t left = static_cast<size_t>(n);
-  for (; left >= kLanes; left -= kLanes, x += kLanes) sum = G::Add(sum, G::Load(x, kLanes), kLanes);
-  if (left > 0) sum = G::Add(sum, G::Load(x, left), left);
-  return Join<G>(sum);
+  for (; left >= kLanes; left -= kLanes, x += kLanes) sum = G::Add(sum, G::Load(x, kLanes));
+  if (left > 0) sum = G::AddTail(sum, G::Load(x, left), left);
+  return G::Join(sum);
 }
 
 template <typename G>
 float SumOfSquares(const float* x, float mean, int64_t n) {
   typename G::Vector sum = G::Zero();
   size_t left = static_cast<size_t>(n);
-  for (; left >= kLanes; left -= kLanes, x += kLanes) {
-    sum = G::AddSquare(sum, G::Load(x, kLanes), mean, kLanes);
-  }
-  if (left > 0) sum = G::AddSquare(sum, G::Load(x, left), mean, left);
-  return Join<G>(sum);
+  for (; left >= kLanes; left -= kLanes, x += kLanes) sum = G::AddSquare(sum, G::Load(x, kLanes), mean);
+  if (left > 0) sum = G::AddSquareTail(sum, G::Load(x, left), mean, left);
+  return G::Join(sum);
 }
 
 // vfmax and vfmin pass over NaN, which is counted beside; adding 0 turns -0 into +0.

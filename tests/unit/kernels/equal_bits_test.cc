@@ -193,6 +193,25 @@ TEST(EqualBits, ReductionsAtEveryLength) {
   }
 }
 
+TEST(EqualBits, ExtremesSurviveWhatIsNotFiniteBehindThem) {
+  // The extremes are in the first vector, and every later one has NaN or infinity in the same places.
+  const int64_t n = 1000;
+  for (int64_t period : {1, 2, 3}) {
+    std::vector<float> x(static_cast<size_t>(n));
+    for (size_t i = 0; i < x.size(); ++i) {
+      const bool odd = i >= 4 && static_cast<int64_t>(i) % period == 0;
+      x[i] = i < 4 ? static_cast<float>(i) - 1.5f : odd ? (i % 2 ? kNan : i % 4 ? kInf : -kInf) : 0.25f;
+    }
+    for (const Table* table : Tables()) {
+      MinMax m;
+      table->min_max(x.data(), n, &m);
+      EXPECT_EQ(m.min, -1.5f) << table->name << " " << period;
+      EXPECT_EQ(m.max, 1.5f) << table->name << " " << period;
+      EXPECT_EQ(m.finite + m.nan + m.pos_inf + m.neg_inf, n) << table->name;
+    }
+  }
+}
+
 TEST(EqualBits, AZeroExtremeIsPositive) {
   for (const Table* table : Tables()) {
     for (size_t length : {1, 16, 40, 200}) {
