@@ -14,8 +14,9 @@ namespace xslim::kernels {
 namespace {
 
 // Version 1.0 of the vector extension, by the kernel's bit for it. Processors with the draft 0.7.1 set the
-// bit, too: to those the type below is an unknown one, for which every version gives a length of 0.
-bool HasVectors() {
+// bit, too: to those the type below is an unknown one, for which every version gives a length of 0. Not
+// inlined: a test reads from the program which functions have vector instructions.
+[[gnu::noinline]] bool HasVectors() {
   if ((getauxval(AT_HWCAP) & 1ul << ('v' - 'a')) == 0) return false;
   unsigned long bytes;
   asm volatile(".option push\n.option arch, +v\nvsetvli %0, zero, e8, m1, ta, ma\n.option pop"
