@@ -21,6 +21,7 @@ while [ ${#queue[@]} -gt 0 ]; do
   while read -r name; do
     [ -e "$out/lib/$name" ] && continue
     from=$dir/sysroot/usr/lib/riscv64-linux-gnu/$name
+    if [ ! -e "$from" ]; then from=$dir/sysroot/usr/lib/$name; fi
     if [ ! -e "$from" ]; then
       echo "package.sh: $name, needed by ${file##*/}, is not in the sysroot" >&2
       exit 1
