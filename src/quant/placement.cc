@@ -214,6 +214,7 @@ class Placer {
     quant.interest = VisibleRange(graph_, id);
     plan_.activations.emplace(id, std::move(quant));
   }
+
   const Graph& graph_;
   const ValueFacts& facts_;
   const QuantizationParameters& options_;
