@@ -15,7 +15,7 @@
 namespace xslim {
 namespace {
 
-constexpr int64_t kMostSamples = 32;
+constexpr int64_t kMostSamples = 64;
 constexpr int64_t kStoredBytes = int64_t{256} << 20;  // activations of all tuning samples together
 constexpr int64_t kFewestPatches = 2048, kMostPatches = 8192;
 constexpr int64_t kLargestDepth = 4608;  // wider layers keep their nearest codes: the matrix would pass 85 MB

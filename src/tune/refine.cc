@@ -13,6 +13,19 @@ namespace xslim {
 namespace {
 
 constexpr double kWorthwhile = 0.01;  // relative gain that a change must bring on the samples tried
+// A pooled vector holds too few numbers to tell from some samples what of its range the next one needs: it is
+// never narrowed.
+constexpr int64_t kFewElements = 1024;
+constexpr int64_t kFewestSamples = 8, kMostSamples = 64;
+constexpr int64_t kMacs = 1'000'000'000'000;  // that one pass may take, about
+
+// How many samples a pass can afford: three settings a tensor, half of the graph behind each.
+int64_t AffordableSamples(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts) {
+  int64_t macs = 1;
+  for (NodeId id : graph.Order()) macs += MacsOf(graph.node(id), facts);
+  const int64_t runs = std::max<int64_t>(static_cast<int64_t>(plan.activations.size()) * 3 / 2, 1);
+  return std::clamp(kMacs / macs / runs, kFewestSamples, kMostSamples);
+}
 
 // What a knob stands for.
 struct Meaning {
@@ -23,9 +36,9 @@ struct Meaning {
 
 class Refiner {
  public:
-  Refiner(Graph* graph, QuantPlan* plan, const OutputError& error, const std::vector<Sample>& samples,
-          ThreadPool& pool)
-      : graph_(graph), plan_(plan), error_(error), samples_(samples), pool_(pool) {}
+  Refiner(Graph* graph, QuantPlan* plan, const ValueFacts& facts, const OutputError& error,
+          const std::vector<Sample>& samples, ThreadPool& pool)
+      : graph_(graph), plan_(plan), facts_(facts), error_(error), samples_(samples), pool_(pool) {}
 
   double Error() const { return precise::Exp(ErrorOf(Exported(), error_, samples_, pool_)); }
 
@@ -77,7 +90,11 @@ class Refiner {
     Meaning meaning;
     meaning.activation = id;
     meaning.ranges = {{quant->second.lo, quant->second.hi, quant->second.why}};
-    for (const ChosenRange& range : proposed->second) meaning.ranges.push_back(range);
+    const bool small = facts_.elements(id) < kFewElements;
+    for (const ChosenRange& range : proposed->second) {
+      const bool narrower = range.lo > quant->second.lo || range.hi < quant->second.hi;
+      if (!small || !narrower) meaning.ranges.push_back(range);
+    }
     Knob knob;
     const Node& quantize = exported.node(pair.quantize);
     knob.constants = {quantize.input(1), quantize.input(2)};
@@ -111,6 +128,7 @@ class Refiner {
 
   Graph* graph_;
   QuantPlan* plan_;
+  const ValueFacts& facts_;
   const OutputError& error_;
   const std::vector<Sample>& samples_;
   ThreadPool& pool_;
@@ -141,10 +159,11 @@ RefineResult Refine(const Graph& reference, Graph* graph, QuantPlan* plan, const
   if (points.empty() || plan->activations.empty()) return result;
   Random random(20260303);
   std::vector<Sample> samples;
-  for (int64_t at : Choose(random, static_cast<int64_t>(indices.size()), options.samples))
+  for (int64_t at :
+       Choose(random, static_cast<int64_t>(indices.size()), AffordableSamples(reference, *plan, facts)))
     samples.push_back(source.at(indices[static_cast<size_t>(at)]));
   const OutputError error(reference, points, samples, pool);
-  Refiner refiner(graph, plan, error, samples, pool);
+  Refiner refiner(graph, plan, facts, error, samples, pool);
   result.before = refiner.Error();
   refiner.Pass(proposals, original_biases, &result, progress);
   for (int round = 0; round < options.window_rounds; ++round)

@@ -18,7 +18,6 @@ namespace xslim {
 using RangeProposals = std::map<ValueId, std::vector<ChosenRange>>;
 
 struct RefineOptions {
-  int64_t samples = 16;   // that every setting is tried on
   int window_rounds = 0;  // rounds in which each range is also moved on its own: finetune_level 2 and above
 };
 
@@ -29,8 +28,9 @@ struct RefineResult {
 };
 
 // reference: the float graph; graph: the same with corrected biases; original_biases: what they were, by
-// operator. Chooses among the present range of each activation and the proposed ones, and between the present
-// and the original bias; then, in `window_rounds`, moves the ends of ranges. Changes plan and graph.
+// operator. Every setting is tried on 8 to 64 samples, fewer for a large model. Chooses among the present
+// range of each activation and the proposed ones, and between the present and the original bias; then, in
+// `window_rounds`, moves the ends of ranges. Changes plan and graph.
 RefineResult Refine(const Graph& reference, Graph* graph, QuantPlan* plan, const ValueFacts& facts,
                     const RangeProposals& proposals, const std::map<NodeId, Tensor>& original_biases,
                     const SampleSource& source, const std::vector<int64_t>& indices,

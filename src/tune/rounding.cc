@@ -139,10 +139,13 @@ std::vector<float> Moments::Matrix(double keep_out, double damping) const {
   const size_t n = static_cast<size_t>(depth_);
   std::vector<float> matrix(n * n, 0.0f);
   const double inverse = count_ ? 1.0 / static_cast<double>(count_) : 0.0;
+  const double share = 0.5 * static_cast<double>(depth_) * inverse;
+  const double trust = 1 - std::min(1.0, share * share);
   for (size_t i = 0; i < n; ++i) {
     for (size_t j = 0; j <= i; ++j) {
       const double value =
-          second_[i * n + j] * inverse - keep_out * (first_[i] * inverse) * (first_[j] * inverse);
+          (second_[i * n + j] * inverse - keep_out * (first_[i] * inverse) * (first_[j] * inverse)) *
+          (i == j ? 1.0 : trust);
       matrix[i * n + j] = matrix[j * n + i] = static_cast<float>(value);
     }
   }
