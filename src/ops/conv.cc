@@ -278,18 +278,19 @@ void RunConv(EvalContext& ctx, const Geometry& g, const float* x, const float* w
   std::optional<PaddedInput> padded;
   if (!rows_follow) padded.emplace(ctx, g, x, nr);
   ctx.pool.ParallelFor(g.batch * g.group * blocks, 1, [&](int64_t begin, int64_t end, int) {
-    std::vector<float> buffer(static_cast<size_t>(width * k + nr));
+    Tensor scratch = ctx.scratch(DType::kFloat, {width * k + nr});
+    float* const buffer = scratch.data<float>();
     for (int64_t item = begin; item < end; ++item) {
       const int64_t block = item % blocks, group = item / blocks % g.group, n = item / blocks / g.group;
       const int64_t first = block * width, count = std::min(width, pixels - first);
       const int64_t channel = n * g.channels_in + group * (g.channels_in / g.group);
       if (padded) {
         GatherPanels(g, *padded, padded->data.data<float>() + channel * padded->plane, nr, first, count,
-                     buffer.data());
+                     buffer);
       } else {
-        table.pack_b(k, count, x + channel * pixels + first, pixels, 1, buffer.data());
+        table.pack_b(k, count, x + channel * pixels + first, pixels, 1, buffer);
       }
-      table.gemm(per_group, count, k, packed.data.data() + group * PackedSizeA(per_group, k), buffer.data(),
+      table.gemm(per_group, count, k, packed.data.data() + group * PackedSizeA(per_group, k), buffer,
                  y + (n * g.channels_out + group * per_group) * pixels + first, pixels,
                  bias != nullptr ? bias + group * per_group : nullptr, nullptr, false, epilogue);
     }

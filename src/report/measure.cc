@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <mutex>
 #include <optional>
 
@@ -13,6 +14,7 @@ namespace xslim {
 namespace {
 
 constexpr int64_t kElements = 2048;  // drawn from each tensor; the same places in every sample
+constexpr int64_t kShown = 256;      // of which this many per sample go into the histogram
 constexpr size_t kBins = 32;
 
 using Picked = std::map<std::string, std::vector<float>>;
@@ -21,28 +23,36 @@ using Picked = std::map<std::string, std::vector<float>>;
 class Sampler {
  public:
   Sampler(const Graph& graph, const std::vector<std::string>& names, ThreadPool& pool)
-      : executor_(graph, pool) {
+      : executor_(std::make_unique<Executor>(graph, pool)), graph_(graph) {
     std::vector<ValueId> watched;
     for (const std::string& name : names) {
       const ValueId id = graph.Find(name);
       if (id != kNone && !graph.value(id).constant.defined()) watched.push_back(id);
     }
-    executor_.SetTaps(watched, [this, &graph](ValueId id, const Tensor& tensor) {
-      if (tensor.dtype() != DType::kFloat) return;
-      std::vector<float>& out = picked_[graph.value(id).name];
-      for (int64_t at : Places(tensor.size())) out.push_back(tensor.data<float>()[at]);
-    });
+    executor_->SetTaps(watched, Tap());
   }
+  // Shares the weights of `first`, which has run.
+  Sampler(const Sampler& first, ThreadPool& pool)
+      : executor_(first.executor_->Clone(pool, Tap())), graph_(first.graph_) {}
+  Sampler(const Sampler&) = delete;
 
   // The outputs; the drawn elements in `picked`.
   std::vector<Tensor> Run(const Sample& sample, Picked* picked) {
     picked_.clear();
-    std::vector<Tensor> outputs = executor_.Run(sample);
+    std::vector<Tensor> outputs = executor_->Run(sample);
     *picked = std::move(picked_);
     return outputs;
   }
 
  private:
+  TapFn Tap() {
+    return [this](ValueId id, const Tensor& tensor) {
+      if (tensor.dtype() != DType::kFloat) return;
+      std::vector<float>& out = picked_[graph_.value(id).name];
+      for (int64_t at : Places(tensor.size())) out.push_back(tensor.data<float>()[at]);
+    };
+  }
+
   // Depends on the size alone, so it is drawn once per size.
   const std::vector<int64_t>& Places(int64_t size) {
     const auto [found, fresh] = places_.try_emplace(size);
@@ -53,41 +63,57 @@ class Sampler {
     return found->second;
   }
 
-  Executor executor_;
+  std::unique_ptr<Executor> executor_;
+  const Graph& graph_;
   std::map<int64_t, std::vector<int64_t>> places_;
   Picked picked_;
 };
 
+// What the drawn elements of one tensor give: of one sample or, added up, of all.
+struct TensorResult {
+  double snr = 0;  // sum over samples
+  ErrorSums sums;
+  float f_min = INFINITY, f_max = -INFINITY, q_min = INFINITY, q_max = -INFINITY;
+  std::vector<float> shown;  // float elements for the histogram
+};
+
+TensorResult Summarize(const std::vector<float>& reference, const std::vector<float>& quantized) {
+  TensorResult result;
+  const size_t n = std::min(reference.size(), quantized.size());
+  result.sums = Compare(reference.data(), quantized.data(), static_cast<int64_t>(n));
+  result.snr = result.sums.Snr();
+  for (size_t i = 0; i < n; ++i) {
+    result.f_min = std::min(result.f_min, reference[i]);
+    result.f_max = std::max(result.f_max, reference[i]);
+    result.q_min = std::min(result.q_min, quantized[i]);
+    result.q_max = std::max(result.q_max, quantized[i]);
+  }
+  const size_t step = std::max<size_t>(n / kShown, 1);
+  for (size_t i = 0; i < n; i += step) result.shown.push_back(reference[i]);
+  return result;
+}
+
+void Add(const TensorResult& one, TensorResult* all) {
+  all->snr += one.snr;
+  all->sums.signal += one.sums.signal;
+  all->sums.noise += one.sums.noise;
+  all->sums.dot += one.sums.dot;
+  all->sums.quant += one.sums.quant;
+  all->sums.count += one.sums.count;
+  all->f_min = std::min(all->f_min, one.f_min);
+  all->f_max = std::max(all->f_max, one.f_max);
+  all->q_min = std::min(all->q_min, one.q_min);
+  all->q_max = std::max(all->q_max, one.q_max);
+  all->shown.insert(all->shown.end(), one.shown.begin(), one.shown.end());
+}
+
 // What one sample gives.
 struct SampleResult {
   std::vector<std::optional<ErrorSums>> outputs;  // by the original graph's outputs; none: not comparable
-  Picked floats, quantized;
+  std::map<std::string, TensorResult> tensors;
 };
 
-struct Accumulator {
-  double snr = 0;  // sum over samples
-  ErrorSums sums;
-  float q_min = INFINITY, q_max = -INFINITY;
-  std::vector<float> reference;
-};
-
-void Add(const std::vector<float>& reference, const std::vector<float>& quantized, Accumulator* all) {
-  const int64_t n = static_cast<int64_t>(std::min(reference.size(), quantized.size()));
-  const ErrorSums sums = Compare(reference.data(), quantized.data(), n);
-  all->snr += sums.Snr();
-  all->sums.signal += sums.signal;
-  all->sums.noise += sums.noise;
-  all->sums.dot += sums.dot;
-  all->sums.quant += sums.quant;
-  all->sums.count += sums.count;
-  for (int64_t i = 0; i < n; ++i) {
-    all->q_min = std::min(all->q_min, quantized[static_cast<size_t>(i)]);
-    all->q_max = std::max(all->q_max, quantized[static_cast<size_t>(i)]);
-  }
-  all->reference.insert(all->reference.end(), reference.begin(), reference.end());
-}
-
-TensorMeasure Row(NodeId node, const std::string& tensor, bool constant, const Accumulator& all,
+TensorMeasure Row(NodeId node, const std::string& tensor, bool constant, const TensorResult& all,
                   int64_t samples) {
   TensorMeasure row;
   row.node = node;
@@ -99,13 +125,12 @@ TensorMeasure Row(NodeId node, const std::string& tensor, bool constant, const A
   row.q_min = all.q_min;
   row.q_max = all.q_max;
   row.histogram.assign(kBins, 0);
-  if (all.reference.empty()) return row;
-  const auto [least, most] = std::minmax_element(all.reference.begin(), all.reference.end());
-  row.f_min = *least;
-  row.f_max = *most;
-  const double width = (static_cast<double>(*most) - *least) / kBins;
-  for (float value : all.reference) {
-    const double place = width > 0 ? (static_cast<double>(value) - *least) / width : 0;
+  if (all.shown.empty()) return row;
+  row.f_min = all.f_min;
+  row.f_max = all.f_max;
+  const double width = (static_cast<double>(row.f_max) - row.f_min) / kBins;
+  for (float value : all.shown) {
+    const double place = width > 0 ? (static_cast<double>(value) - row.f_min) / width : 0;
     const size_t bin = place >= 0 ? std::min(static_cast<size_t>(place), kBins - 1) : 0;
     ++row.histogram[bin];
   }
@@ -153,9 +178,22 @@ TensorMeasure WeightRow(const Graph& graph, const WeightQuant& weight) {
     reference.push_back(x[at]);
     quantized.push_back(static_cast<float>(q[at] - weight.params.zero_point[c]) * weight.params.scale[c]);
   }
-  Accumulator all;
-  Add(reference, quantized, &all);
-  return Row(weight.node, graph.value(id).name, true, all, 1);
+  return Row(weight.node, graph.value(id).name, true, Summarize(reference, quantized), 1);
+}
+
+// Whether two graphs' outputs differ by no more than the rounding of reordered float operations.
+bool Same(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
+  constexpr double kRounding = 1e-9;  // noise power / signal power
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (a[i].dtype() != b[i].dtype() || a[i].shape() != b[i].shape()) return false;
+    if (a[i].dtype() == DType::kFloat) {
+      if (!(Compare(a[i].data<float>(), b[i].data<float>(), a[i].size()).Snr() <= kRounding)) return false;
+    } else if (!a[i].SameBytes(b[i])) {
+      return false;
+    }
+  }
+  return true;
 }
 
 }  // namespace
@@ -200,31 +238,69 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
 
   Measures measures;
   for (ValueId id : original.outputs()) measures.outputs.push_back({original.value(id).name, 0, 0, 0, 1});
-  std::map<std::string, Accumulator> accumulators;
-  // Each thread runs whole samples on one-thread executors of its own; their results are added up in order.
+  std::map<std::string, TensorResult> accumulators;
   const int64_t total = static_cast<int64_t>(indices.size());
-  const int64_t pieces = std::clamp<int64_t>(pool.size(), 1, std::max<int64_t>(total, 1));
   std::vector<SampleResult> results(indices.size());
+  if (total == 0) return measures;
+  // The first sample is run by all threads together, which packs the weights once; then each thread runs
+  // whole samples on one-thread executors that share them. Results are added up in the order of the samples.
+  auto first_reference = std::make_unique<Sampler>(reference, names, pool),
+       first_exported = std::make_unique<Sampler>(exported, exported_names, pool);
+  auto first_original = std::make_unique<Executor>(original, pool);
+  const auto run = [&](const Sample& sample, Executor* original_run, Sampler* reference_run,
+                       Sampler* exported_run, SampleResult* result) {
+    Picked floats, quantized;
+    std::vector<Tensor> expected = reference_run->Run(sample, &floats);
+    if (original_run) expected = original_run->Run(sample);
+    const std::vector<Tensor> actual = exported_run->Run(sample, &quantized);
+    for (size_t i = 0; i < expected.size() && i < actual.size(); ++i) {
+      result->outputs.emplace_back();
+      if (expected[i].dtype() != DType::kFloat || expected[i].shape() != actual[i].shape()) continue;
+      result->outputs.back() =
+          Compare(expected[i].data<float>(), actual[i].data<float>(), expected[i].size());
+    }
+    for (const std::string& name : names) {
+      const auto f = floats.find(name), q = quantized.find(copy_of[name]);
+      if (f != floats.end() && q != quantized.end())
+        result->tensors.emplace(name, Summarize(f->second, q->second));
+    }
+  };
+  bool interchangeable;
+  {
+    const Sample sample = source.at(indices[0]);
+    run(sample, first_original.get(), first_reference.get(), first_exported.get(), &results[0]);
+    Picked ignored;
+    interchangeable = Same(first_original->Run(sample), first_reference->Run(sample, &ignored));
+    if (interchangeable) first_original.reset();
+  }
+  measures.samples = 1;
+  if (progress) progress(1, total);
+
+  struct Lane {
+    std::unique_ptr<Executor> original;
+    std::unique_ptr<Sampler> reference, exported;
+  };
+  const int64_t rest = total - 1, pieces = std::clamp<int64_t>(pool.size(), 1, std::max<int64_t>(rest, 1));
+  ThreadPool one(1);
+  std::vector<Lane> lanes(static_cast<size_t>(pieces));
+  for (Lane& lane : lanes) {
+    if (first_original) lane.original = first_original->Clone(one, nullptr);
+    lane.reference = std::make_unique<Sampler>(*first_reference, one);
+    lane.exported = std::make_unique<Sampler>(*first_exported, one);
+  }
+  first_original.reset();
+  first_reference.reset();
+  first_exported.reset();
   std::mutex mutex;
   pool.ParallelFor(pieces, 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t p = begin; p < end; ++p) {
-      ThreadPool one(1);
-      Executor original_run(original, one);
-      Sampler reference_run(reference, names, one), exported_run(exported, exported_names, one);
-      int64_t at = total * p / pieces;
-      SampleStream stream(source, {indices.begin() + at, indices.begin() + total * (p + 1) / pieces});
-      Sample sample;
-      while (stream.Next(&sample)) {
-        SampleResult& result = results[static_cast<size_t>(at++)];
-        const std::vector<Tensor> expected = original_run.Run(sample);
-        reference_run.Run(sample, &result.floats);
-        const std::vector<Tensor> actual = exported_run.Run(sample, &result.quantized);
-        for (size_t i = 0; i < expected.size() && i < actual.size(); ++i) {
-          result.outputs.emplace_back();
-          if (expected[i].dtype() != DType::kFloat || expected[i].shape() != actual[i].shape()) continue;
-          result.outputs.back() =
-              Compare(expected[i].data<float>(), actual[i].data<float>(), expected[i].size());
-        }
+      const int64_t from = 1 + rest * p / pieces, to = 1 + rest * (p + 1) / pieces;
+      Lane& lane = lanes[static_cast<size_t>(p)];
+      SampleStream stream(source, {indices.begin() + from, indices.begin() + to});
+      int64_t at = from;
+      for (Sample sample; stream.Next(&sample); ++at) {
+        run(sample, lane.original.get(), lane.reference.get(), lane.exported.get(),
+            &results[static_cast<size_t>(at)]);
         std::lock_guard<std::mutex> lock(mutex);
         ++measures.samples;
         if (progress) progress(measures.samples, total);
@@ -241,11 +317,7 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
       output.snr_worst = std::max(output.snr_worst, snr);
       output.cosine_worst = std::min(output.cosine_worst, cosine);
     }
-    for (const std::string& name : names) {
-      const auto f = result.floats.find(name), q = result.quantized.find(copy_of[name]);
-      if (f != result.floats.end() && q != result.quantized.end())
-        Add(f->second, q->second, &accumulators[name]);
-    }
+    for (const auto& [name, tensor] : result.tensors) Add(tensor, &accumulators[name]);
   }
   for (OutputMeasure& output : measures.outputs) {
     output.snr /= static_cast<double>(std::max<int64_t>(measures.samples, 1));

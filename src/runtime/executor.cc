@@ -68,10 +68,10 @@ struct FakeQuantize {
 
 struct Step {
   const Node* node;             // the graph's own, or `fused`
-  std::unique_ptr<Node> fused;  // a copy with changed outputs or attributes
+  std::shared_ptr<Node> fused;  // a copy with changed outputs or attributes
   const OperatorRow* row = nullptr;
   int opset = 1;
-  std::unique_ptr<FakeQuantize> fake_quantize;
+  std::shared_ptr<const FakeQuantize> fake_quantize;
   std::vector<bool> constant_inputs;
   std::vector<ValueId> dead;  // values whose last reader is this step
   std::shared_ptr<void> state;
@@ -94,6 +94,27 @@ struct Executor::Impl : GraphRunner {
         order(graph.Order()) {
     for (NodeId id : order) Resolve(graph.node(id));
     CheckProducers();
+  }
+
+  // The plan, constants and packed weights of `other`, which are only read from now on; own buffers.
+  Impl(const Impl& other, ThreadPool& pool)
+      : graph(other.graph),
+        pool(pool),
+        options(other.options),
+        parent(nullptr),
+        buffers(std::make_shared<BufferPool>()),
+        values(other.values),
+        constant(other.constant),
+        tapped(other.tapped),
+        order(other.order),
+        captures(other.captures),
+        folded_taps(other.folded_taps),
+        steps(other.steps),
+        planned(other.planned) {
+    for (Step& step : steps) {
+      step.calls = 0;
+      step.seconds = 0;
+    }
   }
 
   int OpsetOf(const std::string& domain) const {
@@ -252,7 +273,7 @@ struct Executor::Impl : GraphRunner {
     } else {
       return false;
     }
-    step.fused = std::make_unique<Node>(node);
+    step.fused = std::make_shared<Node>(node);
     step.fused->outputs = next.outputs;
     step.fused->attributes["xslim_clamp_lo"] = Attribute::Float(lo);
     step.fused->attributes["xslim_clamp_hi"] = Attribute::Float(hi);
@@ -310,7 +331,7 @@ struct Executor::Impl : GraphRunner {
       outputs.push_back(reader.outputs[0]);
     }
     for (const Use& use : value.uses) merged.insert(use.node);
-    step.fused = std::make_unique<Node>(node);
+    step.fused = std::make_shared<Node>(node);
     step.fused->inputs.resize(1);
     step.fused->outputs = std::move(outputs);
     step.node = step.fused.get();
@@ -474,7 +495,15 @@ struct Executor::Impl : GraphRunner {
 Executor::Executor(const Graph& graph, ThreadPool& pool, ExecutorOptions options)
     : impl_(std::make_unique<Impl>(graph, pool, options, nullptr)) {}
 
+Executor::Executor(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
 Executor::~Executor() = default;
+
+std::unique_ptr<Executor> Executor::Clone(ThreadPool& pool, TapFn tap) const {
+  auto impl = std::make_unique<Impl>(*impl_, pool);
+  impl->tap = std::move(tap);
+  return std::unique_ptr<Executor>(new Executor(std::move(impl)));
+}
 
 void Executor::SetTaps(const std::vector<ValueId>& values, TapFn tap) {
   if (impl_->planned) throw Error("taps must be set before the first run");

@@ -44,11 +44,17 @@ class Executor {
   // the node.
   std::vector<Tensor> Run(const std::vector<Tensor>& inputs);
 
+  // A second executor of the same graph with the same taps (called through `tap`), which shares constants and
+  // packed weights with this one: for running samples side by side. This one must have run and must not be
+  // running during the call.
+  std::unique_ptr<Executor> Clone(ThreadPool& pool, TapFn tap) const;
+
   // In the order of execution, bodies counted at their node; empty without options.profile.
   std::vector<ProfileRow> Profile() const;
 
  private:
   struct Impl;
+  explicit Executor(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 
