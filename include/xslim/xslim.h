@@ -23,6 +23,12 @@ struct RunOptions {
   std::string input_path, output_path;  // -i, -o; "" = from the config
   int threads = 0;                      // 0 = all cores
   ProgressFn progress;                  // may be empty
+  // Calibration statistics are written to save_stats, or read from load_stats instead of running the float
+  // model; "" = neither.
+  std::string save_stats, load_stats;
+  std::string profile;  // where the time of the run goes, as Chrome trace JSON; "" = not recorded
+  int64_t max_memory =
+      0;  // bytes that the process may hold; 0 = no ceiling. The result does not depend on it.
 };
 
 struct OutputQuality {

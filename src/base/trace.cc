@@ -123,8 +123,6 @@ void TraceEvent(const std::string& name, const char* category, const std::string
   record.events.push_back({name, kind, category, nanos(begin - record.start), nanos(now - begin), thread});
 }
 
-TraceStage::~TraceStage() { TraceEvent(name_, "stage", "", begin_); }
-
 TraceSession::TraceSession(std::string path) : path_(std::move(path)) {
   if (path_.empty()) return;
   Record& record = TheRecord();

@@ -15,17 +15,22 @@ bool TraceIsOn();
 void TraceEvent(const std::string& name, const char* category, const std::string& kind,
                 TraceClock::time_point begin);
 
-// Records a scope as a stage.
+// Records a scope as stages that follow each other.
 class TraceStage {
  public:
   explicit TraceStage(const char* name) : name_(name), begin_(TraceClock::now()) {}
-  ~TraceStage();
+  ~TraceStage() { TraceEvent(name_, "stage", "", begin_); }
   TraceStage(const TraceStage&) = delete;
   TraceStage& operator=(const TraceStage&) = delete;
+  void Next(const char* name) {
+    TraceEvent(name_, "stage", "", begin_);
+    name_ = name;
+    begin_ = TraceClock::now();
+  }
 
  private:
   const char* name_;
-  const TraceClock::time_point begin_;
+  TraceClock::time_point begin_;
 };
 
 // Starts the record; Save() writes it as Chrome's trace JSON (chrome://tracing, ui.perfetto.dev; times in

@@ -11,6 +11,8 @@ namespace xslim {
 
 namespace {
 
+constexpr int64_t kLaneBytes = 4 << 20;  // samples read ahead and counters of one thread
+
 // The statistics of all threads: one histogram per tensor, not one per tensor and thread.
 class Collector {
  public:
@@ -61,7 +63,8 @@ class Collector {
 StatisticsMap CollectStatistics(const Graph& graph, const std::vector<ValueId>& values,
                                 const SampleSource& source, const std::vector<int64_t>& indices,
                                 double percentile, ThreadPool& pool,
-                                const std::function<void(int64_t, int64_t)>& progress) {
+                                const std::function<void(int64_t, int64_t)>& progress,
+                                const MemoryCeiling& ceiling) {
   if (indices.empty()) return {};
   Collector collector(values, percentile);
   const int64_t total = static_cast<int64_t>(indices.size()), rest = total - 1;
@@ -72,12 +75,16 @@ StatisticsMap CollectStatistics(const Graph& graph, const std::vector<ValueId>& 
   first->Run(source.at(indices[0]));
   if (progress) progress(done, total);
 
-  const int64_t pieces = std::clamp<int64_t>(pool.size(), 1, std::max<int64_t>(rest, 1));
   ThreadPool one(1);
+  int64_t pieces = std::clamp<int64_t>(pool.size(), 1, std::max<int64_t>(rest, 1));
   std::vector<int64_t> current(static_cast<size_t>(pieces));
   std::vector<std::unique_ptr<Executor>> executors;
-  for (int64_t& index : current) executors.push_back(first->Clone(one, collector.Tap(&index)));
+  const int64_t lane_bytes = first->buffer_bytes() * 3 / 2 + kLaneBytes;
+  executors.push_back(first->Clone(one, collector.Tap(&current[0])));
   first.reset();
+  pieces = ceiling.Lanes(pieces, lane_bytes, "calibration");
+  for (int64_t p = 1; p < pieces; ++p)
+    executors.push_back(executors[0]->Clone(one, collector.Tap(&current[static_cast<size_t>(p)])));
   std::mutex mutex;
   pool.ParallelFor(pieces, 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t p = begin; p < end; ++p) {

@@ -334,6 +334,24 @@ std::vector<Bin> TensorStatistics::Histogram() const {
   return bins;
 }
 
+void TensorStatistics::UsePercentileOfHistogram(double percentile) {
+  if (count_ == 0) return;
+  const auto rank = [&](double position) {
+    return std::min(count_ - 1, static_cast<uint64_t>(std::max(0.0, position)));
+  };
+  const uint64_t low_rank = rank(static_cast<double>(count_) * (1 - percentile));
+  const uint64_t high_rank = rank(static_cast<double>(count_) * percentile);
+  Percentiles of_all{0, min_, max_};
+  uint64_t seen = 0;
+  for (const Bin& bin : Histogram()) {
+    const uint64_t end = seen + static_cast<uint64_t>(bin.count);
+    if (low_rank >= seen && low_rank < end) of_all.low = std::max(bin.lo, min_);
+    if (high_rank >= seen && high_rank < end) of_all.high = std::min(bin.hi, max_);
+    seen = end;
+  }
+  percentiles_.assign(1, of_all);
+}
+
 size_t TensorStatistics::bytes() const {
   size_t bytes = sizeof(*this) + percentiles_.capacity() * sizeof(Percentiles);
   for (size_t sign : {0, 1})

@@ -77,8 +77,12 @@ class TensorStatistics {
   int top() const { return top_; }  // exponent field of the histogram's highest octave
   std::vector<Bin> Histogram() const;
   size_t bytes() const;  // memory held
+  // Replaces the samples' percentiles by those of all elements together, as exactly as the histogram's bins
+  // tell (a bin's outer end).
+  void UsePercentileOfHistogram(double percentile);
 
  private:
+  friend struct StatisticsCodec;  // statistics_file.cc
   struct Percentiles {
     int64_t index;
     float low, high;

@@ -4,13 +4,16 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/random.h"
+#include "base/trace.h"
 #include "calibrate/calibrate.h"
 #include "data/samples.h"
 #include "onnx/model_io.h"
 #include "pipeline/model_inputs.h"
 #include "pipeline/modes.h"
 #include "pipeline/static_report.h"
+#include "pipeline/statistics_source.h"
 #include "quant/plan.h"
 #include "report/markdown.h"
 #include "report/measure.h"
@@ -89,6 +92,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
       if (options.progress) options.progress(stage, done, total);
     };
   };
+  TraceStage stage("simplify");
   RefuseQuantized(original, paths.input);
   const std::unique_ptr<SampleSource> samples = OpenSamples(config, InputsOf(original), 0);
   const SampleChoice choice = ChooseSamples(samples->size(), config.calibration);
@@ -102,11 +106,13 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
     LogInfo("simplifying");
     Simplify(&graph, OptionsFor(graph, config, true));
   }
+  stage.Next("equalize");
   if (settings.equalization) {
     const int pairs = EqualizeByWeights(&graph, kEqualizationIterations);
     LogInfo("equalized ", pairs, " pairs of layers");
   }
 
+  stage.Next("place");
   const ValueFacts facts(graph, samples->at(choice.calibration.front()), pool);
   QuantPlan plan = PlacePlan(graph, facts, settings);
   if (plan.nodes.empty()) LogWarning(paths.input, ": no operator can be quantized, the output stays float");
@@ -115,17 +121,21 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   std::vector<ValueId> observed;
   for (const auto& [value, quant] : plan.activations) observed.push_back(value);
   LogInfo("calibrating on ", choice.calibration.size(), " of ", samples->Describe());
-  const StatisticsMap statistics = CollectStatistics(graph, observed, *samples, choice.calibration,
-                                                     settings.max_percentile, pool, progress("calibrate"));
+  stage.Next("calibrate");
+  const StatisticsMap statistics = ObtainStatistics(graph, facts, observed, *samples, choice.calibration,
+                                                    settings.max_percentile, options, pool);
+  stage.Next("choose ranges");
   ChooseRanges(graph, statistics, config.calibration.calibration_type, pool, &plan);
 
+  stage.Next("export");
   const Graph exported = ExportQdq(graph, plan);
   RunResult result{paths.model, "", {}};
   std::string report;
   if (settings.analysis_enable) {
+    stage.Next("report");
     LogInfo("measuring the int8 model on ", choice.report.size(), " samples");
-    const Measures measures =
-        Measure(original, graph, exported, plan, *samples, choice.report, pool, progress("report"));
+    const Measures measures = Measure(original, graph, exported, plan, *samples, choice.report, pool,
+                                      progress("report"), MemoryCeiling(options.max_memory));
     const ReportHead head =
         StaticReportHead(graph, plan, facts, config, std::filesystem::path(paths.input).filename().string(),
                          samples->Describe(), choice.calibration.size(), choice.report.size());
@@ -135,6 +145,8 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
     WarnNonFinite(measures.outputs);
     result.report_path = paths.report;
   }
+  stage.Next("save");
+  MemoryCeiling(options.max_memory).Check("the run");
   SaveOutputs(exported, paths, report);
   LogInfo("wrote ", paths.model);
   return result;

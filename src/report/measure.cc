@@ -16,6 +16,7 @@ namespace {
 constexpr int64_t kElements = 2048;  // drawn from each tensor; the same places in every sample
 constexpr int64_t kShown = 256;      // of which this many per sample go into the histogram
 constexpr size_t kBins = 32;
+constexpr int64_t kLaneBytes = 4 << 20;  // samples read ahead and drawn elements of one thread
 
 using Picked = std::map<std::string, std::vector<float>>;
 
@@ -35,6 +36,7 @@ class Sampler {
   Sampler(const Sampler& first, ThreadPool& pool)
       : executor_(first.executor_->Clone(pool, Tap())), graph_(first.graph_) {}
   Sampler(const Sampler&) = delete;
+  int64_t buffer_bytes() const { return executor_->buffer_bytes(); }
 
   // The outputs; the drawn elements in `picked`.
   std::vector<Tensor> Run(const Sample& sample, Picked* picked) {
@@ -218,7 +220,7 @@ ErrorSums Compare(const float* reference, const float* other, int64_t n) {
 
 Measures Measure(const Graph& original, const Graph& reference, const Graph& exported, const QuantPlan& plan,
                  const SampleSource& source, const std::vector<int64_t>& indices, ThreadPool& pool,
-                 const std::function<void(int64_t, int64_t)>& progress) {
+                 const std::function<void(int64_t, int64_t)>& progress, const MemoryCeiling& ceiling) {
   const std::vector<Watch> watches = Watches(reference, plan);
   std::vector<std::string> names;
   for (const Watch& watch : watches) {
@@ -244,15 +246,20 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
   if (total == 0) return measures;
   // The first sample is run by all threads together, which packs the weights once; then each thread runs
   // whole samples on one-thread executors that share them. Results are added up in the order of the samples.
-  auto first_reference = std::make_unique<Sampler>(reference, names, pool),
-       first_exported = std::make_unique<Sampler>(exported, exported_names, pool);
-  auto first_original = std::make_unique<Executor>(original, pool);
-  const auto run = [&](const Sample& sample, Executor* original_run, Sampler* reference_run,
-                       Sampler* exported_run, SampleResult* result) {
+  struct Lane {
+    std::unique_ptr<Executor> original;  // null where the reference graph's outputs are as good
+    std::unique_ptr<Sampler> reference, exported;
+  };
+  const auto run = [&](const Sample& sample, const Lane& lane, SampleResult* result) {
     Picked floats, quantized;
-    std::vector<Tensor> expected = reference_run->Run(sample, &floats);
-    if (original_run) expected = original_run->Run(sample);
-    const std::vector<Tensor> actual = exported_run->Run(sample, &quantized);
+    std::vector<Tensor> expected = lane.reference->Run(sample, &floats);
+    bool interchangeable = true;
+    if (lane.original) {
+      std::vector<Tensor> originals = lane.original->Run(sample);
+      interchangeable = Same(originals, expected);
+      expected = std::move(originals);
+    }
+    const std::vector<Tensor> actual = lane.exported->Run(sample, &quantized);
     for (size_t i = 0; i < expected.size() && i < actual.size(); ++i) {
       result->outputs.emplace_back();
       if (expected[i].dtype() != DType::kFloat || expected[i].shape() != actual[i].shape()) continue;
@@ -264,43 +271,37 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
       if (f != floats.end() && q != quantized.end())
         result->tensors.emplace(name, Summarize(f->second, q->second));
     }
+    return interchangeable;
   };
-  bool interchangeable;
-  {
-    const Sample sample = source.at(indices[0]);
-    run(sample, first_original.get(), first_reference.get(), first_exported.get(), &results[0]);
-    Picked ignored;
-    interchangeable = Same(first_original->Run(sample), first_reference->Run(sample, &ignored));
-    if (interchangeable) first_original.reset();
-  }
+  Lane first{std::make_unique<Executor>(original, pool), std::make_unique<Sampler>(reference, names, pool),
+             std::make_unique<Sampler>(exported, exported_names, pool)};
+  if (run(source.at(indices[0]), first, &results[0])) first.original.reset();
   measures.samples = 1;
   if (progress) progress(1, total);
 
-  struct Lane {
-    std::unique_ptr<Executor> original;
-    std::unique_ptr<Sampler> reference, exported;
-  };
-  const int64_t rest = total - 1, pieces = std::clamp<int64_t>(pool.size(), 1, std::max<int64_t>(rest, 1));
   ThreadPool one(1);
-  std::vector<Lane> lanes(static_cast<size_t>(pieces));
-  for (Lane& lane : lanes) {
-    if (first_original) lane.original = first_original->Clone(one, nullptr);
-    lane.reference = std::make_unique<Sampler>(*first_reference, one);
-    lane.exported = std::make_unique<Sampler>(*first_exported, one);
-  }
-  first_original.reset();
-  first_reference.reset();
-  first_exported.reset();
+  const auto clone = [&](const Lane& lane) {
+    return Lane{lane.original ? lane.original->Clone(one, nullptr) : nullptr,
+                std::make_unique<Sampler>(*lane.reference, one),
+                std::make_unique<Sampler>(*lane.exported, one)};
+  };
+  const int64_t rest = total - 1, wanted = std::clamp<int64_t>(pool.size(), 1, std::max<int64_t>(rest, 1));
+  const int64_t lane_bytes = (first.reference->buffer_bytes() + first.exported->buffer_bytes()) * 3 / 2 +
+                             kLaneBytes + (first.original ? first.original->buffer_bytes() * 3 / 2 : 0);
+  std::vector<Lane> lanes;
+  lanes.push_back(clone(first));
+  first = Lane();
+  const int64_t pieces = ceiling.Lanes(wanted, lane_bytes, "the report");
+  while (static_cast<int64_t>(lanes.size()) < pieces) lanes.push_back(clone(lanes[0]));
   std::mutex mutex;
   pool.ParallelFor(pieces, 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t p = begin; p < end; ++p) {
       const int64_t from = 1 + rest * p / pieces, to = 1 + rest * (p + 1) / pieces;
-      Lane& lane = lanes[static_cast<size_t>(p)];
+      const Lane& lane = lanes[static_cast<size_t>(p)];
       SampleStream stream(source, {indices.begin() + from, indices.begin() + to});
       int64_t at = from;
       for (Sample sample; stream.Next(&sample); ++at) {
-        run(sample, lane.original.get(), lane.reference.get(), lane.exported.get(),
-            &results[static_cast<size_t>(at)]);
+        run(sample, lane, &results[static_cast<size_t>(at)]);
         std::lock_guard<std::mutex> lock(mutex);
         ++measures.samples;
         if (progress) progress(measures.samples, total);

@@ -13,8 +13,10 @@
 #include <unordered_set>
 #include <utility>
 
+#include "base/trace.h"
 #include "kernels/kernels.h"
 #include "ops/graph_runner.h"
+#include "ops/matmul.h"
 #include "ops/operator.h"
 #include "runtime/buffer_pool.h"
 #include "xslim/error.h"
@@ -76,7 +78,7 @@ struct Step {
   std::vector<ValueId> dead;  // values whose last reader is this step
   std::shared_ptr<void> state;
   int64_t calls = 0;  // with options.profile
-  double seconds = 0;
+  double seconds = 0, shortest = 0;
 };
 
 }  // namespace
@@ -186,7 +188,8 @@ struct Executor::Impl : GraphRunner {
       step.node = &graph.node(id);
       step.row = Resolve(*step.node);
       step.opset = OpsetOf(step.node->domain);
-      if (options.fuse && !FuseActivation(step, merged)) FuseQuantize(step, merged);
+      if (options.fuse && !FuseActivation(step, merged) && !FuseUnary(step, merged))
+        FuseQuantize(step, merged);
       SetConstantInputs(step);
       steps.push_back(std::move(step));
     }
@@ -280,6 +283,48 @@ struct Executor::Impl : GraphRunner {
     step.node = step.fused.get();
     merged.insert(user);
     return true;
+  }
+
+  // Conv and the Sigmoid and Mul (SiLU), or the Sigmoid or HardSwish, that alone read it: the same functions,
+  // applied to each block of the result.
+  bool FuseUnary(Step& step, std::unordered_set<NodeId>& merged) const {
+    const Node& node = *step.node;
+    if (!node.Is("Conv") || node.outputs.size() != 1 || node.outputs[0] == kNone) return false;
+    const ValueId conv = node.outputs[0];
+    const Value& value = graph.value(conv);
+    if (Visible(conv) || graph.CapturedBySubgraph(value.name)) return false;
+    if (value.dtype != DType::kFloat || graph.value(node.inputs[0]).dtype != DType::kFloat) return false;
+    const auto take = [&](const Node& last, kernels::UnaryOp op) {
+      step.fused = std::make_shared<Node>(node);
+      step.fused->outputs = last.outputs;
+      step.fused->attributes[kThenUnary] = Attribute::Int(op);
+      step.node = step.fused.get();
+      merged.insert(last.id);
+      return true;
+    };
+    if (value.uses.size() == 1) {
+      const Node& next = graph.node(value.uses[0].node);
+      if (merged.count(next.id) || next.outputs.size() != 1 || next.outputs[0] == kNone) return false;
+      if (next.Is("Sigmoid")) return take(next, kernels::kSigmoid);
+      if (next.Is("HardSwish")) return take(next, kernels::kHardSwish);
+      return false;
+    }
+    if (value.uses.size() != 2) return false;
+    for (const Use& use : value.uses) {
+      const Node& sigmoid = graph.node(use.node);
+      if (!sigmoid.Is("Sigmoid") || sigmoid.outputs.size() != 1 || sigmoid.outputs[0] == kNone) continue;
+      const ValueId gate = sigmoid.outputs[0];
+      const NodeId user = graph.SoleUser(gate);
+      if (user == kNone || Visible(gate)) return false;
+      const Node& mul = graph.node(user);
+      const bool both = mul.Is("Mul") && mul.inputs.size() == 2 &&
+                        ((mul.inputs[0] == conv && mul.inputs[1] == gate) ||
+                         (mul.inputs[1] == conv && mul.inputs[0] == gate));
+      if (!both || merged.count(user) || merged.count(sigmoid.id)) return false;
+      merged.insert(sigmoid.id);
+      return take(mul, kernels::kSilu);
+    }
+    return false;
   }
 
   // A per-tensor QuantizeLinear read by nothing but DequantizeLinear of the same scale and zero point.
@@ -388,7 +433,9 @@ struct Executor::Impl : GraphRunner {
   std::vector<Tensor> EvaluateTimed(Step& step) {
     const auto begin = std::chrono::steady_clock::now();
     std::vector<Tensor> outputs = Evaluate(step, buffers.get());
-    step.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    step.seconds += seconds;
+    step.shortest = step.calls == 0 ? seconds : std::min(step.shortest, seconds);
     ++step.calls;
     return outputs;
   }
@@ -436,8 +483,11 @@ struct Executor::Impl : GraphRunner {
     }
     for (ValueId id : captures) values[static_cast<size_t>(id)] = Captured(graph.value(id).name);
     for (ValueId id : folded_taps) Tap(id);
+    const bool traced = parent == nullptr && TraceIsOn();
     for (Step& step : steps) {
+      const TraceClock::time_point begin = traced ? TraceClock::now() : TraceClock::time_point();
       std::vector<Tensor> outputs = options.profile ? EvaluateTimed(step) : Evaluate(step, buffers.get());
+      if (traced) TraceEvent(step.node->Title(), "operator", step.node->op_type, begin);
       const std::vector<ValueId>& ids = step.node->outputs;
       for (size_t i = 0; i < ids.size(); ++i) {
         if (ids[i] == kNone || i >= outputs.size() || !outputs[i].defined()) continue;
@@ -513,11 +563,13 @@ void Executor::SetTaps(const std::vector<ValueId>& values, TapFn tap) {
 
 std::vector<Tensor> Executor::Run(const std::vector<Tensor>& inputs) { return impl_->RunGraph(inputs); }
 
+int64_t Executor::buffer_bytes() const { return static_cast<int64_t>(impl_->buffers->usage().peak_used); }
+
 std::vector<ProfileRow> Executor::Profile() const {
   std::vector<ProfileRow> rows;
   if (!impl_->options.profile) return rows;
   for (const Step& step : impl_->steps) {
-    rows.push_back({step.node->Title(), step.node->op_type, step.calls, step.seconds});
+    rows.push_back({step.node->Title(), step.node->op_type, step.calls, step.seconds, step.shortest});
   }
   return rows;
 }

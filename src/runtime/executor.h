@@ -23,11 +23,11 @@ struct ExecutorOptions {
   bool profile = false;  // measure every operator: see Executor::Profile
 };
 
-// One operator of the outermost graph: how often it ran and how long in all.
+// One operator of the outermost graph: how often it ran and how long.
 struct ProfileRow {
   std::string node, op_type;
   int64_t calls = 0;
-  double seconds = 0;
+  double seconds = 0, shortest = 0;  // in all; of the quickest call
 };
 
 class Executor {
@@ -48,6 +48,9 @@ class Executor {
   // packed weights with this one: for running samples side by side. This one must have run and must not be
   // running during the call.
   std::unique_ptr<Executor> Clone(ThreadPool& pool, TapFn tap) const;
+
+  // Most bytes of tensors and scratch space that one Run() holds at once, as seen so far.
+  int64_t buffer_bytes() const;
 
   // In the order of execution, bodies counted at their node; empty without options.profile.
   std::vector<ProfileRow> Profile() const;

@@ -24,7 +24,7 @@ namespace {
 constexpr int kDone = 0, kFailed = 1, kWrongUsage = 2;
 
 struct Arguments {
-  std::string config_path, input_path, output_path, log_file;
+  std::string config_path, input_path, output_path, log_file, save_stats, load_stats, max_memory, profile;
   std::vector<std::string> ignore_op_types, ignore_op_names;
   int opset = 0, threads = 0;  // opset 0: not given
   bool fp16 = false, dynq = false, verbose = false, quiet = false, help = false, help_config = false,
@@ -52,6 +52,10 @@ const std::vector<Option> kOptions = {
     {"--ignore_op_names", "x,y", "nodes that stay float", &Arguments::ignore_op_names},
     {"--opset", "N", "opset of the output, 7 to 24", &Arguments::opset, 7, 24},
     {"--threads", "N", "threads to use; 0 = all cores (default)", &Arguments::threads, 0, 1024},
+    {"--save-stats", "FILE", "keep the calibration statistics in FILE", &Arguments::save_stats},
+    {"--load-stats", "FILE", "decide from the statistics in FILE; no float runs", &Arguments::load_stats},
+    {"--max-memory", "SIZE", "memory to stay under, e.g. 300M or 2G", &Arguments::max_memory},
+    {"--profile", "FILE", "write where the time goes as Chrome trace JSON", &Arguments::profile},
     {"-v,--verbose", "", "say more on stderr", &Arguments::verbose},
     {"-q,--quiet", "", "only warnings and errors, no summary", &Arguments::quiet},
     {"--log-file", "FILE", "write every log line to FILE, too", &Arguments::log_file},
@@ -198,6 +202,20 @@ void RefuseLogOverInput(const Arguments& arguments) {
   }
 }
 
+// "300M": a whole number and K, M or G, powers of 1000.
+int64_t ReadSize(const std::string& text, const char* option) {
+  const size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+  const std::string unit = text.substr(digits);
+  const int64_t factor = unit.empty()                 ? 1
+                         : unit == "K" || unit == "k" ? 1000
+                         : unit == "M" || unit == "m" ? 1000 * 1000
+                         : unit == "G" || unit == "g" ? 1000 * 1000 * 1000
+                                                      : 0;
+  if (digits == 0 || digits > 9 || factor == 0 || std::stoll(text.substr(0, digits)) == 0)
+    throw xslim::Error("'" + text + "' is no size", option, "write e.g. 300M or 2G");
+  return std::stoll(text.substr(0, digits)) * factor;
+}
+
 void Work(const Arguments& arguments, ProgressLine* progress) {
   if (arguments.fp16) throw xslim::Error("--fp16 is not built into this version yet");
   if (arguments.dynq) throw xslim::Error("--dynq is not built into this version yet");
@@ -205,6 +223,10 @@ void Work(const Arguments& arguments, ProgressLine* progress) {
   options.input_path = arguments.input_path;
   options.output_path = arguments.output_path;
   options.threads = arguments.threads;
+  options.save_stats = arguments.save_stats;
+  options.load_stats = arguments.load_stats;
+  options.profile = arguments.profile;
+  if (!arguments.max_memory.empty()) options.max_memory = ReadSize(arguments.max_memory, "--max-memory");
   if (isatty(STDERR_FILENO) && !arguments.quiet) {
     options.progress = [progress](const std::string& stage, int64_t done, int64_t total) {
       progress->Update(stage, done, total);
