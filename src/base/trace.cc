@@ -15,7 +15,8 @@
 namespace xslim {
 namespace {
 
-constexpr size_t kMostEvents = 2000000;  // about 200 MB; later ones are counted, not kept
+constexpr size_t kMostEvents = 2000000;   // about 200 MB; later ones are counted, not kept
+constexpr size_t kWriteAtOnce = 1 << 16;  // bytes
 
 struct Event {
   std::string name, kind;
@@ -152,16 +153,20 @@ void TraceSession::Save() const {
       LogWarning("the profile is full: ", record.dropped, " events are left out of ", path_);
   }
   OutputFile file(path_);
-  file.Write("{\"displayTimeUnit\":\"ms\",\"traceEvents\":[");
+  std::string text = "{\"displayTimeUnit\":\"ms\",\"traceEvents\":[";
   const char* separator = "\n";
   for (const Event& event : events) {
-    file.Write(separator + ("{\"name\":" + Quoted(event.name)) + ",\"cat\":\"" + event.category +
-               "\",\"ph\":\"X\",\"ts\":" + Micros(event.begin) + ",\"dur\":" + Micros(event.length) +
-               ",\"pid\":1,\"tid\":" + std::to_string(event.thread) +
-               (event.kind.empty() ? "" : ",\"args\":{\"type\":" + Quoted(event.kind) + "}") + "}");
+    text += separator;
+    text += "{\"name\":" + Quoted(event.name) + ",\"cat\":\"" + event.category +
+            "\",\"ph\":\"X\",\"ts\":" + Micros(event.begin) + ",\"dur\":" + Micros(event.length) +
+            ",\"pid\":1,\"tid\":" + std::to_string(event.thread) +
+            (event.kind.empty() ? "" : ",\"args\":{\"type\":" + Quoted(event.kind) + "}") + "}";
     separator = ",\n";
+    if (text.size() < kWriteAtOnce) continue;
+    file.Write(text);
+    text.clear();
   }
-  file.Write("\n]}\n");
+  file.Write(text + "\n]}\n");
   file.Commit();
   LogTable(events);
   LogInfo("wrote ", path_);

@@ -122,10 +122,12 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   for (const auto& [value, quant] : plan.activations) observed.push_back(value);
   LogInfo("calibrating on ", choice.calibration.size(), " of ", samples->Describe());
   stage.Next("calibrate");
-  const StatisticsMap statistics = ObtainStatistics(graph, facts, observed, *samples, choice.calibration,
-                                                    settings.max_percentile, options, pool);
-  stage.Next("choose ranges");
-  ChooseRanges(graph, statistics, config.calibration.calibration_type, pool, &plan);
+  {  // the histograms are gone again before the report
+    const StatisticsMap statistics = ObtainStatistics(graph, facts, observed, *samples, choice.calibration,
+                                                      settings.max_percentile, options, pool);
+    stage.Next("choose ranges");
+    ChooseRanges(graph, statistics, config.calibration.calibration_type, pool, &plan);
+  }
 
   stage.Next("export");
   const Graph exported = ExportQdq(graph, plan);

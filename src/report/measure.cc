@@ -250,15 +250,13 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
     std::unique_ptr<Executor> original;  // null where the reference graph's outputs are as good
     std::unique_ptr<Sampler> reference, exported;
   };
-  const auto run = [&](const Sample& sample, const Lane& lane, SampleResult* result) {
+  // originals: the original graph's outputs, or null. Returns whether the reference graph's are as good.
+  const auto run = [&](const Sample& sample, const Lane& lane, const std::vector<Tensor>* originals,
+                       SampleResult* result) {
     Picked floats, quantized;
     std::vector<Tensor> expected = lane.reference->Run(sample, &floats);
-    bool interchangeable = true;
-    if (lane.original) {
-      std::vector<Tensor> originals = lane.original->Run(sample);
-      interchangeable = Same(originals, expected);
-      expected = std::move(originals);
-    }
+    const bool interchangeable = originals && Same(*originals, expected);
+    if (originals) expected = *originals;
     const std::vector<Tensor> actual = lane.exported->Run(sample, &quantized);
     for (size_t i = 0; i < expected.size() && i < actual.size(); ++i) {
       result->outputs.emplace_back();
@@ -273,9 +271,18 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
     }
     return interchangeable;
   };
-  Lane first{std::make_unique<Executor>(original, pool), std::make_unique<Sampler>(reference, names, pool),
-             std::make_unique<Sampler>(exported, exported_names, pool)};
-  if (run(source.at(indices[0]), first, &results[0])) first.original.reset();
+  Lane first;
+  {
+    const Sample sample = source.at(indices[0]);
+    // Gone again before the other two take their memory.
+    const std::vector<Tensor> originals = Executor(original, pool).Run(sample);
+    first.reference = std::make_unique<Sampler>(reference, names, pool);
+    first.exported = std::make_unique<Sampler>(exported, exported_names, pool);
+    if (!run(sample, first, &originals, &results[0])) {
+      first.original = std::make_unique<Executor>(original, pool);
+      first.original->Run(sample);
+    }
+  }
   measures.samples = 1;
   if (progress) progress(1, total);
 
@@ -301,7 +308,9 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
       SampleStream stream(source, {indices.begin() + from, indices.begin() + to});
       int64_t at = from;
       for (Sample sample; stream.Next(&sample); ++at) {
-        run(sample, lane, &results[static_cast<size_t>(at)]);
+        std::vector<Tensor> originals;
+        if (lane.original) originals = lane.original->Run(sample);
+        run(sample, lane, lane.original ? &originals : nullptr, &results[static_cast<size_t>(at)]);
         std::lock_guard<std::mutex> lock(mutex);
         ++measures.samples;
         if (progress) progress(measures.samples, total);

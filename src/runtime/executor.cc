@@ -293,7 +293,8 @@ struct Executor::Impl : GraphRunner {
     const ValueId conv = node.outputs[0];
     const Value& value = graph.value(conv);
     if (Visible(conv) || graph.CapturedBySubgraph(value.name)) return false;
-    if (value.dtype != DType::kFloat || graph.value(node.inputs[0]).dtype != DType::kFloat) return false;
+    // Float32 weights: then so are input and result, and nothing is rounded in between.
+    if (!IsConstant(node.input(1)) || ConstantOf(node.input(1)).dtype() != DType::kFloat) return false;
     const auto take = [&](const Node& last, kernels::UnaryOp op) {
       step.fused = std::make_shared<Node>(node);
       step.fused->outputs = last.outputs;

@@ -507,7 +507,7 @@ def memory_ceiling(program, folder):
     """A ceiling changes nothing of the result; one that cannot be kept is refused."""
     write(os.path.join(folder, "c.json"), json.dumps(config({QUANTIZATION + "analysis_enable": True})))
     wrong = []
-    for name, size in (("free", None), ("tight", "250M")):
+    for name, size in (("free", None), ("tight", "500M")):
         done = execute(program, ["-c", "c.json", "-o", name + ".onnx", "--threads", "8"] +
                        (["--max-memory", size] if size else []), folder)
         if done.returncode != 0:

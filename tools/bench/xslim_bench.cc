@@ -72,8 +72,9 @@ __attribute__((target("avx2,fma"), noinline)) void RunFmas() {
     XSLIM_FMA_(0)
     XSLIM_FMA_(1)
     XSLIM_FMA_(2)
-    XSLIM_FMA_(3) XSLIM_FMA_(4) XSLIM_FMA_(5) XSLIM_FMA_(6) XSLIM_FMA_(7) XSLIM_FMA_(8) XSLIM_FMA_(9)
-        XSLIM_FMA_(10) XSLIM_FMA_(11)
+    XSLIM_FMA_(3)
+    XSLIM_FMA_(4) XSLIM_FMA_(5) XSLIM_FMA_(6) XSLIM_FMA_(7) XSLIM_FMA_(8) XSLIM_FMA_(9) XSLIM_FMA_(10)
+        XSLIM_FMA_(11)
   }
 #undef XSLIM_FMA_
 }
@@ -203,9 +204,9 @@ void PrintRates(const xslim::Graph& graph, const std::vector<Tensor>& inputs,
     const auto& [node, macs] = heaviest[static_cast<size_t>(i)];
     const double rate = 2e-9 * static_cast<double>(macs) / seconds[node->Title()];
     std::printf("  %7.1f GFLOP/s %4.0f %%  %s x %s -> %s  %s\n", rate, 100 * rate / peak,
-                ToString(facts.of(node->input(0)).shape).c_str(),
-                ToString(facts.of(node->input(1)).shape).c_str(),
-                ToString(facts.of(node->outputs[0]).shape).c_str(), node->name.c_str());
+                xslim::ToString(facts.of(node->input(0)).shape).c_str(),
+                xslim::ToString(facts.of(node->input(1)).shape).c_str(),
+                xslim::ToString(facts.of(node->outputs[0]).shape).c_str(), node->name.c_str());
   }
 }
 
