@@ -174,7 +174,7 @@ TEST_F(ExecutorTest, ConstantsAreFoldedAndStillTapped) {
 
 // Conv, then SiLU, HardSwish or Sigmoid: fused and not, the bits are the same.
 TEST_F(ExecutorTest, WhatFollowsAConvolutionIsFusedWithoutChangingBits) {
-  for (const std::string& then : {"silu", "HardSwish", "Sigmoid"}) {
+  for (const std::string then : {"silu", "HardSwish", "Sigmoid"}) {
     for (const bool depthwise : {false, true}) {
       Graph graph = Empty(14);
       const ValueId x = Input(graph, "x");
