@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "base/trace.h"
 #include "kernels/kernels.h"
 #include "onnx/model_io.h"
 #include "ops/custom.h"
@@ -23,6 +24,7 @@ RunResult Run(Config config, const RunOptions& options) {
                           : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   ThreadPool pool(threads);
   LogDebug("kernels: ", kernels::Active().name, ", threads: ", pool.size());
+  const TraceSession trace(options.profile);
   try {
     for (const std::string& library : options.op_libraries) {
       LoadOperatorLibrary(library);
@@ -30,9 +32,11 @@ RunResult Run(Config config, const RunOptions& options) {
     }
     LogInfo("loading ", paths.input);
     Graph graph = LoadModel(paths.input);
-    if (config.quantization.precision_level == kPrecisionSlimOnly)
-      return Slim(std::move(graph), config, paths);
-    return QuantizeStatic(std::move(graph), config, options, paths, pool);
+    const RunResult result = config.quantization.precision_level == kPrecisionSlimOnly
+                                 ? Slim(std::move(graph), config, paths)
+                                 : QuantizeStatic(std::move(graph), config, options, paths, pool);
+    trace.Save();
+    return result;
   } catch (...) {
     RemoveEmptyFolders(paths);
     throw;
