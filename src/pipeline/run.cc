@@ -12,6 +12,28 @@
 #include "pipeline/output_paths.h"
 
 namespace xslim {
+namespace {
+
+RunResult RunMode(Graph graph, const Config& config, const RunOptions& options, const OutputPaths& paths,
+                  ThreadPool& pool) {
+  const int level = config.quantization.precision_level;
+  const bool calibrates =
+      level != kPrecisionSlimOnly && level != kPrecisionDynamic && level != kPrecisionFp16;
+  if (!calibrates && (!options.save_stats.empty() || !options.load_stats.empty() || options.max_memory > 0))
+    LogWarning("--save-stats, --load-stats and --max-memory have no effect without calibration");
+  switch (level) {
+    case kPrecisionSlimOnly:
+      return Slim(std::move(graph), config, paths);
+    case kPrecisionDynamic:
+      return QuantizeDynamic(std::move(graph), config, paths, pool);
+    case kPrecisionFp16:
+      return ConvertToHalf(std::move(graph), config, options, paths, pool);
+    default:
+      return QuantizeStatic(std::move(graph), config, options, paths, pool);
+  }
+}
+
+}  // namespace
 
 RunResult Run(Config config, const RunOptions& options) {
   const char* isa_error = nullptr;
@@ -32,9 +54,7 @@ RunResult Run(Config config, const RunOptions& options) {
     }
     LogInfo("loading ", paths.input);
     Graph graph = LoadModel(paths.input);
-    const RunResult result = config.quantization.precision_level == kPrecisionSlimOnly
-                                 ? Slim(std::move(graph), config, paths)
-                                 : QuantizeStatic(std::move(graph), config, options, paths, pool);
+    const RunResult result = RunMode(std::move(graph), config, options, paths, pool);
     trace.Save();
     return result;
   } catch (...) {
