@@ -26,6 +26,12 @@ struct RunOptions {
   // Shared libraries with further operators (include/xslim/custom_op.h). They stay loaded until the process
   // ends, and so serve later runs, too.
   std::vector<std::string> op_libraries;
+  // Calibration statistics are written to save_stats, or read from load_stats instead of running the float
+  // model; "" = neither.
+  std::string save_stats, load_stats;
+  std::string profile;  // where the time of the run goes, as Chrome trace JSON; "" = not recorded
+  // Bytes that the process may hold; 0 = no ceiling. The result does not depend on it.
+  int64_t max_memory = 0;
 };
 
 struct OutputQuality {

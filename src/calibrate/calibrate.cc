@@ -1,6 +1,7 @@
 #include "calibrate/calibrate.h"
 
 #include <algorithm>
+#include <memory>
 #include <mutex>
 
 #include "base/log.h"
@@ -8,43 +9,98 @@
 
 namespace xslim {
 
-// Each thread runs whole samples on one-thread executors of its own: no thread waits for another at every
-// operator. Thread t takes the t-th contiguous piece of the samples and pieces are merged in order, so that
-// the lists of per-sample percentiles come out in the order of the samples for any number of threads.
+namespace {
+
+constexpr int64_t kLaneBytes = 4 << 20;  // samples read ahead and counters of one thread
+
+// The statistics of all threads: one histogram per tensor, not one per tensor and thread.
+class Collector {
+ public:
+  Collector(const std::vector<ValueId>& values, double percentile) : percentile_(percentile) {
+    for (ValueId id : values) entries_[id];
+  }
+
+  // A tap that adds what it sees as sample `*index`. Counting is done by each thread on its own.
+  TapFn Tap(const int64_t* index) {
+    return [this, index, summary = std::make_shared<SampleSummary>()](ValueId id, const Tensor& tensor) {
+      if (tensor.dtype() != DType::kFloat) return;
+      Entry& entry = entries_.at(id);
+      int top;
+      {
+        std::lock_guard<std::mutex> lock(entry.mutex);
+        top = entry.statistics.top();
+      }
+      summary->Count(tensor.data<float>(), tensor.size(), percentile_, top);
+      std::lock_guard<std::mutex> lock(entry.mutex);
+      entry.statistics.Add(*summary, *index);
+      entry.seen = true;
+    };
+  }
+
+  StatisticsMap Take() {
+    StatisticsMap statistics;
+    for (auto& [id, entry] : entries_) {
+      if (entry.seen) statistics.emplace(id, std::move(entry.statistics));
+    }
+    return statistics;
+  }
+
+ private:
+  struct Entry {
+    std::mutex mutex;
+    TensorStatistics statistics;
+    bool seen = false;
+  };
+  const double percentile_;
+  std::map<ValueId, Entry> entries_;
+};
+
+}  // namespace
+
+// The first sample is run by all threads together, which packs the weights once. From then on each thread
+// runs whole samples on a one-thread executor that shares them: no thread waits for another at every
+// operator.
 StatisticsMap CollectStatistics(const Graph& graph, const std::vector<ValueId>& values,
                                 const SampleSource& source, const std::vector<int64_t>& indices,
                                 double percentile, ThreadPool& pool,
-                                const std::function<void(int64_t, int64_t)>& progress) {
-  const int64_t total = static_cast<int64_t>(indices.size());
-  const int64_t pieces = std::clamp<int64_t>(pool.size(), 1, std::max<int64_t>(total, 1));
-  std::vector<StatisticsMap> collected(static_cast<size_t>(pieces));
+                                const std::function<void(int64_t, int64_t)>& progress,
+                                const MemoryCeiling& ceiling) {
+  if (indices.empty()) return {};
+  Collector collector(values, percentile);
+  const int64_t total = static_cast<int64_t>(indices.size()), rest = total - 1;
+  int64_t done = 1;
+  auto first = std::make_unique<Executor>(graph, pool);
+  const int64_t first_index = 0;
+  first->SetTaps(values, collector.Tap(&first_index));
+  first->Run(source.at(indices[0]));
+  if (progress) progress(done, total);
+
+  ThreadPool one(1);
+  int64_t pieces = std::clamp<int64_t>(pool.size(), 1, std::max<int64_t>(rest, 1));
+  std::vector<int64_t> current(static_cast<size_t>(pieces));
+  std::vector<std::unique_ptr<Executor>> executors;
+  const int64_t lane_bytes = first->buffer_bytes() * 3 / 2 + kLaneBytes;
+  executors.push_back(first->Clone(one, collector.Tap(&current[0])));
+  first.reset();
+  pieces = ceiling.Lanes(pieces, lane_bytes, "calibration");
+  for (int64_t p = 1; p < pieces; ++p)
+    executors.push_back(executors[0]->Clone(one, collector.Tap(&current[static_cast<size_t>(p)])));
   std::mutex mutex;
-  int64_t done = 0;
   pool.ParallelFor(pieces, 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t p = begin; p < end; ++p) {
-      StatisticsMap& mine = collected[static_cast<size_t>(p)];
-      ThreadPool one(1);
-      Executor executor(graph, one);
-      executor.SetTaps(values, [&mine, percentile](ValueId id, const Tensor& tensor) {
-        if (tensor.dtype() == DType::kFloat)
-          mine[id].AddSample(tensor.data<float>(), tensor.size(), percentile);
-      });
-      SampleStream stream(source,
-                          {indices.begin() + total * p / pieces, indices.begin() + total * (p + 1) / pieces});
-      Sample sample;
-      while (stream.Next(&sample)) {
-        executor.Run(sample);
+      const int64_t from = 1 + rest * p / pieces, to = 1 + rest * (p + 1) / pieces;
+      SampleStream stream(source, {indices.begin() + from, indices.begin() + to});
+      int64_t& index = current[static_cast<size_t>(p)];
+      index = from;
+      for (Sample sample; stream.Next(&sample); ++index) {
+        executors[static_cast<size_t>(p)]->Run(sample);
         std::lock_guard<std::mutex> lock(mutex);
         ++done;
         if (progress) progress(done, total);
       }
     }
   });
-  StatisticsMap merged = std::move(collected[0]);
-  for (size_t p = 1; p < collected.size(); ++p) {
-    for (auto& [id, statistics] : collected[p]) merged[id].Merge(statistics);
-  }
-  return merged;
+  return collector.Take();
 }
 
 void ChooseRanges(const Graph& graph, const StatisticsMap& statistics, CalibrationType type, ThreadPool& pool,

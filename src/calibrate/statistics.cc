@@ -1,297 +1,260 @@
 #include "calibrate/statistics.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cmath>
+#include <functional>
+#include <iterator>
 #include <limits>
-#include <numeric>
 
+#include "kernels/kernels.h"
 #include "xslim/error.h"
 
 namespace xslim {
 namespace {
 
-constexpr uint32_t kShift = 12, kBins = 2048, kOctaves = 512;
-constexpr uint32_t kNegative = 256;        // the sign in an octave's key
-constexpr int kSpecial = 255;              // exponent of NaN and infinity
-constexpr uint32_t kLargest = 0x7f7fffff;  // bits of the largest finite float
-constexpr int kKept = 20;                  // octaves kept below the largest
+constexpr uint32_t kShift = 12, kBins = 2048;
+constexpr uint32_t kOctaves = 8;              // the lowest one is linear
+constexpr uint32_t kSide = kOctaves * kBins;  // slots of one sign
+constexpr uint32_t kLargest = 0x7f7fffff;     // bits of the largest finite float
+constexpr int kLowestTop = 32;                // so that a linear bin is no denormal
+constexpr int64_t kBlock = 2048;              // elements whose extremes are noted together
+constexpr float kInf = std::numeric_limits<float>::infinity();
 
-constexpr int64_t kBlock = 1024;         // elements whose extremes are noted together
-constexpr int64_t kSparse = 16 * kBins;  // samples up to this size are moved on element by element
+int ExponentOf(float value) { return static_cast<int>((std::bit_cast<uint32_t>(value) >> 23) & 255); }
 
-struct Extremes {
-  float lo, hi;
-};
+// Where the linear octave ends.
+float LinearEnd(int top) { return std::bit_cast<float>(static_cast<uint32_t>(top - 6) << 23); }
 
-// One sample's histogram: a table by the float's top 20 bits, of which only the touched octaves are read and
-// cleared.
-struct Scratch {
-  std::vector<uint32_t> counts = std::vector<uint32_t>(kOctaves * kBins);
-  uint32_t lanes[4][kOctaves] =
-      {};  // elements of each octave; four counters, so that equal ones do not wait in line
-  uint64_t sums[kOctaves] = {};
-  std::vector<Extremes> blocks;
-  std::vector<float> low, high;  // elements of the bins that hold the percentiles
-};
-
-Scratch& ThreadScratch() {
-  thread_local Scratch scratch;
-  return scratch;
+// A bin's lower end in widths of the linear bins, and back.
+uint64_t UnitsOf(uint32_t bin) {
+  const uint32_t octave = bin / kBins, rest = bin % kBins;
+  return octave == 0 ? rest : static_cast<uint64_t>(kBins + rest) << (octave - 1);
 }
-
-// Counts up to kBlock elements; the extremes skip NaN but not infinities.
-Extremes CountBlock(const float* x, int64_t n, uint32_t* counts, uint32_t (*lanes)[kOctaves]) {
-  constexpr float kInf = std::numeric_limits<float>::infinity();
-  float lo[4] = {kInf, kInf, kInf, kInf}, hi[4] = {-kInf, -kInf, -kInf, -kInf};
-  const auto one = [&](float value, int lane) {
-    const uint32_t bits = std::bit_cast<uint32_t>(value);
-    ++counts[bits >> kShift];
-    ++lanes[lane][bits >> 23];
-    lo[lane] = value < lo[lane] ? value : lo[lane];
-    hi[lane] = value > hi[lane] ? value : hi[lane];
-  };
-  int64_t i = 0;
-  for (; i + 4 <= n; i += 4) {
-    one(x[i], 0);
-    one(x[i + 1], 1);
-    one(x[i + 2], 2);
-    one(x[i + 3], 3);
-  }
-  for (; i < n; ++i) one(x[i], 0);
-  return {std::min(std::min(lo[0], lo[1]), std::min(lo[2], lo[3])),
-          std::max(std::max(hi[0], hi[1]), std::max(hi[2], hi[3]))};
+uint32_t BinOf(uint64_t units) {
+  if (units < kBins) return static_cast<uint32_t>(units);
+  const uint32_t octave = static_cast<uint32_t>(std::bit_width(units)) - 11;
+  return octave * kBins + static_cast<uint32_t>(units >> (octave - 1)) - kBins;
 }
+// The bin after the top has risen by `rise`.
+uint32_t Raised(uint32_t bin, int rise) { return rise < 32 ? BinOf(UnitsOf(bin) >> rise) : 0; }
 
-// Fills the scratch table; returns the extremes over all.
-Extremes CountAll(const float* x, int64_t n, Scratch& scratch) {
-  Extremes all{std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()};
-  scratch.blocks.clear();
-  for (int64_t i = 0; i < n; i += kBlock) {
-    const Extremes block = CountBlock(x + i, std::min(kBlock, n - i), scratch.counts.data(), scratch.lanes);
-    all = {std::min(all.lo, block.lo), std::max(all.hi, block.hi)};
-    scratch.blocks.push_back(block);
-  }
-  for (uint32_t key = 0; key < kOctaves; ++key) {
-    scratch.sums[key] = 0;
-    for (auto& lane : scratch.lanes) {
-      scratch.sums[key] += lane[key];
-      lane[key] = 0;
-    }
-  }
-  return all;
-}
-
-// The bin (top 20 bits) of the element of ascending rank `rank` and the rank inside that bin (ascending by
-// value).
-struct Place {
-  uint32_t bin;
-  uint64_t rank;
-};
-
-Place Find(const Scratch& scratch, uint64_t rank) {
-  const auto inside = [&](uint32_t key, bool negative) {
-    const uint32_t* counts = &scratch.counts[key * kBins];
-    for (uint32_t i = 0; i < kBins; ++i) {
-      const uint32_t bin = negative ? kBins - 1 - i : i;
-      if (rank < counts[bin]) return Place{key * kBins + bin, rank};
-      rank -= counts[bin];
-    }
-    return Place{0, 0};
-  };
-  for (uint32_t key = kOctaves; key-- > kNegative;) {
-    if (rank < scratch.sums[key]) return inside(key, true);
-    rank -= scratch.sums[key];
-  }
-  for (uint32_t key = 0; key < kNegative; ++key) {
-    if (rank < scratch.sums[key]) return inside(key, false);
-    rank -= scratch.sums[key];
-  }
-  return {0, 0};
-}
-
-bool IsZeroBin(uint32_t bin) { return (bin & (kNegative * kBins - 1)) == 0; }
-
-// The elements of bins a and b (may be equal; then only `low` is filled); kNoBin: none wanted.
-constexpr uint32_t kNoBin = kOctaves * kBins;
-void Gather(const float* x, int64_t n, uint32_t a, uint32_t b, Scratch& scratch) {
-  scratch.low.clear();
-  scratch.high.clear();
-  // A bin's values, closed at both ends.
-  const auto range = [](uint32_t bin) {
-    if (bin == kNoBin)
-      return Extremes{std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()};
-    const float inner = std::bit_cast<float>(bin << kShift);
-    const float outer = std::bit_cast<float>((bin << kShift) | ((1u << kShift) - 1));
-    return Extremes{std::min(inner, outer), std::max(inner, outer)};
-  };
-  const Extremes range_a = range(a), range_b = range(b);
-  const auto meets = [](const Extremes& p, const Extremes& q) { return p.lo <= q.hi && q.lo <= p.hi; };
-  for (size_t block = 0; block < scratch.blocks.size(); ++block) {
-    const Extremes& seen = scratch.blocks[block];
-    if (!meets(seen, range_a) && !meets(seen, range_b)) continue;
-    const int64_t begin = static_cast<int64_t>(block) * kBlock, end = std::min(n, begin + kBlock);
-    for (int64_t i = begin; i < end; ++i) {
-      const uint32_t bin = std::bit_cast<uint32_t>(x[i]) >> kShift;
-      if (bin == a)
-        scratch.low.push_back(x[i]);
-      else if (bin == b)
-        scratch.high.push_back(x[i]);
-    }
-  }
-}
-
-float Select(std::vector<float>& values, uint64_t rank) {
-  const auto at = values.begin() + static_cast<std::ptrdiff_t>(rank);
-  std::nth_element(values.begin(), at, values.end());
-  return *at;
-}
-
-float Mean(const std::vector<float>& values) {
-  double sum = 0;
-  for (float v : values) sum += v;
-  return values.empty() ? 0.0f : static_cast<float>(sum / static_cast<double>(values.size()));
-}
+bool Better(float a, float b, bool below) { return below ? a < b : a > b; }
 
 }  // namespace
 
-void TensorStatistics::Raise(int exponent) {
-  if (exponent <= top_) return;
-  top_ = exponent;
-  for (auto it = octaves_.begin(); it != octaves_.end();) {
-    if (static_cast<int>(it->first % kNegative) >= top_ - kKept) {
-      ++it;
-      continue;
+// Finds the element of rank `rank` from one end: keeps the best rank + 1 elements, and drops the others
+// whenever twice as many have come together.
+struct SampleSummary::Tail {
+  Tail(bool below, uint64_t rank)
+      : below(below), keep(static_cast<size_t>(rank) + 1), bound(below ? kInf : -kInf) {
+    kept.reserve(2 * keep + 256);
+  }
+
+  bool Wants(const Extremes& block) const { return Better(below ? block.lo : block.hi, bound, below); }
+
+  template <bool kBelow>
+  void Scan(const float* x, int64_t n) {
+    constexpr int64_t kGroup = 32;
+    for (int64_t i = 0; i < n; i += kGroup) {
+      const int64_t end = std::min(n, i + kGroup);
+      if (end - i == kGroup) {
+        int any = 0;
+        for (int64_t j = i; j < end; ++j) any |= kBelow ? x[j] < bound : x[j] > bound;
+        if (any == 0) continue;
+      }
+      for (int64_t j = i; j < end; ++j) {
+        if (kBelow ? x[j] < bound : x[j] > bound) kept.push_back(x[j]);
+      }
+      if (kept.size() >= 2 * keep + 128) Prune();
     }
-    uint64_t& under = under_[it->first >= kNegative];
-    for (uint32_t bin = 0; bin < kBins; ++bin) under += Count(it->first, it->second, bin);
-    carry_.erase(carry_.lower_bound(it->first * kBins), carry_.lower_bound((it->first + 1) * kBins));
-    it = octaves_.erase(it);
+  }
+
+  void Prune() {
+    const auto last = kept.begin() + static_cast<std::ptrdiff_t>(keep - 1);
+    if (below) {
+      std::nth_element(kept.begin(), last, kept.end());
+    } else {
+      std::nth_element(kept.begin(), last, kept.end(), std::greater<float>());
+    }
+    bound = *last;
+    kept.resize(keep);
+  }
+
+  float Result() {
+    if (kept.size() > keep) Prune();
+    return *(below ? std::max_element(kept.begin(), kept.end()) : std::min_element(kept.begin(), kept.end()));
+  }
+
+  bool below;
+  size_t keep;
+  float bound;
+  std::vector<float> kept;
+};
+
+void SampleSummary::Clear() {
+  if (!sparse_) {
+    for (size_t sign : {0, 1}) {
+      if (signs_[sign]) std::fill_n(counts_.begin() + static_cast<std::ptrdiff_t>(sign * kSide), kSide, 0u);
+    }
+  }
+  slots_.clear();
+  blocks_.clear();
+  signs_[0] = signs_[1] = false;
+  finite_ = zeros_ = nan_ = infinite_ = 0;
+  min_ = kInf;
+  max_ = -kInf;
+}
+
+void SampleSummary::Count(const float* x, int64_t n, double percentile, int top) {
+  if (n > int64_t{std::numeric_limits<uint32_t>::max()})
+    throw Error("a calibration sample of " + std::to_string(n) + " elements is too large.", "statistics",
+                "at most 4294967295 elements per tensor");
+  Clear();
+  const kernels::Table& table = kernels::Active();
+  for (int64_t i = 0; i < n; i += kBlock) {
+    kernels::MinMax seen;
+    table.min_max(x + i, std::min(kBlock, n - i), &seen);
+    finite_ += static_cast<uint64_t>(seen.finite);
+    nan_ += static_cast<uint64_t>(seen.nan);
+    infinite_ += static_cast<uint64_t>(seen.pos_inf + seen.neg_inf);
+    blocks_.push_back({seen.min, seen.max});
+    min_ = std::min(min_, seen.min);
+    max_ = std::max(max_, seen.max);
+  }
+  sparse_ = n <= kSparse;
+  if (finite_ == 0) return;
+  if (finite_ < static_cast<uint64_t>(n)) {
+    finite_elements_.clear();
+    std::copy_if(x, x + n, std::back_inserter(finite_elements_), [](float v) { return std::isfinite(v); });
+    x = finite_elements_.data();
+    n = static_cast<int64_t>(finite_);
+    blocks_.assign(static_cast<size_t>((n + kBlock - 1) / kBlock), {min_, max_});
+  }
+  min_ += 0.0f;  // no negative zero: which of two zeros comes first must not show
+  max_ += 0.0f;
+  const auto rank = [&](double position) {
+    return std::min(finite_ - 1, static_cast<uint64_t>(std::max(0.0, position)));
+  };
+  const uint64_t low_rank = rank(static_cast<double>(finite_) * (1 - percentile));
+  const uint64_t high_rank = finite_ - 1 - rank(static_cast<double>(finite_) * percentile);
+  low_ = min_;
+  high_ = max_;
+  if (low_rank > 0 || high_rank > 0) {
+    Tail low(true, low_rank), high(false, high_rank);
+    for (size_t block = 0; block < blocks_.size(); ++block) {
+      const int64_t begin = static_cast<int64_t>(block) * kBlock, count = std::min(kBlock, n - begin);
+      if (low_rank > 0 && low.Wants(blocks_[block])) low.Scan<true>(x + begin, count);
+      if (high_rank > 0 && high.Wants(blocks_[block])) high.Scan<false>(x + begin, count);
+    }
+    if (low_rank > 0) low_ = low.Result() + 0.0f;
+    if (high_rank > 0) high_ = high.Result() + 0.0f;
+  }
+  top_ = std::max({top, kLowestTop, ExponentOf(min_), ExponentOf(max_)});
+  signs_[0] = max_ > 0;
+  signs_[1] = min_ < 0;
+  CountSlots(x, n);
+}
+
+void SampleSummary::CountSlots(const float* x, int64_t n) {
+  const kernels::Table& table = kernels::Active();
+  const float linear_end = LinearEnd(top_);
+  if (sparse_) {
+    slots_.resize(static_cast<size_t>(n));
+    table.histogram_slots(x, n, linear_end, slots_.data());
+    std::erase_if(slots_, [](int32_t slot) { return slot >= static_cast<int32_t>(kSlots); });
+    zeros_ = static_cast<uint64_t>(n) - slots_.size();
+    return;
+  }
+  int32_t slots[kBlock];
+  uint32_t* counts = counts_.data();
+  for (int64_t i = 0; i < n; i += kBlock) {
+    const int64_t count = std::min(kBlock, n - i);
+    table.histogram_slots(x + i, count, linear_end, slots);
+    for (int64_t j = 0; j < count; ++j) ++counts[slots[j]];
+  }
+  for (size_t i = kSlots; i < counts_.size(); ++i) {
+    zeros_ += counts_[i];
+    counts_[i] = 0;
   }
 }
 
-uint64_t TensorStatistics::Count(uint32_t key, const Octave& octave, uint32_t bin) const {
-  if (carry_.empty()) return octave[bin];
-  const auto it = carry_.find(key * kBins + bin);
-  return octave[bin] + (it == carry_.end() ? 0 : it->second << 32);
+void TensorStatistics::Raise(int top) {
+  const int rise = count_ > zeros_ ? top - top_ : 0;
+  top_ = top;
+  if (rise == 0) return;
+  for (size_t sign : {0, 1}) {
+    const auto move = [&](auto& counts) {
+      if (counts.empty()) return;
+      std::remove_reference_t<decltype(counts)> raised(counts.size());
+      for (uint32_t bin = 0; bin < kSide; ++bin) raised[Raised(bin, rise)] += counts[bin];
+      counts.swap(raised);
+    };
+    move(counts_[sign]);
+    move(spilled_[sign]);
+  }
 }
 
-void TensorStatistics::AddOctave(uint32_t key, const uint32_t* counts, bool may_overflow) {
-  if (static_cast<int>(key % kNegative) < top_ - kKept) {
-    under_[key >= kNegative] += std::accumulate(counts, counts + kBins, uint64_t{0});
+void TensorStatistics::MakeRoom(uint64_t elements) {
+  if (pending_ + elements > std::numeric_limits<uint32_t>::max()) {
+    for (size_t sign : {0, 1}) {
+      if (counts_[sign].empty()) continue;
+      spilled_[sign].resize(kSide);
+      for (size_t bin = 0; bin < kSide; ++bin) spilled_[sign][bin] += counts_[sign][bin];
+      std::fill(counts_[sign].begin(), counts_[sign].end(), 0u);
+    }
+    pending_ = 0;
+  }
+  pending_ += elements;
+}
+
+uint64_t TensorStatistics::CountAt(size_t sign, size_t bin) const {
+  return (counts_[sign].empty() ? 0 : counts_[sign][bin]) +
+         (spilled_[sign].empty() ? 0 : spilled_[sign][bin]);
+}
+
+void TensorStatistics::Add(const SampleSummary& sample, int64_t index) {
+  nan_ += sample.nan_;
+  infinite_ += sample.infinite_;
+  if (sample.finite_ == 0) return;
+  percentiles_.push_back({index, sample.low_, sample.high_});
+  min_ = count_ == 0 ? sample.min_ : std::min(min_, sample.min_);
+  max_ = count_ == 0 ? sample.max_ : std::max(max_, sample.max_);
+  if (sample.top_ > top_) Raise(sample.top_);
+  const int rise = top_ - sample.top_;
+  MakeRoom(sample.finite_);
+  for (size_t sign : {0, 1}) {
+    if (sample.signs_[sign] && counts_[sign].empty()) counts_[sign].resize(kSide);
+  }
+  count_ += sample.finite_;
+  zeros_ += sample.zeros_;
+  if (sample.sparse_) {
+    for (const int32_t slot : sample.slots_) {
+      const uint32_t bin = static_cast<uint32_t>(slot) % kSide;
+      ++counts_[static_cast<uint32_t>(slot) / kSide][rise == 0 ? bin : Raised(bin, rise)];
+    }
     return;
   }
-  Octave& octave = octaves_[key];
-  if (octave.empty()) octave.resize(kBins);
-  uint32_t* out = octave.data();
-  if (!may_overflow) {
-    for (uint32_t i = 0; i < kBins; ++i) out[i] += counts[i];
-    return;
-  }
-  for (uint32_t i = 0; i < kBins; ++i) {
-    out[i] += counts[i];
-    if (out[i] < counts[i]) ++carry_[key * kBins + i];
+  for (size_t sign : {0, 1}) {
+    if (!sample.signs_[sign]) continue;
+    const uint32_t* from = sample.counts_.data() + sign * kSide;
+    uint32_t* to = counts_[sign].data();
+    for (uint32_t bin = 0; bin < kSide; ++bin) {
+      if (rise == 0) {
+        to[bin] += from[bin];
+      } else {
+        to[Raised(bin, rise)] += from[bin];
+      }
+    }
   }
 }
 
 void TensorStatistics::AddSample(const float* x, int64_t n, double percentile) {
-  if (n <= 0) return;
-  if (n > int64_t{std::numeric_limits<uint32_t>::max()})
-    throw Error("a calibration sample of " + std::to_string(n) + " elements is too large.", "statistics",
-                "at most 4294967295 elements per tensor");
-  Scratch& scratch = ThreadScratch();
-  Extremes extremes = CountAll(x, n, scratch);
-  uint64_t finite = static_cast<uint64_t>(n);
-  bool all_finite = true;
-  for (uint32_t key : {uint32_t{kSpecial}, kSpecial + kNegative}) {
-    if (scratch.sums[key] == 0) continue;
-    scratch.sums[key] = 0;
-    std::fill_n(&scratch.counts[key * kBins], kBins, 0u);
-    all_finite = false;
-  }
-  if (!all_finite) {
-    extremes = {std::numeric_limits<float>::max(), std::numeric_limits<float>::lowest()};
-    for (int64_t i = 0; i < n; ++i) {
-      if (std::isfinite(x[i])) {
-        extremes = {std::min(extremes.lo, x[i]), std::max(extremes.hi, x[i])};
-        continue;
-      }
-      ++(std::isnan(x[i]) ? nan_ : infinite_);
-      --finite;
-    }
-  }
-  if (finite == 0) return;
-  const auto clamped = [&](double position) {
-    return std::min(finite - 1, static_cast<uint64_t>(std::max(0.0, position)));
-  };
-  const uint64_t low_rank = clamped(static_cast<double>(finite) * (1 - percentile));
-  const uint64_t high_rank = clamped(static_cast<double>(finite) * percentile);
-  float low = extremes.lo, high = extremes.hi;
-  const auto at_end = [&](uint64_t rank, float& value) {
-    if (rank == 0)
-      value = extremes.lo;
-    else if (rank == finite - 1)
-      value = extremes.hi;
-    else
-      return false;
-    return true;
-  };
-  const bool low_known = at_end(low_rank, low), high_known = at_end(high_rank, high);
-  if (!low_known || !high_known) {
-    const Place a = Find(scratch, low_rank), b = Find(scratch, high_rank);
-    const bool low_wanted = !low_known && !IsZeroBin(a.bin), high_wanted = !high_known && !IsZeroBin(b.bin);
-    if (!low_known && !low_wanted) low = 0;
-    if (!high_known && !high_wanted) high = 0;
-    if (low_wanted || high_wanted)
-      Gather(x, n, low_wanted ? a.bin : kNoBin, high_wanted ? b.bin : kNoBin, scratch);
-    if (low_wanted) low = Select(scratch.low, a.rank);
-    if (high_wanted) high = Select(low_wanted && a.bin == b.bin ? scratch.low : scratch.high, b.rank);
-  }
-  lows_.push_back(low);
-  highs_.push_back(high);
-
-  min_ = count_ == 0 ? extremes.lo : std::min(min_, extremes.lo);
-  max_ = count_ == 0 ? extremes.hi : std::max(max_, extremes.hi);
-  count_ += finite;
-  for (uint32_t key : {0u, kNegative}) {
-    zeros_ += scratch.counts[key * kBins];
-    scratch.sums[key] -= scratch.counts[key * kBins];
-    scratch.counts[key * kBins] = 0;
-  }
-  for (uint32_t key = 0; key < kOctaves; ++key)
-    if (scratch.sums[key] > 0) Raise(static_cast<int>(key % kNegative));
-  const bool may_overflow = count_ > std::numeric_limits<uint32_t>::max();
-  if (n <= kSparse && !may_overflow) {
-    AddElements(x, n, scratch.counts.data());
-    return;
-  }
-  for (uint32_t key = 0; key < kOctaves; ++key) {
-    if (scratch.sums[key] == 0) continue;
-    uint32_t* counts = &scratch.counts[key * kBins];
-    AddOctave(key, counts, may_overflow);
-    std::fill_n(counts, kBins, 0u);
-  }
-}
-
-void TensorStatistics::AddElements(const float* x, int64_t n, uint32_t* counts) {
-  std::array<uint32_t*, kOctaves> octaves{};
-  for (int64_t i = 0; i < n; ++i) {
-    const uint32_t index = std::bit_cast<uint32_t>(x[i]) >> kShift, key = index / kBins;
-    const uint32_t count = counts[index];
-    if (count == 0) continue;  // moved already
-    counts[index] = 0;
-    if (static_cast<int>(key % kNegative) < top_ - kKept) {
-      under_[key >= kNegative] += count;
-      continue;
-    }
-    if (octaves[key] == nullptr) {
-      Octave& octave = octaves_[key];
-      if (octave.empty()) octave.resize(kBins);
-      octaves[key] = octave.data();
-    }
-    octaves[key][index % kBins] += count;
-  }
+  thread_local SampleSummary summary;
+  summary.Count(x, n, percentile, top_);
+  int64_t next = 0;
+  for (const Percentiles& known : percentiles_) next = std::max(next, known.index + 1);
+  Add(summary, next);
 }
 
 void TensorStatistics::Merge(const TensorStatistics& other) {
@@ -305,21 +268,24 @@ void TensorStatistics::Merge(const TensorStatistics& other) {
   if (other.count_ == 0) return;
   min_ = count_ == 0 ? other.min_ : std::min(min_, other.min_);
   max_ = count_ == 0 ? other.max_ : std::max(max_, other.max_);
+  Raise(std::max(top_, other.top_));
+  const int rise = top_ - other.top_;
+  MakeRoom(other.pending_);
   count_ += other.count_;
   zeros_ += other.zeros_;
-  Raise(other.top_);
-  for (int sign : {0, 1}) under_[sign] += other.under_[sign];
-  const bool may_overflow = count_ > std::numeric_limits<uint32_t>::max();
-  for (const auto& [key, octave] : other.octaves_) AddOctave(key, octave.data(), may_overflow);
-  for (const auto& [index, carry] : other.carry_) {
-    const uint32_t key = index / kBins;
-    if (static_cast<int>(key % kNegative) < top_ - kKept)
-      under_[key >= kNegative] += carry << 32;
-    else
-      carry_[index] += carry;
+  for (size_t sign : {0, 1}) {
+    const auto add = [&](const auto& from, auto& to) {
+      if (from.empty()) return;
+      to.resize(kSide);
+      for (uint32_t bin = 0; bin < kSide; ++bin) to[rise == 0 ? bin : Raised(bin, rise)] += from[bin];
+    };
+    add(other.counts_[sign], counts_[sign]);
+    add(other.spilled_[sign], spilled_[sign]);
   }
-  lows_.insert(lows_.end(), other.lows_.begin(), other.lows_.end());
-  highs_.insert(highs_.end(), other.highs_.begin(), other.highs_.end());
+  int64_t next = 0;
+  for (const Percentiles& known : percentiles_) next = std::max(next, known.index + 1);
+  for (const Percentiles& known : other.percentiles_)
+    percentiles_.push_back({next + known.index, known.low, known.high});
 }
 
 int64_t TensorStatistics::count() const { return static_cast<int64_t>(count_); }
@@ -327,41 +293,70 @@ int64_t TensorStatistics::nan_count() const { return static_cast<int64_t>(nan_);
 int64_t TensorStatistics::infinite_count() const { return static_cast<int64_t>(infinite_); }
 float TensorStatistics::min() const { return min_; }
 float TensorStatistics::max() const { return max_; }
-float TensorStatistics::percentile_low() const { return Mean(lows_); }
-float TensorStatistics::percentile_high() const { return Mean(highs_); }
+float TensorStatistics::percentile_low() const { return Mean(&Percentiles::low); }
+float TensorStatistics::percentile_high() const { return Mean(&Percentiles::high); }
+
+float TensorStatistics::Mean(float Percentiles::*value) const {
+  if (percentiles_.empty()) return 0.0f;
+  std::vector<Percentiles> sorted = percentiles_;
+  std::sort(sorted.begin(), sorted.end(),
+            [](const Percentiles& a, const Percentiles& b) { return a.index < b.index; });
+  double sum = 0;
+  for (const Percentiles& one : sorted) sum += one.*value;
+  return static_cast<float>(sum / static_cast<double>(sorted.size()));
+}
 
 std::vector<Bin> TensorStatistics::Histogram() const {
   std::vector<Bin> bins;
+  if (count_ == 0) return bins;
+  const auto value = [](uint32_t bits) { return std::bit_cast<float>(bits); };
   // Magnitudes with bit patterns in [begin, end); a negative bin's half-open side is the other one.
   const auto add = [&](bool negative, uint32_t begin, uint32_t end, uint64_t count) {
-    if (count == 0) return;
-    const auto value = [](uint32_t bits) { return std::bit_cast<float>(bits); };
     const float lo = negative ? -value(end - 1) : value(begin),
                 hi = negative ? -value(begin - 1) : value(std::min(end, kLargest));
     bins.push_back({lo, hi, static_cast<int64_t>(count)});
   };
-  const uint32_t cut = static_cast<uint32_t>(std::max(1, top_ - kKept)) << 23;
-  for (auto it = octaves_.rbegin(); it != octaves_.rend() && it->first >= kNegative; ++it)
-    for (uint32_t bin = kBins; bin-- > 0;) {
-      const uint32_t bits = ((it->first % kNegative) * kBins + bin) << kShift;
-      add(true, bits, bits + (1u << kShift), Count(it->first, it->second, bin));
-    }
-  add(true, 1, cut, under_[1]);
-  add(false, 0, 1, zeros_);
-  add(false, 1, cut, under_[0]);
-  for (const auto& [key, octave] : octaves_) {
-    if (key >= kNegative) break;
-    for (uint32_t bin = 0; bin < kBins; ++bin) {
-      const uint32_t bits = (key * kBins + bin) << kShift;
-      add(false, bits, bits + (1u << kShift), Count(key, octave, bin));
-    }
-  }
+  const uint32_t top = static_cast<uint32_t>(std::max(top_, kLowestTop));
+  const uint32_t log_begin = (top - 6) << 23;
+  const float width = value(log_begin) / kBins;
+  const auto add_bin = [&](size_t sign, uint32_t bin) {
+    const uint64_t count = CountAt(sign, bin);
+    if (count == 0) return;
+    const auto bits = [&](uint32_t at) {
+      if (at >= kBins) return log_begin + ((at - kBins) << kShift);
+      return std::max(std::bit_cast<uint32_t>(static_cast<float>(at) * width), 1u);
+    };
+    add(sign == 1, bits(bin), bits(bin + 1), count);
+  };
+  for (uint32_t bin = kSide; bin-- > 0;) add_bin(1, bin);
+  if (zeros_ > 0) add(false, 0, 1, zeros_);
+  for (uint32_t bin = 0; bin < kSide; ++bin) add_bin(0, bin);
   return bins;
 }
 
+void TensorStatistics::UsePercentileOfHistogram(double percentile) {
+  if (count_ == 0) return;
+  const auto rank = [&](double position) {
+    return std::min(count_ - 1, static_cast<uint64_t>(std::max(0.0, position)));
+  };
+  const uint64_t low_rank = rank(static_cast<double>(count_) * (1 - percentile));
+  const uint64_t high_rank = rank(static_cast<double>(count_) * percentile);
+  Percentiles of_all{0, min_, max_};
+  uint64_t seen = 0;
+  for (const Bin& bin : Histogram()) {
+    const uint64_t end = seen + static_cast<uint64_t>(bin.count);
+    if (low_rank >= seen && low_rank < end) of_all.low = std::max(bin.lo, min_);
+    if (high_rank >= seen && high_rank < end) of_all.high = std::min(bin.hi, max_);
+    seen = end;
+  }
+  percentiles_.assign(1, of_all);
+}
+
 size_t TensorStatistics::bytes() const {
-  return sizeof(*this) + octaves_.size() * (kBins * sizeof(uint32_t) + 80) + carry_.size() * 48 +
-         (lows_.capacity() + highs_.capacity()) * sizeof(float);
+  size_t bytes = sizeof(*this) + percentiles_.capacity() * sizeof(Percentiles);
+  for (size_t sign : {0, 1})
+    bytes += counts_[sign].capacity() * sizeof(uint32_t) + spilled_[sign].capacity() * sizeof(uint64_t);
+  return bytes;
 }
 
 }  // namespace xslim

@@ -1,10 +1,10 @@
 // What calibration keeps of a tensor: minimum, maximum, a mergeable histogram and per-sample percentiles.
 //
-// A histogram bin is the float's own sign, exponent and leading 11 mantissa bits (a shift of its bit
-// pattern); counts are integers; so two histograms add exactly in any order. Octaves are allocated as they
-// appear, and those more than 20 under the largest are merged into one bin per sign. All of it is independent
-// of the order of AddSample and Merge. Zeros (and |x| < 2^-137) are counted apart. NaN and infinities are
-// counted and otherwise left out.
+// The histogram has, per sign, 2048 bins in each of the seven octaves up to the largest magnitude seen (a
+// bin is the float's exponent and its leading 11 mantissa bits) and 2048 equal bins below them: nowhere
+// coarser than 2^-17 of the largest magnitude, 64 KiB. When a larger octave appears, the lowest one's bins
+// merge exactly into the equal ones. Counts are integers. So the result is independent of the order of
+// samples and merges. Zeros are counted apart. NaN and infinities are counted and otherwise left out.
 #ifndef XSLIM_CALIBRATE_STATISTICS_H_
 #define XSLIM_CALIBRATE_STATISTICS_H_
 
@@ -24,13 +24,49 @@ struct Bin {
   int64_t count;
 };
 
+// One sample's (batch's) elements, counted: what TensorStatistics::Add takes. Holds no tensor data; one
+// object serves any number of samples and keeps its buffers.
+class SampleSummary {
+ public:
+  SampleSummary() : counts_(kSlots + kZeroSlots) {}
+
+  // percentile: max_percentile p; the values of 0-based ascending rank int(n*(1-p)) and int(n*p) are found
+  // exactly (n: finite elements). top: TensorStatistics::top() of the statistics that it is meant for, as a
+  // hint. Throws Error when n >= 2^32.
+  void Count(const float* x, int64_t n, double percentile, int top);
+
+ private:
+  friend class TensorStatistics;
+  static constexpr size_t kSlots = 2 * 8 * 2048, kZeroSlots = 16;
+
+  // Up to this many elements are kept as slots instead of counts: most slots would be 0.
+  static constexpr int64_t kSparse = 8192;
+  struct Tail;  // the elements beyond a percentile
+
+  void CountSlots(const float* x, int64_t n);
+  void Clear();
+
+  uint64_t finite_ = 0, zeros_ = 0, nan_ = 0, infinite_ = 0;
+  int top_ = 0;
+  float min_ = 0, max_ = 0, low_ = 0, high_ = 0;
+  bool sparse_ = false, signs_[2] = {false, false};
+  std::vector<int32_t> slots_;    // when sparse, without zeros
+  std::vector<uint32_t> counts_;  // otherwise; all 0 between samples
+  std::vector<float> finite_elements_;
+  struct Extremes {
+    float lo, hi;
+  };
+  std::vector<Extremes> blocks_;
+};
+
 class TensorStatistics {
  public:
-  // Adds one sample's (batch's) elements. percentile: max_percentile p; the k-th values at (1-p) and p,
-  // 0-based index int(n*p), are found exactly by selection (n: finite elements). Throws Error when n >= 2^32.
-  // Empty: no effect.
+  // Adds what `sample` counted; a sample without finite elements has no percentiles. index: the sample's
+  // place in the data, in whose order the percentiles are averaged.
+  void Add(const SampleSummary& sample, int64_t index);
+  // Count and Add in one, as the sample after the last one.
   void AddSample(const float* x, int64_t n, double percentile);
-  void Merge(const TensorStatistics& other);  // exact; order of percentiles follows sample order
+  void Merge(const TensorStatistics& other);  // exact; other's samples come after the own ones
 
   int64_t count() const;  // finite elements seen
   int64_t nan_count() const;
@@ -39,24 +75,31 @@ class TensorStatistics {
   float max() const;
   float percentile_low() const;  // mean over samples (float64 sum, then float32)
   float percentile_high() const;
+  int top() const { return top_; }  // exponent field of the histogram's highest octave
   std::vector<Bin> Histogram() const;
   size_t bytes() const;  // memory held
+  // Replaces the samples' percentiles by those of all elements together, as exactly as the histogram's bins
+  // tell (a bin's outer end).
+  void UsePercentileOfHistogram(double percentile);
 
  private:
-  // counts of one (sign, exponent): 2048 bins by the leading mantissa bits. Key: the float's top 9 bits.
-  using Octave = std::vector<uint32_t>;
-  void Raise(int exponent);  // a new largest exponent: drops low octaves
-  void AddOctave(uint32_t key, const uint32_t* counts, bool may_overflow);
-  void AddElements(const float* x, int64_t n, uint32_t* counts);  // moves the counts of x's own bins here
-  uint64_t Count(uint32_t key, const Octave& octave, uint32_t bin) const;  // 2^32 * carry + counter
+  friend struct StatisticsCodec;  // statistics_file.cc
+  struct Percentiles {
+    int64_t index;
+    float low, high;
+  };
+  void Raise(int top);  // makes `top` the highest octave
+  void MakeRoom(uint64_t elements);
+  uint64_t CountAt(size_t sign, size_t bin) const;
+  float Mean(float Percentiles::*value) const;
 
-  std::map<uint32_t, Octave> octaves_;
-  std::map<uint32_t, uint64_t> carry_;  // key << 11 | bin: how often the 32-bit counter has wrapped
-  uint64_t under_[2] = {0, 0};          // positive, negative elements below the octaves kept
+  std::vector<uint32_t> counts_[2];   // positive, negative; empty or 8 * 2048
+  std::vector<uint64_t> spilled_[2];  // counts from before the 32-bit ones were in danger of wrapping
+  uint64_t pending_ = 0;              // elements in counts_
   uint64_t count_ = 0, nan_ = 0, infinite_ = 0, zeros_ = 0;
-  int top_ = -1;  // largest exponent field seen
+  int top_ = 0;
   float min_ = 0, max_ = 0;
-  std::vector<float> lows_, highs_;  // one per sample
+  std::vector<Percentiles> percentiles_;  // one per sample, in any order
 };
 
 // The part of a tensor that its consumers can see (see InterestRange in ops/operator.h).

@@ -38,5 +38,6 @@ Table MakeTable(const char* name) {
   t.dequantize_u8 = DequantizeU8;
   t.fake_quantize = FakeQuantize;
   t.min_max = MinMaxOf;
+  t.histogram_slots = HistogramSlots;
   return t;
 }

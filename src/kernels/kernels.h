@@ -106,6 +106,12 @@ struct Table {
 
   // ---- statistics
   void (*min_max)(const float* x, int64_t n, MinMax* result);
+  // The histogram slot of each (finite) element, for magnitudes under 2^7 * linear_end; linear_end: a power
+  // of two from 2^-116 on. With m = |x| the slot is, plus 16384 when x < 0,
+  //   m < linear_end:  floor(m * 2048 / linear_end)
+  //   else:            2048 + (bits(m) - bits(linear_end)) / 2^12    (2048 bins to the octave)
+  // and 32768 + i % 16 for x = 0.
+  void (*histogram_slots)(const float* x, int64_t n, float linear_end, int32_t* slots);
 };
 
 // The table in use: the best of this processor, or the one that the environment's XSLIM_ISA names

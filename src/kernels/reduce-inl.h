@@ -97,48 +97,90 @@ void LayerNorm(const float* x, const float* gamma, const float* beta, float epsi
   if (beta != nullptr) Map2(y, beta, y, n, [](V v, V b) { return hn::Add(v, b); });
 }
 
-void MinMaxOf(const float* x, int64_t n, MinMax* result) {
+constexpr int64_t kMinMaxBlock = 2048;  // stays in L1 between the passes over its lanes
+
+// Elements [0, n) of whole virtual lanes: folds them into low and high unless one is not finite.
+XSLIM_INLINE bool FoldFinite(const float* x, int64_t n, float* low, float* high) {
   const F32 d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  const float inf = __builtin_inff();
-  const V largest = hn::Set(d, 3.40282347e+38f);
-  float low[kVirtualLanes], high[kVirtualLanes];
-  for (int64_t i = 0; i < kVirtualLanes; ++i) low[i] = inf, high[i] = -inf;
-  *result = MinMax{inf, -inf, 0, 0, 0, 0};
-  const auto one = [&](float v, int64_t lane) {
-    if (v != v) {
-      ++result->nan;
-    } else if (v == inf) {
-      ++result->pos_inf;
-    } else if (v == -inf) {
-      ++result->neg_inf;
-    } else {
-      ++result->finite;
-      if (v < low[lane]) low[lane] = v;
-      if (v > high[lane]) high[lane] = v;
-    }
-  };
-  const int64_t whole = n / kVirtualLanes * kVirtualLanes;
+  float low_before[kVirtualLanes], high_before[kVirtualLanes];
+  memcpy(low_before, low, sizeof(low_before));
+  memcpy(high_before, high, sizeof(high_before));
   for (int64_t lane = 0; lane < kVirtualLanes; lane += lanes) {
-    V a = hn::LoadU(d, low + lane), b = hn::LoadU(d, high + lane);
-    for (int64_t i = lane; i < whole; i += kVirtualLanes) {
+    V a = hn::LoadU(d, low + lane), b = hn::LoadU(d, high + lane), odd = hn::Zero(d);
+    for (int64_t i = lane; i < n; i += kVirtualLanes) {
       const V v = hn::LoadU(d, x + i);
-      if (hn::AllTrue(d, hn::Le(hn::Abs(v), largest))) {
-        a = hn::IfThenElse(hn::Lt(v, a), v, a);
-        b = hn::IfThenElse(hn::Gt(v, b), v, b);
-        result->finite += lanes;
-      } else {
-        hn::StoreU(a, d, low + lane);
-        hn::StoreU(b, d, high + lane);
-        for (int64_t j = 0; j < lanes; ++j) one(x[i + j], lane + j);
-        a = hn::LoadU(d, low + lane);
-        b = hn::LoadU(d, high + lane);
-      }
+      a = hn::IfThenElse(hn::Lt(v, a), v, a);
+      b = hn::IfThenElse(hn::Gt(v, b), v, b);
+      odd = hn::Add(odd, hn::Sub(v, v));  // 0, or NaN once an element is not finite
     }
     hn::StoreU(a, d, low + lane);
     hn::StoreU(b, d, high + lane);
+    if (hn::AllTrue(d, hn::Eq(odd, odd))) continue;
+    memcpy(low, low_before, sizeof(low_before));
+    memcpy(high, high_before, sizeof(high_before));
+    return false;
   }
-  for (int64_t i = whole; i < n; ++i) one(x[i], i - whole);
+  return true;
+}
+
+void MinMaxOf(const float* x, int64_t n, MinMax* result) {
+  const float inf = __builtin_inff();
+  float low[kVirtualLanes], high[kVirtualLanes];
+  for (int64_t i = 0; i < kVirtualLanes; ++i) low[i] = inf, high[i] = -inf;
+  *result = MinMax{inf, -inf, 0, 0, 0, 0};
+  for (int64_t begin = 0; begin < n; begin += kMinMaxBlock) {
+    const int64_t end = n - begin < kMinMaxBlock ? n : begin + kMinMaxBlock;
+    int64_t i = begin;
+    const int64_t whole = (end - begin) / kVirtualLanes * kVirtualLanes;
+    if (FoldFinite(x + begin, whole, low, high)) {
+      result->finite += whole;
+      i += whole;
+    }
+    for (; i < end; ++i) {
+      const float v = x[i];
+      if (v != v) {
+        ++result->nan;
+      } else if (v == inf) {
+        ++result->pos_inf;
+      } else if (v == -inf) {
+        ++result->neg_inf;
+      } else {
+        const int64_t lane = i % kVirtualLanes;
+        ++result->finite;
+        if (v < low[lane]) low[lane] = v;
+        if (v > high[lane]) high[lane] = v;
+      }
+    }
+  }
   result->min = JoinLanes(low, MinS) + 0.0f;
   result->max = JoinLanes(high, MaxS) + 0.0f;
+}
+
+void HistogramSlots(const float* x, int64_t n, float linear_end, int32_t* slots) {
+  const F32 d;
+  const I32 di;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  const V end = hn::Set(d, linear_end), scale = hn::Set(d, 2048.0f / linear_end);
+  const VI offset = hn::Sub(hn::Set(di, 2048), hn::ShiftRight<12>(hn::BitCast(di, end)));
+  const auto slot = [&](V v, int64_t i) {
+    const V m = hn::Abs(v);
+    const auto linear = hn::Lt(m, end);
+    // Only what is chosen is converted: a float out of an integer's range has no integer.
+    const VI low = hn::ConvertTo(di, hn::Mul(hn::IfThenElse(linear, m, hn::Zero(d)), scale));
+    const VI high = hn::Add(hn::ShiftRight<12>(hn::BitCast(di, m)), offset);
+    VI at = hn::BitCast(di, hn::IfThenElse(linear, hn::BitCast(d, low), hn::BitCast(d, high)));
+    at = hn::Add(at, hn::And(hn::ShiftRight<31>(hn::BitCast(di, v)), hn::Set(di, 16384)));
+    const VI zero = hn::Iota(di, static_cast<int32_t>(32768 + i % kVirtualLanes));
+    return hn::BitCast(di, hn::IfThenElse(hn::Eq(v, hn::Zero(d)), hn::BitCast(d, zero), hn::BitCast(d, at)));
+  };
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) hn::StoreU(slot(hn::LoadU(d, x + i), i), di, slots + i);
+  if (i < n) {
+    float from[kVirtualLanes] = {};
+    int32_t to[kVirtualLanes];
+    memcpy(from, x + i, static_cast<size_t>(n - i) * sizeof(float));
+    hn::StoreU(slot(hn::LoadU(d, from), i), di, to);
+    memcpy(slots + i, to, static_cast<size_t>(n - i) * sizeof(int32_t));
+  }
 }

@@ -17,6 +17,8 @@ inline VI Set(I32, int32_t x) { return x; }
 inline V Zero(F32) { return 0.0f; }
 inline V LoadU(F32, const float* p) { return *p; }
 inline void StoreU(V v, F32, float* p) { *p = v; }
+inline void StoreU(VI v, I32, int32_t* p) { *p = v; }
+inline VI Iota(I32, int32_t first) { return first; }
 inline void LoadInterleaved2(F32, const float* p, V& even, V& odd) {
   even = p[0];
   odd = p[1];

@@ -243,6 +243,9 @@ void RunConv(EvalContext& ctx, const Geometry& g, const float* x, const float* w
   const kernels::Table& table = kernels::Active();
   const kernels::Epilogue epilogue = EpilogueOf(ctx.node);
   const int64_t per_group = g.channels_out / g.group;
+  // What follows is applied while the results are still in cache.
+  const bool then_unary = ctx.node.Has(kThenUnary);
+  const auto unary_op = static_cast<kernels::UnaryOp>(ctx.node.Int(kThenUnary, 0));
   if (g.channels_in == g.group && g.in[0] == 1 && g.kernel[0] == 1 && g.out[0] == 1 && g.pad[0] == 0) {
     const int64_t work = g.pixels_out() * g.taps();
     ctx.pool.ParallelFor(g.batch * g.channels_out, std::max<int64_t>(1, 32768 / std::max<int64_t>(work, 1)),
@@ -255,6 +258,8 @@ void RunConv(EvalContext& ctx, const Geometry& g, const float* x, const float* w
                                                    g.dilation[2], g.pad[1], g.pad[2],
                                                    bias != nullptr ? bias[c] : 0.0f, y + i * g.pixels_out(),
                                                    g.out[1], g.out[2], epilogue);
+                             float* plane = y + i * g.pixels_out();
+                             if (then_unary) table.unary(unary_op, plane, plane, g.pixels_out());
                            }
                          });
     return;
@@ -276,20 +281,26 @@ void RunConv(EvalContext& ctx, const Geometry& g, const float* x, const float* w
   std::optional<PaddedInput> padded;
   if (!rows_follow) padded.emplace(ctx, g, x, nr);
   ctx.pool.ParallelFor(g.batch * g.group * blocks, 1, [&](int64_t begin, int64_t end, int) {
-    std::vector<float> buffer(static_cast<size_t>(width * k + nr));
+    Tensor scratch = ctx.scratch(DType::kFloat, {width * k + nr});
+    float* const buffer = scratch.data<float>();
     for (int64_t item = begin; item < end; ++item) {
       const int64_t block = item % blocks, group = item / blocks % g.group, n = item / blocks / g.group;
       const int64_t first = block * width, count = std::min(width, pixels - first);
       const int64_t channel = n * g.channels_in + group * (g.channels_in / g.group);
       if (padded) {
         GatherPanels(g, *padded, padded->data.data<float>() + channel * padded->plane, nr, first, count,
-                     buffer.data());
+                     buffer);
       } else {
-        table.pack_b(k, count, x + channel * pixels + first, pixels, 1, buffer.data());
+        table.pack_b(k, count, x + channel * pixels + first, pixels, 1, buffer);
       }
-      table.gemm(per_group, count, k, packed.data.data() + group * PackedSizeA(per_group, k), buffer.data(),
+      table.gemm(per_group, count, k, packed.data.data() + group * PackedSizeA(per_group, k), buffer,
                  y + (n * g.channels_out + group * per_group) * pixels + first, pixels,
                  bias != nullptr ? bias + group * per_group : nullptr, nullptr, false, epilogue);
+      if (!then_unary) continue;
+      for (int64_t c = 0; c < per_group; ++c) {
+        float* row = y + (n * g.channels_out + group * per_group + c) * pixels + first;
+        table.unary(unary_op, row, row, count);
+      }
     }
   });
 }

@@ -13,6 +13,8 @@ namespace xslim {
 inline constexpr char kClampLo[] = "xslim_clamp_lo";
 inline constexpr char kClampHi[] = "xslim_clamp_hi";
 kernels::Epilogue EpilogueOf(const Node& node);
+// Int attribute that the runtime sets on its own copy of a Conv node: the kernels::UnaryOp that follows.
+inline constexpr char kThenUnary[] = "xslim_then_unary";
 
 // Elements of a packed operand: `extent` (m or n) rounded up to whole panels, times k.
 int64_t PackedSizeA(int64_t m, int64_t k);

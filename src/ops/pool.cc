@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -128,18 +129,15 @@ void InnerColumns(const Axis& axis, int64_t& first, int64_t& last) {
   last = std::max(first, last);
 }
 
-// One plane, row by row: the taps are the outer loop and the columns the inner one, by vectors where they lie
-// side by side; `op` and `combine` are the same operation.
-// Every output combines its taps in order of ky, kx.
-template <typename Combine>
-void PlaneRows(const Window& w, const float* in, float* out, float start, kernels::BinaryOp op,
-               const Combine& combine) {
+// One plane's sums, row by row: the taps are the outer loop and the columns the inner one, by vectors where
+// they lie side by side. Every output adds up its taps in order of ky, kx.
+void PlaneSums(const Window& w, const float* in, float* out) {
   const Axis &ay = w.axes[1], &ax = w.axes[2];
   int64_t inner_first, inner_last;
   InnerColumns(ax, inner_first, inner_last);
   for (int64_t y = 0; y < ay.out; ++y) {
     float* row = out + y * ax.out;
-    std::fill(row, row + ax.out, start);
+    std::fill(row, row + ax.out, 0.0f);
     const int64_t y0 = ay.Start(y);
     for (int64_t ky = ay.First(y0); ky < ay.Last(y0); ++ky) {
       const float* source = in + (y0 + ky * ay.dilation) * ax.in;
@@ -147,17 +145,14 @@ void PlaneRows(const Window& w, const float* in, float* out, float start, kernel
         const float* tap = source + kx * ax.dilation - ax.pad_begin;
         if (ax.stride == 1) {
           float* inner = row + inner_first;
-          kernels::Active().binary(op, inner, tap + inner_first, inner, inner_last - inner_first);
-        } else if (ax.stride == 2) {
-          for (int64_t x = inner_first; x < inner_last; ++x) row[x] = combine(row[x], tap[2 * x]);
+          kernels::Active().binary(kernels::kAdd, inner, tap + inner_first, inner, inner_last - inner_first);
         } else {
-          for (int64_t x = inner_first; x < inner_last; ++x) row[x] = combine(row[x], tap[ax.stride * x]);
+          for (int64_t x = inner_first; x < inner_last; ++x) row[x] += tap[ax.stride * x];
         }
       }
       auto edge = [&](int64_t x) {
         const int64_t x0 = ax.Start(x);
-        for (int64_t kx = ax.First(x0); kx < ax.Last(x0); ++kx)
-          row[x] = combine(row[x], source[x0 + kx * ax.dilation]);
+        for (int64_t kx = ax.First(x0); kx < ax.Last(x0); ++kx) row[x] += source[x0 + kx * ax.dilation];
       };
       for (int64_t x = 0; x < inner_first; ++x) edge(x);
       for (int64_t x = inner_last; x < ax.out; ++x) edge(x);
@@ -168,15 +163,66 @@ void PlaneRows(const Window& w, const float* in, float* out, float start, kernel
 // A NaN in the window is the result.
 inline float MaxOf(float a, float b) { return a > b || a != a ? a : b; }
 
+// The maximum over windows of one plane: a padded copy is folded along its rows, then along its columns, both
+// as whole arrays, so that narrow planes use full vectors, too.
+class PlaneMax {
+ public:
+  explicit PlaneMax(const Window& window)
+      : y_(window.axes[1]),
+        x_(window.axes[2]),
+        width_(std::max((x_.out - 1) * x_.stride + (x_.kernel - 1) * x_.dilation + 1, x_.in + x_.pad_begin)),
+        height_(std::max((y_.out - 1) * y_.stride + (y_.kernel - 1) * y_.dilation + 1, y_.in + y_.pad_begin)),
+        padded_(static_cast<size_t>(width_ * height_), kLowest),
+        folded_(padded_.size()),
+        maxima_(padded_.size()) {}
+
+  void Run(const float* in, float* out) {
+    for (int64_t y = 0; y < y_.in; ++y) {
+      std::copy_n(in + y * x_.in, x_.in, padded_.data() + (y + y_.pad_begin) * width_ + x_.pad_begin);
+    }
+    const int64_t size = width_ * height_;
+    const int64_t along_row = size - (x_.kernel - 1) * x_.dilation;
+    Fold(padded_.data(), folded_.data(), along_row, x_.kernel, x_.dilation);
+    const int64_t step = y_.dilation * width_;
+    Fold(folded_.data(), maxima_.data(), along_row - (y_.kernel - 1) * step, y_.kernel, step);
+    for (int64_t y = 0; y < y_.out; ++y, out += x_.out) {
+      const float* row = maxima_.data() + y * y_.stride * width_;
+      if (x_.stride == 1) {
+        std::copy_n(row, x_.out, out);
+      } else {
+        for (int64_t x = 0; x < x_.out; ++x) out[x] = row[x * x_.stride];
+      }
+    }
+  }
+
+ private:
+  static void Fold(const float* from, float* to, int64_t n, int64_t taps, int64_t step) {
+    if (taps == 1) {
+      std::copy_n(from, n, to);
+      return;
+    }
+    const kernels::Table& table = kernels::Active();
+    table.binary(kernels::kMax, from, from + step, to, n);
+    for (int64_t k = 2; k < taps; ++k) table.binary(kernels::kMax, to, from + k * step, to, n);
+  }
+
+  const Axis y_, x_;
+  const int64_t width_, height_;
+  std::vector<float> padded_, folded_, maxima_;
+};
+
 void MaxFloat(EvalContext& context, const Tensor& x, const Window& window) {
   const float* in = x.data<float>();
   float* out = context.out(0, DType::kFloat, window.out_shape).data<float>();
+  const bool flat = window.axes[0].in == 1 && window.axes[0].kernel == 1;
   context.pool.ParallelFor(window.planes, PlaneGrain(window), [&](int64_t begin, int64_t end, int) {
+    std::optional<PlaneMax> plane_max;
+    if (flat) plane_max.emplace(window);
     for (int64_t plane = begin; plane < end; ++plane) {
       const float* source = in + plane * window.in_size;
       float* target = out + plane * window.out_size;
-      if (window.axes[0].in == 1 && window.axes[0].kernel == 1) {
-        PlaneRows(window, source, target, kLowest, kernels::kMax, MaxOf);
+      if (plane_max) {
+        plane_max->Run(source, target);
         continue;
       }
       ForOutputs(window, [&](int64_t index, int64_t z, int64_t y, int64_t x) {
@@ -276,7 +322,7 @@ void EvaluateAveragePool(EvalContext& context) {
       const float* source = in + plane * window.in_size;
       float* target = out + plane * window.out_size;
       if (window.axes[0].in == 1 && window.axes[0].kernel == 1) {
-        PlaneRows(window, source, target, 0.0f, kernels::kAdd, [](float a, float b) { return a + b; });
+        PlaneSums(window, source, target);
       } else {
         ForOutputs(window, [&](int64_t index, int64_t z, int64_t y0, int64_t x) {
           float sum = 0;

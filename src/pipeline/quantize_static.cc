@@ -4,7 +4,9 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "base/random.h"
+#include "base/trace.h"
 #include "calibrate/calibrate.h"
 #include "data/samples.h"
 #include "graph/function.h"
@@ -12,6 +14,7 @@
 #include "pipeline/model_inputs.h"
 #include "pipeline/modes.h"
 #include "pipeline/static_report.h"
+#include "pipeline/statistics_source.h"
 #include "quant/inline.h"
 #include "quant/plan.h"
 #include "report/markdown.h"
@@ -94,6 +97,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
       if (options.progress) options.progress(stage, done, total);
     };
   };
+  TraceStage stage("simplify");
   RefuseQuantized(original, paths.input);
   const std::unique_ptr<SampleSource> samples = OpenSamples(config, InputsOf(original), 0);
   const SampleChoice choice = ChooseSamples(samples->size(), config.calibration);
@@ -108,11 +112,13 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
     LogInfo("simplifying");
     Simplify(&graph, OptionsFor(graph, config, true));
   }
+  stage.Next("equalize");
   if (settings.equalization) {
     const int pairs = EqualizeByWeights(&graph, kEqualizationIterations);
     LogInfo("equalized ", pairs, " pairs of layers");
   }
 
+  stage.Next("place");
   const ValueFacts facts(graph, samples->at(choice.calibration.front()), pool);
   ReportUnknown(facts.unknown(), settings.strict);
   QuantPlan plan = PlacePlan(graph, facts, settings);
@@ -122,34 +128,44 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   std::vector<ValueId> observed;
   for (const auto& [value, quant] : plan.activations) observed.push_back(value);
   LogInfo("calibrating on ", choice.calibration.size(), " of ", samples->Describe());
-  const StatisticsMap statistics = CollectStatistics(graph, observed, *samples, choice.calibration,
-                                                     settings.max_percentile, pool, progress("calibrate"));
-  ChooseRanges(graph, statistics, config.calibration.calibration_type, pool, &plan);
+  stage.Next("calibrate");
+  RangeProposals proposals;
+  {  // the histograms are gone again before tuning and the report
+    const StatisticsMap statistics = ObtainStatistics(graph, facts, observed, *samples, choice.calibration,
+                                                      settings.max_percentile, options, pool);
+    stage.Next("choose ranges");
+    ChooseRanges(graph, statistics, config.calibration.calibration_type, pool, &plan);
+    if (settings.finetune_level > 0) proposals = ProposeRanges(statistics, plan, pool);
+  }
 
   if (settings.finetune_level > 0) {
+    stage.Next("tune layers");
     LogInfo("tuning layers");
     const Graph reference = graph;
     const LayerTuningResult tuned =
         TuneLayers(&graph, &plan, facts, *samples, choice.calibration, {}, pool, progress("tune layers"));
     LogInfo("tuned on ", tuned.samples, " samples: weights of ", tuned.rounded, " operators rounded, ",
             tuned.original_biases.size(), " biases corrected");
+    stage.Next("refine");
     LogInfo("refining by output error");
     RefineOptions refining;
     refining.window_rounds = settings.finetune_level - 1;
-    const RefineResult refined =
-        Refine(reference, &graph, &plan, facts, ProposeRanges(statistics, plan, pool), tuned.original_biases,
-               *samples, choice.calibration, refining, pool, progress("refine"));
+    const RefineResult refined = Refine(reference, &graph, &plan, facts, proposals, tuned.original_biases,
+                                        *samples, choice.calibration, refining, pool, progress("refine"));
     LogInfo("refined: ", refined.ranges, " ranges changed, ", refined.biases_undone,
             " bias corrections undone, output noise-to-signal ratio ", refined.before, " -> ", refined.after);
   }
+
+  stage.Next("export");
   DropUnusedFunctions(&graph);
   const Graph exported = ExportQdq(graph, plan);
   RunResult result{paths.model, "", {}};
   std::string report;
   if (settings.analysis_enable) {
+    stage.Next("report");
     LogInfo("measuring the int8 model on ", choice.report.size(), " samples");
-    const Measures measures =
-        Measure(original, graph, exported, plan, *samples, choice.report, pool, progress("report"));
+    const Measures measures = Measure(original, graph, exported, plan, *samples, choice.report, pool,
+                                      progress("report"), MemoryCeiling(options.max_memory));
     const ReportHead head =
         StaticReportHead(graph, plan, facts, config, std::filesystem::path(paths.input).filename().string(),
                          samples->Describe(), choice.calibration.size(), choice.report.size());
@@ -159,6 +175,8 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
     WarnNonFinite(measures.outputs);
     result.report_path = paths.report;
   }
+  stage.Next("save");
+  MemoryCeiling(options.max_memory).Check("the run");
   SaveOutputs(exported, paths, report);
   LeftList left;
   for (const auto& [id, why] : plan.left_float) left.push_back({graph.node(id).Title(), why});

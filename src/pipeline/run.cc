@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "base/trace.h"
 #include "kernels/kernels.h"
 #include "onnx/model_io.h"
 #include "ops/custom.h"
@@ -11,6 +12,28 @@
 #include "pipeline/output_paths.h"
 
 namespace xslim {
+namespace {
+
+RunResult RunMode(Graph graph, const Config& config, const RunOptions& options, const OutputPaths& paths,
+                  ThreadPool& pool) {
+  const int level = config.quantization.precision_level;
+  const bool calibrates =
+      level != kPrecisionSlimOnly && level != kPrecisionDynamic && level != kPrecisionFp16;
+  if (!calibrates && (!options.save_stats.empty() || !options.load_stats.empty() || options.max_memory > 0))
+    LogWarning("--save-stats, --load-stats and --max-memory have no effect without calibration");
+  switch (level) {
+    case kPrecisionSlimOnly:
+      return Slim(std::move(graph), config, paths);
+    case kPrecisionDynamic:
+      return QuantizeDynamic(std::move(graph), config, paths, pool);
+    case kPrecisionFp16:
+      return ConvertToHalf(std::move(graph), config, options, paths, pool);
+    default:
+      return QuantizeStatic(std::move(graph), config, options, paths, pool);
+  }
+}
+
+}  // namespace
 
 RunResult Run(Config config, const RunOptions& options) {
   const char* isa_error = nullptr;
@@ -23,6 +46,7 @@ RunResult Run(Config config, const RunOptions& options) {
                           : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   ThreadPool pool(threads);
   LogDebug("kernels: ", kernels::Active().name, ", threads: ", pool.size());
+  const TraceSession trace(options.profile);
   try {
     for (const std::string& library : options.op_libraries) {
       LoadOperatorLibrary(library);
@@ -30,17 +54,9 @@ RunResult Run(Config config, const RunOptions& options) {
     }
     LogInfo("loading ", paths.input);
     Graph graph = LoadModel(paths.input);
-    switch (config.quantization.precision_level) {
-      case kPrecisionSlimOnly:
-        return Slim(std::move(graph), config, paths);
-      case kPrecisionDynamic:
-        return QuantizeDynamic(std::move(graph), config, paths, pool);
-      case kPrecisionFp16:
-        return ConvertToHalf(std::move(graph), config, options, paths, pool);
-      default:
-        break;
-    }
-    return QuantizeStatic(std::move(graph), config, options, paths, pool);
+    const RunResult result = RunMode(std::move(graph), config, options, paths, pool);
+    trace.Save();
+    return result;
   } catch (...) {
     RemoveEmptyFolders(paths);
     throw;

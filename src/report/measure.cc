@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <mutex>
 #include <optional>
 
@@ -13,7 +14,9 @@ namespace xslim {
 namespace {
 
 constexpr int64_t kElements = 2048;  // drawn from each tensor; the same places in every sample
+constexpr int64_t kShown = 256;      // of which this many per sample go into the histogram
 constexpr size_t kBins = 32;
+constexpr int64_t kLaneBytes = 4 << 20;  // samples read ahead and drawn elements of one thread
 
 using Picked = std::map<std::string, std::vector<float>>;
 
@@ -21,28 +24,37 @@ using Picked = std::map<std::string, std::vector<float>>;
 class Sampler {
  public:
   Sampler(const Graph& graph, const std::vector<std::string>& names, ThreadPool& pool)
-      : executor_(graph, pool) {
+      : executor_(std::make_unique<Executor>(graph, pool)), graph_(graph) {
     std::vector<ValueId> watched;
     for (const std::string& name : names) {
       const ValueId id = graph.Find(name);
       if (id != kNone && !graph.value(id).constant.defined()) watched.push_back(id);
     }
-    executor_.SetTaps(watched, [this, &graph](ValueId id, const Tensor& tensor) {
-      if (tensor.dtype() != DType::kFloat) return;
-      std::vector<float>& out = picked_[graph.value(id).name];
-      for (int64_t at : Places(tensor.size())) out.push_back(tensor.data<float>()[at]);
-    });
+    executor_->SetTaps(watched, Tap());
   }
+  // Shares the weights of `first`, which has run.
+  Sampler(const Sampler& first, ThreadPool& pool)
+      : executor_(first.executor_->Clone(pool, Tap())), graph_(first.graph_) {}
+  Sampler(const Sampler&) = delete;
+  int64_t buffer_bytes() const { return executor_->buffer_bytes(); }
 
   // The outputs; the drawn elements in `picked`.
   std::vector<Tensor> Run(const Sample& sample, Picked* picked) {
     picked_.clear();
-    std::vector<Tensor> outputs = executor_.Run(sample);
+    std::vector<Tensor> outputs = executor_->Run(sample);
     *picked = std::move(picked_);
     return outputs;
   }
 
  private:
+  TapFn Tap() {
+    return [this](ValueId id, const Tensor& tensor) {
+      if (tensor.dtype() != DType::kFloat) return;
+      std::vector<float>& out = picked_[graph_.value(id).name];
+      for (int64_t at : Places(tensor.size())) out.push_back(tensor.data<float>()[at]);
+    };
+  }
+
   // Depends on the size alone, so it is drawn once per size.
   const std::vector<int64_t>& Places(int64_t size) {
     const auto [found, fresh] = places_.try_emplace(size);
@@ -53,7 +65,8 @@ class Sampler {
     return found->second;
   }
 
-  Executor executor_;
+  std::unique_ptr<Executor> executor_;
+  const Graph& graph_;
   std::map<int64_t, std::vector<int64_t>> places_;
   Picked picked_;
 };
@@ -93,12 +106,6 @@ OutputResult CompareOutputs(const Tensor& expected, const Tensor& actual) {
   }
   return result;
 }
-
-// What one sample gives.
-struct SampleResult {
-  std::vector<OutputResult> outputs;  // by the original graph's outputs
-  Picked floats, quantized;
-};
 
 // Means over the samples, and what there is to say beside them.
 OutputMeasure Summary(const std::string& name, const std::vector<const OutputResult*>& results) {
@@ -141,30 +148,51 @@ OutputMeasure Summary(const std::string& name, const std::vector<const OutputRes
   return output;
 }
 
-struct Accumulator {
+// What the drawn elements of one tensor give: of one sample or, added up, of all.
+struct TensorResult {
   double snr = 0;  // sum over samples
   ErrorSums sums;
-  float q_min = INFINITY, q_max = -INFINITY;
-  std::vector<float> reference;
+  float f_min = INFINITY, f_max = -INFINITY, q_min = INFINITY, q_max = -INFINITY;
+  std::vector<float> shown;  // float elements for the histogram
 };
 
-void Add(const std::vector<float>& reference, const std::vector<float>& quantized, Accumulator* all) {
-  const int64_t n = static_cast<int64_t>(std::min(reference.size(), quantized.size()));
-  const ErrorSums sums = Compare(reference.data(), quantized.data(), n);
-  all->snr += sums.Snr();
-  all->sums.signal += sums.signal;
-  all->sums.noise += sums.noise;
-  all->sums.dot += sums.dot;
-  all->sums.quant += sums.quant;
-  all->sums.count += sums.count;
-  for (int64_t i = 0; i < n; ++i) {
-    all->q_min = std::min(all->q_min, quantized[static_cast<size_t>(i)]);
-    all->q_max = std::max(all->q_max, quantized[static_cast<size_t>(i)]);
+TensorResult Summarize(const std::vector<float>& reference, const std::vector<float>& quantized) {
+  TensorResult result;
+  const size_t n = std::min(reference.size(), quantized.size());
+  result.sums = Compare(reference.data(), quantized.data(), static_cast<int64_t>(n));
+  result.snr = result.sums.Snr();
+  for (size_t i = 0; i < n; ++i) {
+    result.f_min = std::min(result.f_min, reference[i]);
+    result.f_max = std::max(result.f_max, reference[i]);
+    result.q_min = std::min(result.q_min, quantized[i]);
+    result.q_max = std::max(result.q_max, quantized[i]);
   }
-  all->reference.insert(all->reference.end(), reference.begin(), reference.end());
+  const size_t step = std::max<size_t>(n / kShown, 1);
+  for (size_t i = 0; i < n; i += step) result.shown.push_back(reference[i]);
+  return result;
 }
 
-TensorMeasure Row(NodeId node, const std::string& tensor, bool constant, const Accumulator& all,
+void Add(const TensorResult& one, TensorResult* all) {
+  all->snr += one.snr;
+  all->sums.signal += one.sums.signal;
+  all->sums.noise += one.sums.noise;
+  all->sums.dot += one.sums.dot;
+  all->sums.quant += one.sums.quant;
+  all->sums.count += one.sums.count;
+  all->f_min = std::min(all->f_min, one.f_min);
+  all->f_max = std::max(all->f_max, one.f_max);
+  all->q_min = std::min(all->q_min, one.q_min);
+  all->q_max = std::max(all->q_max, one.q_max);
+  all->shown.insert(all->shown.end(), one.shown.begin(), one.shown.end());
+}
+
+// What one sample gives.
+struct SampleResult {
+  std::vector<OutputResult> outputs;  // by the original graph's outputs
+  std::map<std::string, TensorResult> tensors;
+};
+
+TensorMeasure Row(NodeId node, const std::string& tensor, bool constant, const TensorResult& all,
                   int64_t samples) {
   TensorMeasure row;
   row.node = node;
@@ -176,13 +204,12 @@ TensorMeasure Row(NodeId node, const std::string& tensor, bool constant, const A
   row.q_min = all.q_min;
   row.q_max = all.q_max;
   row.histogram.assign(kBins, 0);
-  if (all.reference.empty()) return row;
-  const auto [least, most] = std::minmax_element(all.reference.begin(), all.reference.end());
-  row.f_min = *least;
-  row.f_max = *most;
-  const double width = (static_cast<double>(*most) - *least) / kBins;
-  for (float value : all.reference) {
-    const double place = width > 0 ? (static_cast<double>(value) - *least) / width : 0;
+  if (all.shown.empty()) return row;
+  row.f_min = all.f_min;
+  row.f_max = all.f_max;
+  const double width = (static_cast<double>(row.f_max) - row.f_min) / kBins;
+  for (float value : all.shown) {
+    const double place = width > 0 ? (static_cast<double>(value) - row.f_min) / width : 0;
     const size_t bin = place >= 0 ? std::min(static_cast<size_t>(place), kBins - 1) : 0;
     ++row.histogram[bin];
   }
@@ -228,9 +255,22 @@ TensorMeasure WeightRow(const Graph& graph, const WeightQuant& weight) {
     reference.push_back(x[at]);
     quantized.push_back(static_cast<float>(q[at] - weight.params.zero_point[c]) * weight.params.scale[c]);
   }
-  Accumulator all;
-  Add(reference, quantized, &all);
-  return Row(weight.node, graph.value(id).name, true, all, 1);
+  return Row(weight.node, graph.value(id).name, true, Summarize(reference, quantized), 1);
+}
+
+// Whether two graphs' outputs differ by no more than the rounding of reordered float operations.
+bool Same(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
+  constexpr double kRounding = 1e-9;  // noise power / signal power
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (a[i].dtype() != b[i].dtype() || a[i].shape() != b[i].shape()) return false;
+    if (a[i].dtype() == DType::kFloat) {
+      if (!(Compare(a[i].data<float>(), b[i].data<float>(), a[i].size()).Snr() <= kRounding)) return false;
+    } else if (!a[i].SameBytes(b[i])) {
+      return false;
+    }
+  }
+  return true;
 }
 
 }  // namespace
@@ -255,7 +295,7 @@ ErrorSums Compare(const float* reference, const float* other, int64_t n) {
 
 Measures Measure(const Graph& original, const Graph& reference, const Graph& exported, const QuantPlan& plan,
                  const SampleSource& source, const std::vector<int64_t>& indices, ThreadPool& pool,
-                 const std::function<void(int64_t, int64_t)>& progress) {
+                 const std::function<void(int64_t, int64_t)>& progress, const MemoryCeiling& ceiling) {
   const std::vector<Watch> watches = Watches(reference, plan);
   std::vector<std::string> names;
   for (const Watch& watch : watches) {
@@ -274,28 +314,77 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
   }
 
   Measures measures;
-  std::map<std::string, Accumulator> accumulators;
-  // Each thread runs whole samples on one-thread executors of its own; their results are added up in order.
+  std::map<std::string, TensorResult> accumulators;
   const int64_t total = static_cast<int64_t>(indices.size());
-  const int64_t pieces = std::clamp<int64_t>(pool.size(), 1, std::max<int64_t>(total, 1));
   std::vector<SampleResult> results(indices.size());
+  if (total == 0) {
+    for (ValueId id : original.outputs()) measures.outputs.push_back(Summary(original.value(id).name, {}));
+    return measures;
+  }
+  // The first sample is run by all threads together, which packs the weights once; then each thread runs
+  // whole samples on one-thread executors that share them. Results are added up in the order of the samples.
+  struct Lane {
+    std::unique_ptr<Executor> original;  // null where the reference graph's outputs are as good
+    std::unique_ptr<Sampler> reference, exported;
+  };
+  // originals: the original graph's outputs, or null. Returns whether the reference graph's are as good.
+  const auto run = [&](const Sample& sample, const Lane& lane, const std::vector<Tensor>* originals,
+                       SampleResult* result) {
+    Picked floats, quantized;
+    std::vector<Tensor> expected = lane.reference->Run(sample, &floats);
+    const bool interchangeable = originals && Same(*originals, expected);
+    if (originals) expected = *originals;
+    const std::vector<Tensor> actual = lane.exported->Run(sample, &quantized);
+    for (size_t i = 0; i < expected.size() && i < actual.size(); ++i) {
+      result->outputs.push_back(CompareOutputs(expected[i], actual[i]));
+    }
+    for (const std::string& name : names) {
+      const auto f = floats.find(name), q = quantized.find(copy_of[name]);
+      if (f != floats.end() && q != quantized.end())
+        result->tensors.emplace(name, Summarize(f->second, q->second));
+    }
+    return interchangeable;
+  };
+  Lane first;
+  {
+    const Sample sample = source.at(indices[0]);
+    // Gone again before the other two take their memory.
+    const std::vector<Tensor> originals = Executor(original, pool).Run(sample);
+    first.reference = std::make_unique<Sampler>(reference, names, pool);
+    first.exported = std::make_unique<Sampler>(exported, exported_names, pool);
+    if (!run(sample, first, &originals, &results[0])) {
+      first.original = std::make_unique<Executor>(original, pool);
+      first.original->Run(sample);
+    }
+  }
+  measures.samples = 1;
+  if (progress) progress(1, total);
+
+  ThreadPool one(1);
+  const auto clone = [&](const Lane& lane) {
+    return Lane{lane.original ? lane.original->Clone(one, nullptr) : nullptr,
+                std::make_unique<Sampler>(*lane.reference, one),
+                std::make_unique<Sampler>(*lane.exported, one)};
+  };
+  const int64_t rest = total - 1, wanted = std::clamp<int64_t>(pool.size(), 1, std::max<int64_t>(rest, 1));
+  const int64_t lane_bytes = (first.reference->buffer_bytes() + first.exported->buffer_bytes()) * 3 / 2 +
+                             kLaneBytes + (first.original ? first.original->buffer_bytes() * 3 / 2 : 0);
+  std::vector<Lane> lanes;
+  lanes.push_back(clone(first));
+  first = Lane();
+  const int64_t pieces = ceiling.Lanes(wanted, lane_bytes, "the report");
+  while (static_cast<int64_t>(lanes.size()) < pieces) lanes.push_back(clone(lanes[0]));
   std::mutex mutex;
   pool.ParallelFor(pieces, 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t p = begin; p < end; ++p) {
-      ThreadPool one(1);
-      Executor original_run(original, one);
-      Sampler reference_run(reference, names, one), exported_run(exported, exported_names, one);
-      int64_t at = total * p / pieces;
-      SampleStream stream(source, {indices.begin() + at, indices.begin() + total * (p + 1) / pieces});
-      Sample sample;
-      while (stream.Next(&sample)) {
-        SampleResult& result = results[static_cast<size_t>(at++)];
-        const std::vector<Tensor> expected = original_run.Run(sample);
-        reference_run.Run(sample, &result.floats);
-        const std::vector<Tensor> actual = exported_run.Run(sample, &result.quantized);
-        for (size_t i = 0; i < expected.size() && i < actual.size(); ++i) {
-          result.outputs.push_back(CompareOutputs(expected[i], actual[i]));
-        }
+      const int64_t from = 1 + rest * p / pieces, to = 1 + rest * (p + 1) / pieces;
+      const Lane& lane = lanes[static_cast<size_t>(p)];
+      SampleStream stream(source, {indices.begin() + from, indices.begin() + to});
+      int64_t at = from;
+      for (Sample sample; stream.Next(&sample); ++at) {
+        std::vector<Tensor> originals;
+        if (lane.original) originals = lane.original->Run(sample);
+        run(sample, lane, lane.original ? &originals : nullptr, &results[static_cast<size_t>(at)]);
         std::lock_guard<std::mutex> lock(mutex);
         ++measures.samples;
         if (progress) progress(measures.samples, total);
@@ -303,11 +392,7 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
     }
   });
   for (const SampleResult& result : results) {
-    for (const std::string& name : names) {
-      const auto f = result.floats.find(name), q = result.quantized.find(copy_of[name]);
-      if (f != result.floats.end() && q != result.quantized.end())
-        Add(f->second, q->second, &accumulators[name]);
-    }
+    for (const auto& [name, tensor] : result.tensors) Add(tensor, &accumulators[name]);
   }
   for (size_t i = 0; i < original.outputs().size(); ++i) {
     std::vector<const OutputResult*> of_output;

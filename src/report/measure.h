@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/memory.h"
 #include "base/threads.h"
 #include "data/samples.h"
 #include "quant/plan.h"
@@ -49,7 +50,8 @@ struct Measures {
 // original: the model as read; reference: the float graph that the plan belongs to; exported: with Q/DQ.
 Measures Measure(const Graph& original, const Graph& reference, const Graph& exported, const QuantPlan& plan,
                  const SampleSource& source, const std::vector<int64_t>& indices, ThreadPool& pool,
-                 const std::function<void(int64_t, int64_t)>& progress);
+                 const std::function<void(int64_t, int64_t)>& progress,
+                 const MemoryCeiling& ceiling = MemoryCeiling());
 
 }  // namespace xslim
 

@@ -12,7 +12,7 @@ std::shared_ptr<std::byte> BufferPool::Allocate(size_t bytes) {
   {
     std::lock_guard<std::mutex> lock(core_->mutex);
     auto found = core_->free.lower_bound(wanted);
-    if (found != core_->free.end() && found->first <= wanted + wanted / 4 + 4096) {
+    if (found != core_->free.end() && found->first <= 2 * wanted + 4096) {
       size = found->first;
       block = std::move(found->second);
       core_->free.erase(found);

@@ -11,7 +11,7 @@
 namespace xslim {
 
 // Thread-safe. A freed block goes to the list of free ones and is handed out again to a request that it fits
-// (best fit, at most a quarter and 4 KiB too large). Free and used blocks together stay under one and a half
+// (best fit, at most twice as large and 4 KiB more). Free and used blocks together stay under one and a half
 // times the most that was ever in use at once. Blocks may outlive the pool.
 class BufferPool : public Allocator {
  public:

@@ -13,9 +13,11 @@
 #include <unordered_set>
 #include <utility>
 
+#include "base/trace.h"
 #include "graph/function.h"
 #include "kernels/kernels.h"
 #include "ops/graph_runner.h"
+#include "ops/matmul.h"
 #include "ops/operator.h"
 #include "runtime/buffer_pool.h"
 #include "xslim/error.h"
@@ -49,15 +51,15 @@ struct FakeQuantize {
 
 struct Step {
   const Node* node;             // the graph's own, or `fused`
-  std::unique_ptr<Node> fused;  // a copy with changed outputs or attributes
+  std::shared_ptr<Node> fused;  // a copy with changed outputs or attributes
   const OperatorRow* row = nullptr;
   int opset = 1;
-  std::unique_ptr<FakeQuantize> fake_quantize;
+  std::shared_ptr<const FakeQuantize> fake_quantize;
   std::vector<bool> constant_inputs;
   std::vector<ValueId> dead;  // values whose last reader is this step
   std::shared_ptr<void> state;
   int64_t calls = 0;  // with options.profile
-  double seconds = 0;
+  double seconds = 0, shortest = 0;
 };
 
 }  // namespace
@@ -78,6 +80,29 @@ struct Executor::Impl : GraphRunner {
       throw Error(xslim::Describe(computable.unknown().front()));
     }
     CheckProducers();
+  }
+
+  // The plan, constants and packed weights of `other`, which are only read from now on; own buffers.
+  Impl(const Impl& other, ThreadPool& pool)
+      : inlined(other.inlined),
+        graph(other.graph),
+        pool(pool),
+        options(other.options),
+        parent(nullptr),
+        buffers(std::make_shared<BufferPool>()),
+        values(other.values),
+        constant(other.constant),
+        tapped(other.tapped),
+        order(other.order),
+        computable(other.computable),
+        captures(other.captures),
+        folded_taps(other.folded_taps),
+        steps(other.steps),
+        planned(other.planned) {
+    for (Step& step : steps) {
+      step.calls = 0;
+      step.seconds = 0;
+    }
   }
 
   int OpsetOf(const std::string& domain) const {
@@ -148,7 +173,8 @@ struct Executor::Impl : GraphRunner {
       step.node = &graph.node(id);
       step.row = Resolve(*step.node);
       step.opset = OpsetOf(step.node->domain);
-      if (options.fuse && !FuseActivation(step, merged)) FuseQuantize(step, merged);
+      if (options.fuse && !FuseActivation(step, merged) && !FuseUnary(step, merged))
+        FuseQuantize(step, merged);
       SetConstantInputs(step);
       steps.push_back(std::move(step));
     }
@@ -241,13 +267,56 @@ struct Executor::Impl : GraphRunner {
     } else {
       return false;
     }
-    step.fused = std::make_unique<Node>(node);
+    step.fused = std::make_shared<Node>(node);
     step.fused->outputs = next.outputs;
     step.fused->attributes["xslim_clamp_lo"] = Attribute::Float(lo);
     step.fused->attributes["xslim_clamp_hi"] = Attribute::Float(hi);
     step.node = step.fused.get();
     merged.insert(user);
     return true;
+  }
+
+  // Conv and the Sigmoid and Mul (SiLU), or the Sigmoid or HardSwish, that alone read it: the same functions,
+  // applied to each block of the result.
+  bool FuseUnary(Step& step, std::unordered_set<NodeId>& merged) const {
+    const Node& node = *step.node;
+    if (!node.Is("Conv") || node.outputs.size() != 1 || node.outputs[0] == kNone) return false;
+    const ValueId conv = node.outputs[0];
+    const Value& value = graph.value(conv);
+    if (Visible(conv) || graph.CapturedBySubgraph(value.name)) return false;
+    // Float32 weights: then so are input and result, and nothing is rounded in between.
+    if (!IsConstant(node.input(1)) || ConstantOf(node.input(1)).dtype() != DType::kFloat) return false;
+    const auto take = [&](const Node& last, kernels::UnaryOp op) {
+      step.fused = std::make_shared<Node>(node);
+      step.fused->outputs = last.outputs;
+      step.fused->attributes[kThenUnary] = Attribute::Int(op);
+      step.node = step.fused.get();
+      merged.insert(last.id);
+      return true;
+    };
+    if (value.uses.size() == 1) {
+      const Node& next = graph.node(value.uses[0].node);
+      if (merged.count(next.id) || next.outputs.size() != 1 || next.outputs[0] == kNone) return false;
+      if (next.Is("Sigmoid")) return take(next, kernels::kSigmoid);
+      if (next.Is("HardSwish")) return take(next, kernels::kHardSwish);
+      return false;
+    }
+    if (value.uses.size() != 2) return false;
+    for (const Use& use : value.uses) {
+      const Node& sigmoid = graph.node(use.node);
+      if (!sigmoid.Is("Sigmoid") || sigmoid.outputs.size() != 1 || sigmoid.outputs[0] == kNone) continue;
+      const ValueId gate = sigmoid.outputs[0];
+      const NodeId user = graph.SoleUser(gate);
+      if (user == kNone || Visible(gate)) return false;
+      const Node& mul = graph.node(user);
+      const bool both = mul.Is("Mul") && mul.inputs.size() == 2 &&
+                        ((mul.inputs[0] == conv && mul.inputs[1] == gate) ||
+                         (mul.inputs[1] == conv && mul.inputs[0] == gate));
+      if (!both || merged.count(user) || merged.count(sigmoid.id)) return false;
+      merged.insert(sigmoid.id);
+      return take(mul, kernels::kSilu);
+    }
+    return false;
   }
 
   // A per-tensor QuantizeLinear read by nothing but DequantizeLinear of the same scale and zero point.
@@ -299,7 +368,7 @@ struct Executor::Impl : GraphRunner {
       outputs.push_back(reader.outputs[0]);
     }
     for (const Use& use : value.uses) merged.insert(use.node);
-    step.fused = std::make_unique<Node>(node);
+    step.fused = std::make_shared<Node>(node);
     step.fused->inputs.resize(1);
     step.fused->outputs = std::move(outputs);
     step.node = step.fused.get();
@@ -371,7 +440,9 @@ struct Executor::Impl : GraphRunner {
   std::vector<Tensor> EvaluateTimed(Step& step) {
     const auto begin = std::chrono::steady_clock::now();
     std::vector<Tensor> outputs = Evaluate(step, buffers.get());
-    step.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    step.seconds += seconds;
+    step.shortest = step.calls == 0 ? seconds : std::min(step.shortest, seconds);
     ++step.calls;
     return outputs;
   }
@@ -422,8 +493,10 @@ struct Executor::Impl : GraphRunner {
     for (ValueId id : folded_taps) Tap(id);
     now = nullptr;
     failed = false;
+    const bool traced = parent == nullptr && TraceIsOn();
     for (Step& step : steps) {
       if (failed && now->skipped(step.node->id)) continue;
+      const TraceClock::time_point begin = traced ? TraceClock::now() : TraceClock::time_point();
       std::vector<Tensor> outputs;
       try {
         outputs = options.profile ? EvaluateTimed(step) : Evaluate(step, buffers.get());
@@ -431,6 +504,7 @@ struct Executor::Impl : GraphRunner {
         if (!Tolerates(step, error)) throw;
         Fail(step, error);
       }
+      if (traced) TraceEvent(step.node->Title(), "operator", step.node->op_type, begin);
       const std::vector<ValueId>& ids = step.node->outputs;
       for (size_t i = 0; i < ids.size(); ++i) {
         if (ids[i] == kNone || i >= outputs.size() || !outputs[i].defined()) continue;
@@ -472,7 +546,7 @@ struct Executor::Impl : GraphRunner {
     return child->RunGraph(inputs);
   }
 
-  std::unique_ptr<const Graph> inlined;  // `graph`, when the model calls functions
+  std::shared_ptr<const Graph> inlined;  // `graph`, when the model calls functions; clones share it
   const Graph& graph;
   ThreadPool& pool;
   const ExecutorOptions options;
@@ -492,17 +566,25 @@ struct Executor::Impl : GraphRunner {
 };
 
 Executor::Executor(const Graph& graph, ThreadPool& pool, ExecutorOptions options) {
-  std::unique_ptr<Graph> inlined;
+  std::shared_ptr<Graph> inlined;
   if (HasCalls(graph)) {
     // What was there keeps its ids, so taps may name values of either graph.
-    inlined = std::make_unique<Graph>(graph);
+    inlined = std::make_shared<Graph>(graph);
     InlineCalls(inlined.get());
   }
   impl_ = std::make_unique<Impl>(inlined ? *inlined : graph, pool, options, nullptr);
   impl_->inlined = std::move(inlined);
 }
 
+Executor::Executor(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
 Executor::~Executor() = default;
+
+std::unique_ptr<Executor> Executor::Clone(ThreadPool& pool, TapFn tap) const {
+  auto impl = std::make_unique<Impl>(*impl_, pool);
+  impl->tap = std::move(tap);
+  return std::unique_ptr<Executor>(new Executor(std::move(impl)));
+}
 
 void Executor::SetTaps(const std::vector<ValueId>& values, TapFn tap) {
   if (impl_->planned) throw Error("taps must be set before the first run");
@@ -511,6 +593,8 @@ void Executor::SetTaps(const std::vector<ValueId>& values, TapFn tap) {
 }
 
 std::vector<Tensor> Executor::Run(const std::vector<Tensor>& inputs) { return impl_->RunGraph(inputs); }
+
+int64_t Executor::buffer_bytes() const { return static_cast<int64_t>(impl_->buffers->usage().peak_used); }
 
 const std::vector<UnknownOperator>& Executor::Unknown() const {
   return impl_->failed ? impl_->now->unknown() : impl_->computable.unknown();
@@ -531,7 +615,7 @@ std::vector<ProfileRow> Executor::Profile() const {
   std::vector<ProfileRow> rows;
   if (!impl_->options.profile) return rows;
   for (const Step& step : impl_->steps) {
-    rows.push_back({step.node->Title(), step.node->op_type, step.calls, step.seconds});
+    rows.push_back({step.node->Title(), step.node->op_type, step.calls, step.seconds, step.shortest});
   }
   return rows;
 }

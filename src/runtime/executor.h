@@ -28,11 +28,11 @@ struct ExecutorOptions {
   bool skip_unknown = true;
 };
 
-// One operator of the outermost graph: how often it ran and how long in all.
+// One operator of the outermost graph: how often it ran and how long.
 struct ProfileRow {
   std::string node, op_type;
   int64_t calls = 0;
-  double seconds = 0;
+  double seconds = 0, shortest = 0;  // in all; of the quickest call
 };
 
 class Executor {
@@ -53,11 +53,20 @@ class Executor {
   // What could not be computed, as of the last Run (before it: what cannot be, by its name alone).
   const std::vector<UnknownOperator>& Unknown() const;
 
+  // A second executor of the same graph with the same taps (called through `tap`), which shares constants and
+  // packed weights with this one: for running samples side by side. This one must have run and must not be
+  // running during the call.
+  std::unique_ptr<Executor> Clone(ThreadPool& pool, TapFn tap) const;
+
+  // Most bytes of tensors and scratch space that one Run() holds at once, as seen so far.
+  int64_t buffer_bytes() const;
+
   // In the order of execution, bodies counted at their node; empty without options.profile.
   std::vector<ProfileRow> Profile() const;
 
  private:
   struct Impl;
+  explicit Executor(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 

@@ -1,9 +1,12 @@
 #include "tensor/tensor.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <numeric>
 
 #include "xslim/error.h"
@@ -44,10 +47,31 @@ Shape BroadcastShapes(const Shape& a, const Shape& b) {
   return out;
 }
 
+namespace {
+
+// Blocks from this size on come from the system one by one and go straight back to it: in the heap they would
+// stay as holes between longer-lived ones. Tools that check the heap see every block there.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr size_t kMapped = std::numeric_limits<size_t>::max();
+#else
+constexpr size_t kMapped = size_t{256} << 10;
+#endif
+
+[[noreturn]] void OutOfMemory(size_t bytes) {
+  throw Error("out of memory: " + std::to_string(bytes) + " bytes for one tensor");
+}
+
+}  // namespace
+
 std::shared_ptr<std::byte> AllocateAligned(size_t bytes) {
   const size_t rounded = std::max<size_t>((bytes + 63) / 64 * 64, 64);
+  if (rounded >= kMapped) {
+    void* block = mmap(nullptr, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (block == MAP_FAILED) OutOfMemory(bytes);
+    return {static_cast<std::byte*>(block), [rounded](std::byte* p) { munmap(p, rounded); }};
+  }
   void* block = std::aligned_alloc(64, rounded);
-  if (block == nullptr) throw Error("out of memory: " + std::to_string(bytes) + " bytes for one tensor");
+  if (block == nullptr) OutOfMemory(bytes);
   return {static_cast<std::byte*>(block), [](std::byte* p) { std::free(p); }};
 }
 

@@ -226,6 +226,8 @@ def simplify_cases():
     case("simplify onto the input", "-i m.onnx -o m.onnx", 1, "m.onnx")
     case("simplify onto the input by another path", "-i m.onnx -o ./dir/../m.onnx", 1, "m.onnx")
     case("simplify into the input's folder", "-i m.onnx -o .", 0, (), ["m.q.onnx"])
+    case("simplify with options of calibration", "-i m.onnx -o o.onnx --save-stats s.stats", 0, "no effect without calibration",
+         ["o.onnx"])
     case("model without inputs", "-i noin.onnx -o o.onnx", 0, (), ["o.onnx"])
     case("already quantized model, simplify", "-i q.onnx -o o.onnx", 0, (), ["o.onnx"])
     case("missing input", "-i nope.onnx -o o.onnx", 1, "nope.onnx")
@@ -468,6 +470,88 @@ def same_bytes(program, folder):
     return [] if files[0] == files[1] else ["1 and 3 threads give different files"]
 
 
+def statistics_files(program, folder):
+    """Statistics that were saved give the same files again, and other settings without calibrating; damage is refused."""
+    def run(name, changes, *options):
+        write(os.path.join(folder, "c.json"), json.dumps(config({CALIBRATION + "calibration_type": "default", **changes})))
+        return execute(program, ["-c", "c.json", "-o", name + ".onnx"] + list(options), folder)
+
+    def same(a, b):
+        return open(os.path.join(folder, a), "rb").read() == open(os.path.join(folder, b), "rb").read()
+
+    wrong = []
+    for name, changes, *options in (
+            ("plain", {}), ("saved", {}, "--save-stats", "s.stats"), ("loaded", {}, "--load-stats", "s.stats"),
+            ("mse", {CALIBRATION + "calibration_type": "mse", QUANTIZATION + "ignore_op_types": ["Relu"]}),
+            ("mse_loaded", {CALIBRATION + "calibration_type": "mse", QUANTIZATION + "ignore_op_types": ["Relu"]},
+             "--load-stats", "s.stats"),
+            ("other_percentile", {CALIBRATION + "calibration_type": "percentile", QUANTIZATION + "max_percentile": 0.99},
+             "--load-stats", "s.stats")):
+        done = run(name, changes, *options)
+        if done.returncode != 0:
+            return ["%s: status %d, stderr: %s" % (name, done.returncode, done.stderr.decode(errors="replace"))]
+        if name == "other_percentile" and b"histograms" not in done.stderr:
+            wrong.append("does not say that the percentile comes from the histograms")
+    for a, b in (("plain", "saved"), ("plain", "loaded"), ("mse", "mse_loaded")):
+        if not same(a + ".onnx", b + ".onnx"):
+            wrong.append("%s and %s differ" % (a, b))
+    whole = open(os.path.join(folder, "s.stats"), "rb").read()
+    write(os.path.join(folder, "cut.stats"), whole[:-40])
+    write(os.path.join(folder, "flipped.stats"), whole[:300] + bytes([whole[300] ^ 4]) + whole[301:])
+    for name, changes, says in (
+            ("cut.stats", {}, "damaged"), ("flipped.stats", {}, "damaged"), ("m.onnx", {}, "no file of statistics"),
+            ("nope.stats", {}, "nope.stats"), ("s.stats", {CALIBRATION + "calibration_step": 11}, "other data"),
+            ("s.stats", {INPUT + "data_list_path": "cal/five.txt"}, "other data"),
+            ("s.stats", {MODEL + "onnx_model": "log.onnx"}, "another model")):
+        done = run("refused", changes, "--load-stats", name)
+        if done.returncode != 1 or says not in done.stderr.decode(errors="replace"):
+            wrong.append("%s with %s: status %d, stderr: %s" % (name, changes, done.returncode, done.stderr.decode()))
+    return wrong
+
+
+def memory_ceiling(program, folder):
+    """A ceiling changes nothing of the result; one that cannot be kept is refused."""
+    write(os.path.join(folder, "c.json"), json.dumps(config({QUANTIZATION + "analysis_enable": True})))
+    wrong = []
+    for name, size in (("free", None), ("tight", "500M")):
+        done = execute(program, ["-c", "c.json", "-o", name + ".onnx", "--threads", "8"] +
+                       (["--max-memory", size] if size else []), folder)
+        if done.returncode != 0:
+            wrong.append("%s: status %d, stderr: %s" % (name, done.returncode, done.stderr.decode(errors="replace")))
+    if not wrong and (open(os.path.join(folder, "free.onnx"), "rb").read() !=
+                      open(os.path.join(folder, "tight.onnx"), "rb").read()):
+        wrong.append("the ceiling changes the file")
+    for size, says in (("4M", "too low"), ("many", "no size"), ("0M", "no size"), ("5T", "no size")):
+        done = execute(program, ["-c", "c.json", "-o", "low.onnx", "--max-memory", size], folder)
+        if done.returncode != 1 or says not in done.stderr.decode(errors="replace"):
+            wrong.append("%s: status %d, stderr: %s" % (size, done.returncode, done.stderr.decode(errors="replace")))
+    return wrong
+
+
+def profile(program, folder):
+    """The profile is a trace that holds every stage and operator; the same file comes out."""
+    write(os.path.join(folder, "c.json"), json.dumps(config({QUANTIZATION + "analysis_enable": True})))
+    for options in (["-o", "a.onnx"], ["-o", "b.onnx", "--profile", "p.json"]):
+        done = execute(program, ["-c", "c.json"] + options, folder)
+        if done.returncode != 0:
+            return ["status %d, stderr: %s" % (done.returncode, done.stderr.decode(errors="replace"))]
+    wrong = []
+    events = json.load(open(os.path.join(folder, "p.json"), encoding="utf-8"))["traceEvents"]
+    stages = [event["name"] for event in events if event["cat"] == "stage"]
+    if not {"simplify", "calibrate", "report", "save"} <= set(stages):
+        wrong.append("stages %s" % stages)
+    types = {event["args"]["type"] for event in events if event["cat"] == "operator"}
+    if "Conv" not in types:
+        wrong.append("operator types %s" % types)
+    if any(event["dur"] < 0 or event["ts"] < 0 or event["ph"] != "X" for event in events):
+        wrong.append("an event without begin or length")
+    if b"Conv" not in done.stderr or b"calibrate" not in done.stderr:
+        wrong.append("no table: %s" % done.stderr.decode(errors="replace"))
+    if open(os.path.join(folder, "a.onnx"), "rb").read() != open(os.path.join(folder, "b.onnx"), "rb").read():
+        wrong.append("the profile changes the file")
+    return wrong
+
+
 def main():
     program, only = os.path.abspath(sys.argv[1]), sys.argv[2:]
     for add in (usage_cases, simplify_cases, path_cases, config_cases, data_cases):
@@ -479,6 +563,9 @@ def main():
     runs.append(("full disk", lambda folder: full_disk(program, template, folder)))
     runs.append(("closed streams", lambda folder: closed_streams(program, folder)))
     runs.append(("threads do not change the file", lambda folder: same_bytes(program, folder)))
+    runs.append(("statistics files", lambda folder: statistics_files(program, folder)))
+    runs.append(("memory ceiling", lambda folder: memory_ceiling(program, folder)))
+    runs.append(("profile", lambda folder: profile(program, folder)))
     failed, skipped, ran = [], 0, 0
     try:
         for name, run in runs:

@@ -1,5 +1,5 @@
 // xslim_bench: the matrix product against the core's measured peak, and, given a model, the time of a float
-// forward with a profile by operator type.
+// forward with a profile by operator type and the rates of its heaviest matrix products and convolutions.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
@@ -11,7 +11,9 @@
 #include "base/random.h"
 #include "kernels/kernels.h"
 #include "onnx/model_io.h"
+#include "quant/facts.h"
 #include "runtime/executor.h"
+#include "simplify/simplify.h"
 #include "xslim/error.h"
 
 namespace {
@@ -69,14 +71,25 @@ __attribute__((target("avx2,fma"), noinline)) void RunFmas() {
   for (int64_t i = 0; i < kFmaSteps; ++i) {
     XSLIM_FMA_(0)
     XSLIM_FMA_(1)
-    XSLIM_FMA_(2) XSLIM_FMA_(3) XSLIM_FMA_(4) XSLIM_FMA_(5) XSLIM_FMA_(6) XSLIM_FMA_(7) XSLIM_FMA_(8)
-        XSLIM_FMA_(9) XSLIM_FMA_(10) XSLIM_FMA_(11)
+    XSLIM_FMA_(2)
+    XSLIM_FMA_(3)
+    XSLIM_FMA_(4)
+    XSLIM_FMA_(5) XSLIM_FMA_(6) XSLIM_FMA_(7) XSLIM_FMA_(8) XSLIM_FMA_(9) XSLIM_FMA_(10) XSLIM_FMA_(11)
   }
 #undef XSLIM_FMA_
 }
 
 double FmaGflops256() { return 2e-9 * 8 * 12 * static_cast<double>(kFmaSteps) / Best(20, RunFmas); }
 #endif
+
+// GFLOP/s that one core can do, as far as it can be measured.
+double MeasuredPeak() {
+  const xslim::kernels::Table& table = xslim::kernels::Active();
+#if defined(__x86_64__) && defined(__GNUC__)
+  if (std::string(table.name) == "avx2") return FmaGflops256();
+#endif
+  return PeakGflops(table);
+}
 
 void BenchGemm() {
   const xslim::kernels::Table& table = xslim::kernels::Active();
@@ -94,14 +107,9 @@ void BenchGemm() {
   });
   const double flops = 2e-9 * static_cast<double>(size * size * size);
   std::printf("kernels %s, tile %d x %d\n", table.name, table.mr, table.nr);
-  double peak = PeakGflops(table);
-  std::printf("register tile     %7.1f GFLOP/s\n", peak);
-#if defined(__x86_64__) && defined(__GNUC__)
-  if (std::string(table.name) == "avx2") {
-    peak = FmaGflops256();
-    std::printf("fma peak          %7.1f GFLOP/s\n", peak);
-  }
-#endif
+  const double peak = MeasuredPeak();
+  std::printf("register tile     %7.1f GFLOP/s\n", PeakGflops(table));
+  std::printf("measured peak     %7.1f GFLOP/s\n", peak);
   std::printf("gemm 1024^3       %7.1f GFLOP/s, %.0f %% of the peak\n", flops / multiply,
               100 * flops / multiply / peak);
   std::printf("with packing      %7.1f GFLOP/s\n", flops / (multiply + pack_a + pack_b));
@@ -172,9 +180,46 @@ void PrintProfile(const std::vector<xslim::ProfileRow>& rows, int nodes) {
   }
 }
 
-void BenchModel(const std::string& path, const std::map<std::string, Shape>& shapes, int threads, int runs,
-                int nodes) {
-  const xslim::Graph graph = xslim::LoadModel(path);
+// The `count` operators of most multiply-adds: shape, rate, share of the cores' peak. Times are of the
+// quickest call.
+void PrintRates(const xslim::Graph& graph, const std::vector<Tensor>& inputs,
+                const std::vector<xslim::ProfileRow>& rows, int count, int threads, xslim::ThreadPool& pool) {
+  const xslim::ValueFacts facts(graph, inputs, pool);
+  std::map<std::string, double> seconds;
+  for (const xslim::ProfileRow& row : rows) seconds[row.node] = row.shortest;
+  struct Heavy {
+    const xslim::Node* node;
+    int64_t macs;
+  };
+  std::vector<Heavy> heaviest;
+  for (xslim::NodeId id : graph.Order()) {
+    const xslim::Node& node = graph.node(id);
+    const int64_t macs = xslim::MacsOf(node, facts);
+    if (macs > 0 && seconds.count(node.Title())) heaviest.push_back({&node, macs});
+  }
+  std::stable_sort(heaviest.begin(), heaviest.end(),
+                   [](const Heavy& a, const Heavy& b) { return a.macs > b.macs; });
+  const double peak = MeasuredPeak() * threads;
+  for (int i = 0; i < count && i < static_cast<int>(heaviest.size()); ++i) {
+    const auto& [node, macs] = heaviest[static_cast<size_t>(i)];
+    const double rate = 2e-9 * static_cast<double>(macs) / seconds[node->Title()];
+    std::printf("  %7.1f GFLOP/s %4.0f %%  %s x %s -> %s  %s\n", rate, 100 * rate / peak,
+                xslim::ToString(facts.of(node->input(0)).shape).c_str(),
+                xslim::ToString(facts.of(node->input(1)).shape).c_str(),
+                xslim::ToString(facts.of(node->outputs[0]).shape).c_str(), node->name.c_str());
+  }
+}
+
+struct ModelBench {
+  int threads = 1, runs = 10, nodes = 0, rates = 0;
+  bool simplify = false, brief = false;
+};
+
+void BenchModel(const std::string& path, const std::map<std::string, Shape>& shapes,
+                const ModelBench& bench) {
+  const int threads = bench.threads, runs = bench.runs;
+  xslim::Graph graph = xslim::LoadModel(path);
+  if (bench.simplify) xslim::Simplify(&graph, {.legalize = true});
   const std::vector<Tensor> inputs = MakeInputs(graph, shapes);
   xslim::ThreadPool pool(threads);
   {
@@ -183,11 +228,13 @@ void BenchModel(const std::string& path, const std::map<std::string, Shape>& sha
     const double seconds = Best(runs, [&] { executor.Run(inputs); });
     std::printf("%s: %.3f ms, %d thread(s), best of %d\n", path.c_str(), 1e3 * seconds, threads, runs);
   }
+  if (bench.brief) return;
   xslim::ExecutorOptions options;
   options.profile = true;
   xslim::Executor executor(graph, pool, options);
   for (int i = 0; i < runs; ++i) executor.Run(inputs);
-  PrintProfile(executor.Profile(), nodes);
+  PrintProfile(executor.Profile(), bench.nodes);
+  if (bench.rates > 0) PrintRates(graph, inputs, executor.Profile(), bench.rates, threads, pool);
 }
 
 }  // namespace
@@ -196,12 +243,15 @@ int main(int argc, char** argv) {
   CLI::App app("Times of xslim's kernels and of float forwards.");
   std::string model;
   std::vector<std::string> shape_texts;
-  int threads = 1, runs = 10, nodes = 0;
+  ModelBench bench;
   app.add_option("model", model, "an ONNX file; without it, the matrix product is measured");
   app.add_option("--shape", shape_texts, "an input's shape, e.g. input=1,3,224,224");
-  app.add_option("--threads", threads, "threads")->check(CLI::Range(1, 1024));
-  app.add_option("--runs", runs, "forwards; the best one counts")->check(CLI::Range(1, 1000000));
-  app.add_option("--nodes", nodes, "how many of the slowest operators to list");
+  app.add_option("--threads", bench.threads, "threads")->check(CLI::Range(1, 1024));
+  app.add_option("--runs", bench.runs, "forwards; the best one counts")->check(CLI::Range(1, 1000000));
+  app.add_option("--nodes", bench.nodes, "how many of the slowest operators to list");
+  app.add_option("--rates", bench.rates, "how many of the heaviest convolutions and matrix products to rate");
+  app.add_flag("--simplify", bench.simplify, "simplify the model first, as a quantization does");
+  app.add_flag("--brief", bench.brief, "the time of a forward and nothing else");
   CLI11_PARSE(app, argc, argv);
   try {
     std::map<std::string, Shape> shapes;
@@ -209,7 +259,7 @@ int main(int argc, char** argv) {
     if (model.empty()) {
       BenchGemm();
     } else {
-      BenchModel(model, shapes, threads, runs, nodes);
+      BenchModel(model, shapes, bench);
     }
   } catch (const std::exception& error) {
     std::fprintf(stderr, "xslim_bench: %s\n", error.what());

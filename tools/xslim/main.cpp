@@ -24,7 +24,7 @@ namespace {
 constexpr int kDone = 0, kFailed = 1, kWrongUsage = 2;
 
 struct Arguments {
-  std::string config_path, input_path, output_path, log_file;
+  std::string config_path, input_path, output_path, log_file, save_stats, load_stats, max_memory, profile;
   std::vector<std::string> ignore_op_types, ignore_op_names, op_libraries;
   int opset = 0, threads = 0, weight_bits = 0, weight_block = 0;  // opset, weight_*: 0 = not given
   bool fp16 = false, bf16 = false, fp16_io = false, dynq = false, dynq_contrib = false,
@@ -64,6 +64,10 @@ const std::vector<Option> kOptions = {
     {"--strict", "", "an operator that cannot be computed is an error", &Arguments::strict},
     {"--op-library", "FILE", "shared library with more operators; may be repeated", &Arguments::op_libraries},
     {"--threads", "N", "threads to use; 0 = all cores (default)", &Arguments::threads, 0, 1024},
+    {"--save-stats", "FILE", "keep the calibration statistics in FILE", &Arguments::save_stats},
+    {"--load-stats", "FILE", "decide from the statistics in FILE instead of calibrating", &Arguments::load_stats},
+    {"--max-memory", "SIZE", "memory to stay under, e.g. 300M or 2G", &Arguments::max_memory},
+    {"--profile", "FILE", "write where the time goes as Chrome trace JSON", &Arguments::profile},
     {"-v,--verbose", "", "say more on stderr", &Arguments::verbose},
     {"-q,--quiet", "", "only warnings and errors, no summary", &Arguments::quiet},
     {"--log-file", "FILE", "write every log line to FILE, too", &Arguments::log_file},
@@ -267,12 +271,30 @@ void RefuseLogOverInput(const Arguments& arguments) {
   }
 }
 
+// "300M": a whole number and K, M or G, powers of 1000.
+int64_t ReadSize(const std::string& text, const char* option) {
+  const size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
+  const std::string unit = text.substr(digits);
+  const int64_t factor = unit.empty()                 ? 1
+                         : unit == "K" || unit == "k" ? 1000
+                         : unit == "M" || unit == "m" ? 1000 * 1000
+                         : unit == "G" || unit == "g" ? 1000 * 1000 * 1000
+                                                      : 0;
+  if (digits == 0 || digits > 9 || factor == 0 || std::stoll(text.substr(0, digits)) == 0)
+    throw xslim::Error("'" + text + "' is no size", option, "write e.g. 300M or 2G");
+  return std::stoll(text.substr(0, digits)) * factor;
+}
+
 void Work(const Arguments& arguments, ProgressLine* progress) {
   xslim::RunOptions options;
   options.input_path = arguments.input_path;
   options.output_path = arguments.output_path;
   options.threads = arguments.threads;
   options.op_libraries = arguments.op_libraries;
+  options.save_stats = arguments.save_stats;
+  options.load_stats = arguments.load_stats;
+  options.profile = arguments.profile;
+  if (!arguments.max_memory.empty()) options.max_memory = ReadSize(arguments.max_memory, "--max-memory");
   if (isatty(STDERR_FILENO) && !arguments.quiet) {
     options.progress = [progress](const std::string& stage, int64_t done, int64_t total) {
       progress->Update(stage, done, total);

@@ -120,6 +120,54 @@ TEST(Tables, ReductionsAgreeBitForBit) {
   }
 }
 
+// Across the blocks that min_max works in.
+TEST(Tables, MinMaxCountsWhatIsNotFiniteInLongInputs) {
+  std::vector<float> x = Values(10000, 6, false);
+  x[100] = -99;
+  x[2047] = kNan;
+  x[2048] = kInf;
+  x[9999] = -kInf;
+  x[6000] = 98;
+  for (const Table* table : Tables()) {
+    MinMax m;
+    table->min_max(x.data(), 10000, &m);
+    EXPECT_EQ(m.min, -99) << table->name;
+    EXPECT_EQ(m.max, 98);
+    EXPECT_EQ(m.finite, 9997);
+    EXPECT_EQ(m.nan + m.pos_inf * 10 + m.neg_inf * 100, 111);
+  }
+}
+
+TEST(Tables, HistogramSlots) {
+  for (const float linear_end : {0.5f, 1.0f, 0x1p-90f}) {
+    for (int64_t n : kSizes) {
+      std::vector<float> x = Values(n, 7, false);
+      for (float& v : x) v *= linear_end;
+      for (int64_t i = 0; i < n; i += 5)
+        x[static_cast<size_t>(i)] = i % 2 ? 0.0f : i % 3 ? -0.0f : linear_end * 127.99f;
+      for (int64_t i = 3; i < n; i += 7)
+        x[static_cast<size_t>(i)] = (i % 2 ? 1.0f : -1.0f) * linear_end * (i % 4 ? 1.0f : 0.99999f);
+      std::vector<int32_t> expected(x.size());
+      for (int64_t i = 0; i < n; ++i) {
+        const float v = x[static_cast<size_t>(i)], m = std::fabs(v);
+        uint32_t bits, end;
+        std::memcpy(&bits, &m, 4);
+        std::memcpy(&end, &linear_end, 4);
+        int32_t slot = m < linear_end
+                           ? static_cast<int32_t>(std::floor(static_cast<double>(m) * 2048 / linear_end))
+                           : static_cast<int32_t>(2048 + (bits - end) / 4096);
+        if (v < 0) slot += 16384;
+        expected[static_cast<size_t>(i)] = v == 0 ? static_cast<int32_t>(32768 + i % 16) : slot;
+      }
+      for (const Table* table : Tables()) {
+        std::vector<int32_t> slots(x.size());
+        table->histogram_slots(x.data(), n, linear_end, slots.data());
+        EXPECT_EQ(slots, expected) << table->name << " n " << n;
+      }
+    }
+  }
+}
+
 TEST(Tables, QuantizationRoundsHalfToEvenAddsTheZeroPointAndSaturates) {
   const std::vector<float> x = {0.5f,  1.5f, 2.5f, -0.5f, -1.5f, 1000, -1000, kNan, kInf,
                                 -kInf, 0,    3,    4,     5,     6,    7,     8.5f};

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <set>
 
 #include "base/random.h"
@@ -169,6 +170,70 @@ TEST_F(ExecutorTest, ConstantsAreFoldedAndStillTapped) {
     EXPECT_TRUE(result.SameBytes(Tensor::Of<float>({3}, {0.5f, 1.0f, 1.5f})));
   }
   EXPECT_EQ(calls, 2);
+}
+
+// Conv, then SiLU, HardSwish or Sigmoid: fused and not, the bits are the same.
+TEST_F(ExecutorTest, WhatFollowsAConvolutionIsFusedWithoutChangingBits) {
+  for (const std::string then : {"silu", "HardSwish", "Sigmoid"}) {
+    for (const bool depthwise : {false, true}) {
+      Graph graph = Empty(14);
+      const ValueId x = Input(graph, "x");
+      const ValueId c = graph.AddValue("c", DType::kFloat), s = graph.AddValue("s", DType::kFloat),
+                    y = graph.AddValue("y", DType::kFloat);
+      const ValueId w = graph.AddConstant("w", Noise({8, depthwise ? 1 : 8, 3, 3}, 3));
+      graph.AddNode("Conv", "conv", {x, w}, {c}, {{"group", Attribute::Int(depthwise ? 8 : 1)}});
+      if (then == "silu") {
+        graph.AddNode("Sigmoid", "sigmoid", {c}, {s});
+        graph.AddNode("Mul", "mul", {depthwise ? s : c, depthwise ? c : s}, {y});
+      } else {
+        graph.AddNode(then, "then", {c}, {y});
+      }
+      graph.AddOutput(y);
+      const std::vector<Tensor> inputs{Noise({1, 8, 19, 23}, 5)};
+      Executor fused(graph, pool_, {.profile = true}), plain(graph, pool_, {.fuse = false});
+      EXPECT_TRUE(fused.Run(inputs)[0].SameBytes(plain.Run(inputs)[0])) << then;
+      EXPECT_EQ(fused.Profile().size(), 1u) << then;
+      Executor tapped(graph, pool_, {.profile = true});
+      int taps = 0;
+      tapped.SetTaps({c}, [&](ValueId, const Tensor&) { ++taps; });
+      EXPECT_TRUE(tapped.Run(inputs)[0].SameBytes(plain.Run(inputs)[0])) << then;
+      EXPECT_EQ(taps, 1);
+    }
+  }
+}
+
+TEST_F(ExecutorTest, ClonesShareWeightsAndRunSideBySide) {
+  Graph graph = Empty(13);
+  const ValueId x = Input(graph, "x");
+  const ValueId a = graph.AddValue("a"), r = graph.AddValue("r"), y = graph.AddValue("y");
+  const ValueId w = graph.AddConstant("w", Noise({16, 8, 3, 3}, 3)),
+                v = graph.AddConstant("v", Noise({4, 16, 1, 1}, 4));
+  graph.AddNode("Conv", "first", {x, w}, {a});
+  graph.AddNode("Relu", "relu", {a}, {r});
+  graph.AddNode("Conv", "second", {r, v}, {y});
+  graph.AddOutput(y);
+  std::vector<Tensor> seen(4), expected;
+  Executor source(graph, pool_);
+  source.SetTaps({r}, [&](ValueId, const Tensor& tensor) { seen[0] = tensor.Clone(); });
+  for (uint64_t i = 0; i < 4; ++i) expected.push_back(source.Run({Noise({1, 8, 12, 12}, 10 + i)})[0]);
+  std::vector<std::unique_ptr<Executor>> clones;
+  ThreadPool one(1);
+  for (size_t i = 0; i < 4; ++i) {
+    clones.push_back(
+        source.Clone(one, [&seen, i](ValueId, const Tensor& tensor) { seen[i] = tensor.Clone(); }));
+  }
+  ThreadPool four(4);
+  four.ParallelFor(4, 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) {
+      for (int repeat = 0; repeat < 20; ++repeat) {
+        const auto outputs =
+            clones[static_cast<size_t>(i)]->Run({Noise({1, 8, 12, 12}, static_cast<uint64_t>(10 + i))});
+        EXPECT_TRUE(outputs[0].SameBytes(expected[static_cast<size_t>(i)]));
+      }
+    }
+  });
+  for (const Tensor& tensor : seen) EXPECT_EQ(tensor.shape(), Shape({1, 16, 10, 10}));
+  EXPECT_GE(source.buffer_bytes(), 16 * 100 * 4);
 }
 
 TEST(BufferPoolTest, RecyclesAndStaysBounded) {

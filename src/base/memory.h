@@ -1,0 +1,31 @@
+// How much memory the process holds, and a ceiling for it.
+#ifndef XSLIM_BASE_MEMORY_H_
+#define XSLIM_BASE_MEMORY_H_
+
+#include <cstdint>
+#include <string>
+
+namespace xslim {
+
+int64_t ResidentBytes();      // of this process now; 0 where the system does not tell
+int64_t PeakResidentBytes();  // the most it ever held; 0 where the system does not tell
+
+// How many samples may be in flight so that the process stays under a ceiling. Results of a run never depend
+// on it.
+class MemoryCeiling {
+ public:
+  explicit MemoryCeiling(int64_t bytes = 0) : bytes_(bytes) {}  // 0: none
+
+  // As many of `wanted` lanes as fit beside what is held now, when one takes `bytes_each`; all without a
+  // ceiling. Throws Error naming `stage` and the ceiling that would do when not even one fits.
+  int64_t Lanes(int64_t wanted, int64_t bytes_each, const std::string& stage) const;
+  // Throws Error when the process has held more than the ceiling.
+  void Check(const std::string& stage) const;
+
+ private:
+  int64_t bytes_;
+};
+
+}  // namespace xslim
+
+#endif  // XSLIM_BASE_MEMORY_H_

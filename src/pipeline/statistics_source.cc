@@ -1,0 +1,105 @@
+#include "pipeline/statistics_source.h"
+
+#include <algorithm>
+#include <string>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "calibrate/statistics_file.h"
+#include "onnx/model_io.h"
+
+namespace xslim {
+namespace {
+
+// Passes samples on and keeps a checksum of each: of what the model is fed, so that any change of a list, a
+// file or its preprocessing shows.
+class HashedSource : public SampleSource {
+ public:
+  explicit HashedSource(const SampleSource& source)
+      : source_(source), hashes_(static_cast<size_t>(source.size())) {}
+  int64_t size() const override { return source_.size(); }
+  std::string Describe() const override { return source_.Describe(); }
+
+  Sample at(int64_t index) const override {
+    Sample sample = source_.at(index);
+    Hasher hasher;
+    for (const Tensor& tensor : sample) {
+      hasher.Add(NameOf(tensor.dtype()) + ToString(tensor.shape()));
+      if (tensor.dtype() != DType::kString) {
+        hasher.Add(tensor.raw(), tensor.bytes());
+        continue;
+      }
+      for (const std::string& text : tensor.strings()) hasher.Add(text);
+    }
+    hashes_[static_cast<size_t>(index)] = hasher.Hex();  // one thread asks for a sample
+    return sample;
+  }
+
+  std::string Hash(const std::vector<int64_t>& indices) const {
+    Hasher hasher;
+    for (int64_t index : indices) hasher.Add(hashes_[static_cast<size_t>(index)]);
+    return hasher.Hex();
+  }
+
+ private:
+  const SampleSource& source_;
+  mutable std::vector<std::string> hashes_;
+};
+
+std::string HashOf(const Graph& graph) {
+  Hasher hasher;
+  hasher.Add(SerializeModel(graph));
+  return hasher.Hex();
+}
+
+}  // namespace
+
+StatisticsMap ObtainStatistics(const Graph& graph, const ValueFacts& facts,
+                               const std::vector<ValueId>& observed, const SampleSource& samples,
+                               const std::vector<int64_t>& indices, double percentile,
+                               const RunOptions& options, ThreadPool& pool) {
+  if (!options.save_stats.empty() && !options.load_stats.empty())
+    throw Error("--save-stats and --load-stats exclude each other");
+  const auto progress = [&](int64_t done, int64_t total) {
+    if (options.progress) options.progress("calibrate", done, total);
+  };
+  const MemoryCeiling ceiling(options.max_memory);
+  if (options.save_stats.empty() && options.load_stats.empty())
+    return CollectStatistics(graph, observed, samples, indices, percentile, pool, progress, ceiling);
+
+  const HashedSource hashed(samples);
+  const std::string model = HashOf(graph);
+  if (!options.load_stats.empty()) {
+    pool.ParallelFor(static_cast<int64_t>(indices.size()), 1, [&](int64_t begin, int64_t end, int) {
+      for (int64_t i = begin; i < end; ++i) hashed.at(indices[static_cast<size_t>(i)]);
+    });
+    StatisticsFile file = LoadStatistics(options.load_stats, graph, {model, hashed.Hash(indices)});
+    for (ValueId id : observed) {
+      if (!file.statistics.count(id))
+        throw Error("holds nothing of tensor " + graph.value(id).name, options.load_stats,
+                    "make the file anew with --save-stats");
+    }
+    LogInfo("statistics of ", file.statistics.size(), " tensors from ", options.load_stats);
+    if (file.percentile != percentile) {
+      LogInfo("the statistics were made with max_percentile ", file.percentile, "; ", percentile,
+              " is read from the histograms of all samples together");
+      for (auto& [id, statistics] : file.statistics) statistics.UsePercentileOfHistogram(percentile);
+    }
+    return std::move(file.statistics);
+  }
+  std::vector<ValueId> all = observed;
+  for (size_t i = 0; i < graph.value_slots(); ++i) {
+    const Value& value = graph.value(static_cast<ValueId>(i));
+    if (value.id != kNone && !value.constant.defined() && facts.is_float(value.id)) all.push_back(value.id);
+  }
+  std::sort(all.begin(), all.end());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  StatisticsFile file;
+  file.percentile = percentile;
+  file.statistics = CollectStatistics(graph, all, hashed, indices, percentile, pool, progress, ceiling);
+  SaveStatistics(options.save_stats, graph, {model, hashed.Hash(indices)}, file);
+  LogInfo("wrote the statistics of ", file.statistics.size(), " tensors to ", options.save_stats);
+  return std::move(file.statistics);
+}
+
+}  // namespace xslim

@@ -1,0 +1,23 @@
+// Where a run's statistics come from: a pass over the data, or the file of an earlier run.
+#ifndef XSLIM_PIPELINE_STATISTICS_SOURCE_H_
+#define XSLIM_PIPELINE_STATISTICS_SOURCE_H_
+
+#include <vector>
+
+#include "calibrate/calibrate.h"
+#include "quant/facts.h"
+#include "xslim/xslim.h"
+
+namespace xslim {
+
+// Statistics of at least `observed`. options.load_stats: from that file, without a float forward; the samples
+// are still decoded, as their bytes are what the file is checked against. options.save_stats: of all float
+// tensors, which are also written there. Throws Error when the file is of another model or other data.
+StatisticsMap ObtainStatistics(const Graph& graph, const ValueFacts& facts,
+                               const std::vector<ValueId>& observed, const SampleSource& samples,
+                               const std::vector<int64_t>& indices, double percentile,
+                               const RunOptions& options, ThreadPool& pool);
+
+}  // namespace xslim
+
+#endif  // XSLIM_PIPELINE_STATISTICS_SOURCE_H_
