@@ -4,10 +4,10 @@
 
 namespace xslim {
 
-RunResult Slim(Graph graph, const Config& config, const OutputPaths& paths) {
+RunResult Slim(Graph graph, const Config& config, const OutputPaths& paths, ThreadPool& pool) {
   PinOpset(&graph, config, paths.input);
   const size_t before = graph.Order().size();
-  if (!config.model.skip_onnxsim) Simplify(&graph, OptionsFor(graph, config, false));
+  SimplifyModel(&graph, config, false, pool);
   LogInfo("slimmed: ", before, " -> ", graph.Order().size(), " operators");
   SaveModel(graph, paths.model);
   return {paths.model, "", {}};

@@ -1,7 +1,7 @@
 // Runs ONNX backend node tests on our executor.
-//   node_runner CASES_DIR LIST KNOWN_FAILURES
+//   node_runner CASES_DIR LIST KNOWN_FAILURES [slim]
 // CASES_DIR/<case>/model.onnx and test_data_set_0/{input,output}_N.pb; LIST and KNOWN_FAILURES name cases,
-// one a line. Exits 1 when a case fails that is not known to, or passes although it is known to fail; 2 on
+// one a line. With "slim" every model is simplified first. Exits 1 when a case fails that is not known to, or passes although it is known to fail; 2 on
 // wrong arguments.
 #include <cmath>
 #include <filesystem>
@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "onnx/model_io.h"
 #include "runtime/executor.h"
+#include "simplify/simplify.h"
 #include "xslim/error.h"
 
 namespace xslim {
@@ -70,10 +71,16 @@ std::string Difference(const Tensor& got, const Tensor& want) {
 }
 
 // "" when the case passes, else the reason.
-std::string RunCase(const fs::path& folder, ThreadPool& pool) {
+std::string RunCase(const fs::path& folder, bool slim, ThreadPool& pool) {
   if (!fs::exists(folder / "model.onnx")) return "there is no " + (folder / "model.onnx").string();
   try {
-    const Graph graph = LoadModel((folder / "model.onnx").string());
+    Graph graph = LoadModel((folder / "model.onnx").string());
+    if (slim) {
+      SimplifyOptions options;
+      options.highest_opset = graph.opset();
+      Simplify(&graph, options);
+      graph.Validate();
+    }
     const std::vector<Tensor> inputs = ReadTensors(folder / "test_data_set_0", "input");
     const std::vector<Tensor> wanted = ReadTensors(folder / "test_data_set_0", "output");
     if (wanted.empty()) return "there is no expected output";
@@ -92,13 +99,13 @@ std::string RunCase(const fs::path& folder, ThreadPool& pool) {
   return "";
 }
 
-int RunAll(const fs::path& folder, const std::string& list, const std::string& known_path) {
+int RunAll(const fs::path& folder, const std::string& list, const std::string& known_path, bool slim) {
   const std::vector<std::string> names = ReadNames(list), known_names = ReadNames(known_path);
   const std::set<std::string> known(known_names.begin(), known_names.end());
   ThreadPool pool(2);
   size_t passed = 0, unexpected = 0;
   for (const std::string& name : names) {
-    const std::string reason = RunCase(folder / name, pool);
+    const std::string reason = RunCase(folder / name, slim, pool);
     const bool passes = reason.empty(), is_known = known.count(name) != 0;
     passed += passes;
     unexpected += passes == is_known;
@@ -113,12 +120,13 @@ int RunAll(const fs::path& folder, const std::string& list, const std::string& k
 }  // namespace xslim
 
 int main(int argc, char** argv) {
-  if (argc != 4) {
-    std::cerr << "usage: node_runner CASES_DIR LIST KNOWN_FAILURES\n";
+  const bool slim = argc == 5 && std::string(argv[4]) == "slim";
+  if (argc != 4 && !slim) {
+    std::cerr << "usage: node_runner CASES_DIR LIST KNOWN_FAILURES [slim]\n";
     return 2;
   }
   try {
-    return xslim::RunAll(argv[1], argv[2], argv[3]);
+    return xslim::RunAll(argv[1], argv[2], argv[3], slim);
   } catch (const std::exception& error) {
     std::cerr << error.what() << "\n";
     return 2;
