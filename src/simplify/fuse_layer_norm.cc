@@ -208,7 +208,7 @@ int Fuse(Graph* graph, const SimplifyOptions& options, const char* op_type, int 
   for (NodeId id : graph->Order()) {
     if (!graph->alive(id) || (!graph->node(id).Is("Div") && !graph->node(id).Is("Mul"))) continue;
     const std::optional<Match> match = Matcher(*graph, facts).From(graph->node(id), centered);
-    if (!match || facts.DTypeOf(match->x) != DType::kFloat) continue;
+    if (!match) continue;
     const std::string name = graph->value(graph->node(match->end).outputs[0]).name;
     const ValueId scale = Parameter(graph, facts, *match, match->scale, name);
     if (scale == kNone) continue;

@@ -744,7 +744,7 @@ void BlockRule(RuleContext& c) {
 
 void DequantizeRule(RuleContext& c) {
   SameAsFirst(c);
-  c.outputs[0].dtype = c.in(1).dtype;
+  c.outputs[0].dtype = c.node.Has("output_dtype") ? DType::kUndefined : c.in(1).dtype;
 }
 
 void QuantizeRule(RuleContext& c) {

@@ -29,12 +29,16 @@ constexpr Guess kGuesses[] = {{1, 16, 8}, {1, 64, 8}, {1, 224, 8}, {1, 8, 2},   
 
 bool IsMask(const std::string& name) { return name.find("mask") != std::string::npos; }
 
-Tensor RandomTensor(const Value& value, const Guess& guess, Random* random) {
+Shape ShapeFor(const Value& value, const Guess& guess) {
   Shape shape;
   for (size_t axis = 0; axis < value.dims.size(); ++axis) {
     const int64_t size = value.dims[axis].size;
     shape.push_back(size >= 0 ? size : axis == 0 ? guess.batch : guess.size);
   }
+  return shape;
+}
+
+Tensor RandomTensor(const Value& value, const Shape& shape, const Guess& guess, Random* random) {
   Tensor tensor(value.dtype, shape);
   const uint64_t below = IsMask(value.name) ? 2 : guess.below;
   for (int64_t i = 0; i < tensor.size(); ++i) {
@@ -94,9 +98,10 @@ std::vector<Tensor> RandomInputs(const Graph& graph, const Guess& guess, uint64_
     const Value& value = graph.value(id);
     if (value.dtype == DType::kUndefined || !value.has_shape)
       throw Error("type or rank of the input is not declared", value.name);
-    inputs.push_back(RandomTensor(value, guess, &random));
-    elements += inputs.back().size();
+    const Shape shape = ShapeFor(value, guess);
+    elements += ElementCount(shape);
     if (elements > kMostElements) throw Error("the inputs are too large to be made up", value.name);
+    inputs.push_back(RandomTensor(value, shape, guess, &random));
   }
   return inputs;
 }
