@@ -56,8 +56,6 @@ struct RuleContext {
 
 // Runs the rule of the node's operator where there is one.
 void ApplyShapeRule(RuleContext& context);
-// Whether the operator has a rule; for tests.
-bool HasShapeRule(const std::string& op_type);
 
 // The constant that makes Reshape turn a tensor of `from` into `to`: numbers, 0 for an axis that is kept, at
 // most one -1. None when that cannot be said.
