@@ -487,7 +487,7 @@ void ConstantRule(RuleContext& c) {
 const ShapeRules& Rules() {
   static const ShapeRules rules = [] {
     ShapeRules table;
-    const auto add = [&table](ShapeRule rule, std::initializer_list<const char*> types) {
+    const auto add = [&table](RuleFunction rule, std::initializer_list<const char*> types) {
       for (const char* type : types) table.emplace(type, rule);
     };
     add(IdentityRule, {"Identity"});

@@ -11,8 +11,8 @@
 
 namespace xslim {
 
-using ShapeRule = void (*)(RuleContext&);
-using ShapeRules = std::map<std::string, ShapeRule>;
+using RuleFunction = void (*)(RuleContext&);
+using ShapeRules = std::map<std::string, RuleFunction>;
 
 // Convolutions, pools, matrix products, reductions, resizing.
 void AddComputeRules(ShapeRules* rules);

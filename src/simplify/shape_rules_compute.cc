@@ -234,7 +234,7 @@ void BlockRule(RuleContext& c) {
 }  // namespace
 
 void AddComputeRules(ShapeRules* rules) {
-  const auto add = [rules](ShapeRule rule, std::initializer_list<const char*> types) {
+  const auto add = [rules](RuleFunction rule, std::initializer_list<const char*> types) {
     for (const char* type : types) rules->emplace(type, rule);
   };
   add(ConvRule, {"Conv"});
