@@ -29,6 +29,10 @@ struct ModelParameters {
   std::string working_dir;    // "" = folder of onnx_model
   bool skip_onnxsim = false;  // leave the simplifier out
   std::optional<int> opset;   // pins the default-domain opset
+  // Of the command line alone: simplifier passes left out; whether the simplified graph is compared with the
+  // original on random inputs (none: unless the model is huge).
+  std::vector<std::string> skip_passes;
+  std::optional<bool> verify;
 };
 
 // One model input. Empty name, shape and dtype are taken from the model.

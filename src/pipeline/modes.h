@@ -18,7 +18,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
                          const OutputPaths& paths, ThreadPool& pool);
 
 // Level 100: simplification only.
-RunResult Slim(Graph graph, const Config& config, const OutputPaths& paths);
+RunResult Slim(Graph graph, const Config& config, const OutputPaths& paths, ThreadPool& pool);
 
 // Brings the graph to the opset that the config pins, if it does. Throws Error when that cannot be.
 void PinOpset(Graph* graph, const Config& config, const std::string& path);
@@ -28,6 +28,9 @@ void ReportUnknown(const std::vector<UnknownOperator>& unknown, bool strict);
 
 // legalize: also the passes that only quantization wants.
 SimplifyOptions OptionsFor(const Graph& graph, const Config& config, bool legalize);
+
+// Simplify() with the config's choices (none with skip_onnxsim), compared with the original on random inputs.
+void SimplifyModel(Graph* graph, const Config& config, bool legalize, ThreadPool& pool);
 
 }  // namespace xslim
 

@@ -103,10 +103,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   if (const auto obstacle = RaiseOpset(&graph, kQdqOpset)) {
     throw Error("int8 needs opset 13 and the model cannot be raised to it: " + *obstacle, paths.input);
   }
-  if (!config.model.skip_onnxsim) {
-    LogInfo("simplifying");
-    Simplify(&graph, OptionsFor(graph, config, true));
-  }
+  SimplifyModel(&graph, config, true, pool);
   if (settings.equalization) {
     const int pairs = EqualizeByWeights(&graph, kEqualizationIterations);
     LogInfo("equalized ", pairs, " pairs of layers");

@@ -17,6 +17,7 @@ RunResult Run(Config config, const RunOptions& options) {
   if (kernels::Select(&isa_error) == nullptr) {
     throw Error(isa_error, StrCat("environment XSLIM_ISA=", std::getenv("XSLIM_ISA")));
   }
+  CheckPassNames(config.model.skip_passes);
   const OutputPaths paths = ResolveOutputPaths(config, options);
   const int threads = options.threads > 0
                           ? options.threads
@@ -31,7 +32,7 @@ RunResult Run(Config config, const RunOptions& options) {
     LogInfo("loading ", paths.input);
     Graph graph = LoadModel(paths.input);
     if (config.quantization.precision_level == kPrecisionSlimOnly)
-      return Slim(std::move(graph), config, paths);
+      return Slim(std::move(graph), config, paths, pool);
     return QuantizeStatic(std::move(graph), config, options, paths, pool);
   } catch (...) {
     RemoveEmptyFolders(paths);

@@ -6,7 +6,7 @@
 
 namespace xslim {
 
-RunResult Slim(Graph graph, const Config& config, const OutputPaths& paths) {
+RunResult Slim(Graph graph, const Config& config, const OutputPaths& paths, ThreadPool& pool) {
   for (UnknownOperator& each : FindUnknown(graph)) {
     if (config.quantization.strict) ReportUnknown({each}, true);
     each.tensors.clear();  // nothing is computed that could miss them
@@ -14,7 +14,7 @@ RunResult Slim(Graph graph, const Config& config, const OutputPaths& paths) {
   }
   PinOpset(&graph, config, paths.input);
   const size_t before = graph.Order().size();
-  if (!config.model.skip_onnxsim) Simplify(&graph, OptionsFor(graph, config, false));
+  SimplifyModel(&graph, config, false, pool);
   DropUnusedFunctions(&graph);
   LogInfo("slimmed: ", before, " -> ", graph.Order().size(), " operators");
   SaveModel(graph, paths.model);

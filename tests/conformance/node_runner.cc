@@ -1,9 +1,9 @@
 // Runs ONNX backend node tests on our executor.
-//   node_runner CASES_DIR LIST|all KNOWN_FAILURES
+//   node_runner CASES_DIR LIST|all KNOWN_FAILURES [slim]
 // CASES_DIR/<case>/model.onnx and test_data_set_0/{input,output}_N.pb; LIST and KNOWN_FAILURES name cases,
 // one a line; "all" takes all of CASES_DIR. A name in KNOWN_FAILURES that ends in * stands for all cases that
-// begin like it. Exits 1 when a case fails that is not known to, or passes although it is known to fail; 2 on
-// wrong arguments.
+// begin like it. With "slim" every model is simplified first. Exits 1 when a case fails that is not known to,
+// or passes although it is known to fail; 2 on wrong arguments.
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "onnx/model_io.h"
 #include "runtime/executor.h"
+#include "simplify/simplify.h"
 #include "xslim/error.h"
 
 namespace xslim {
@@ -81,10 +82,16 @@ std::string Difference(const Tensor& got, const Tensor& want) {
 }
 
 // "" when the case passes, else the reason.
-std::string RunCase(const fs::path& folder, ThreadPool& pool) {
+std::string RunCase(const fs::path& folder, bool slim, ThreadPool& pool) {
   if (!fs::exists(folder / "model.onnx")) return "there is no " + (folder / "model.onnx").string();
   try {
-    const Graph graph = LoadModel((folder / "model.onnx").string());
+    Graph graph = LoadModel((folder / "model.onnx").string());
+    if (slim) {
+      SimplifyOptions options;
+      options.highest_opset = graph.opset();
+      Simplify(&graph, options);
+      graph.Validate();
+    }
     const std::vector<Tensor> inputs =
         ReadValues(folder / "test_data_set_0", "input", graph, graph.FreeInputs());
     const std::vector<Tensor> wanted =
@@ -136,13 +143,13 @@ class KnownFailures {
   std::vector<std::string> prefixes_;
 };
 
-int RunAll(const fs::path& folder, const std::string& list, const std::string& known_path) {
+int RunAll(const fs::path& folder, const std::string& list, const std::string& known_path, bool slim) {
   const std::vector<std::string> names = list == "all" ? AllCases(folder) : ReadNames(list);
   const KnownFailures known(known_path);
   ThreadPool pool(2);
   size_t passed = 0, unexpected = 0;
   for (const std::string& name : names) {
-    const std::string reason = RunCase(folder / name, pool);
+    const std::string reason = RunCase(folder / name, slim, pool);
     const bool passes = reason.empty(), is_known = known.Has(name);
     passed += passes;
     unexpected += passes == is_known;
@@ -157,12 +164,13 @@ int RunAll(const fs::path& folder, const std::string& list, const std::string& k
 }  // namespace xslim
 
 int main(int argc, char** argv) {
-  if (argc != 4) {
-    std::cerr << "usage: node_runner CASES_DIR LIST|all KNOWN_FAILURES\n";
+  const bool slim = argc == 5 && std::string(argv[4]) == "slim";
+  if (argc != 4 && !slim) {
+    std::cerr << "usage: node_runner CASES_DIR LIST|all KNOWN_FAILURES [slim]\n";
     return 2;
   }
   try {
-    return xslim::RunAll(argv[1], argv[2], argv[3]);
+    return xslim::RunAll(argv[1], argv[2], argv[3], slim);
   } catch (const std::exception& error) {
     std::cerr << error.what() << "\n";
     return 2;

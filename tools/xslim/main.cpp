@@ -25,10 +25,10 @@ constexpr int kDone = 0, kFailed = 1, kWrongUsage = 2;
 
 struct Arguments {
   std::string config_path, input_path, output_path, log_file;
-  std::vector<std::string> ignore_op_types, ignore_op_names, op_libraries;
+  std::vector<std::string> ignore_op_types, ignore_op_names, op_libraries, skip_passes;
   int opset = 0, threads = 0;  // opset 0: not given
   bool fp16 = false, dynq = false, strict = false, verbose = false, quiet = false, help = false,
-       help_config = false, version = false;
+       help_config = false, version = false, list_passes = false, verify = false, no_verify = false;
 };
 
 // One command line option: what CLI11 parses and what the help says.
@@ -53,6 +53,10 @@ const std::vector<Option> kOptions = {
     {"--opset", "N", "opset of the output, 7 to 24", &Arguments::opset, 7, 24},
     {"--strict", "", "an operator that cannot be computed is an error", &Arguments::strict},
     {"--op-library", "FILE", "shared library with more operators; may be repeated", &Arguments::op_libraries},
+    {"--skip-pass", "NAME", "simplifier pass to leave out; may be repeated", &Arguments::skip_passes},
+    {"--list-passes", "", "list the passes of the simplifier and exit", &Arguments::list_passes},
+    {"--verify", "", "compare the simplified model with the original, however large", &Arguments::verify},
+    {"--no-verify", "", "do not compare the simplified model with the original", &Arguments::no_verify},
     {"--threads", "N", "threads to use; 0 = all cores (default)", &Arguments::threads, 0, 1024},
     {"-v,--verbose", "", "say more on stderr", &Arguments::verbose},
     {"-q,--quiet", "", "only warnings and errors, no summary", &Arguments::quiet},
@@ -187,6 +191,8 @@ xslim::Config MakeConfig(const Arguments& arguments) {
   config.quantization.strict = config.quantization.strict || arguments.strict;
   append(arguments.ignore_op_types, &config.quantization.ignore_op_types);
   append(arguments.ignore_op_names, &config.quantization.ignore_op_names);
+  append(arguments.skip_passes, &config.model.skip_passes);
+  if (arguments.verify || arguments.no_verify) config.model.verify = arguments.verify;
   return config;
 }
 
@@ -279,6 +285,11 @@ int main(int argc, char** argv) {
     std::cout << xslim::DescribeConfig();
     return kDone;
   }
+  if (arguments.list_passes) {
+    std::cout << xslim::DescribePasses();
+    return kDone;
+  }
+  if (arguments.verify && arguments.no_verify) return Usage("--verify and --no-verify exclude each other");
   if (arguments.config_path.empty() && (arguments.input_path.empty() || arguments.output_path.empty())) {
     std::cout << HelpText() << std::flush;
     return Usage("without -c both -i and -o are needed");
