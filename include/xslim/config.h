@@ -19,6 +19,7 @@ enum class ProtectOutputs { kAuto, kAlways, kNever };
 // Weights of Gemm, MatMul and ConvTranspose: per output channel (ours), or XSlim's power-of-two per tensor.
 enum class MatrixWeights { kPerChannel, kPowerOfTwoPerTensor };
 enum class BiasType { kFloat, kInt32 };
+enum class HalfType { kFloat16, kBFloat16 };
 
 // precision_level values with a meaning beyond 0..2.
 inline constexpr int kPrecisionDynamic = 3, kPrecisionFp16 = 4, kPrecisionSlimOnly = 100;
@@ -77,6 +78,15 @@ struct QuantizationParameters {
   BiasType bias = BiasType::kFloat;  // environment XQUANT_BIAS_TO_FP32=0 means int32
   bool equalization = true;
   bool strict = false;  // operators that cannot be computed are an Error instead of staying float
+  // Level 3:
+  int weight_bits = 8;              // 8, or 4 (blocked weights)
+  int weight_block = 32;            // weights that share a 4-bit scale: 16, 32, 64, 128 or 256
+  bool weight_zero_points = false;  // 4 bits: uint4 with zero points
+  bool full_range_weights = false;  // int8 codes whose products may overflow 16 bits on x86 without VNNI
+  bool contrib_operators = false;   // com.microsoft operators where they fit
+  // Level 4:
+  HalfType half_type = HalfType::kFloat16;
+  bool half_io = false;  // float inputs and outputs of the model become 16-bit, too
 };
 
 struct Config {

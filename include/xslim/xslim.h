@@ -36,9 +36,16 @@ struct OutputQuality {
   std::string note;  // why samples were not compared, or what else was measured; mostly ""
 };
 
+// One line of the comparison of the model as read with the model as written, e.g. an operator's count.
+struct SummaryRow {
+  std::string what, before, after;
+};
+
 struct RunResult {
   std::string model_path, report_path;  // report_path "" when none was asked for
   std::vector<OutputQuality> outputs;   // empty when no analysis was made
+  std::vector<SummaryRow> summary{};
+  std::vector<std::string> left{};  // what stays float, with the reason
 };
 
 // Reads a JSON config. Throws Error with the path of the bad field. Warnings go to the log.

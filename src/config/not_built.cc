@@ -21,12 +21,10 @@ void RefuseWhatIsNotBuilt(const Config& config) {
   switch (quantization.precision_level) {
     case 0:
       break;
+    case kPrecisionDynamic:
+    case kPrecisionFp16:
     case kPrecisionSlimOnly:
       return;
-    case kPrecisionDynamic:
-      Refuse(config, "precision_level", "precision_level 3 (dynamic quantization)");
-    case kPrecisionFp16:
-      Refuse(config, "precision_level", "precision_level 4 (float16)");
     default:
       Refuse(config, "precision_level", StrCat("precision_level ", quantization.precision_level));
   }

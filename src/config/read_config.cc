@@ -198,6 +198,28 @@ const Keys<Quantization> kQuantizationKeys = {
      [](Quantization* q, const Field& f) { q->equalization = f.Bool(); }},
     {"strict", "bool", "an operator that cannot be computed is an error (default: false)",
      [](Quantization* q, const Field& f) { q->strict = f.Bool(); }},
+    {"weight_bits", "8|4", "level 3: width of weights (default: 8)",
+     [](Quantization* q, const Field& f) {
+       q->weight_bits = f.Int(4, 8);
+       if (q->weight_bits != 4 && q->weight_bits != 8) f.Expected("8 or 4");
+     }},
+    {"weight_block", "16..256", "level 3, 4 bits: weights per scale, a power of two (default: 32)",
+     [](Quantization* q, const Field& f) {
+       q->weight_block = f.Int(16, 256);
+       if ((q->weight_block & (q->weight_block - 1)) != 0) f.Expected("16, 32, 64, 128 or 256");
+     }},
+    {"weight_zero_points", "bool", "level 3, 4 bits: uint4 with zero points (default: false)",
+     [](Quantization* q, const Field& f) { q->weight_zero_points = f.Bool(); }},
+    {"full_range_weights", "bool", "level 3: int8 codes may overflow x86 without VNNI (default: false)",
+     [](Quantization* q, const Field& f) { q->full_range_weights = f.Bool(); }},
+    {"contrib_operators", "bool", "level 3: com.microsoft operators where they fit (default: false)",
+     [](Quantization* q, const Field& f) { q->contrib_operators = f.Bool(); }},
+    {"half_type", "float16|bfloat16", "level 4: the 16-bit type (default: float16)",
+     [](Quantization* q, const Field& f) {
+       q->half_type = f.Word<HalfType>({{"float16", HalfType::kFloat16}, {"bfloat16", HalfType::kBFloat16}});
+     }},
+    {"half_io", "bool", "level 4: 16-bit model inputs and outputs, too (default: false)",
+     [](Quantization* q, const Field& f) { q->half_io = f.Bool(); }},
 };
 
 const Keys<Config> kTopKeys = {
@@ -274,7 +296,7 @@ Config ReadConfig(const std::string& path) {
     throw Error(std::string("not valid JSON: ") + error.what(), path);
   }
   RefuseWhatIsNotBuilt(config);
-  if (config.quantization.precision_level != kPrecisionSlimOnly &&
+  if (config.quantization.precision_level < kPrecisionDynamic &&
       config.calibration.input_parameters.empty()) {
     throw Error("Calibration input_parameters setting not detected.",
                 path + ": calibration_parameters.input_parameters", "one entry per model input");

@@ -101,15 +101,26 @@ cv::Mat PtImagenet(const cv::Mat& image, int size) {
   return resized(cv::Rect(left, top, size, size)).clone();
 }
 
+// OpenCV's resize by area, INTER_AREA. Where it sums fractions of pixels its last bits depend on whether the
+// compiler fused products and sums, so that is done here, in the steps of its x86-64 builds.
+cv::Mat AreaResize(const cv::Mat& image, int height, int width) {
+  cv::Mat resized;
+  if (!NeedsAreaShrink(image.rows, image.cols, height, width)) {
+    cv::resize(image, resized, cv::Size(width, height), 0, 0, cv::INTER_AREA);
+    return resized;
+  }
+  const std::vector<uint8_t> pixels =
+      AreaShrink(image.ptr<uint8_t>(), image.rows, image.cols, image.channels(), height, width);
+  return cv::Mat(height, width, image.type(), const_cast<uint8_t*>(pixels.data())).clone();
+}
+
 // Aspect-preserving area resize so that the crop is 87.5% of the shorter side, then the centre crop.
 cv::Mat Imagenet(const cv::Mat& image, int H, int W) {
   const int64_t h = image.rows, w = image.cols;
   const int tall = static_cast<int>(100.0 * H / 87.5), wide = static_cast<int>(100.0 * W / 87.5);
   const int width = h > w ? wide : static_cast<int>(static_cast<double>(wide * w) / static_cast<double>(h));
   const int height = h > w ? static_cast<int>(static_cast<double>(tall * h) / static_cast<double>(w)) : tall;
-  cv::Mat resized;
-  cv::resize(image, resized, cv::Size(width, height), 0, 0, cv::INTER_AREA);
-  return resized(cv::Rect((width - W) / 2, (height - H) / 2, W, H)).clone();
+  return AreaResize(image, height, width)(cv::Rect((width - W) / 2, (height - H) / 2, W, H)).clone();
 }
 
 // A PNG whose chunks do not reach the end mark. The decoder refuses it as well, but libpng says so on stderr
@@ -234,9 +245,7 @@ Tensor ReadImage(const std::string& path, const ImageSettings& settings) {
     } else if (settings.preset == Preset::kImagenet) {
       image = Imagenet(image, H, W);
     } else {
-      cv::Mat resized;
-      cv::resize(image, resized, cv::Size(W, H), 0, 0, cv::INTER_AREA);
-      image = resized;
+      image = AreaResize(image, H, W);
     }
   } catch (const cv::Exception& error) {
     throw Error("cannot decode the image", path, error.err);

@@ -65,6 +65,13 @@ Tensor ReadImage(const std::string& path, const ImageSettings& settings);
 std::vector<uint8_t> PillowBilinear(const uint8_t* in, int height, int width, int channels, int new_height,
                                     int new_width);
 
+// Mean of the covered area, as OpenCV's INTER_AREA does it on x86-64 when both sides shrink (or stay) and not
+// both by whole factors, which is what NeedsAreaShrink says: weights in double, then floats, each product and
+// sum rounded, along rows first; half to even. Pixels as above.
+bool NeedsAreaShrink(int height, int width, int new_height, int new_width);
+std::vector<uint8_t> AreaShrink(const uint8_t* pixels, int height, int width, int channels, int new_height,
+                                int new_width);
+
 // "file.py:function" in a Python child process that lives as long as this object. The interpreter is python3,
 // or what XSLIM_PYTHON names. Throws Error with Python's last traceback line.
 class Script {

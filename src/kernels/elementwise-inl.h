@@ -1,6 +1,7 @@
 // Elementwise kernels. A tail shorter than a vector goes through a buffer, so every element sees the vector
-// code.
+// code. A wrapper that shortens its own loads and stores defines XSLIM_OWN_MAP and the two loops.
 
+#ifndef XSLIM_OWN_MAP
 template <typename F>
 XSLIM_INLINE void Map(const float* x, float* y, int64_t n, const F& f) {
   const F32 d;
@@ -31,6 +32,7 @@ XSLIM_INLINE void Map2(const float* a, const float* b, float* y, int64_t n, cons
     memcpy(y + i, left, bytes);
   }
 }
+#endif  // XSLIM_OWN_MAP
 
 void Unary(UnaryOp op, const float* x, float* y, int64_t n) {
   const F32 d;

@@ -43,7 +43,7 @@ enum UnaryOp {
 enum BinaryOp { kAdd, kSub, kMul, kDiv, kMin, kMax };  // min, max: NaN if either is NaN
 
 struct MinMax {
-  float min, max;  // of the finite elements; +inf, -inf when there is none
+  float min, max;  // of the finite elements, a zero is +0; +inf, -inf when there is none
   int64_t finite, nan, pos_inf, neg_inf;
 };
 
@@ -86,7 +86,7 @@ struct Table {
   // in order of i, lanes then combined by halves (l + l+8, l + l+4, l + l+2, l + l+1).
   float (*sum)(const float* x, int64_t n);
   float (*sum_of_squares)(const float* x, float mean, int64_t n);  // of (x - mean), by fma
-  float (*max)(const float* x, int64_t n);                         // NaN if any is; -inf for n == 0
+  float (*max)(const float* x, int64_t n);  // NaN if any is; a zero is +0; -inf for n == 0
   float (*min)(const float* x, int64_t n);
   // y = exp(x - max(x)) / sum; one row.
   void (*softmax)(const float* x, float* y, int64_t n);
@@ -95,7 +95,7 @@ struct Table {
                      int64_t n);
 
   // ---- quantization: clamp(round_half_even(x / scale) + zero_point, lo, hi); a division; NaN gives
-  // zero_point.
+  // zero_point. Those of 8 bits take zero points of their type.
   void (*quantize_s8)(const float* x, float scale, int32_t zero_point, int8_t* q, int64_t n);
   void (*quantize_u8)(const float* x, float scale, int32_t zero_point, uint8_t* q, int64_t n);
   void (*dequantize_s8)(const int8_t* q, float scale, int32_t zero_point, float* y, int64_t n);

@@ -35,6 +35,7 @@ XSLIM_INLINE float JoinLanes(float* acc, const G& g) {
   return acc[0];
 }
 
+// Adding 0 to an extreme turns -0 into +0: which zero comes first must not matter.
 XSLIM_INLINE float AddS(float a, float b) { return a + b; }
 XSLIM_INLINE float MaxS(float a, float b) { return a > b || a != a ? a : b; }
 XSLIM_INLINE float MinS(float a, float b) { return a < b || a != a ? a : b; }
@@ -66,7 +67,7 @@ float Max(const float* x, int64_t n) {
   for (float& a : acc) a = -__builtin_inff();
   FoldLanes(
       x, n, acc, [](V a, V v) { return MaxV(a, v); }, MaxS);
-  return JoinLanes(acc, MaxS);
+  return JoinLanes(acc, MaxS) + 0.0f;
 }
 
 float Min(const float* x, int64_t n) {
@@ -74,7 +75,7 @@ float Min(const float* x, int64_t n) {
   for (float& a : acc) a = __builtin_inff();
   FoldLanes(
       x, n, acc, [](V a, V v) { return MinV(a, v); }, MinS);
-  return JoinLanes(acc, MinS);
+  return JoinLanes(acc, MinS) + 0.0f;
 }
 
 void Softmax(const float* x, float* y, int64_t n) {
@@ -138,6 +139,6 @@ void MinMaxOf(const float* x, int64_t n, MinMax* result) {
     hn::StoreU(b, d, high + lane);
   }
   for (int64_t i = whole; i < n; ++i) one(x[i], i - whole);
-  result->min = JoinLanes(low, MinS);
-  result->max = JoinLanes(high, MaxS);
+  result->min = JoinLanes(low, MinS) + 0.0f;
+  result->max = JoinLanes(high, MaxS) + 0.0f;
 }

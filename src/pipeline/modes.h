@@ -17,6 +17,13 @@ namespace xslim {
 RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions& options,
                          const OutputPaths& paths, ThreadPool& pool);
 
+// Level 3: products on integers with DynamicQuantizeLinear, the other weights as integers; no data.
+RunResult QuantizeDynamic(Graph graph, const Config& config, const OutputPaths& paths, ThreadPool& pool);
+
+// Level 4: float16 or bfloat16; data only to find values outside the range of float16.
+RunResult ConvertToHalf(Graph graph, const Config& config, const RunOptions& options,
+                        const OutputPaths& paths, ThreadPool& pool);
+
 // Level 100: simplification only.
 RunResult Slim(Graph graph, const Config& config, const OutputPaths& paths, ThreadPool& pool);
 

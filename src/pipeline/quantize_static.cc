@@ -16,6 +16,7 @@
 #include "quant/plan.h"
 #include "report/markdown.h"
 #include "report/measure.h"
+#include "report/summary.h"
 #include "tune/equalize.h"
 #include "tune/layers.h"
 #include "tune/refine.h"
@@ -156,6 +157,9 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
     result.report_path = paths.report;
   }
   SaveOutputs(exported, paths, report);
+  LeftList left;
+  for (const auto& [id, why] : plan.left_float) left.push_back({graph.node(id).Title(), why});
+  Summarize(CountModel(original), CountModel(exported), paths.input, left, &result);
   LogInfo("wrote ", paths.model);
   return result;
 }

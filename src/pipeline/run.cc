@@ -31,8 +31,16 @@ RunResult Run(Config config, const RunOptions& options) {
     }
     LogInfo("loading ", paths.input);
     Graph graph = LoadModel(paths.input);
-    if (config.quantization.precision_level == kPrecisionSlimOnly)
-      return Slim(std::move(graph), config, paths, pool);
+    switch (config.quantization.precision_level) {
+      case kPrecisionSlimOnly:
+        return Slim(std::move(graph), config, paths, pool);
+      case kPrecisionDynamic:
+        return QuantizeDynamic(std::move(graph), config, paths, pool);
+      case kPrecisionFp16:
+        return ConvertToHalf(std::move(graph), config, options, paths, pool);
+      default:
+        break;
+    }
     return QuantizeStatic(std::move(graph), config, options, paths, pool);
   } catch (...) {
     RemoveEmptyFolders(paths);

@@ -2,6 +2,7 @@
 #include "graph/function.h"
 #include "onnx/model_io.h"
 #include "pipeline/modes.h"
+#include "report/summary.h"
 #include "runtime/executor.h"
 
 namespace xslim {
@@ -12,13 +13,14 @@ RunResult Slim(Graph graph, const Config& config, const OutputPaths& paths, Thre
     each.tensors.clear();  // nothing is computed that could miss them
     LogInfo(Describe(each), " (kept as it is)");
   }
+  const ModelCounts before = CountModel(graph);
   PinOpset(&graph, config, paths.input);
-  const size_t before = graph.Order().size();
   SimplifyModel(&graph, config, false, pool);
   DropUnusedFunctions(&graph);
-  LogInfo("slimmed: ", before, " -> ", graph.Order().size(), " operators");
   SaveModel(graph, paths.model);
-  return {paths.model, "", {}};
+  RunResult result{paths.model, "", {}};
+  Summarize(before, CountModel(graph), paths.input, {}, &result);
+  return result;
 }
 
 }  // namespace xslim

@@ -2,38 +2,12 @@
 #include <cmath>
 
 #include "base/log.h"
-#include "base/nearest_name.h"
+#include "quant/ignore_list.h"
 #include "quant/interest.h"
 #include "quant/plan.h"
 
 namespace xslim {
 namespace {
-
-// '*' matches any run of characters.
-bool Matches(const std::string& pattern, const std::string& text, size_t p = 0, size_t t = 0) {
-  for (; p < pattern.size(); ++p, ++t) {
-    if (pattern[p] == '*') {
-      for (size_t rest = t; rest <= text.size(); ++rest) {
-        if (Matches(pattern, text, p + 1, rest)) return true;
-      }
-      return false;
-    }
-    if (t >= text.size() || pattern[p] != text[t]) return false;
-  }
-  return t == text.size();
-}
-
-bool AnyMatches(const std::vector<std::string>& patterns, const std::string& text,
-                std::set<std::string>* used) {
-  bool found = false;
-  for (const std::string& pattern : patterns) {
-    if (Matches(pattern, text)) {
-      used->insert(pattern);
-      found = true;
-    }
-  }
-  return found;
-}
 
 // Inputs of a quantized operator that carry data (not bounds, shapes, indices, norm parameters, biases).
 std::vector<int> DataSlots(const Node& node, QuantRole role) {
@@ -48,7 +22,7 @@ std::vector<int> DataSlots(const Node& node, QuantRole role) {
 class Placer {
  public:
   Placer(const Graph& graph, const ValueFacts& facts, const QuantizationParameters& options)
-      : graph_(graph), facts_(facts), options_(options), order_(graph.Order()) {}
+      : graph_(graph), facts_(facts), options_(options), order_(graph.Order()), ignored_(options) {}
 
   QuantPlan Place() {
     plan_.quantize_bias = options_.bias == BiasType::kInt32;
@@ -57,7 +31,7 @@ class Placer {
     DropUnreached();
     FoldActivations();
     for (NodeId id : order_) PlaceNode(graph_.node(id));
-    WarnUnmatched();
+    ignored_.WarnUnmatched(graph_);
     return std::move(plan_);
   }
 
@@ -72,12 +46,8 @@ class Placer {
           node.outputs.empty() || !facts_.is_float(node.outputs[0])) {
         continue;
       }
-      if (AnyMatches(options_.ignore_op_types, node.op_type, &used_)) {
-        plan_.left_float[id] = "ignore_op_types";
-        continue;
-      }
-      if (AnyMatches(options_.ignore_op_names, node.name, &used_)) {
-        plan_.left_float[id] = "ignore_op_names";
+      if (const char* list = ignored_.Reason(node)) {
+        plan_.left_float[id] = list;
         continue;
       }
       if (AddsMask(node)) {
@@ -245,36 +215,11 @@ class Placer {
     plan_.activations.emplace(id, std::move(quant));
   }
 
-  void WarnUnmatched() const {
-    std::vector<std::string> types, names;
-    for (NodeId id : order_) {
-      types.push_back(graph_.node(id).op_type);
-      names.push_back(graph_.node(id).name);
-    }
-    WarnUnmatched("ignore_op_types", options_.ignore_op_types, types);
-    WarnUnmatched("ignore_op_names", options_.ignore_op_names, names);
-  }
-
-  void WarnUnmatched(const char* list, const std::vector<std::string>& patterns,
-                     const std::vector<std::string>& known) const {
-    for (const std::string& pattern : patterns) {
-      if (used_.count(pattern)) continue;
-      if (std::any_of(known.begin(), known.end(),
-                      [&](const std::string& name) { return Matches(pattern, name); })) {
-        LogInfo(list, ": \"", pattern, "\" matches only operators that stay float anyway");
-        continue;
-      }
-      const std::string nearest = NearestName(pattern, known);
-      LogWarning(list, ": \"", pattern, "\" matches no operator of the simplified model",
-                 nearest.empty() ? "" : " (did you mean " + nearest + "?)");
-    }
-  }
-
   const Graph& graph_;
   const ValueFacts& facts_;
   const QuantizationParameters& options_;
   std::vector<NodeId> order_;
-  std::set<std::string> used_;
+  IgnoreList ignored_;
   QuantPlan plan_;
 };
 

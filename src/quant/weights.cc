@@ -6,6 +6,7 @@
 #include "kernels/kernels.h"
 #include "quant/plan.h"
 #include "quant/scale.h"
+#include "quant/weight_codes.h"
 
 namespace xslim {
 namespace {
@@ -33,25 +34,6 @@ bool Int8Valued(const float* x, int64_t n) {
   return std::all_of(x, x + n, [](float v) { return v >= -128.0f && v <= 127.0f && v == std::nearbyint(v); });
 }
 
-void Quantize(const Tensor& weight, const QuantParams& params, Tensor* codes) {
-  *codes = Tensor(DType::kInt8, weight.shape());
-  const float* x = weight.data<float>();
-  int8_t* q = codes->data<int8_t>();
-  if (params.axis < 0) {
-    kernels::Active().quantize_s8(x, params.scale[0], params.zero_point[0], q, weight.size());
-    return;
-  }
-  const int64_t inner = InnerCount(weight.shape(), params.axis);
-  const int64_t channels = weight.dim(params.axis);
-  const int64_t outer = channels * inner == 0 ? 0 : weight.size() / (channels * inner);
-  for (int64_t o = 0; o < outer; ++o) {
-    for (int64_t c = 0; c < channels; ++c) {
-      const int64_t at = (o * channels + c) * inner;
-      kernels::Active().quantize_s8(x + at, params.scale[static_cast<size_t>(c)], 0, q + at, inner);
-    }
-  }
-}
-
 QuantParams WeightParams(const Node& node, int slot, const Tensor& weight,
                          const QuantizationParameters& options) {
   QuantParams params;
@@ -75,13 +57,7 @@ QuantParams WeightParams(const Node& node, int slot, const Tensor& weight,
     const float scale = SymmetricScale(std::max(-lo, hi));
     return {-1, {power_of_two ? PowerOfTwoUp(scale) : scale}, {0}};
   }
-  const int64_t inner = InnerCount(weight.shape(), params.axis);
-  const int64_t channels = weight.dim(params.axis);
-  std::vector<float> largest(static_cast<size_t>(channels), 0.0f);
-  for (int64_t at = 0; at < n; at += inner) {
-    float& most = largest[static_cast<size_t>((at / inner) % channels)];
-    for (int64_t i = at; i < at + inner; ++i) most = std::max(most, std::fabs(x[i]));
-  }
+  const std::vector<float> largest = LargestAlongAxis(weight, params.axis);
   for (float most : largest) params.scale.push_back(SymmetricScale(most));
   params.zero_point.assign(largest.size(), 0);
   return params;
@@ -94,7 +70,7 @@ void QuantizeWeights(const Graph& graph, const QuantizationParameters& options, 
     const Node& node = graph.node(weight.node);
     const Tensor& constant = *graph.Constant(node.input(static_cast<size_t>(weight.slot)));
     weight.params = WeightParams(node, weight.slot, constant, options);
-    Quantize(constant, weight.params, &weight.codes);
+    weight.codes = EncodeInt8(constant, weight.params);
   }
 }
 

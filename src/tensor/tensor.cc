@@ -53,6 +53,8 @@ std::shared_ptr<std::byte> AllocateAligned(size_t bytes) {
 
 Tensor::Tensor(DType dtype, Shape shape, Allocator* allocator)
     : dtype_(dtype), shape_(std::move(shape)), size_(ElementCount(shape_)) {
+  if (dtype_ != DType::kUndefined && dtype_ != DType::kString && SizeOf(dtype_) == 0)
+    throw Error("element type " + std::to_string(static_cast<int>(dtype_)) + " has no elements");
   if (dtype_ == DType::kString) {
     strings_ = std::make_shared<std::vector<std::string>>(static_cast<size_t>(size_));
   } else {

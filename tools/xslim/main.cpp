@@ -26,9 +26,11 @@ constexpr int kDone = 0, kFailed = 1, kWrongUsage = 2;
 struct Arguments {
   std::string config_path, input_path, output_path, log_file;
   std::vector<std::string> ignore_op_types, ignore_op_names, op_libraries, skip_passes;
-  int opset = 0, threads = 0;  // opset 0: not given
-  bool fp16 = false, dynq = false, strict = false, verbose = false, quiet = false, help = false,
-       help_config = false, version = false, list_passes = false, verify = false, no_verify = false;
+  int opset = 0, threads = 0, weight_bits = 0, weight_block = 0;  // opset, weight_*: 0 = not given
+  bool fp16 = false, bf16 = false, fp16_io = false, dynq = false, dynq_contrib = false,
+       dynq_full_range = false, weight_zero_points = false, strict = false, verbose = false, quiet = false,
+       help = false, help_config = false, version = false, list_passes = false, verify = false,
+       no_verify = false;
 };
 
 // One command line option: what CLI11 parses and what the help says.
@@ -46,8 +48,17 @@ const std::vector<Option> kOptions = {
     {"-c,--config", "FILE", "JSON configuration of a quantization", &Arguments::config_path},
     {"-i,--input_path", "FILE", "float model; overrides model_parameters.onnx_model", &Arguments::input_path},
     {"-o,--output_path", "PATH", "output: a .onnx file, or a directory", &Arguments::output_path},
-    {"--fp16", "", "convert to float16 (not built into this version yet)", &Arguments::fp16},
-    {"--dynq", "", "quantize dynamically (not built into this version yet)", &Arguments::dynq},
+    {"--dynq", "", "quantize dynamically: no data, no config needed", &Arguments::dynq},
+    {"--dynq-contrib", "", "--dynq with com.microsoft operators where they fit", &Arguments::dynq_contrib},
+    {"--dynq-full-range", "", "--dynq with int8 codes that may overflow on x86 without VNNI",
+     &Arguments::dynq_full_range},
+    {"--weight-bits", "N", "--dynq: bits of a weight, 8 (default) or 4", &Arguments::weight_bits, 4, 8},
+    {"--weight-block", "N", "4 bits: weights per scale, 16 to 256 (default: 32)", &Arguments::weight_block,
+     16, 256},
+    {"--weight-zero-points", "", "4 bits: unsigned weights with zero points", &Arguments::weight_zero_points},
+    {"--fp16", "", "convert to float16: no data, no config needed", &Arguments::fp16},
+    {"--bf16", "", "convert to bfloat16", &Arguments::bf16},
+    {"--fp16-io", "", "--fp16, --bf16: 16-bit model inputs and outputs, too", &Arguments::fp16_io},
     {"--ignore_op_types", "A,B", "operator types that stay float", &Arguments::ignore_op_types},
     {"--ignore_op_names", "x,y", "nodes that stay float", &Arguments::ignore_op_names},
     {"--opset", "N", "opset of the output, 7 to 24", &Arguments::opset, 7, 24},
@@ -71,6 +82,8 @@ constexpr const char* kExamples =
     "  xslim -c config.json                          quantize as the config says\n"
     "  xslim -c config.json -i m.onnx -o m.q.onnx    the same with other paths\n"
     "  xslim -i m.onnx -o m.slim.onnx                simplify only\n"
+    "  xslim -i m.onnx -o m.dynq.onnx --dynq         quantize dynamically, without data\n"
+    "  xslim -i m.onnx -o m.fp16.onnx --fp16         convert to float16\n"
     "\n"
     "Exit status: 0 done, 1 failed, 2 wrong usage.\n";
 
@@ -170,18 +183,68 @@ void PrintSummary(const xslim::RunResult& result) {
     std::printf("output %s: SNR %.6g (noise/signal, lower is better), cosine %.6f\n", output.name.c_str(),
                 output.snr, output.cosine);
   }
+  size_t widths[] = {0, 6, 5};  // of the head
+  for (const xslim::SummaryRow& row : result.summary) {
+    widths[0] = std::max(widths[0], row.what.size());
+    widths[1] = std::max(widths[1], row.before.size());
+    widths[2] = std::max(widths[2], row.after.size());
+  }
+  const auto print = [&widths](const std::string& what, const std::string& before, const std::string& after) {
+    std::printf("  %-*s  %*s  %*s\n", static_cast<int>(widths[0]), what.c_str(), static_cast<int>(widths[1]),
+                before.c_str(), static_cast<int>(widths[2]), after.c_str());
+  };
+  if (!result.summary.empty()) print("", "before", "after");
+  for (const xslim::SummaryRow& row : result.summary) print(row.what, row.before, row.after);
+  for (const std::string& line : result.left) std::printf("%s\n", line.c_str());
+}
+
+// --dynq, --fp16 and --bf16 with the options that belong to them.
+void ApplyMode(const Arguments& arguments, xslim::Config* config) {
+  xslim::QuantizationParameters& settings = config->quantization;
+  if (arguments.dynq) settings.precision_level = xslim::kPrecisionDynamic;
+  if (arguments.fp16 || arguments.bf16) settings.precision_level = xslim::kPrecisionFp16;
+  if (arguments.fp16) settings.half_type = xslim::HalfType::kFloat16;
+  if (arguments.bf16) settings.half_type = xslim::HalfType::kBFloat16;
+  if (arguments.fp16_io) settings.half_io = true;
+  if (arguments.dynq_contrib) settings.contrib_operators = true;
+  if (arguments.dynq_full_range) settings.full_range_weights = true;
+  if (arguments.weight_bits != 0) settings.weight_bits = arguments.weight_bits;
+  if (arguments.weight_block != 0) settings.weight_block = arguments.weight_block;
+  if (arguments.weight_zero_points) settings.weight_zero_points = true;
+}
+
+// What is wrong with the choice of a mode; "" when nothing is.
+std::string WrongMode(const Arguments& arguments) {
+  if (arguments.dynq + arguments.fp16 + arguments.bf16 > 1)
+    return "--dynq, --fp16 and --bf16 exclude each other";
+  const bool configured = !arguments.config_path.empty();
+  if (arguments.fp16_io && !arguments.fp16 && !arguments.bf16 && !configured)
+    return "--fp16-io needs --fp16 or --bf16";
+  const bool dynamic_only = arguments.dynq_contrib || arguments.dynq_full_range ||
+                            arguments.weight_bits != 0 || arguments.weight_block != 0 ||
+                            arguments.weight_zero_points;
+  if (dynamic_only && !arguments.dynq && !configured)
+    return "--dynq-contrib, --dynq-full-range and the --weight options need --dynq";
+  if (arguments.weight_bits != 0 && arguments.weight_bits != 4 && arguments.weight_bits != 8)
+    return "--weight-bits is 8 or 4";
+  if ((arguments.weight_block & (arguments.weight_block - 1)) != 0)
+    return "--weight-block is 16, 32, 64, 128 or 256";
+  return "";
 }
 
 xslim::Config MakeConfig(const Arguments& arguments) {
   xslim::Config config;
   if (arguments.config_path.empty()) {
     config.quantization.precision_level = xslim::kPrecisionSlimOnly;
-    if (!arguments.ignore_op_types.empty() || !arguments.ignore_op_names.empty()) {
-      xslim::LogLine(xslim::LogLevel::kWarning,
-                     "--ignore_op_types and --ignore_op_names have no effect without -c");
-    }
   } else {
     config = xslim::ReadConfig(arguments.config_path);
+  }
+  ApplyMode(arguments, &config);
+  if (config.quantization.precision_level == xslim::kPrecisionSlimOnly) {
+    if (!arguments.ignore_op_types.empty() || !arguments.ignore_op_names.empty()) {
+      xslim::LogLine(xslim::LogLevel::kWarning,
+                     "--ignore_op_types and --ignore_op_names have no effect on simplification only");
+    }
   }
   if (arguments.opset != 0) config.model.opset = arguments.opset;
   auto append = [](const std::vector<std::string>& from, std::vector<std::string>* to) {
@@ -212,8 +275,6 @@ void RefuseLogOverInput(const Arguments& arguments) {
 }
 
 void Work(const Arguments& arguments, ProgressLine* progress) {
-  if (arguments.fp16) throw xslim::Error("--fp16 is not built into this version yet");
-  if (arguments.dynq) throw xslim::Error("--dynq is not built into this version yet");
   xslim::RunOptions options;
   options.input_path = arguments.input_path;
   options.output_path = arguments.output_path;
@@ -294,6 +355,7 @@ int main(int argc, char** argv) {
     std::cout << HelpText() << std::flush;
     return Usage("without -c both -i and -o are needed");
   }
+  if (const std::string wrong = WrongMode(arguments); !wrong.empty()) return Usage(wrong);
   if (arguments.verbose && arguments.quiet) return Usage("-v and -q exclude each other");
   ProgressLine progress;
   return Guarded(&progress, [&] {

@@ -175,8 +175,8 @@ TEST_F(ConfigTest, RangesOfLevelsAndPercentile) {
 }
 
 TEST_F(ConfigTest, WhatIsNotBuiltIsRefused) {
-  EXPECT_THAT(Quantization("\"precision_level\": 3"),
-              HasSubstr("precision_level 3 (dynamic quantization) is not built into this version"));
+  EXPECT_THAT(Quantization("\"weight_bits\": 7"), HasSubstr("weight_bits: expected 8 or 4"));
+  EXPECT_THAT(Quantization("\"weight_block\": 48"), HasSubstr("expected 16, 32, 64, 128 or 256"));
   EXPECT_THAT(Quantization("\"precision_level\": 2"),
               HasSubstr("precision_level 2 is not built into this version"));
   EXPECT_THAT(Quantization("\"truncate_var_names\": [\"a\"]"), HasSubstr("truncate_var_names is not built"));

@@ -179,6 +179,21 @@ TEST_F(SamplesTest, ResizesLikePillow) {
                   123, 94, 120, 105, 89, 114, 165, 145, 162, 116, 119, 137, 124, 94, 166, 122, 115));
 }
 
+TEST_F(SamplesTest, ShrinksLikeOpenCv) {
+  std::vector<uint8_t> image;
+  for (uint64_t i = 0; i < 5 * 7 * 3; ++i) image.push_back(static_cast<uint8_t>(i * i * 37 + i * 11));
+  ASSERT_TRUE(NeedsAreaShrink(5, 7, 3, 4));
+  // cv2.resize(image, (4, 3), interpolation=cv2.INTER_AREA) on x86-64
+  EXPECT_THAT(
+      AreaShrink(image.data(), 5, 7, 3, 3, 4),
+      ElementsAre(78, 119, 175, 99, 126, 182, 107, 185, 183, 131, 209, 149, 151, 133, 130, 57, 68, 124, 125,
+                  100, 127, 151, 140, 109, 122, 154, 136, 88, 106, 118, 63, 45, 100, 134, 145, 143));
+  EXPECT_FALSE(NeedsAreaShrink(6, 8, 3, 4));  // whole factors
+  EXPECT_FALSE(NeedsAreaShrink(5, 7, 3, 9));  // one side grows
+  EXPECT_TRUE(NeedsAreaShrink(5, 7, 5, 4));   // one side stays
+  EXPECT_FALSE(NeedsAreaShrink(5, 7, 5, 7));
+}
+
 TEST_F(SamplesTest, RunsAPythonFunction) {
   if (std::system("${XSLIM_PYTHON:-python3} -c 'import numpy' 2>/dev/null") != 0) GTEST_SKIP() << "no numpy";
   const std::string script = Write("prep.py",

@@ -1,0 +1,89 @@
+#include <algorithm>
+#include <cmath>
+
+#include "base/log.h"
+#include "calibrate/calibrate.h"
+#include "onnx/model_io.h"
+#include "pipeline/model_inputs.h"
+#include "pipeline/modes.h"
+#include "quant/element_types.h"
+#include "quant/half.h"
+#include "report/summary.h"
+
+namespace xslim {
+namespace {
+
+constexpr int kBFloat16Opset = 22;            // Conv, pooling and others take bfloat16
+constexpr float kSafe = 0.9f * kLargestHalf;  // data not seen may be a little larger
+constexpr int64_t kMostSamples = 64;
+
+bool HasData(const Config& config) {
+  const auto& inputs = config.calibration.input_parameters;
+  return std::any_of(inputs.begin(), inputs.end(),
+                     [](const InputParameters& input) { return !input.data_list_path.empty(); });
+}
+
+// Float values of the outermost graph that the calibration data drives to the end of float16's range.
+std::set<ValueId> FindWide(const Graph& graph, const Config& config, const RunOptions& options,
+                           ThreadPool& pool) {
+  const std::unique_ptr<SampleSource> samples = OpenSamples(config, InputsOf(graph), 0);
+  const int64_t count =
+      std::min({samples->size(), kMostSamples, static_cast<int64_t>(config.calibration.calibration_step)});
+  std::vector<int64_t> indices;
+  for (int64_t i = 0; i < count; ++i) indices.push_back(i);
+  std::vector<ValueId> floats;
+  for (ValueId id = 0; id < static_cast<ValueId>(graph.value_slots()); ++id) {
+    const Value& value = graph.value(id);
+    if (value.id != kNone && value.dtype == DType::kFloat && !value.constant.defined() &&
+        (value.producer != kNone || value.is_input))
+      floats.push_back(id);
+  }
+  LogInfo("looking for values outside the range of float16 in ", count, " of ", samples->Describe());
+  const StatisticsMap statistics =
+      CollectStatistics(graph, floats, *samples, indices, config.quantization.max_percentile, pool,
+                        [&](int64_t done, int64_t total) {
+                          if (options.progress) options.progress("measure", done, total);
+                        });
+  std::set<ValueId> wide;
+  for (const auto& [id, seen] : statistics) {
+    const float most = std::max(std::fabs(seen.min()), std::fabs(seen.max()));
+    if (most <= kSafe) continue;
+    wide.insert(id);
+    LogInfo(graph.value(id).name, " reaches ", most, ": its producer and readers stay float32");
+  }
+  return wide;
+}
+
+}  // namespace
+
+RunResult ConvertToHalf(Graph graph, const Config& config, const RunOptions& options,
+                        const OutputPaths& paths, ThreadPool& pool) {
+  const QuantizationParameters& settings = config.quantization;
+  HalfOptions half;
+  half.type = settings.half_type == HalfType::kBFloat16 ? DType::kBFloat16 : DType::kFloat16;
+  half.io = settings.half_io;
+  const ModelCounts counts = CountModel(graph);
+  PinOpset(&graph, config, paths.input);
+  if (half.type == DType::kBFloat16 && !config.model.opset) {
+    if (const auto obstacle = RaiseOpset(&graph, kBFloat16Opset))
+      LogWarning("more operators could be bfloat16 from opset ", kBFloat16Opset, " on: ", *obstacle);
+  }
+  SimplifyModel(&graph, config, false, pool);
+  InferElementTypes(&graph);
+  if (half.type == DType::kFloat16 && HasData(config)) {
+    half.wide = FindWide(graph, config, options, pool);
+    half.measured = true;
+  }
+  IgnoreList ignored(settings);
+  const Graph before = graph;
+  const HalfOutcome outcome = ConvertToHalf(&graph, half, &ignored);
+  ignored.WarnUnmatched(before);
+  if (outcome.converted == 0)
+    LogWarning(paths.input, ": no operator can be converted, the output stays float32");
+  SaveModel(graph, paths.model);
+  RunResult result{paths.model, "", {}};
+  Summarize(counts, CountModel(graph), paths.input, outcome.left, &result);
+  return result;
+}
+
+}  // namespace xslim

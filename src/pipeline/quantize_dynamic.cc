@@ -1,0 +1,48 @@
+#include "base/log.h"
+#include "onnx/model_io.h"
+#include "pipeline/modes.h"
+#include "quant/dynamic.h"
+#include "report/summary.h"
+
+namespace xslim {
+namespace {
+
+// Raises the opset to what the rewriting needs.
+void RaiseFor(Graph* graph, int needed, const Config& config, const std::string& path) {
+  if (graph->opset() >= needed) return;
+  const std::string reason = "dynamic quantization of this model needs opset " + std::to_string(needed);
+  if (config.model.opset) {
+    throw Error(reason + " and " + std::to_string(*config.model.opset) + " is asked for", path,
+                "raise --opset or leave it out");
+  }
+  if (const auto obstacle = RaiseOpset(graph, needed))
+    throw Error(reason + " and it cannot be raised to it: " + *obstacle, path);
+}
+
+}  // namespace
+
+RunResult QuantizeDynamic(Graph graph, const Config& config, const OutputPaths& paths, ThreadPool& pool) {
+  const QuantizationParameters& settings = config.quantization;
+  const ModelCounts counts = CountModel(graph);
+  PinOpset(&graph, config, paths.input);
+  SimplifyModel(&graph, config, false, pool);
+
+  DynamicOptions options;
+  options.weight_bits = settings.weight_bits;
+  options.full_range = settings.full_range_weights;
+  options.weight_block = settings.weight_block;
+  options.weight_zero_points = settings.weight_zero_points;
+  options.contrib = settings.contrib_operators;
+  IgnoreList ignored(settings);
+  RaiseFor(&graph, OpsetForDynamic(&graph, options, &ignored), config, paths.input);
+  ignored.WarnUnmatched(graph);
+  const DynamicOutcome outcome = QuantizeDynamically(&graph, options, &ignored, pool);
+  if (outcome.dynamic + outcome.weight_only == 0)
+    LogWarning(paths.input, ": no weight can become integers, the output stays float");
+  SaveModel(graph, paths.model);
+  RunResult result{paths.model, "", {}};
+  Summarize(counts, CountModel(graph), paths.input, outcome.left, &result);
+  return result;
+}
+
+}  // namespace xslim

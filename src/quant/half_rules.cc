@@ -1,0 +1,259 @@
+#include "quant/half_rules.h"
+
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+#include <string_view>
+#include <vector>
+
+#include "quant/element_types.h"
+
+namespace xslim {
+namespace {
+
+constexpr float kSmallestNormalHalf = 0x1p-14f;
+
+bool IsOneOf(const Node& node, const std::vector<std::string_view>& types) {
+  return node.domain.empty() && std::find(types.begin(), types.end(), node.op_type) != types.end();
+}
+
+// Indices, sampling, random numbers and signals: 11 bits change which result comes out, not just its digits.
+// Integer operators work with float32 scales.
+bool IsBlocked(const Node& node) {
+  static const std::vector<std::string_view> types = {"NonMaxSuppression",
+                                                      "TopK",
+                                                      "RoiAlign",
+                                                      "MaxRoiPool",
+                                                      "Range",
+                                                      "CumSum",
+                                                      "Upsample",
+                                                      "DFT",
+                                                      "STFT",
+                                                      "MelWeightMatrix",
+                                                      "HannWindow",
+                                                      "HammingWindow",
+                                                      "BlackmanWindow",
+                                                      "QuantizeLinear",
+                                                      "DequantizeLinear",
+                                                      "DynamicQuantizeLinear",
+                                                      "QLinearConv",
+                                                      "QLinearMatMul",
+                                                      "RandomNormal",
+                                                      "RandomUniform",
+                                                      "RandomNormalLike",
+                                                      "RandomUniformLike",
+                                                      "Bernoulli",
+                                                      "Multinomial",
+                                                      "AffineGrid"};
+  return IsOneOf(node, types);
+}
+
+// Squares, exponentials and long sums: they overflow, or lose their addends, long before what follows does.
+bool IsSensitive(const Node& node) {
+  static const std::vector<std::string_view> types = {"Pow",          "Exp",
+                                                      "ReduceSum",    "ReduceSumSquare",
+                                                      "ReduceL1",     "ReduceL2",
+                                                      "ReduceLogSum", "ReduceLogSumExp",
+                                                      "ReduceProd",   "LpNormalization",
+                                                      "GlobalLpPool", "LpPool",
+                                                      "LRN",          "MeanVarianceNormalization",
+                                                      "Det"};
+  return IsOneOf(node, types) || (node.Is("Mul") && node.input(0) == node.input(1));
+}
+
+// What turns a sum of squares into a deviation: x / sqrt(mean(x^2) + epsilon).
+bool FinishesDeviation(const Node& node) {
+  return IsOneOf(node, {"ReduceMean", "Add", "Sqrt", "Reciprocal", "Max", "Clip"});
+}
+
+// A step in computing positions: whole numbers past 2048 are not float16 ones.
+bool IsPositionMath(const Node& node) {
+  return IsOneOf(node,
+                 {"Mul",       "Div",    "Add",    "Sub",    "Floor",  "Ceil",      "Round",   "Mod",
+                  "Neg",       "Sin",    "Cos",    "MatMul", "Einsum", "Unsqueeze", "Squeeze", "Reshape",
+                  "Transpose", "Expand", "Concat", "Slice",  "Gather", "Identity",  "Cast"});
+}
+
+bool IsWideInteger(DType type) {
+  return type == DType::kInt64 || type == DType::kInt32 || type == DType::kUint32 || type == DType::kUint64 ||
+         type == DType::kInt16 || type == DType::kUint16;
+}
+
+// Gives values as large as it reads.
+bool KeepsMagnitude(const Node& node) {
+  return IsOneOf(node, {"Add",       "Sub",      "Mul",       "Where",  "Max",    "Min",   "Reshape",
+                        "Transpose", "Squeeze",  "Unsqueeze", "Expand", "Concat", "Slice", "Split",
+                        "Gather",    "Identity", "Flatten",   "Tile",   "Neg",    "Abs",   "Cast"});
+}
+
+float LargestFinite(const Tensor& tensor) {
+  float most = 0;
+  const float* x = tensor.data<float>();
+  for (int64_t i = 0; i < tensor.size(); ++i) {
+    if (std::isfinite(x[i])) most = std::max(most, std::fabs(x[i]));
+  }
+  return most;
+}
+
+class Judge {
+ public:
+  Judge(const Scope& scope, const HalfOptions& options, IgnoreList* ignored)
+      : scope_(scope), graph_(*scope.graph), options_(options), ignored_(*ignored) {}
+
+  std::map<NodeId, std::string> Decide() {
+    const std::vector<NodeId> order = graph_.Order();
+    for (NodeId id : order) {
+      if (TouchesFloat(graph_.node(id))) verdicts_[id] = Verdict(graph_.node(id));
+    }
+    return std::move(verdicts_);
+  }
+
+ private:
+  DType TypeOf(ValueId id) const { return id == kNone ? DType::kUndefined : graph_.value(id).dtype; }
+
+  bool TouchesFloat(const Node& node) const {
+    const auto is_float = [this](ValueId id) { return TypeOf(id) == DType::kFloat; };
+    return std::any_of(node.inputs.begin(), node.inputs.end(), is_float) ||
+           std::any_of(node.outputs.begin(), node.outputs.end(), is_float);
+  }
+
+  std::string Verdict(const Node& node) {
+    if (const char* list = ignored_.Reason(node)) return list;
+    if (node.Is("If") || node.Is("Loop") || node.Is("Scan"))
+      return "what enters and leaves a body stays float32";
+    const OperatorTypes* types = FindTypes(node);
+    if (types == nullptr) return "its types are not known to this program";
+    const bool half = options_.type == DType::kFloat16;
+    const int since = half ? types->float16_since : types->bfloat16_since;
+    if (since == 0) return std::string("no ") + NameOf(options_.type) + " form of it";
+    if (since > graph_.opset())
+      return std::string(NameOf(options_.type)) + " form of it since opset " + std::to_string(since);
+    if (node.Is("Range")) positions_.insert(node.id);
+    if (IsBlocked(node)) return "kept float32 by kind";
+    if (HasUnknownType(node, *types)) return "types of its inputs are not known";
+    if (IsPosition(node)) {
+      positions_.insert(node.id);
+      return "positions are kept float32";
+    }
+    if (IsSensitive(node) || ContinuesDeviation(node)) {
+      precise_.insert(node.id);
+      return "kept float32 for accuracy";
+    }
+    if (!half) return "";
+    const std::string wide = WideReason(node);
+    if (!wide.empty()) return wide;
+    return TinyReason(node);
+  }
+
+  bool HasUnknownType(const Node& node, const OperatorTypes& types) const {
+    for (size_t slot = 0; slot < node.inputs.size(); ++slot) {
+      if (node.inputs[slot] != kNone && MayBeFloat(InputLetter(types, slot)) &&
+          TypeOf(node.inputs[slot]) == DType::kUndefined)
+        return true;
+    }
+    for (size_t slot = 0; slot < node.outputs.size(); ++slot) {
+      if (node.outputs[slot] != kNone && MayBeFloat(OutputLetter(types, slot)) &&
+          TypeOf(node.outputs[slot]) == DType::kUndefined)
+        return true;
+    }
+    return false;
+  }
+
+  bool MadePrecisely(ValueId id) const {
+    const Node* producer = graph_.Producer(id);
+    return producer != nullptr && precise_.count(producer->id) != 0;
+  }
+
+  bool ContinuesDeviation(const Node& node) const {
+    if (!FinishesDeviation(node) || !MadePrecisely(node.input(0))) {
+      // Epsilon may stand first.
+      if (!node.Is("Add") || !MadePrecisely(node.input(1))) return false;
+    }
+    return std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId input) {
+      return input == kNone || MadePrecisely(input) || ConstantIn(scope_, input) != nullptr;
+    });
+  }
+
+  // Computed from whole numbers and constants alone.
+  bool IsPosition(const Node& node) const {
+    if (node.Is("Cast") && IsWideInteger(TypeOf(node.input(0)))) return true;
+    if (!IsPositionMath(node)) return false;
+    bool any = false;
+    for (ValueId input : node.inputs) {
+      if (TypeOf(input) != DType::kFloat || ConstantIn(scope_, input) != nullptr) continue;
+      const Node* producer = graph_.Producer(input);
+      if (producer == nullptr || positions_.count(producer->id) == 0) return false;
+      any = true;
+    }
+    return any;
+  }
+
+  bool IsWide(ValueId id) const {
+    if (TypeOf(id) != DType::kFloat) return false;
+    if (wide_.count(id) || (scope_.outer == nullptr && options_.wide.count(id))) return true;
+    const Tensor* constant = ConstantIn(scope_, id);
+    return constant != nullptr && constant->dtype() == DType::kFloat &&
+           LargestFinite(*constant) > kLargestHalf;
+  }
+
+  // A wide value makes its producer and its readers float32. Where nothing was measured, operators that keep
+  // the magnitude of a wide input are taken to give wide values: x + mask stays float32 down to its Softmax.
+  std::string WideReason(const Node& node) {
+    std::string which;
+    for (size_t slot = 0; slot < node.inputs.size() && which.empty(); ++slot) {
+      if (node.inputs[slot] != kNone && !IsBound(node, slot) && IsWide(node.inputs[slot]))
+        which = graph_.value(node.inputs[slot]).name;
+    }
+    for (ValueId output : node.outputs) {
+      if (output != kNone && which.empty() && IsWide(output)) which = graph_.value(output).name;
+    }
+    for (const auto& [name, attribute] : node.attributes) {
+      if (attribute.kind == Attribute::Kind::kTensor && attribute.tensor.dtype() == DType::kFloat &&
+          LargestFinite(attribute.tensor) > kLargestHalf) {
+        which = "attribute " + name;
+        MarkWide(node);
+      }
+    }
+    if (which.empty()) return "";
+    if (!options_.measured && KeepsMagnitude(node)) MarkWide(node);
+    return which + " leaves the range of float16";
+  }
+
+  void MarkWide(const Node& node) {
+    for (ValueId output : node.outputs) {
+      if (output != kNone) wide_.insert(output);
+    }
+  }
+
+  // An epsilon that float16 would round coarsely or to zero.
+  std::string TinyReason(const Node& node) const {
+    for (size_t slot = 0; slot < node.inputs.size(); ++slot) {
+      const Tensor* constant = ConstantIn(scope_, node.input(slot));
+      if (constant == nullptr || constant->dtype() != DType::kFloat || constant->size() != 1) continue;
+      const float magnitude = std::fabs(constant->data<float>()[0]);
+      if (magnitude > 0 && magnitude < kSmallestNormalHalf)
+        return graph_.value(node.input(slot)).name + " is too small for float16";
+    }
+    return "";
+  }
+
+  const Scope& scope_;
+  Graph& graph_;
+  const HalfOptions& options_;
+  IgnoreList& ignored_;
+  std::map<NodeId, std::string> verdicts_;
+  std::set<NodeId> positions_;
+  std::set<NodeId> precise_;  // sensitive operators and what finishes them
+  std::set<ValueId> wide_;
+};
+
+}  // namespace
+
+std::map<NodeId, std::string> DecideHalf(const Scope& scope, const HalfOptions& options,
+                                         IgnoreList* ignored) {
+  return Judge(scope, options, ignored).Decide();
+}
+
+bool IsBound(const Node& node, size_t slot) { return node.Is("Clip") && slot > 0; }
+
+}  // namespace xslim

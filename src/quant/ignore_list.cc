@@ -1,0 +1,85 @@
+#include "quant/ignore_list.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "base/nearest_name.h"
+
+namespace xslim {
+namespace {
+
+// In one pass: after a mismatch the last '*' takes one character more.
+bool Matches(const std::string& pattern, const std::string& text) {
+  size_t p = 0, t = 0, star = std::string::npos, retry = 0;
+  while (t < text.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      retry = t;
+    } else if (p < pattern.size() && pattern[p] == text[t]) {
+      ++p;
+      ++t;
+    } else if (star != std::string::npos) {
+      p = star + 1;
+      t = ++retry;
+    } else {
+      return false;
+    }
+  }
+  while (p < pattern.size() && pattern[p] == '*') ++p;
+  return p == pattern.size();
+}
+
+bool AnyMatches(const std::vector<std::string>& patterns, const std::string& text,
+                std::set<std::string>* used) {
+  bool found = false;
+  for (const std::string& pattern : patterns) {
+    if (Matches(pattern, text)) {
+      used->insert(pattern);
+      found = true;
+    }
+  }
+  return found;
+}
+
+void CollectNames(const Graph& graph, std::vector<std::string>* types, std::vector<std::string>* names) {
+  for (NodeId id : graph.Order()) {
+    const Node& node = graph.node(id);
+    types->push_back(node.op_type);
+    names->push_back(node.name);
+    for (const auto& [key, attribute] : node.attributes) {
+      if (attribute.graph) CollectNames(*attribute.graph, types, names);
+    }
+  }
+}
+
+void WarnUnmatchedIn(const char* list, const std::vector<std::string>& patterns,
+                     const std::set<std::string>& used, const std::vector<std::string>& known) {
+  for (const std::string& pattern : patterns) {
+    if (used.count(pattern)) continue;
+    if (std::any_of(known.begin(), known.end(),
+                    [&](const std::string& name) { return Matches(pattern, name); })) {
+      LogInfo(list, ": \"", pattern, "\" matches only operators that stay float anyway");
+      continue;
+    }
+    const std::string nearest = NearestName(pattern, known);
+    LogWarning(list, ": \"", pattern, "\" matches no operator of the simplified model",
+               nearest.empty() ? "" : " (did you mean " + nearest + "?)");
+  }
+}
+
+}  // namespace
+
+const char* IgnoreList::Reason(const Node& node) {
+  if (AnyMatches(options_.ignore_op_types, node.op_type, &used_)) return "ignore_op_types";
+  if (AnyMatches(options_.ignore_op_names, node.name, &used_)) return "ignore_op_names";
+  return nullptr;
+}
+
+void IgnoreList::WarnUnmatched(const Graph& graph) const {
+  std::vector<std::string> types, names;
+  CollectNames(graph, &types, &names);
+  WarnUnmatchedIn("ignore_op_types", options_.ignore_op_types, used_, types);
+  WarnUnmatchedIn("ignore_op_names", options_.ignore_op_names, used_, names);
+}
+
+}  // namespace xslim

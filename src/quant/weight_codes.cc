@@ -1,0 +1,197 @@
+#include "quant/weight_codes.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "kernels/kernels.h"
+#include "quant/scale.h"
+
+namespace xslim {
+namespace {
+
+constexpr float kLargestPair = 127;  // 255 * 128 < 2^15
+constexpr int kShrinks = 13;         // ranges of 1, 31/32, ... 19/32 of the full one
+
+struct Grid4 {
+  float scale = 1;
+  float zero = 0;  // added to the code; 0 for int4
+  float lo = -8, hi = 7;
+};
+
+float Code(float x, const Grid4& grid) {
+  return std::clamp(std::nearbyint(x / grid.scale) + grid.zero, grid.lo, grid.hi);
+}
+
+double SquaredError(const std::vector<float>& x, const Grid4& grid) {
+  double sum = 0;
+  for (float value : x) {
+    const double d =
+        static_cast<double>(value) - static_cast<double>((Code(value, grid) - grid.zero) * grid.scale);
+    sum += d * d;
+  }
+  return sum;
+}
+
+// The least-squares scale for the codes that `grid` gives.
+float Refined(const std::vector<float>& x, const Grid4& grid) {
+  double dot = 0, square = 0;
+  for (float value : x) {
+    const double q = static_cast<double>(Code(value, grid) - grid.zero);
+    dot += q * static_cast<double>(value);
+    square += q * q;
+  }
+  return square > 0 ? static_cast<float>(dot / square) : grid.scale;
+}
+
+// Tries one grid and its refinement; keeps the better one.
+void Try(const std::vector<float>& x, Grid4 grid, Grid4* best, double* least) {
+  for (int pass = 0; pass < 2; ++pass) {
+    if (!(grid.scale >= kMinScale)) return;
+    const double error = SquaredError(x, grid);
+    if (error < *least) {
+      *least = error;
+      *best = grid;
+    }
+    grid.scale = Refined(x, grid);
+  }
+}
+
+Grid4 BestGrid(const std::vector<float>& x, bool with_zero_point) {
+  const auto [low, high] = std::minmax_element(x.begin(), x.end());
+  const float lo = std::min(*low, 0.0f), hi = std::max(*high, 0.0f), most = std::max(-lo, hi);
+  Grid4 best;
+  if (with_zero_point) best = {1, 0, 0, 15};
+  if (most == 0) return best;
+  double least = std::numeric_limits<double>::infinity();
+  for (int i = 0; i < kShrinks; ++i) {
+    const float part = static_cast<float>(32 - i) / 32;
+    if (with_zero_point) {
+      Grid4 grid{(hi - lo) * part / 15, 0, 0, 15};
+      if (!(grid.scale >= kMinScale)) continue;
+      grid.zero = std::clamp(std::nearbyint(-lo * part / grid.scale), 0.0f, 15.0f);
+      Try(x, grid, &best, &least);
+      continue;
+    }
+    for (float levels : {7.0f, 7.5f, 8.0f}) Try(x, {most * part / levels, 0, -8, 7}, &best, &least);
+  }
+  // Weights under the smallest scale: all codes are zero.
+  if (!std::isfinite(least)) best.scale = kMinScale;
+  return best;
+}
+
+}  // namespace
+
+AxisView ViewAround(const Shape& shape, int64_t axis) {
+  AxisView view;
+  for (int64_t d = 0; d < static_cast<int64_t>(shape.size()); ++d)
+    (d < axis ? view.outer : d > axis ? view.inner : view.axis) *= shape[static_cast<size_t>(d)];
+  return view;
+}
+
+std::vector<float> LargestAlongAxis(const Tensor& x, int axis) {
+  const AxisView view = ViewAround(x.shape(), axis);
+  std::vector<float> largest(static_cast<size_t>(view.axis), 0.0f);
+  const float* data = x.data<float>();
+  for (int64_t at = 0; at < x.size(); at += view.inner) {
+    float& most = largest[static_cast<size_t>(at / view.inner % view.axis)];
+    for (int64_t i = at; i < at + view.inner; ++i) most = std::max(most, std::fabs(data[i]));
+  }
+  return largest;
+}
+
+Tensor EncodeInt8(const Tensor& x, const QuantParams& params) {
+  Tensor codes(DType::kInt8, x.shape());
+  const float* in = x.data<float>();
+  int8_t* q = codes.data<int8_t>();
+  if (params.axis < 0) {
+    kernels::Active().quantize_s8(in, params.scale[0], params.zero_point[0], q, x.size());
+    return codes;
+  }
+  const AxisView view = ViewAround(x.shape(), params.axis);
+  for (int64_t at = 0; at < x.size(); at += view.inner) {
+    const size_t channel = static_cast<size_t>(at / view.inner % view.axis);
+    kernels::Active().quantize_s8(in + at, params.scale[channel], params.zero_point[channel], q + at,
+                                  view.inner);
+  }
+  return codes;
+}
+
+ColumnCodes EncodeColumns(const Tensor& x, bool full_range) {
+  const int64_t rows = x.dim(-2), columns = x.dim(-1);
+  const float* in = x.data<float>();
+  ColumnCodes result;
+  result.codes = Tensor(DType::kInt8, x.shape());
+  Shape shape{columns};
+  if (x.rank() > 2) {
+    shape = x.shape();
+    shape[shape.size() - 2] = 1;
+  }
+  result.scale = Tensor(DType::kFloat, shape);
+  const int64_t matrix = std::max<int64_t>(rows * columns, 1);
+  for (int64_t i = 0; i < result.scale.size(); ++i) {
+    const int64_t top = i / columns * matrix + i % columns;
+    float most = 0, pair = 0;
+    for (int64_t row = 0; row < rows; ++row) {
+      const float value = in[top + row * columns];
+      most = std::max(most, std::fabs(value));
+      if (row % 2 == 1) pair = std::max(pair, std::fabs(value + in[top + (row - 1) * columns]));
+    }
+    float scale = SymmetricScale(most);
+    // Two codes that each round up by half still add to no more than 128.
+    if (!full_range) scale = std::max(scale, pair / kLargestPair);
+    result.scale.data<float>()[i] = scale;
+    for (int64_t row = 0; row < rows; ++row) {
+      const int64_t at = top + row * columns;
+      result.codes.data<int8_t>()[at] =
+          static_cast<int8_t>(std::clamp(std::nearbyint(in[at] / scale), -128.0f, 127.0f));
+    }
+  }
+  return result;
+}
+
+bool NearlyWhole(const Tensor& x) {
+  const float* data = x.data<float>();
+  return std::all_of(data, data + x.size(),
+                     [](float v) { return std::fabs(v - std::nearbyint(v)) <= 1e-5f; });
+}
+
+bool AllFinite(const Tensor& x) {
+  const float* data = x.data<float>();
+  return std::all_of(data, data + x.size(), [](float v) { return std::isfinite(v); });
+}
+
+BlockCodes EncodeBlocks4(const Tensor& x, int axis, int64_t block, bool with_zero_points, ThreadPool& pool) {
+  const AxisView view = ViewAround(x.shape(), axis);
+  const int64_t blocks = (view.axis + block - 1) / block;
+  Shape shape = x.shape();
+  shape[static_cast<size_t>(axis)] = blocks;
+  BlockCodes result;
+  result.codes = Tensor(with_zero_points ? DType::kUint4 : DType::kInt4, x.shape());
+  result.scale = Tensor(DType::kFloat, shape);
+  if (with_zero_points) result.zero_points = Tensor(DType::kUint4, shape);
+  const float* in = x.data<float>();
+  pool.ParallelFor(view.outer * blocks, 1, [&](int64_t begin, int64_t end, int) {
+    std::vector<float> values;
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t first = row % blocks * block, count = std::min(block, view.axis - first);
+      const int64_t base = (row / blocks * view.axis + first) * view.inner;
+      for (int64_t i = 0; i < view.inner; ++i) {
+        values.clear();
+        for (int64_t k = 0; k < count; ++k) values.push_back(in[base + k * view.inner + i]);
+        const Grid4 grid = BestGrid(values, with_zero_points);
+        result.scale.data<float>()[row * view.inner + i] = grid.scale;
+        for (int64_t k = 0; k < count; ++k) {
+          result.codes.raw()[base + k * view.inner + i] =
+              static_cast<std::byte>(static_cast<int8_t>(Code(values[static_cast<size_t>(k)], grid)));
+        }
+        if (with_zero_points)
+          result.zero_points.raw()[row * view.inner + i] =
+              static_cast<std::byte>(static_cast<int8_t>(grid.zero));
+      }
+    }
+  });
+  return result;
+}
+
+}  // namespace xslim

@@ -1,0 +1,33 @@
+// The table that every mode ends with: what the written model has of each operator, against the model read.
+#ifndef XSLIM_REPORT_SUMMARY_H_
+#define XSLIM_REPORT_SUMMARY_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "graph/graph.h"
+#include "quant/left_list.h"
+#include "xslim/xslim.h"
+
+namespace xslim {
+
+struct ModelCounts {
+  std::map<std::string, int64_t> operators;  // by type, "domain.Type" outside the default domain
+  int64_t parameters = 0;                    // elements of initializers and Constant nodes
+  int64_t macs = -1;                         // of the outermost graph; -1: its shapes are not declared
+};
+
+// Bodies included.
+ModelCounts CountModel(const Graph& graph);
+
+// Fills summary and left of the result. Rows: operator types whose number changed, all operators, parameters,
+// multiply-adds where known, bytes of the two files with their external data (result->model_path must be
+// written). `left`: joined by reason.
+void Summarize(const ModelCounts& before, const ModelCounts& after, const std::string& input_path,
+               const LeftList& left, RunResult* result);
+
+}  // namespace xslim
+
+#endif  // XSLIM_REPORT_SUMMARY_H_

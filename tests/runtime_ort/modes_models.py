@@ -1,0 +1,213 @@
+"""Small models of many kinds for modes_test.py: functions of a Maker that return the names of the outputs."""
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+
+FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
+
+
+class Maker:
+    """Collects inputs, constants and nodes; every method returns the name of its result."""
+
+    def __init__(self, seed=5):
+        self.rng = np.random.default_rng(seed)
+        self.inputs, self.constants, self.nodes, self.feeds = [], [], [], {}
+        self.opset, self.domains = 17, []
+
+    def input(self, name, shape, high=None, dims=None):
+        """Normal numbers, or whole ones below `high`. dims: the declared shape, where it differs."""
+        if high is None:
+            self.feeds[name] = [self.rng.standard_normal(shape).astype(np.float32) for _ in range(4)]
+        else:
+            self.feeds[name] = [self.rng.integers(0, high, shape).astype(np.int64) for _ in range(4)]
+        self.inputs.append(helper.make_tensor_value_info(name, FLOAT if high is None else INT64, dims or shape))
+        return name
+
+    def constant(self, value, dtype=np.float32):
+        name = f"k{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
+        return name
+
+    def ints(self, *values):
+        return self.constant(values, np.int64)
+
+    def random(self, *shape, scale=0.3):
+        return self.constant(self.rng.standard_normal(shape) * scale)
+
+    def op(self, kind, *inputs, outputs=1, domain="", **attributes):
+        made = [f"t{len(self.nodes)}_{i}" for i in range(outputs)]
+        self.nodes.append(helper.make_node(kind, list(inputs), made, name=f"{kind}_{len(self.nodes)}", domain=domain, **attributes))
+        return made[0] if outputs == 1 else made
+
+    def conv(self, x, cin, cout, kernel=3, group=1):
+        return self.op("Conv", x, self.random(cout, cin // group, kernel, kernel), self.random(cout),
+                       kernel_shape=[kernel] * 2, pads=[kernel // 2] * 4, group=group)
+
+    def linear(self, x, size, to):
+        return self.op("Add", self.op("MatMul", x, self.random(size, to)), self.random(to))
+
+    def model(self, outputs, types=None):
+        outputs = [outputs] if isinstance(outputs, str) else outputs
+        infos = [helper.make_tensor_value_info(name, (types or {}).get(name, FLOAT), None) for name in outputs]
+        graph = helper.make_graph(self.nodes, "g", self.inputs, infos, self.constants)
+        imports = [helper.make_opsetid("", self.opset)] + [helper.make_opsetid(d, 1) for d in self.domains]
+        made = helper.make_model(graph, opset_imports=imports)
+        made.ir_version = 8
+        return made
+
+
+def mlp(m):
+    x = m.op("Relu", m.op("Gemm", m.input("x", [4, 32]), m.random(32, 48), m.random(48)))
+    x = m.op("Relu", m.op("MatMul", x, m.random(48, 40)))
+    return m.op("Gemm", x, m.random(10, 40), m.random(10), transB=1, alpha=0.5, beta=2.0)
+
+
+def gemm_forms(m):
+    x = m.op("Gemm", m.input("x", [24, 6]), m.random(24, 16), transA=1)
+    return m.op("Gemm", x, m.random(20, 16), m.random(6, 1), transB=1)
+
+
+def batched_weights(m):
+    return m.op("MatMul", m.input("x", [3, 5, 16]), m.random(3, 16, 12))
+
+
+def left_weight(m):
+    return m.op("MatMul", m.random(12, 16), m.input("x", [16, 9]))
+
+
+def cnn(m):
+    x = m.op("Relu", m.conv(m.input("x", [1, 3, 16, 16]), 3, 8))
+    x = m.op("MaxPool", m.op("Clip", m.conv(x, 8, 16), m.constant(0), m.constant(6)), kernel_shape=[2, 2], strides=[2, 2])
+    x = m.op("HardSwish", m.conv(x, 16, 16, group=16))
+    x = m.op("Flatten", m.op("GlobalAveragePool", x))
+    return m.op("Softmax", m.op("Gemm", x, m.random(10, 16), m.random(10), transB=1), axis=-1)
+
+
+def conv_transpose_groups(m):
+    x = m.op("ConvTranspose", m.input("x", [1, 8, 6, 6]), m.random(8, 3, 3, 3), m.random(6), group=2, strides=[2, 2])
+    return m.op("ConvTranspose", x, m.random(6, 5, 2, 2), strides=[2, 2])
+
+
+def transformer(m):
+    """Decomposed layer normalization, attention with a mask of -1e9, erf-Gelu; q, k, v share their input."""
+    x = m.input("x", [2, 8, 32])
+    mask = m.op("Cast", m.input("mask", [2, 8], high=2), to=FLOAT)
+    mask = m.op("Mul", m.op("Sub", mask, m.constant(1)), m.constant(1e9))
+    mask = m.op("Unsqueeze", mask, m.ints(1, 2))
+
+    def norm(y):
+        d = m.op("Sub", y, m.op("ReduceMean", y, axes=[-1], keepdims=1))
+        v = m.op("ReduceMean", m.op("Pow", d, m.constant(2)), axes=[-1], keepdims=1)
+        y = m.op("Div", d, m.op("Sqrt", m.op("Add", v, m.constant(1e-12))))
+        return m.op("Add", m.op("Mul", y, m.random(32, scale=1)), m.random(32))
+
+    def head(y, perm):
+        return m.op("Transpose", m.op("Reshape", m.linear(y, 32, 32), m.ints(2, 8, 4, 8)), perm=perm)
+    n = norm(x)
+    scores = m.op("Div", m.op("MatMul", head(n, [0, 2, 1, 3]), head(n, [0, 2, 3, 1])), m.constant(8 ** 0.5))
+    y = m.op("MatMul", m.op("Softmax", m.op("Add", scores, mask), axis=-1), head(n, [0, 2, 1, 3]))
+    y = m.linear(m.op("Reshape", m.op("Transpose", y, perm=[0, 2, 1, 3]), m.ints(2, 8, 32)), 32, 32)
+    y = m.op("Add", y, x)
+    z = m.linear(norm(y), 32, 64)
+    e = m.op("Add", m.op("Erf", m.op("Div", z, m.constant(2 ** 0.5))), m.constant(1))
+    return m.op("Add", m.linear(m.op("Mul", m.op("Mul", z, e), m.constant(0.5)), 64, 32), y)
+
+
+def recurrent(m):
+    x = m.input("x", [6, 1, 12])
+    y = m.op("LSTM", x, m.random(2, 64, 12), m.random(2, 64, 16), m.random(2, 128), hidden_size=16,
+             direction="bidirectional", outputs=3)[0]
+    y = m.op("Reshape", m.op("Transpose", y, perm=[0, 2, 1, 3]), m.ints(6, 1, 32))
+    z, last = m.op("GRU", y, m.random(1, 24, 32), m.random(1, 24, 8), m.random(1, 48), hidden_size=8, outputs=2)
+    return [z, last]
+
+
+def contrib_attention(m):
+    m.domains = ["com.microsoft"]
+    x = m.linear(m.input("x", [2, 6, 32]), 32, 32)
+    mask = m.op("Cast", m.input("mask", [2, 6], high=2), to=TensorProto.INT32)
+    y = m.op("Attention", x, m.random(32, 96, scale=0.1), m.random(96), mask, domain="com.microsoft", num_heads=4)
+    y = m.op("Attention", y, m.random(32, 96, scale=0.1), m.random(96), domain="com.microsoft", num_heads=4, unidirectional=1)
+    return m.linear(y, 32, 8)
+
+
+def embeddings(m):
+    tokens = m.input("tokens", [2, 7], high=50)
+    x = m.op("Add", m.op("Gather", m.random(50, 24), tokens), m.op("Gather", m.random(7, 24), m.ints(*range(7))))
+    x = m.op("LayerNormalization", x, m.random(24, scale=1), m.random(24), axis=-1)
+    return m.linear(x, 24, 16)
+
+
+def _body(name, inputs, outputs, nodes, constants):
+    def infos(names):
+        return [helper.make_tensor_value_info(n, t, None if t == FLOAT else []) for n, t in names]
+    return helper.make_graph(nodes, name, infos(inputs), infos(outputs), constants)
+
+
+def branches(m):
+    """Branches with weights of their own, one that they capture, and a captured activation."""
+    x, shared = m.input("x", [2, 16]), m.random(16, 16)
+    h = m.op("Relu", m.op("MatMul", x, m.random(16, 16)))
+
+    def branch(name, scale):
+        own = numpy_helper.from_array((m.rng.standard_normal((16, 16)) * scale).astype(np.float32), name + "_w")
+        nodes = [helper.make_node("MatMul", [h, shared], [name + "_a"], name=name + "_matmul_1"),
+                 helper.make_node("MatMul", [name + "_a", name + "_w"], [name + "_b"], name=name + "_matmul_2"),
+                 helper.make_node("Tanh", [name + "_b"], [name + "_y"], name=name + "_tanh")]
+        return _body(name, [], [(name + "_y", FLOAT)], nodes, [own])
+    positive = m.op("Greater", m.op("ReduceMax", x, keepdims=0), m.constant(1.8))
+    y = m.op("If", positive, then_branch=branch("then", 0.2), else_branch=branch("else", 0.4))
+    return [m.op("MatMul", y, m.random(16, 8)), h]
+
+
+def loop(m):
+    """s = 0.9 s + tanh(s w) + x, five times; w and x are captured."""
+    x = m.input("x", [2, 16])
+    w, decay = m.random(16, 16), m.constant(0.9)
+    nodes = [helper.make_node("MatMul", ["s_in", w], ["a"], name="body_matmul"), helper.make_node("Tanh", ["a"], ["b"]),
+             helper.make_node("Mul", ["s_in", decay], ["c"]), helper.make_node("Add", ["b", "c"], ["d"]),
+             helper.make_node("Add", ["d", x], ["s_out"]), helper.make_node("Identity", ["go_in"], ["go_out"]),
+             helper.make_node("ReduceMean", ["s_out"], ["scan"], keepdims=0)]
+    body = _body("body", [("i", INT64), ("go_in", TensorProto.BOOL), ("s_in", FLOAT)],
+                 [("go_out", TensorProto.BOOL), ("s_out", FLOAT), ("scan", FLOAT)], nodes, [])
+    y, trace = m.op("Loop", m.constant(5, np.int64), m.constant(True, bool), m.op("Mul", x, m.constant(0.5)), outputs=2, body=body)
+    return [m.op("MatMul", y, m.random(16, 8)), trace]
+
+
+def detector_tail(m):
+    """Resize, TopK and an output that inner operators read, too."""
+    x = m.conv(m.input("x", [1, 3, 8, 8]), 3, 8)
+    y = m.op("Resize", m.op("Sigmoid", x), "", m.constant([1, 1, 2, 2]), mode="linear")
+    scores = m.op("Reshape", m.conv(y, 8, 1), m.ints(1, -1))
+    best, _ = m.op("TopK", scores, m.ints(5), axis=-1, outputs=2)
+    return [best, y]
+
+
+def shapes(m):
+    """Dynamic shape arithmetic, ConstantOfShape and Expand between float operators."""
+    x = m.input("x", [2, 6, 16], dims=["n", "t", 16])
+    shape = m.op("Shape", x)
+    zeros = m.op("ConstantOfShape", m.op("Slice", shape, m.ints(0), m.ints(2)),
+                 value=helper.make_tensor("v", FLOAT, [1], [0.5]))
+    ramp = m.op("Cast", m.op("Range", m.constant(0, np.int64), m.op("Gather", shape, m.constant(1, np.int64)), m.constant(1, np.int64)), to=FLOAT)
+    angles = m.op("Sin", m.op("Mul", m.op("Unsqueeze", ramp, m.ints(1)), m.constant(np.linspace(.1, 1, 16))))
+    y = m.op("Add", m.op("Add", x, angles), m.op("Unsqueeze", zeros, m.ints(2)))
+    return m.linear(y, 16, 8)
+
+
+def masked(m):
+    """Scores filled with the smallest float before a Softmax."""
+    x = m.input("x", [2, 6, 6])
+    keep = m.op("Greater", x, m.constant(-0.5))
+    y = m.op("Softmax", m.op("Where", keep, x, m.constant(-3.4028235e38)), axis=-1)
+    return m.op("MatMul", y, m.random(6, 8))
+
+
+def wide_range(m):
+    """A product that leaves the range of float16, and comes back."""
+    x = m.input("x", [4, 16])
+    y = m.op("MatMul", m.op("Mul", x, m.constant(60000.0)), m.random(16, 16))
+    return m.op("MatMul", m.op("Mul", y, m.constant(2.0 ** -12)), m.random(16, 8))
+
+
+ALL = [mlp, gemm_forms, batched_weights, left_weight, cnn, conv_transpose_groups, transformer, recurrent, contrib_attention, embeddings, branches,
+       loop, detector_tail, shapes, masked]

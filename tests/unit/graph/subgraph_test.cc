@@ -1,0 +1,68 @@
+#include "graph/subgraph.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace xslim {
+namespace {
+
+using ::testing::ElementsAre;
+
+// x -> a -> b -> y, a also read by c -> z; b has a constant.
+struct Chain {
+  Graph graph;
+  ValueId x, ax, bx, y, z, k;
+  NodeId a, b, c;
+  Chain() {
+    graph.opset_imports[""] = 13;
+    x = graph.AddValue("x", DType::kFloat);
+    graph.AddInput(x);
+    ax = graph.AddValue("ax", DType::kFloat);
+    y = graph.AddValue("y", DType::kFloat);
+    z = graph.AddValue("z", DType::kFloat);
+    k = graph.AddConstant("k", Tensor::Scalar(2.0f));
+    a = graph.AddNode("Relu", "a", {x}, {ax});
+    b = graph.AddNode("Mul", "b", {ax, k}, {y});
+    c = graph.AddNode("Neg", "c", {ax}, {z});
+    graph.AddOutput(y);
+    graph.AddOutput(z);
+  }
+};
+
+TEST(Extract, CutsWhereValuesCross) {
+  const Chain chain;
+  const Subgraph part = Extract(chain.graph, {chain.b});
+  EXPECT_THAT(part.inputs, ElementsAre(chain.ax));
+  EXPECT_THAT(part.outputs, ElementsAre(chain.y));
+  part.graph.Validate();
+  EXPECT_EQ(part.graph.FreeInputs().size(), 1u);  // the constant is no input
+  EXPECT_NE(part.graph.Constant(part.graph.Find("k")), nullptr);
+}
+
+TEST(Extract, InnerValuesAreNoOutputsUnlessReadOutside) {
+  const Chain chain;
+  EXPECT_THAT(Extract(chain.graph, {chain.a, chain.b, chain.c}).outputs, ElementsAre(chain.y, chain.z));
+  EXPECT_THAT(Extract(chain.graph, {chain.a, chain.b}).outputs, ElementsAre(chain.ax, chain.y));
+}
+
+TEST(Extract, WhatABodyCapturesIsAnInput) {
+  Chain chain;
+  auto body = std::make_shared<Graph>();
+  body->opset_imports = chain.graph.opset_imports;
+  const ValueId inner = body->AddValue("ax"), out = body->AddValue("out");
+  body->AddNode("Neg", "n", {inner}, {out});
+  body->AddOutput(out);
+  Attribute branch;
+  branch.kind = Attribute::Kind::kGraph;
+  branch.graph = body;
+  const ValueId flag = chain.graph.AddValue("flag", DType::kBool), result = chain.graph.AddValue("result");
+  chain.graph.AddInput(flag);
+  const NodeId id =
+      chain.graph.AddNode("If", "if", {flag}, {result}, {{"then_branch", branch}, {"else_branch", branch}});
+  chain.graph.AddOutput(result);
+  EXPECT_THAT(ReadsOf(chain.graph, chain.graph.node(id)), ElementsAre(flag, chain.ax));
+  EXPECT_THAT(Extract(chain.graph, {id}).inputs, ElementsAre(flag, chain.ax));
+}
+
+}  // namespace
+}  // namespace xslim

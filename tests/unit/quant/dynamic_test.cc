@@ -1,0 +1,224 @@
+#include "quant/dynamic.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+#include <string>
+
+#include "base/random.h"
+#include "runtime/executor.h"
+
+namespace xslim {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+Tensor Noise(Shape shape, uint64_t seed) {
+  Tensor x(DType::kFloat, std::move(shape));
+  Random random(seed);
+  for (int64_t i = 0; i < x.size(); ++i) x.data<float>()[i] = random.Unit() - 0.5f;
+  return x;
+}
+
+Graph Empty(int opset) {
+  Graph graph;
+  graph.opset_imports[""] = opset;
+  return graph;
+}
+
+ValueId Input(Graph* graph, const char* name) {
+  const ValueId id = graph->AddValue(name, DType::kFloat);
+  graph->AddInput(id);
+  return id;
+}
+
+std::map<std::string, int> Types(const Graph& graph) {
+  std::map<std::string, int> types;
+  for (NodeId id : graph.Order()) ++types[graph.node(id).op_type];
+  return types;
+}
+
+// Noise power / signal power of the rewritten graph's first output.
+double NoiseOf(const Graph& before, const Graph& after, const Tensor& input) {
+  ThreadPool pool(1);
+  const Tensor a = Executor(before, pool).Run({input})[0], b = Executor(after, pool).Run({input})[0];
+  EXPECT_EQ(a.shape(), b.shape());
+  double noise = 0, signal = 0;
+  for (int64_t i = 0; i < a.size(); ++i) {
+    const double d = static_cast<double>(a.data<float>()[i]) - static_cast<double>(b.data<float>()[i]);
+    noise += d * d;
+    signal += static_cast<double>(a.data<float>()[i]) * static_cast<double>(a.data<float>()[i]);
+  }
+  return noise / signal;
+}
+
+class Dynamic : public ::testing::Test {
+ protected:
+  DynamicOutcome Run(Graph* graph) {
+    IgnoreList ignored(settings_);
+    DynamicOutcome outcome = QuantizeDynamically(graph, options_, &ignored, pool_);
+    graph->Validate();
+    return outcome;
+  }
+  int Opset(Graph graph) {
+    IgnoreList ignored(settings_);
+    return OpsetForDynamic(&graph, options_, &ignored);
+  }
+
+  QuantizationParameters settings_;
+  DynamicOptions options_;
+  ThreadPool pool_{2};
+};
+
+TEST_F(Dynamic, ProductsOfOneTensorShareItsCodes) {
+  Graph graph = Empty(13);
+  const ValueId x = Input(&graph, "x"), y = graph.AddValue("y"), a = graph.AddValue("a"),
+                b = graph.AddValue("b");
+  graph.AddNode("MatMul", "m1", {x, graph.AddConstant("w1", Noise({24, 12}, 1))}, {a});
+  graph.AddNode("MatMul", "m2", {x, graph.AddConstant("w2", Noise({24, 12}, 2))}, {b});
+  graph.AddNode("Add", "sum", {a, b}, {y});
+  graph.AddOutput(y);
+  const Graph before = graph;
+  EXPECT_EQ(Opset(graph), 11);
+  EXPECT_EQ(Run(&graph).dynamic, 2);
+  const auto types = Types(graph);
+  EXPECT_EQ(types.at("DynamicQuantizeLinear"), 1);
+  EXPECT_EQ(types.at("MatMulInteger"), 2);
+  EXPECT_EQ(types.count("MatMul"), 0u);
+  EXPECT_EQ(graph.Find("w1"), kNone) << "the float weight must be gone";
+  EXPECT_LT(NoiseOf(before, graph, Noise({5, 24}, 3)), 1e-3);
+}
+
+TEST_F(Dynamic, GemmKeepsAlphaBetaAndTranspositions) {
+  Graph graph = Empty(13);
+  const ValueId x = Input(&graph, "x"), y = graph.AddValue("y");
+  graph.AddNode("Gemm", "g",
+                {x, graph.AddConstant("w", Noise({10, 24}, 1)), graph.AddConstant("c", Noise({5, 1}, 2))},
+                {y},
+                {{"transA", Attribute::Int(1)},
+                 {"transB", Attribute::Int(1)},
+                 {"alpha", Attribute::Float(0.5f)},
+                 {"beta", Attribute::Float(-2)}});
+  graph.AddOutput(y);
+  const Graph before = graph;
+  EXPECT_EQ(Run(&graph).dynamic, 1);
+  EXPECT_LT(NoiseOf(before, graph, Noise({24, 5}, 3)), 1e-3);
+}
+
+TEST_F(Dynamic, TablesAreLookedUpAsCodes) {
+  Graph graph = Empty(13);
+  const ValueId i = graph.AddValue("i", DType::kInt64), y = graph.AddValue("y");
+  graph.AddInput(i);
+  graph.AddNode("Gather", "lookup", {graph.AddConstant("table", Noise({20, 16}, 1)), i}, {y});
+  graph.AddOutput(y);
+  const Graph before = graph;
+  EXPECT_EQ(Run(&graph).weight_only, 1);
+  EXPECT_EQ(Types(graph).at("Gather"), 2);
+  EXPECT_LT(NoiseOf(before, graph, Tensor::Of<int64_t>({2, 2}, {0, 19, 7, -3})), 1e-4);
+}
+
+TEST_F(Dynamic, GroupedConvTransposeHasItsScalesOnAxis0) {
+  Graph graph = Empty(13);
+  const ValueId x = Input(&graph, "x"), y = graph.AddValue("y");
+  graph.AddNode("ConvTranspose", "up", {x, graph.AddConstant("w", Noise({8, 3, 2, 2}, 1))}, {y},
+                {{"group", Attribute::Int(2)}});
+  graph.AddOutput(y);
+  const Graph before = graph;
+  EXPECT_EQ(Opset(graph), 13);
+  EXPECT_EQ(Run(&graph).weight_only, 1);
+  const Node* dequantize = graph.Producer(graph.node(graph.value(y).producer).input(1));
+  EXPECT_EQ(dequantize->Int("axis", 9), 0);
+  EXPECT_EQ(graph.value(dequantize->input(1)).constant.size(), 8);
+  EXPECT_LT(NoiseOf(before, graph, Noise({1, 8, 4, 4}, 3)), 1e-4);
+}
+
+TEST_F(Dynamic, FourBitsNeedOpset21AndBlocksOfTheInnerDimension) {
+  options_.weight_bits = 4;
+  Graph graph = Empty(21);
+  const ValueId x = Input(&graph, "x"), y = graph.AddValue("y");
+  graph.AddNode("MatMul", "m", {x, graph.AddConstant("w", Noise({80, 6}, 1))}, {y});
+  graph.AddOutput(y);
+  const Graph before = graph;
+  EXPECT_EQ(Opset(graph), 21);
+  EXPECT_EQ(Run(&graph).weight_only, 1);
+  const Node* dequantize = graph.Producer(graph.node(graph.value(y).producer).input(1));
+  EXPECT_EQ(dequantize->Int("block_size", 0), 32);
+  EXPECT_EQ(graph.value(dequantize->input(1)).constant.shape(), (Shape{3, 6}));
+  EXPECT_LT(NoiseOf(before, graph, Noise({5, 80}, 3)), 0.02);
+}
+
+TEST_F(Dynamic, WhatIsLeftIsNamedWithTheReason) {
+  settings_.ignore_op_names = {"skip*"};
+  Graph graph = Empty(13);
+  const ValueId x = Input(&graph, "x");
+  std::vector<ValueId> ends;
+  const auto product = [&](const char* name, Tensor weight) {
+    ends.push_back(graph.AddValue(name));
+    graph.AddNode("MatMul", name, {x, graph.AddConstant(std::string(name) + "_w", std::move(weight))},
+                  {ends.back()});
+    graph.AddOutput(ends.back());
+  };
+  product("skipped", Noise({24, 4}, 1));
+  product("small", Noise({24, 1}, 2));
+  Tensor whole(DType::kFloat, {24, 4});
+  for (int64_t i = 0; i < whole.size(); ++i) whole.data<float>()[i] = static_cast<float>(i % 3);
+  product("whole", whole);
+  Tensor infinite = Noise({24, 4}, 3);
+  infinite.data<float>()[5] = INFINITY;
+  product("infinite", infinite);
+  const DynamicOutcome outcome = Run(&graph);
+  EXPECT_EQ(outcome.dynamic, 0);
+  std::vector<std::string> reasons;
+  for (const LeftAsIs& item : outcome.left) reasons.push_back(item.what + ": " + item.why);
+  EXPECT_THAT(reasons,
+              ElementsAre("skipped[MatMul]: ignore_op_names", "small[MatMul]: fewer than 32 weights",
+                          "whole[MatMul]: its weights are whole numbers", HasSubstr("NaN or infinity")));
+  EXPECT_EQ(Types(graph).at("MatMul"), 4);
+}
+
+TEST_F(Dynamic, AWeightThatStaysForAnotherReaderIsNotDoubled) {
+  settings_.ignore_op_names = {"second"};
+  Graph graph = Empty(13);
+  const ValueId x = Input(&graph, "x"), a = graph.AddValue("a"), b = graph.AddValue("b"),
+                w = graph.AddConstant("w", Noise({8, 8, 1, 1}, 1));
+  graph.AddNode("Conv", "first", {x, w}, {a});
+  graph.AddNode("Conv", "second", {x, w}, {b});
+  graph.AddOutput(a);
+  graph.AddOutput(b);
+  EXPECT_EQ(Run(&graph).weight_only, 0);
+  settings_.ignore_op_names = {};
+  EXPECT_EQ(Run(&graph).weight_only, 2);
+  EXPECT_EQ(Types(graph).at("DequantizeLinear"), 1) << "readers share one";
+}
+
+TEST_F(Dynamic, BodiesAreRewrittenWithoutTouchingOtherCopies) {
+  Graph graph = Empty(13);
+  const ValueId x = Input(&graph, "x"), w = graph.AddConstant("w", Noise({16, 16}, 1)),
+                go = graph.AddConstant("go", Tensor::Scalar<bool>(true)), y = graph.AddValue("y");
+  (void)w;
+  const auto branch = [&](const char* name) {
+    auto body = std::make_shared<Graph>();
+    body->opset_imports = graph.opset_imports;
+    const ValueId out = body->AddValue(name);
+    body->AddNode("MatMul", name, {body->AddValue("x"), body->AddValue("w")}, {out});
+    body->AddOutput(out);
+    Attribute attribute;
+    attribute.kind = Attribute::Kind::kGraph;
+    attribute.graph = body;
+    return attribute;
+  };
+  graph.AddNode("If", "if", {go}, {y}, {{"then_branch", branch("p")}, {"else_branch", branch("q")}});
+  graph.AddOutput(y);
+  const Graph before = graph;
+  EXPECT_EQ(Run(&graph).dynamic, 2);
+  EXPECT_EQ(graph.Find("w"), kNone) << "only the bodies read it";
+  EXPECT_EQ(Types(*before.node(before.value(y).producer).attributes.at("then_branch").graph).at("MatMul"), 1);
+  EXPECT_LT(NoiseOf(before, graph, Noise({3, 16}, 3)), 1e-3);
+  (void)x;
+}
+
+}  // namespace
+}  // namespace xslim

@@ -1,0 +1,190 @@
+#include "quant/half.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+
+namespace xslim {
+namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+// A chain of nodes from input x to output y, with constants.
+class Chain {
+ public:
+  explicit Chain(int opset = 17) {
+    graph.opset_imports[""] = opset;
+    last = graph.AddValue("x", DType::kFloat);
+    graph.AddInput(last);
+  }
+  ValueId Constant(float value) { return graph.AddConstant("c", Tensor::Of<float>({2}, {value, value})); }
+  Chain& Then(const char* type, std::vector<ValueId> more = {}, std::map<std::string, Attribute> with = {}) {
+    more.insert(more.begin(), last);
+    last = graph.AddValue(type);
+    graph.AddNode(type, type, std::move(more), {last}, std::move(with));
+    return *this;
+  }
+  Chain& End() {
+    graph.value(last).dtype = DType::kFloat;
+    graph.AddOutput(last);
+    return *this;
+  }
+  HalfOutcome Convert(HalfOptions options = {}) {
+    IgnoreList ignored(settings);
+    HalfOutcome outcome = ConvertToHalf(&graph, options, &ignored);
+    graph.Validate();
+    return outcome;
+  }
+  std::vector<std::string> Types() const {
+    std::vector<std::string> types;
+    for (NodeId id : graph.Order()) types.push_back(graph.node(id).op_type);
+    return types;
+  }
+
+  Graph graph;
+  ValueId last = kNone;
+  QuantizationParameters settings;
+};
+
+std::vector<std::string> Kept(const HalfOutcome& outcome) {
+  std::vector<std::string> names;
+  for (const LeftAsIs& item : outcome.left) names.push_back(item.what);
+  return names;
+}
+
+TEST(Half, InputsAndOutputsStayFloatBehindCasts) {
+  Chain chain;
+  chain.Then("Relu").Then("Add", {chain.Constant(1)}).End();
+  const HalfOutcome outcome = chain.Convert();
+  EXPECT_EQ(outcome.converted, 2);
+  EXPECT_EQ(outcome.casts, 2);
+  EXPECT_THAT(chain.Types(), ElementsAre("Cast", "Relu", "Add", "Cast"));
+  const Graph& graph = chain.graph;
+  EXPECT_EQ(graph.value(graph.inputs()[0]).dtype, DType::kFloat);
+  EXPECT_EQ(graph.value(graph.outputs()[0]).dtype, DType::kFloat);
+  EXPECT_EQ(graph.value(graph.outputs()[0]).name, "Add");
+  EXPECT_EQ(graph.value(graph.Find("c")).constant.dtype(), DType::kFloat16) << "constants keep their names";
+}
+
+TEST(Half, InputsAndOutputsConvertWhenAsked) {
+  Chain chain;
+  chain.Then("Relu").End();
+  HalfOptions options;
+  options.io = true;
+  EXPECT_EQ(chain.Convert(options).casts, 0);
+  EXPECT_EQ(chain.graph.value(chain.graph.inputs()[0]).dtype, DType::kFloat16);
+  EXPECT_EQ(chain.graph.value(chain.graph.outputs()[0]).dtype, DType::kFloat16);
+}
+
+TEST(Half, FloatOutputOfAFloatNodeIsConvertedWhenAsked) {
+  Chain chain;
+  chain.Then("Relu").Then("Exp").End();
+  HalfOptions options;
+  options.io = true;
+  EXPECT_THAT(Kept(chain.Convert(options)), ElementsAre("Exp[Exp]"));
+  EXPECT_THAT(chain.Types(), ElementsAre("Relu", "Cast", "Exp", "Cast"));
+  EXPECT_EQ(chain.graph.value(chain.graph.outputs()[0]).dtype, DType::kFloat16);
+}
+
+TEST(Half, ReadersShareACast) {
+  Chain chain;
+  Graph& graph = chain.graph;
+  const ValueId x = chain.last;
+  for (const char* type : {"Relu", "Sigmoid", "Tanh"}) {
+    const ValueId y = graph.AddValue(type);
+    graph.AddNode(type, type, {x}, {y});
+    graph.value(y).dtype = DType::kFloat;
+    graph.AddOutput(y);
+  }
+  EXPECT_EQ(chain.Convert().casts, 4);
+}
+
+TEST(Half, IdleCastsOfTheModelGo) {
+  Chain chain;
+  chain.Then("Relu").Then("Cast", {}, {{"to", Attribute::Int(1)}}).Then("Sigmoid").End();
+  chain.Convert();
+  EXPECT_THAT(chain.Types(), ElementsAre("Cast", "Relu", "Sigmoid", "Cast"));
+}
+
+TEST(Half, DeviationStaysFloat) {
+  Chain chain;
+  const ValueId two = chain.graph.AddConstant("two", Tensor::Scalar<float>(2));
+  const ValueId epsilon = chain.graph.AddConstant("epsilon", Tensor::Scalar<float>(1e-3f));
+  chain.Then("Relu")
+      .Then("Pow", {two})
+      .Then("ReduceMean")
+      .Then("Add", {epsilon})
+      .Then("Sqrt")
+      .Then("Relu")
+      .End();
+  EXPECT_THAT(Kept(chain.Convert()),
+              ElementsAre("Pow[Pow]", "ReduceMean[ReduceMean]", "Add[Add]", "Sqrt[Sqrt]"));
+}
+
+TEST(Half, LargeMaskStaysFloatDownToTheSoftmax) {
+  Chain chain;
+  chain.Then("Relu").Then("Add", {chain.Constant(-1e9f)}).Then("Softmax").Then("Relu").End();
+  EXPECT_THAT(Kept(chain.Convert()), ElementsAre("Add[Add]", "Softmax[Softmax]"));
+}
+
+TEST(Half, BoundsOfClipMayLieOutside) {
+  Chain chain;
+  const ValueId lo = chain.graph.AddConstant("lo", Tensor::Scalar<float>(0)),
+                hi = chain.graph.AddConstant("hi", Tensor::Scalar<float>(3.4e38f));
+  chain.Then("Clip", {lo, hi}).End();
+  EXPECT_THAT(Kept(chain.Convert()), IsEmpty());
+  EXPECT_EQ(ToFloat(chain.graph.value(chain.graph.Find("hi")).constant.data<Half>()[0]), kLargestHalf);
+}
+
+TEST(Half, MeasuredValuesOutsideTheRangeStayFloat) {
+  Chain chain;
+  chain.Then("Relu");
+  const ValueId wide = chain.last;
+  chain.Then("Sigmoid").Then("Tanh").End();
+  HalfOptions options;
+  options.measured = true;
+  options.wide = {wide};
+  EXPECT_THAT(Kept(chain.Convert(options)), ElementsAre("Relu[Relu]", "Sigmoid[Sigmoid]"));
+}
+
+TEST(Half, PositionsStayFloat) {
+  Graph graph;
+  graph.opset_imports[""] = 17;
+  const ValueId i = graph.AddValue("i", DType::kInt64), f = graph.AddValue("f"), m = graph.AddValue("m"),
+                s = graph.AddValue("s"), y = graph.AddValue("y");
+  graph.AddInput(i);
+  graph.AddNode("Cast", "cast", {i}, {f}, {{"to", Attribute::Int(1)}});
+  graph.AddNode("Mul", "mul", {f, graph.AddConstant("c", Tensor::Scalar<float>(0.5f))}, {m});
+  graph.AddNode("Sin", "sin", {m}, {s});
+  graph.AddNode("Relu", "relu", {s}, {y});
+  graph.AddOutput(y);
+  const QuantizationParameters settings{};
+  IgnoreList ignored(settings);
+  EXPECT_THAT(Kept(ConvertToHalf(&graph, {}, &ignored)), ElementsAre("cast[Cast]", "mul[Mul]", "sin[Sin]"));
+}
+
+TEST(Half, OpsetAndTypeDecide) {
+  Chain chain(17);
+  chain.Then("Relu").Then("HardSigmoid").End();
+  HalfOptions options;
+  options.type = DType::kBFloat16;
+  EXPECT_THAT(Kept(chain.Convert(options)), ElementsAre("HardSigmoid[HardSigmoid]"));
+  Chain newer(22);
+  newer.Then("Relu").Then("HardSigmoid").End();
+  EXPECT_THAT(Kept(newer.Convert(options)), IsEmpty());
+}
+
+TEST(Half, IgnoreListsAndUnknownOperators) {
+  Chain chain;
+  chain.settings.ignore_op_types = {"Sig*"};
+  chain.Then("Relu").Then("Sigmoid").Then("Mystery").End();
+  EXPECT_THAT(Kept(chain.Convert()), ElementsAre("Sigmoid[Sigmoid]", "Mystery[Mystery]"));
+  EXPECT_THAT(chain.Types(), Contains("Mystery"));
+}
+
+}  // namespace
+}  // namespace xslim

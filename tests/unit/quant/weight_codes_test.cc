@@ -1,0 +1,137 @@
+#include "quant/weight_codes.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "base/random.h"
+#include "quant/scale.h"
+
+namespace xslim {
+namespace {
+
+using ::testing::ElementsAre;
+
+Tensor Noise(Shape shape, uint64_t seed) {
+  Tensor x(DType::kFloat, std::move(shape));
+  Random random(seed);
+  for (int64_t i = 0; i < x.size(); ++i)
+    x.data<float>()[i] = random.Unit() + random.Unit() + random.Unit() - 1.5f;
+  return x;
+}
+
+TEST(WeightCodes, ViewAroundAnAxis) {
+  const AxisView view = ViewAround({2, 3, 4, 5}, 1);
+  EXPECT_EQ(view.outer, 2);
+  EXPECT_EQ(view.axis, 3);
+  EXPECT_EQ(view.inner, 20);
+}
+
+TEST(WeightCodes, Int8AlongAnAxis) {
+  const Tensor x = Tensor::Of<float>({2, 2, 2}, {1, -2, 10, 20, 0.5f, 2, -30, 5});
+  EXPECT_THAT(LargestAlongAxis(x, 1), ElementsAre(2, 30));
+  const Tensor codes = EncodeInt8(x, {1, {1.0f, 0.25f}, {0, 3}});
+  const int8_t* q = codes.data<int8_t>();
+  EXPECT_THAT(std::vector<int>(q, q + 8), ElementsAre(1, -2, 43, 83, 0, 2, -117, 23));
+}
+
+// Neighbouring rows of a column, which some processors add in 16 bits.
+TEST(WeightCodes, PairsOfAColumnStayWithin128) {
+  const Tensor x = Noise({64, 40}, 1);
+  const ColumnCodes safe = EncodeColumns(x, false), full = EncodeColumns(x, true);
+  int over = 0;
+  for (int64_t c = 0; c < 40; ++c) {
+    for (int64_t r = 1; r < 64; r += 2) {
+      const auto pair = [&](const Tensor& codes) {
+        const int8_t* q = codes.data<int8_t>();
+        return std::abs(q[r * 40 + c] + q[(r - 1) * 40 + c]);
+      };
+      EXPECT_LE(pair(safe.codes), 128) << "row " << r << ", column " << c;
+      over += pair(full.codes) > 128;
+    }
+    EXPECT_LE(safe.scale.data<float>()[c], 2.01f * full.scale.data<float>()[c]);
+    for (int64_t r = 0; r < 64; ++r) {
+      const int64_t at = r * 40 + c;
+      const float scale = safe.scale.data<float>()[c];
+      EXPECT_NEAR(static_cast<float>(safe.codes.data<int8_t>()[at]) * scale, x.data<float>()[at],
+                  0.51f * scale);
+    }
+  }
+  EXPECT_GT(over, 0) << "the full range must be a case that needs the rule";
+}
+
+TEST(WeightCodes, ColumnsOfABatchHaveTheirOwnScales) {
+  const Tensor x = Tensor::Of<float>({2, 1, 2}, {1, 2, 4, 8});
+  const ColumnCodes codes = EncodeColumns(x, false);
+  EXPECT_EQ(codes.scale.shape(), (Shape{2, 1, 2}));
+  for (int i = 0; i < 4; ++i)
+    EXPECT_EQ(codes.scale.data<float>()[i], SymmetricScale(x.data<float>()[i])) << i;
+}
+
+TEST(WeightCodes, NearlyWholeAndFinite) {
+  EXPECT_TRUE(NearlyWhole(Tensor::Of<float>({3}, {0, -3.000001f, 7})));
+  EXPECT_FALSE(NearlyWhole(Tensor::Of<float>({2}, {1, 0.5f})));
+  EXPECT_FALSE(AllFinite(Tensor::Of<float>({2}, {1, std::numeric_limits<float>::infinity()})));
+  EXPECT_FALSE(AllFinite(Tensor::Of<float>({1}, {std::nanf("")})));
+}
+
+double Error4(const Tensor& x, const BlockCodes& codes, int64_t columns, int64_t block) {
+  double sum = 0;
+  const int64_t rows = x.dim(0);
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t c = 0; c < columns; ++c) {
+      const int64_t scale_at = r / block * columns + c;
+      int code = codes.codes.dtype() == DType::kInt4 ? codes.codes.data<int8_t>()[r * columns + c]
+                                                     : codes.codes.data<uint8_t>()[r * columns + c];
+      if (codes.zero_points.defined()) code -= codes.zero_points.data<uint8_t>()[scale_at];
+      const double d = static_cast<double>(x.data<float>()[r * columns + c]) -
+                       code * static_cast<double>(codes.scale.data<float>()[scale_at]);
+      sum += d * d;
+    }
+  }
+  return sum;
+}
+
+TEST(WeightCodes, BlocksOf4BitsBeatTheFullRange) {
+  ThreadPool pool(2);
+  const Tensor x = Noise({70, 6}, 2);  // the last block is a short one
+  for (bool zero_points : {false, true}) {
+    const BlockCodes codes = EncodeBlocks4(x, 0, 32, zero_points, pool);
+    EXPECT_EQ(codes.scale.shape(), (Shape{3, 6}));
+    EXPECT_EQ(codes.codes.dtype(), zero_points ? DType::kUint4 : DType::kInt4);
+    for (int64_t i = 0; i < x.size(); ++i) {
+      const int code = static_cast<int8_t>(codes.codes.raw()[i]);
+      EXPECT_GE(code, zero_points ? 0 : -8);
+      EXPECT_LE(code, zero_points ? 15 : 7);
+    }
+    // Plain max|x| / 7.
+    double plain = 0;
+    for (int64_t b = 0; b < 3; ++b) {
+      for (int64_t c = 0; c < 6; ++c) {
+        float most = 0;
+        for (int64_t r = b * 32; r < std::min<int64_t>(70, b * 32 + 32); ++r)
+          most = std::max(most, std::fabs(x.data<float>()[r * 6 + c]));
+        for (int64_t r = b * 32; r < std::min<int64_t>(70, b * 32 + 32); ++r) {
+          const double scale = static_cast<double>(most) / 7,
+                       v = static_cast<double>(x.data<float>()[r * 6 + c]);
+          const double d = v - std::nearbyint(v / scale) * scale;
+          plain += d * d;
+        }
+      }
+    }
+    EXPECT_LT(Error4(x, codes, 6, 32), 0.95 * plain);
+  }
+}
+
+TEST(WeightCodes, BlocksOfZerosAndOfTinyNumbers) {
+  ThreadPool pool(1);
+  const Tensor x = Tensor::Of<float>({2, 2}, {0, 1e-30f, 0, -1e-30f});
+  const BlockCodes codes = EncodeBlocks4(x, 0, 16, false, pool);
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(codes.codes.data<int8_t>()[i], 0);
+  for (int i = 0; i < 2; ++i) EXPECT_GT(codes.scale.data<float>()[i], 0);
+}
+
+}  // namespace
+}  // namespace xslim

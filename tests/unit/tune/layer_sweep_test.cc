@@ -1,0 +1,143 @@
+#include "tune/layer_sweep.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "base/random.h"
+#include "kernels/kernels.h"
+#include "quant/plan.h"
+#include "runtime/executor.h"
+#include "tune/layers.h"
+
+namespace xslim {
+namespace {
+
+Tensor Noise(Shape shape, uint64_t seed, float scale = 1, float shift = -0.5f) {
+  Random random(seed);
+  Tensor tensor(DType::kFloat, std::move(shape));
+  for (int64_t i = 0; i < tensor.size(); ++i) tensor.data<float>()[i] = scale * (random.Unit() + shift);
+  return tensor;
+}
+
+class Source : public SampleSource {
+ public:
+  int64_t size() const override { return 12; }
+  Sample at(int64_t index) const override {
+    return {Noise({1, 4, 8, 8}, static_cast<uint64_t>(index) + 100, 2, -0.2f)};
+  }
+  std::string Describe() const override { return "noise"; }
+};
+
+// Conv, Relu, Conv with a skip around the second.
+struct Model {
+  Graph graph;
+  NodeId first, second;
+  Model() {
+    graph.opset_imports[""] = 13;
+    const ValueId x = graph.AddValue("x", DType::kFloat), a = graph.AddValue("a", DType::kFloat),
+                  r = graph.AddValue("r", DType::kFloat), b = graph.AddValue("b", DType::kFloat),
+                  y = graph.AddValue("y", DType::kFloat);
+    graph.AddInput(x);
+    const auto pads = Attribute::Ints({1, 1, 1, 1});
+    first = graph.AddNode("Conv", "first", {x, graph.AddConstant("w1", Noise({6, 4, 3, 3}, 1))}, {a},
+                          {{"pads", pads}});
+    graph.AddNode("Relu", "relu", {a}, {r});
+    second = graph.AddNode("Conv", "second", {r, graph.AddConstant("w2", Noise({6, 6, 3, 3}, 2))}, {b},
+                           {{"pads", pads}});
+    graph.AddNode("Add", "add", {r, b}, {y});
+    graph.AddOutput(y);
+  }
+};
+
+QuantPlan PlanOf(const Graph& graph, const ValueFacts& facts, ThreadPool& pool) {
+  QuantPlan plan = PlacePlan(graph, facts, {});
+  std::map<ValueId, kernels::MinMax> seen;
+  std::vector<ValueId> taps;
+  for (const auto& [id, quant] : plan.activations) taps.push_back(id);
+  Executor executor(graph, pool);
+  executor.SetTaps(taps, [&](ValueId id, const Tensor& tensor) {
+    kernels::MinMax range;
+    kernels::Active().min_max(tensor.data<float>(), tensor.size(), &range);
+    seen[id].min = std::min(seen[id].min, range.min);
+    seen[id].max = std::max(seen[id].max, range.max);
+  });
+  for (int64_t s = 0; s < Source().size(); ++s) executor.Run(Source().at(s));
+  for (const auto& [id, range] : seen) SetRange(&plan, id, std::min(range.min, 0.0f), range.max, "test");
+  return plan;
+}
+
+// SNR of the quantized graph on samples that nothing was tuned on.
+double Snr(const Graph& reference, const Graph& exported, ThreadPool& pool) {
+  Executor a(reference, pool), b(exported, pool);
+  double noise = 0, signal = 0;
+  for (uint64_t s = 0; s < 4; ++s) {
+    const Sample sample = {Noise({1, 4, 8, 8}, 900 + s, 2, -0.2f)};
+    const Tensor x = a.Run(sample)[0], y = b.Run(sample)[0];
+    for (int64_t i = 0; i < x.size(); ++i) {
+      const double difference = y.data<float>()[i] - x.data<float>()[i];
+      noise += difference * difference;
+      signal += static_cast<double>(x.data<float>()[i]) * x.data<float>()[i];
+    }
+  }
+  return noise / signal;
+}
+
+TEST(LayerSweep, ShowsEachLayerItsQuantizedInputAndItsOutput) {
+  ThreadPool pool(2);
+  const Model model;
+  const ValueFacts facts(model.graph, Source().at(0), pool);
+  const QuantPlan plan = PlanOf(model.graph, facts, pool);
+  const Graph exported = ExportQdq(model.graph, plan);
+  const std::vector<Sample> samples = {Source().at(0), Source().at(1), Source().at(2)};
+  // What an executor sees.
+  std::map<ValueId, std::vector<Tensor>> expected;
+  const ValueId in = exported.node(model.second).input(0), out = exported.node(model.second).outputs[0];
+  Executor executor(exported, pool);
+  executor.SetTaps({in, out},
+                   [&](ValueId id, const Tensor& tensor) { expected[id].push_back(tensor.Clone()); });
+  for (const Sample& sample : samples) executor.Run(sample);
+
+  LayerSweep sweep(exported, pool);
+  int before = 0, after = 0;
+  sweep.Run(
+      samples, {model.second},
+      [&](NodeId node) {
+        ++before;
+        for (size_t s = 0; s < sweep.samples(); ++s)
+          EXPECT_TRUE(sweep.Input(node, 0, s).SameBytes(expected[in][s]));
+      },
+      [&](NodeId node) {
+        ++after;
+        for (size_t s = 0; s < sweep.samples(); ++s)
+          EXPECT_TRUE(sweep.Output(node, 0, s).SameBytes(expected[out][s]));
+      });
+  EXPECT_EQ(before, 1);
+  EXPECT_EQ(after, 1);
+}
+
+TEST(TuneLayers, LowersTheNoiseAndGivesTheSameForAnyNumberOfThreads) {
+  std::vector<Tensor> codes, biases;
+  for (int threads : {1, 3}) {
+    ThreadPool pool(threads);
+    Model model;
+    const Graph reference = model.graph;
+    const ValueFacts facts(model.graph, Source().at(0), pool);
+    QuantPlan plan = PlanOf(model.graph, facts, pool);
+    const double before = Snr(reference, ExportQdq(model.graph, plan), pool);
+    const LayerTuningResult result =
+        TuneLayers(&model.graph, &plan, facts, Source(), {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, {}, pool, nullptr);
+    EXPECT_EQ(result.samples, 10);
+    EXPECT_EQ(result.rounded, 2);
+    EXPECT_EQ(result.original_biases.size(), 2u);
+    const double after = Snr(reference, ExportQdq(model.graph, plan), pool);
+    EXPECT_LT(after, before);
+    codes.push_back(plan.weights[1].codes);
+    biases.push_back(*model.graph.Constant(model.graph.node(model.second).input(2)));
+  }
+  EXPECT_TRUE(codes[0].SameBytes(codes[1]));
+  EXPECT_TRUE(biases[0].SameBytes(biases[1]));
+}
+
+}  // namespace
+}  // namespace xslim
