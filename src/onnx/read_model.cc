@@ -1,10 +1,6 @@
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <google/protobuf/io/zero_copy_stream.h>
 
-#include <cerrno>
-#include <cstring>
+#include <algorithm>
 #include <filesystem>
 #include <limits>
 #include <set>
@@ -38,7 +34,7 @@ Attribute::Kind KindOf(const onnx::AttributeProto& proto) {
   return Kind::kOther;
 }
 
-// Leaves out what Attribute::tensor or Attribute::graph holds already.
+// Leaves out what Attribute::tensor holds already.
 void Shorten(onnx::AttributeProto* proto) {
   if (proto->has_t()) {
     onnx::TensorProto* tensor = proto->mutable_t();
@@ -47,13 +43,12 @@ void Shorten(onnx::AttributeProto* proto) {
       tensor->clear_external_data();
     }
   }
-  if (proto->has_g() && proto->ByteSizeLong() > kLargestSourceGraph) proto->clear_g();
 }
 
 class GraphReader {
  public:
-  GraphReader(onnx::GraphProto* proto, const std::string& folder, const std::string& where, Graph* graph)
-      : proto_(*proto), folder_(folder), where_(where), graph_(*graph) {}
+  GraphReader(onnx::GraphProto* proto, ExternalData* external, const std::string& where, Graph* graph)
+      : proto_(*proto), external_(external), where_(where), graph_(*graph) {}
 
   void Read() {
     graph_.name = proto_.name();
@@ -143,7 +138,7 @@ class GraphReader {
     for (auto& tensor : *proto_.mutable_initializer()) {
       ValueId id = graph_.Find(tensor.name());
       if (id == kNone || graph_.value(id).constant.defined()) id = Add(tensor.name(), "initializer");
-      graph_.SetConstant(id, ReadTensor(&tensor, folder_, where_ + ": initializer " + tensor.name()));
+      graph_.SetConstant(id, ReadTensor(&tensor, external_, where_ + ": initializer " + tensor.name()));
     }
   }
 
@@ -193,7 +188,7 @@ class GraphReader {
     std::map<std::string, Attribute> attributes;
     for (auto& attribute : *proto->mutable_attribute()) {
       if (attribute.name().empty()) throw Error("attribute without a name.", at);
-      Attribute read = ReadAttribute(&attribute, folder_, at + ": attribute " + attribute.name(), graph_);
+      Attribute read = ReadAttribute(&attribute, external_, at + ": attribute " + attribute.name(), graph_);
       if (!attributes.emplace(attribute.name(), std::move(read)).second) {
         throw Error("attribute " + attribute.name() + " is given twice.", at);
       }
@@ -216,7 +211,7 @@ class GraphReader {
   }
 
   onnx::GraphProto& proto_;
-  const std::string& folder_;
+  ExternalData* const external_;
   const std::string& where_;
   Graph& graph_;
   std::set<std::string> sparse_;
@@ -242,12 +237,45 @@ void ReadOpsets(const onnx::ModelProto& model, const std::string& label, Graph* 
   }
 }
 
-Graph ReadModel(const char* bytes, size_t size, const std::string& folder, const std::string& label) {
+// Bytes in memory as a stream; pages of a mapped file are given back as soon as they were read.
+class Bytes : public google::protobuf::io::ZeroCopyInputStream {
+ public:
+  Bytes(const char* data, size_t size, bool mapped) : data_(data), size_(size), mapped_(mapped) {}
+
+  bool Next(const void** data, int* size) override {
+    constexpr size_t kChunk = 4 << 20;
+    if (mapped_) ForgetMapped(data_ + begin_, at_ - begin_);
+    if (at_ == size_) return false;
+    begin_ = at_;
+    at_ = std::min(size_, at_ + kChunk);
+    *data = data_ + begin_;
+    *size = static_cast<int>(at_ - begin_);
+    return true;
+  }
+  void BackUp(int count) override { at_ -= static_cast<size_t>(count); }
+  bool Skip(int count) override {
+    const bool inside = static_cast<size_t>(count) <= size_ - at_;
+    at_ = inside ? at_ + static_cast<size_t>(count) : size_;
+    return inside;
+  }
+  int64_t ByteCount() const override { return static_cast<int64_t>(at_); }
+
+ private:
+  const char* const data_;
+  const size_t size_;
+  const bool mapped_;
+  size_t begin_ = 0, at_ = 0;
+};
+
+Graph ReadModel(const char* bytes, size_t size, bool mapped, const std::string& folder,
+                const std::string& label) {
   if (size > static_cast<size_t>(std::numeric_limits<int>::max())) {
-    throw Error("the model file is over 2 GB.", label, "save it with external data");
+    throw Error("the model file is over 2 GB, which no reader of protobuf messages can read.", label,
+                "save the model with external data");
   }
   onnx::ModelProto model;
-  if (!model.ParseFromArray(bytes, static_cast<int>(size))) {
+  Bytes stream(bytes, size, mapped);
+  if (!model.ParseFromZeroCopyStream(&stream)) {
     throw Error("not an ONNX model (damaged, cut off or of another format).", label);
   }
   if (!model.has_graph()) throw Error("not an ONNX model (it holds no graph).", label);
@@ -259,9 +287,12 @@ Graph ReadModel(const char* bytes, size_t size, const std::string& folder, const
   graph.ir_version = model.ir_version();
   ReadOpsets(model, label, &graph);
   for (const auto& entry : model.metadata_props()) graph.metadata[entry.key()] = entry.value();
-  GraphReader reader(model.mutable_graph(), folder, label, &graph);
+  for (const auto& function : model.functions()) graph.functions.push_back(function.name());
+  ExternalData external(folder);
+  GraphReader reader(model.mutable_graph(), &external, label, &graph);
   reader.Read();
   reader.CheckDefined();
+  graph.data_files = external.files();
   model.clear_graph();
   model.clear_ir_version();
   model.clear_opset_import();
@@ -269,38 +300,6 @@ Graph ReadModel(const char* bytes, size_t size, const std::string& folder, const
   graph.model_source = model.SerializeAsString();
   return graph;
 }
-
-// A file mapped for reading, so that its bytes are not held besides the message.
-class Mapping {
- public:
-  explicit Mapping(const std::string& path) {
-    const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    struct stat status = {};
-    if (file < 0 || fstat(file, &status) != 0) Fail(file, std::strerror(errno), path);
-    if (!S_ISREG(status.st_mode)) Fail(file, "not a regular file", path);
-    size_ = static_cast<size_t>(status.st_size);
-    if (size_ > 0) {
-      data_ = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file, 0);
-      if (data_ == MAP_FAILED) Fail(file, std::strerror(errno), path);
-    }
-    close(file);
-  }
-  ~Mapping() {
-    if (size_ > 0) munmap(data_, size_);
-  }
-  Mapping(const Mapping&) = delete;
-  Mapping& operator=(const Mapping&) = delete;
-  const char* data() const { return static_cast<const char*>(data_); }
-  size_t size() const { return size_; }
-
- private:
-  [[noreturn]] static void Fail(int file, const std::string& why, const std::string& path) {
-    if (file >= 0) close(file);
-    throw Error("cannot read the model: " + why + ".", path);
-  }
-  void* data_ = nullptr;
-  size_t size_ = 0;
-};
 
 }  // namespace
 
@@ -318,7 +317,7 @@ void ReadType(const onnx::ValueInfoProto& proto, Value* value) {
   }
 }
 
-Attribute ReadAttribute(onnx::AttributeProto* proto, const std::string& folder, const std::string& where,
+Attribute ReadAttribute(onnx::AttributeProto* proto, ExternalData* external, const std::string& where,
                         const Graph& outer) {
   using Kind = Attribute::Kind;
   Attribute read;
@@ -347,16 +346,22 @@ Attribute ReadAttribute(onnx::AttributeProto* proto, const std::string& folder, 
       const bool small = tensor->ByteSizeLong() <= kLargestSourceTensor;
       onnx::TensorProto copy;
       if (small) copy = *tensor;
-      read.tensor = ReadTensor(small ? &copy : tensor, folder, where);
+      read.tensor = ReadTensor(small ? &copy : tensor, external, where);
       break;
     }
     case Kind::kGraph: {
-      // Reading takes messages apart; the source keeps a small body whole.
-      onnx::GraphProto body = proto->g();
+      // Reading takes messages apart; the source keeps a small body whole and a large one not at all.
+      onnx::GraphProto body;
+      if (proto->ByteSizeLong() > kLargestSourceGraph) {
+        body.Swap(proto->mutable_g());
+        proto->clear_g();
+      } else {
+        body = proto->g();
+      }
       read.graph = std::make_shared<Graph>();
       read.graph->opset_imports = outer.opset_imports;
       read.graph->ir_version = outer.ir_version;
-      ReadGraph(&body, folder, where, read.graph.get());
+      ReadGraph(&body, external, where, read.graph.get());
       break;
     }
     default:
@@ -367,18 +372,18 @@ Attribute ReadAttribute(onnx::AttributeProto* proto, const std::string& folder, 
   return read;
 }
 
-void ReadGraph(onnx::GraphProto* proto, const std::string& folder, const std::string& where, Graph* graph) {
-  GraphReader(proto, folder, where, graph).Read();
+void ReadGraph(onnx::GraphProto* proto, ExternalData* external, const std::string& where, Graph* graph) {
+  GraphReader(proto, external, where, graph).Read();
 }
 
 Graph ParseModel(const std::string& bytes, const std::string& folder, const std::string& label) {
-  return ReadModel(bytes.data(), bytes.size(), folder, label);
+  return ReadModel(bytes.data(), bytes.size(), false, folder, label);
 }
 
 Graph LoadModel(const std::string& path) {
-  const Mapping file(path);
+  const MappedFile file(path);
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  return ReadModel(file.data(), file.size(), folder.empty() ? "." : folder.string(), path);
+  return ReadModel(file.data(), file.size(), true, folder.empty() ? "." : folder.string(), path);
 }
 
 }  // namespace xslim

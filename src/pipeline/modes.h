@@ -6,6 +6,7 @@
 
 #include "base/threads.h"
 #include "graph/graph.h"
+#include "onnx/model_io.h"
 #include "pipeline/output_paths.h"
 #include "simplify/simplify.h"
 #include "xslim/xslim.h"
@@ -21,6 +22,9 @@ RunResult Slim(Graph graph, const Config& config, const OutputPaths& paths);
 
 // Brings the graph to the opset that the config pins, if it does. Throws Error when that cannot be.
 void PinOpset(Graph* graph, const Config& config, const std::string& path);
+
+// How the config wants the model written; every mode saves with these.
+SaveOptions SaveOptionsFor(const Config& config);
 
 // legalize: also the passes that only quantization wants.
 SimplifyOptions OptionsFor(const Graph& graph, const Config& config, bool legalize);

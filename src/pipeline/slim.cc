@@ -9,7 +9,7 @@ RunResult Slim(Graph graph, const Config& config, const OutputPaths& paths) {
   const size_t before = graph.Order().size();
   if (!config.model.skip_onnxsim) Simplify(&graph, OptionsFor(graph, config, false));
   LogInfo("slimmed: ", before, " -> ", graph.Order().size(), " operators");
-  SaveModel(graph, paths.model);
+  SaveModel(graph, paths.model, SaveOptionsFor(config));
   return {paths.model, "", {}};
 }
 

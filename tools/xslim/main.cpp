@@ -27,8 +27,8 @@ struct Arguments {
   std::string config_path, input_path, output_path, log_file;
   std::vector<std::string> ignore_op_types, ignore_op_names;
   int opset = 0, threads = 0;  // opset 0: not given
-  bool fp16 = false, dynq = false, verbose = false, quiet = false, help = false, help_config = false,
-       version = false;
+  bool external_data = false, fp16 = false, dynq = false, verbose = false, quiet = false, help = false,
+       help_config = false, version = false;
 };
 
 // One command line option: what CLI11 parses and what the help says.
@@ -51,6 +51,8 @@ const std::vector<Option> kOptions = {
     {"--ignore_op_types", "A,B", "operator types that stay float", &Arguments::ignore_op_types},
     {"--ignore_op_names", "x,y", "nodes that stay float", &Arguments::ignore_op_names},
     {"--opset", "N", "opset of the output, 7 to 24", &Arguments::opset, 7, 24},
+    {"--external-data", "", "write large tensors to OUTPUT.onnx.data, also for a small model",
+     &Arguments::external_data},
     {"--threads", "N", "threads to use; 0 = all cores (default)", &Arguments::threads, 0, 1024},
     {"-v,--verbose", "", "say more on stderr", &Arguments::verbose},
     {"-q,--quiet", "", "only warnings and errors, no summary", &Arguments::quiet},
@@ -174,6 +176,7 @@ xslim::Config MakeConfig(const Arguments& arguments) {
     config = xslim::ReadConfig(arguments.config_path);
   }
   if (arguments.opset != 0) config.model.opset = arguments.opset;
+  if (arguments.external_data) config.model.external_data = true;
   auto append = [](const std::vector<std::string>& from, std::vector<std::string>* to) {
     std::copy_if(from.begin(), from.end(), std::back_inserter(*to),
                  [](const std::string& s) { return !s.empty(); });

@@ -332,7 +332,7 @@ TEST(ModelIoTest, WritesExternalDataWhenTheModelIsLarge) {
   const ValueId w = graph.Find("w");
   const Tensor large = Tensor::Of<float>({1000}, many);
   graph.SetConstant(w, large);
-  SaveModel(graph, folder / "model/big.onnx", 6000);
+  SaveModel(graph, folder / "model/big.onnx", {.largest_file = 6000});
   EXPECT_EQ(fs::file_size(folder / "model/big.onnx.data"), 4000u);
   const Graph again = LoadModel(folder / "model/big.onnx");
   EXPECT_TRUE(again.Constant(again.Find("w"))->SameBytes(large));
