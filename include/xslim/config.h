@@ -28,8 +28,8 @@ struct ModelParameters {
   std::string output_prefix;   // file name stem of the outputs; "" = <model stem>.q
   std::string working_dir;     // "" = folder of onnx_model
   bool skip_onnxsim = false;   // leave the simplifier out
-  std::optional<int> opset;    // pins the default-domain opset
   bool external_data = false;  // write large tensors into <prefix>.onnx.data whatever the model's size
+  std::optional<int> opset;    // pins the default-domain opset
 };
 
 // One model input. Empty name, shape and dtype are taken from the model.

@@ -115,8 +115,6 @@ class Graph {
   std::map<std::string, int64_t> opset_imports;  // domain -> version ("" = ai.onnx)
   int64_t ir_version = 8;
   std::map<std::string, std::string> metadata;
-  std::vector<std::string> data_files;  // files that external data were read from, absolute
-  std::vector<std::string> functions;   // names of the model's functions; they themselves are in model_source
   // Serialized parts of the ModelProto that we keep as they are: everything but graph, opset_import,
   // ir_version and metadata_props (functions, training info, producer ...), and of the GraphProto what we do
   // not model.
@@ -178,6 +176,10 @@ class Graph {
   std::vector<Value> values_;
   std::vector<ValueId> inputs_, outputs_;
   std::unordered_map<std::string, ValueId> by_name_;
+
+ public:
+  std::vector<std::string> data_files;  // files that external data were read from, absolute
+  std::vector<std::string> functions;   // names of the model's functions; they themselves are in model_source
 };
 
 // The IR version that ONNX released an opset of the default domain with (the table of its Versioning.md).

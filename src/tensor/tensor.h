@@ -91,9 +91,9 @@ class Tensor {
   void Check(DType wanted) const;
   void Detach();
   DType dtype_ = DType::kUndefined;
+  bool mapped_ = false;
   Shape shape_;
   int64_t size_ = 0;
-  bool mapped_ = false;
   std::shared_ptr<std::byte> data_;
   std::shared_ptr<std::vector<std::string>> strings_;
 };

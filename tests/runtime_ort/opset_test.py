@@ -23,9 +23,14 @@ def constant(name, values, dtype=np.float32):
     return numpy_helper.from_array(np.array(values, dtype), name)
 
 
-def model(opset, nodes, initializers, shape, outputs=("y",), ir=None):
+def info(name, rank):
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * rank)
+
+
+def model(opset, nodes, initializers, shape, outputs, ir=None):
+    """`outputs`: name to rank."""
     graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-                              [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs], initializers)
+                              [info(*item) for item in outputs.items()], initializers)
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
     made.ir_version = ir or IR_VERSIONS.get(opset, 8)
     return made
@@ -50,7 +55,7 @@ def vision(opset):
     return model(opset, nodes, [weights, *norms, constant("pads", [0, 0, 1, 1, 0, 0, 1, 1], np.int64), constant("low", 0),
                                 constant("high", 6), constant("none", []), constant("scales", [1, 1, 2, 2]),
                                 constant("starts", [1, -6], np.int64), constant("ends", [8, 9999], np.int64),
-                                constant("axes", [2, 3], np.int64)], [1, 3, 8, 8])
+                                constant("axes", [2, 3], np.int64)], [1, 3, 8, 8], {"y": 2})
 
 
 def old_vision():
@@ -66,16 +71,16 @@ def old_vision():
         helper.make_node("Softmax", ["d"], ["y"], axis=1),
         helper.make_node("Unsqueeze", ["y"], ["z"], axes=[0]),
     ]
-    return model(7, nodes, [constant("w", rng.normal(size=(4, 3, 3, 3)))], [1, 3, 8, 8], ("y", "z"), ir=4)
+    return model(7, nodes, [constant("w", rng.normal(size=(4, 3, 3, 3)))], [1, 3, 8, 8], {"y": 4, "z": 5}, ir=4)
 
 
 def transformer(opset):
     """LayerNormalization, Gelu, Split, Unsqueeze, an inner Softmax, a body: opset 20."""
     rng = np.random.default_rng(3)
     body = helper.make_graph([helper.make_node("HardSwish", ["g"], ["t"])], "then", [],
-                             [helper.make_tensor_value_info("t", TensorProto.FLOAT, None)])
+                             [info("t", 3)])
     other = helper.make_graph([helper.make_node("Mish", ["g"], ["e"])], "else", [],
-                              [helper.make_tensor_value_info("e", TensorProto.FLOAT, None)])
+                              [info("e", 3)])
     nodes = [
         helper.make_node("LayerNormalization", ["x", "scale", "bias"], ["n"], axis=-1),
         helper.make_node("MatMul", ["n", "w"], ["m"]),
@@ -89,15 +94,15 @@ def transformer(opset):
         helper.make_node("ReduceMean", ["i", "last"], ["r"], keepdims=0),
         helper.make_node("Unsqueeze", ["r", "front"], ["y"]),
     ]
-    return model(opset, nodes, [constant("scale", rng.normal(size=8)), constant("bias", rng.normal(size=8)),
-                                constant("w", rng.normal(size=(8, 8))), constant("limit", 0.1), constant("all", [0, 1, 2], np.int64),
-                                constant("last", [-1], np.int64), constant("front", [0], np.int64)], [2, 5, 8])
+    return model(opset, nodes, [constant("scale", rng.normal(size=9)), constant("bias", rng.normal(size=9)),
+                                constant("w", rng.normal(size=(9, 9))), constant("limit", 0.1), constant("all", [0, 1, 2], np.int64),
+                                constant("last", [-1], np.int64), constant("front", [0], np.int64)], [2, 5, 9], {"y": 3})
 
 
 def quantized():
     """Q/DQ per tensor, opset 13."""
     nodes = [helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]), helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"])]
-    return model(13, nodes, [constant("s", 0.1), constant("z", 3, np.int8)], [1, 4])
+    return model(13, nodes, [constant("s", 0.1), constant("z", 3, np.int8)], [1, 4], {"y": 2})
 
 
 def outputs_of(path, sample):
@@ -178,10 +183,10 @@ def main(program):
         convert(checks, program, folder, "transformer_20", transformer(20), (9, 11, 13, 17, 18, 21, 24))
         convert(checks, program, folder, "quantized", quantized(), (11, 13, 17, 21, 24))
         refused(checks, program, folder, "q9", quantized(), 9, "QuantizeLinear", "is 10")
-        grid = model(16, [helper.make_node("GridSample", ["x", "grid"], ["y"])], [constant("grid", np.zeros((1, 2, 2, 2)))], [1, 1, 4, 4])
+        grid = model(16, [helper.make_node("GridSample", ["x", "grid"], ["y"])], [constant("grid", np.zeros((1, 2, 2, 2)))], [1, 1, 4, 4], {"y": 4})
         refused(checks, program, folder, "grid", grid, 13, "GridSample", "lowest opset that this model can have is 16")
         double = model(13, [helper.make_node("Cast", ["x"], ["h"], to=TensorProto.BFLOAT16), helper.make_node("Relu", ["h"], ["r"]),
-                            helper.make_node("Cast", ["r"], ["y"], to=TensorProto.FLOAT)], [], [1, 4])
+                            helper.make_node("Cast", ["r"], ["y"], to=TensorProto.FLOAT)], [], [1, 4], {"y": 2})
         refused(checks, program, folder, "bfloat16", double, 11, "bfloat16", "is 13")
         external(checks, program, folder)
     return checks.finish()
