@@ -50,8 +50,7 @@ class Rope {
     pieces_.emplace_back(std::move(tensor));
   }
   void Add(Rope rope) {
-    size_ += rope.size_;
-    std::move(rope.pieces_.begin(), rope.pieces_.end(), std::back_inserter(pieces_));
+    for (auto& piece : rope.pieces_) std::visit([this](auto& part) { Add(std::move(part)); }, piece);
   }
   void AddField(uint32_t field, const std::string& bytes) { Add(FieldHead(field, bytes.size()) + bytes); }
   void AddField(uint32_t field, Rope rope) {
@@ -354,7 +353,6 @@ Rope InitializerRope(const Value& value, External* external) {
   proto.set_name(value.name);
   Rope rope;
   if (tensor.dtype() == DType::kString || (external && external->Take(tensor, &proto))) {
-    proto.set_name(value.name);
     rope.Add(proto.SerializeAsString());
     return rope;
   }
