@@ -17,7 +17,7 @@ RunResult Slim(Graph graph, const Config& config, const OutputPaths& paths, Thre
   SimplifyModel(&graph, config, false, pool);
   DropUnusedFunctions(&graph);
   LogInfo("slimmed: ", before, " -> ", graph.Order().size(), " operators");
-  SaveModel(graph, paths.model);
+  SaveModel(graph, paths.model, SaveOptionsFor(config));
   return {paths.model, "", {}};
 }
 

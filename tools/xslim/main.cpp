@@ -27,8 +27,9 @@ struct Arguments {
   std::string config_path, input_path, output_path, log_file;
   std::vector<std::string> ignore_op_types, ignore_op_names, op_libraries, skip_passes;
   int opset = 0, threads = 0;  // opset 0: not given
-  bool fp16 = false, dynq = false, strict = false, verbose = false, quiet = false, help = false,
-       help_config = false, version = false, list_passes = false, verify = false, no_verify = false;
+  bool external_data = false, fp16 = false, dynq = false, strict = false, verbose = false, quiet = false,
+       help = false, help_config = false, version = false, list_passes = false, verify = false,
+       no_verify = false;
 };
 
 // One command line option: what CLI11 parses and what the help says.
@@ -57,6 +58,8 @@ const std::vector<Option> kOptions = {
     {"--list-passes", "", "list the passes of the simplifier and exit", &Arguments::list_passes},
     {"--verify", "", "compare the simplified model with the original, however large", &Arguments::verify},
     {"--no-verify", "", "do not compare the simplified model with the original", &Arguments::no_verify},
+    {"--external-data", "", "write large tensors to OUTPUT.onnx.data, also for a small model",
+     &Arguments::external_data},
     {"--threads", "N", "threads to use; 0 = all cores (default)", &Arguments::threads, 0, 1024},
     {"-v,--verbose", "", "say more on stderr", &Arguments::verbose},
     {"-q,--quiet", "", "only warnings and errors, no summary", &Arguments::quiet},
@@ -184,6 +187,7 @@ xslim::Config MakeConfig(const Arguments& arguments) {
     config = xslim::ReadConfig(arguments.config_path);
   }
   if (arguments.opset != 0) config.model.opset = arguments.opset;
+  if (arguments.external_data) config.model.external_data = true;
   auto append = [](const std::vector<std::string>& from, std::vector<std::string>* to) {
     std::copy_if(from.begin(), from.end(), std::back_inserter(*to),
                  [](const std::string& s) { return !s.empty(); });
