@@ -32,7 +32,7 @@ const std::vector<Function>& Functions() {
       {"HardSwish", 14, true, {}},
       {"Gelu", 20, true, {}},
       {"Gelu", 20, true, {{"approximate", Attribute::String("tanh")}}},
-      {"HardSigmoid", 6, true, {{"alpha", Attribute::Float(1.0f / 6)}, {"beta", Attribute::Float(0.5f)}}},
+      {"HardSigmoid", 6, false, {{"alpha", Attribute::Float(1.0f / 6)}, {"beta", Attribute::Float(0.5f)}}},
       {"Mish", 18, false, {}},
       {"Swish", 24, false, {}},
   };
@@ -202,6 +202,12 @@ class Recogniser {
   std::vector<Tensor> wanted_;
 };
 
+// Where the graph is to be quantized a HardSigmoid that the file holds stays one: Q/DQ is placed around it.
+bool BeforeInt8(const Graph& graph, const Function& function, const Cone& cone) {
+  return function.before_int8 && std::none_of(cone.nodes().begin(), cone.nodes().end(),
+                                              [&](NodeId id) { return graph.node(id).Is("HardSigmoid"); });
+}
+
 // Fuses the operators that end in `end`, when they are a function of the table.
 bool FuseAt(Graph* graph, const ShapeFacts& facts, const Recogniser& recogniser,
             const SimplifyOptions& options, NodeId end) {
@@ -210,7 +216,7 @@ bool FuseAt(Graph* graph, const ShapeFacts& facts, const Recogniser& recogniser,
     const Cone cone(*graph, root, end);
     if (cone.nodes().size() < 2 || !KeepsRank(*graph, facts, cone, root)) continue;
     const Function* function = recogniser.Find(*graph, cone, root);
-    if (function == nullptr || (options.legalize && !function->before_int8)) continue;
+    if (function == nullptr || (options.legalize && !BeforeInt8(*graph, *function, cone))) continue;
     if (!ReachOpset(graph, options, function->opset, function->op_type)) continue;
     ReplaceWith(graph, end, function->op_type, {root}, function->attributes);
     graph->RemoveDead();

@@ -89,7 +89,8 @@ const std::vector<Pass>& Passes() {
       {"fuse-layer-norm", kAlways, FuseLayerNorm, "the parts of a LayerNormalization (opset 17) become one"},
       {"fuse-rms-norm", kSlimOnly, FuseRmsNorm, "the parts of an RMSNormalization (opset 23) become one"},
       {"fuse-activations", kAlways, FuseActivations,
-       "the parts of HardSigmoid, HardSwish (opset 14), Mish (18), Gelu (20), Swish (24) become one"},
+       "the parts of HardSigmoid, HardSwish (opset 14), Mish (18), Gelu (20), Swish (24) become one; before "
+       "int8 HardSwish and Gelu only"},
       {"fuse-batch-norm", kAlways, FuseBatchNorm,
        "BatchNormalization behind Conv, ConvTranspose, Gemm goes into weights and bias"},
       {"fold-affine", kAlways, FoldAffine,

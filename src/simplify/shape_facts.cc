@@ -1,7 +1,5 @@
 #include "simplify/shape_facts.h"
 
-#include "graph/function.h"
-
 namespace xslim {
 namespace {
 
@@ -58,7 +56,7 @@ ShapeFacts::ShapeFacts(const Graph& graph, bool body) : facts_(graph.value_slots
   }
   for (NodeId id : graph.Order()) {
     const Node& node = graph.node(id);
-    if (!node.domain.empty() || FindFunction(graph, node) != nullptr) continue;
+    if (!node.domain.empty()) continue;
     std::vector<TensorFacts> outputs(node.outputs.size());
     RuleContext context{graph, node, graph.opset(), symbols_, facts_, outputs};
     ApplyShapeRule(context);

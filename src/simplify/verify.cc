@@ -180,10 +180,11 @@ std::string Difference(const Tensor& got, const Tensor& wanted) {
 
 }  // namespace
 
-Reference::Reference(const Graph& graph, ThreadPool& pool, int samples) : pool_(pool) {
+Reference::Reference(const Graph& graph, ThreadPool& pool, int samples)
+    : pool_(pool), skip_unknown_(!FindUnknown(graph).empty()) {
   std::vector<int> telling(graph.outputs().size(), 0);
   try {
-    Executor executor(graph, pool);
+    Executor executor(graph, pool, {.skip_unknown = skip_unknown_});
     const Guess* fits = nullptr;
     for (const Guess& guess : kGuesses) {
       try {
@@ -221,14 +222,16 @@ Reference::Reference(const Graph& graph, ThreadPool& pool, int samples) : pool_(
     return;
   }
   outputs_ = static_cast<int>(std::count_if(telling.begin(), telling.end(), [](int n) { return n > 0; }));
-  if (outputs_ == 0) obstacle_ = "no output is finite and varied on random inputs";
+  if (outputs_ > 0) return;
+  obstacle_ = "no output is finite and varied on random inputs";
+  if (skip_unknown_) obstacle_ += "; " + Describe(FindUnknown(graph).front());
 }
 
 Reference::~Reference() = default;
 
 std::string Reference::Differs(const Graph& changed) const {
   try {
-    Executor executor(changed, pool_);
+    Executor executor(changed, pool_, {.skip_unknown = skip_unknown_});
     for (size_t sample = 0; sample < inputs_.size(); ++sample) {
       const std::vector<Tensor> got = executor.Run(inputs_[sample]);
       for (size_t i = 0; i < got.size(); ++i) {

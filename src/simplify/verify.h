@@ -34,6 +34,8 @@ class Reference {
 
  private:
   ThreadPool& pool_;
+  // Whether the graph holds operators that are not known; what depends on them is not compared.
+  bool skip_unknown_;
   std::vector<std::vector<Tensor>> inputs_, results_;  // by sample
   int outputs_ = 0;
   std::string obstacle_;

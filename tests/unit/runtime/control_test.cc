@@ -51,7 +51,7 @@ Tensor Flag(bool value) {
 class ControlTest : public ::testing::Test {
  protected:
   std::vector<Tensor> Run(const Graph& graph, const std::vector<Tensor>& inputs) {
-    return Executor(graph, pool_).Run(inputs);
+    return Executor(graph, pool_, {.skip_unknown = false}).Run(inputs);
   }
   std::string ErrorOf(const Graph& graph, const std::vector<Tensor>& inputs) {
     try {

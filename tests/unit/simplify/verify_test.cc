@@ -65,6 +65,22 @@ TEST(Verify, SaysWhyNothingCanBeCompared) {
   EXPECT_THAT(Reference(unknown.graph, pool, 1).obstacle(), HasSubstr("NoSuchOperator"));
 }
 
+// What does not depend on the unknown operator is compared all the same.
+TEST(Verify, UnknownOperatorsAreLeftOut) {
+  ThreadPool pool(1);
+  Model m, changed;
+  for (Model* each : {&m, &changed}) {
+    const ValueId x = each->Input("x", {4});
+    each->Output(each->Op("NoSuchOperator", {x}));
+    each->Output(each->Op("Mul", {x, each->F(each == &m ? 2 : 3)}));
+  }
+  const Reference reference(m.graph, pool, 1);
+  EXPECT_EQ(reference.obstacle(), "");
+  EXPECT_EQ(reference.outputs(), 1);
+  EXPECT_EQ(reference.Differs(m.graph), "");
+  EXPECT_THAT(reference.Differs(changed.graph), HasSubstr("differs by"));
+}
+
 // Indices stay below what Gather takes; the first sizes do not fit, later ones do.
 TEST(Verify, GuessesInputsThatTheModelTakes) {
   ThreadPool pool(1);
