@@ -1,17 +1,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "graph/function.h"
 #include "simplify/opset/convert.h"
 #include "simplify/opset/facts.h"
 #include "simplify/opset/signature.h"
 #include "simplify/simplify.h"
-#include "xslim/error.h"
 
 namespace xslim {
 namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::UnorderedElementsAre;
 
 // x, float32 of the given sizes, and one node that makes y from it and from constants.
 struct One {
@@ -160,15 +161,34 @@ TEST(OpsetTest, BodiesFollow) {
   EXPECT_TRUE(body->node(0).Has("axes"));  // the body of the graph that was given is another
 }
 
-TEST(OpsetTest, FunctionsAreRefused) {
-  One relu(17, "Relu");
-  relu.graph.functions = {"MyBlock"};
-  try {
-    relu.Convert(13);
-    FAIL();
-  } catch (const Error& error) {
-    EXPECT_THAT(error.what(), HasSubstr("MyBlock"));
+// A function of one operator.
+std::shared_ptr<Function> Wrapper(const std::string& name, const std::string& op_type) {
+  auto function = std::make_shared<Function>();
+  function->domain = "lib";
+  function->name = name;
+  function->body.opset_imports[""] = 17;
+  const ValueId in = function->body.AddValue("in"), out = function->body.AddValue("out");
+  function->body.AddInput(in);
+  function->body.AddNode(op_type, "inner", {in}, {out});
+  function->body.AddOutput(out);
+  return function;
+}
+
+// Neg is the same in 13 and 17; Relu takes other types in 13.
+TEST(OpsetTest, FunctionsOfOperatorsThatChangedAreOpened) {
+  One model(17, "Abs");
+  model.graph.opset_imports["lib"] = 1;
+  model.graph.functions = {Wrapper("kept", "Neg"), Wrapper("opened", "Relu")};
+  for (const char* name : {"kept", "opened"}) {
+    const ValueId out = model.graph.AddValue(std::string(name) + "_out");
+    model.graph.AddNode(name, std::string("call_") + name, {model.x}, {out}, {}, "lib");
+    model.graph.AddOutput(out);
   }
+  ASSERT_TRUE(model.Convert(13).empty());
+  EXPECT_THAT(model.Types(), UnorderedElementsAre("Abs", "kept", "Relu"));
+  ASSERT_EQ(model.graph.functions.size(), 1u);
+  EXPECT_EQ(model.graph.functions[0]->name, "kept");
+  EXPECT_EQ(model.graph.ir_version, 8);  // files had no functions before
 }
 
 TEST(OpsetTest, OtherDomainsAndUnknownOperatorsStay) {
