@@ -80,7 +80,7 @@ RunResult ConvertToHalf(Graph graph, const Config& config, const RunOptions& opt
   ignored.WarnUnmatched(before);
   if (outcome.converted == 0)
     LogWarning(paths.input, ": no operator can be converted, the output stays float32");
-  SaveModel(graph, paths.model);
+  SaveModel(graph, paths.model, SaveOptionsFor(config));
   RunResult result{paths.model, "", {}};
   Summarize(counts, CountModel(graph), paths.input, outcome.left, &result);
   return result;

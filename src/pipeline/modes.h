@@ -6,6 +6,7 @@
 
 #include "base/threads.h"
 #include "graph/graph.h"
+#include "onnx/model_io.h"
 #include "pipeline/output_paths.h"
 #include "runtime/computable.h"
 #include "simplify/simplify.h"
@@ -32,6 +33,9 @@ void PinOpset(Graph* graph, const Config& config, const std::string& path);
 
 // Says each operator that cannot be computed once, with what depends on it; throws Error when strict.
 void ReportUnknown(const std::vector<UnknownOperator>& unknown, bool strict);
+
+// How the config wants the model written; every mode saves with these.
+SaveOptions SaveOptionsFor(const Config& config);
 
 // legalize: also the passes that only quantization wants.
 SimplifyOptions OptionsFor(const Graph& graph, const Config& config, bool legalize);

@@ -39,7 +39,7 @@ RunResult QuantizeDynamic(Graph graph, const Config& config, const OutputPaths& 
   const DynamicOutcome outcome = QuantizeDynamically(&graph, options, &ignored, pool);
   if (outcome.dynamic + outcome.weight_only == 0)
     LogWarning(paths.input, ": no weight can become integers, the output stays float");
-  SaveModel(graph, paths.model);
+  SaveModel(graph, paths.model, SaveOptionsFor(config));
   RunResult result{paths.model, "", {}};
   Summarize(counts, CountModel(graph), paths.input, outcome.left, &result);
   return result;

@@ -17,7 +17,7 @@ RunResult Slim(Graph graph, const Config& config, const OutputPaths& paths, Thre
   PinOpset(&graph, config, paths.input);
   SimplifyModel(&graph, config, false, pool);
   DropUnusedFunctions(&graph);
-  SaveModel(graph, paths.model);
+  SaveModel(graph, paths.model, SaveOptionsFor(config));
   RunResult result{paths.model, "", {}};
   Summarize(before, CountModel(graph), paths.input, {}, &result);
   return result;

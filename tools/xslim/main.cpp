@@ -27,7 +27,7 @@ struct Arguments {
   std::string config_path, input_path, output_path, log_file;
   std::vector<std::string> ignore_op_types, ignore_op_names, op_libraries, skip_passes;
   int opset = 0, threads = 0, weight_bits = 0, weight_block = 0;  // opset, weight_*: 0 = not given
-  bool fp16 = false, bf16 = false, fp16_io = false, dynq = false, dynq_contrib = false,
+  bool external_data = false, fp16 = false, bf16 = false, fp16_io = false, dynq = false, dynq_contrib = false,
        dynq_full_range = false, weight_zero_points = false, strict = false, verbose = false, quiet = false,
        help = false, help_config = false, version = false, list_passes = false, verify = false,
        no_verify = false;
@@ -68,6 +68,8 @@ const std::vector<Option> kOptions = {
     {"--list-passes", "", "list the passes of the simplifier and exit", &Arguments::list_passes},
     {"--verify", "", "compare the simplified model with the original, however large", &Arguments::verify},
     {"--no-verify", "", "do not compare the simplified model with the original", &Arguments::no_verify},
+    {"--external-data", "", "write large tensors to OUTPUT.onnx.data, also for a small model",
+     &Arguments::external_data},
     {"--threads", "N", "threads to use; 0 = all cores (default)", &Arguments::threads, 0, 1024},
     {"-v,--verbose", "", "say more on stderr", &Arguments::verbose},
     {"-q,--quiet", "", "only warnings and errors, no summary", &Arguments::quiet},
@@ -247,6 +249,7 @@ xslim::Config MakeConfig(const Arguments& arguments) {
     }
   }
   if (arguments.opset != 0) config.model.opset = arguments.opset;
+  if (arguments.external_data) config.model.external_data = true;
   auto append = [](const std::vector<std::string>& from, std::vector<std::string>* to) {
     std::copy_if(from.begin(), from.end(), std::back_inserter(*to),
                  [](const std::string& s) { return !s.empty(); });
