@@ -25,11 +25,16 @@ enum class HalfType { kFloat16, kBFloat16 };
 inline constexpr int kPrecisionDynamic = 3, kPrecisionFp16 = 4, kPrecisionSlimOnly = 100;
 
 struct ModelParameters {
-  std::string onnx_model;     // path of the float model; -i overrides it
-  std::string output_prefix;  // file name stem of the outputs; "" = <model stem>.q
-  std::string working_dir;    // "" = folder of onnx_model
-  bool skip_onnxsim = false;  // leave the simplifier out
-  std::optional<int> opset;   // pins the default-domain opset
+  std::string onnx_model;      // path of the float model; -i overrides it
+  std::string output_prefix;   // file name stem of the outputs; "" = <model stem>.q
+  std::string working_dir;     // "" = folder of onnx_model
+  bool skip_onnxsim = false;   // leave the simplifier out
+  bool external_data = false;  // write large tensors into <prefix>.onnx.data whatever the model's size
+  std::optional<int> opset;    // pins the default-domain opset
+  // Of the command line alone: simplifier passes left out; whether the simplified graph is compared with the
+  // original on random inputs (none: unless the model is huge).
+  std::vector<std::string> skip_passes;
+  std::optional<bool> verify;
 };
 
 // One model input. Empty name, shape and dtype are taken from the model.

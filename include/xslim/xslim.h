@@ -60,6 +60,9 @@ Config ReadConfig(const std::string& path);
 // Every key of a config with its type and meaning, as text for a terminal.
 std::string DescribeConfig();
 
+// The passes of the simplifier, one line each: name, when it runs, what it does.
+std::string DescribePasses();
+
 // Quantizes as the config says and writes model and report, whole or not at all. Throws Error.
 RunResult Run(Config config, const RunOptions& options);
 

@@ -1,6 +1,7 @@
 #include "base/file.h"
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -33,6 +34,32 @@ std::string ReadFile(const std::string& path) {
   }
   close(descriptor);
   return bytes;
+}
+
+MappedFile::MappedFile(const std::string& path) {
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) throw Error("cannot open the file", path, std::strerror(errno));
+  struct stat info;
+  if (fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
+    close(descriptor);
+    throw Error("not a regular file", path);
+  }
+  size_ = static_cast<size_t>(info.st_size);
+  if (size_ > 0) data_ = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, descriptor, 0);
+  const int reason = errno;
+  close(descriptor);
+  if (data_ == MAP_FAILED) throw Error("cannot map the file", path, std::strerror(reason));
+}
+
+MappedFile::~MappedFile() {
+  if (size_ > 0) munmap(data_, size_);
+}
+
+void ForgetMapped(const void* data, size_t bytes) {
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<uintptr_t>(data);
+  const uintptr_t first = (begin + page - 1) / page * page, last = (begin + bytes) / page * page;
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
 OutputFile::OutputFile(std::string path)

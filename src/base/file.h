@@ -1,4 +1,4 @@
-// Reading whole files, and output files that appear whole or not at all.
+// Reading whole files, mapping them, and output files that appear whole or not at all.
 #ifndef XSLIM_BASE_FILE_H_
 #define XSLIM_BASE_FILE_H_
 
@@ -9,6 +9,25 @@ namespace xslim {
 
 // The file's bytes. Throws Error naming the file and the system's reason.
 std::string ReadFile(const std::string& path);
+
+// A file in memory, read by the system page by page where it is touched. Its bytes must not be written to.
+class MappedFile {
+ public:
+  // Throws Error naming `path` and the system's reason.
+  explicit MappedFile(const std::string& path);
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+  const char* data() const { return static_cast<const char*>(data_); }
+  size_t size() const { return size_; }
+
+ private:
+  void* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+// Gives back the memory of mapped bytes that were read; they are read again when they are touched again.
+void ForgetMapped(const void* data, size_t bytes);
 
 // A file that is written under a temporary name in the same folder and renamed by Commit(). Without Commit()
 // the temporary file is removed. Every failure (no such folder, full disk) throws Error naming `path`.

@@ -47,6 +47,8 @@ const Keys<Model> kModelKeys = {
      [](Model* m, const Field& f) { m->skip_onnxsim = f.Bool(); }},
     {"opset", "7..24", "opset of the output (default: the model's, at least 13)",
      [](Model* m, const Field& f) { m->opset = f.Int(7, 24); }},
+    {"external_data", "bool", "write large tensors beside the model (default: when it is over 1.9 GB)",
+     [](Model* m, const Field& f) { m->external_data = f.Bool(); }},
 };
 
 using Input = InputParameters;

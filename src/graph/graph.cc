@@ -524,4 +524,14 @@ void Graph::Validate() const {
   }
 }
 
+int64_t IrVersionOf(int opset) {
+  if (opset <= 8) return 3;
+  if (opset <= 11) return opset - 5;
+  if (opset <= 14) return 7;
+  if (opset <= 18) return 8;
+  if (opset <= 20) return 9;
+  if (opset <= 22) return 10;
+  return opset - 12;  // 23: 11, 24: 12, 25: 13
+}
+
 }  // namespace xslim

@@ -122,6 +122,7 @@ class Graph {
   // The model's own functions, in the file's order; empty in bodies. Nodes call them by domain, op_type and
   // overload.
   std::vector<std::shared_ptr<const Function>> functions;
+  std::vector<std::string> data_files;  // files that external data were read from, absolute; empty in bodies
   // Serialized parts of the ModelProto that we keep as they are: everything but graph, functions,
   // opset_import, ir_version and metadata_props (training info, producer ...), and of the GraphProto what we
   // do not model.
@@ -187,6 +188,9 @@ class Graph {
   std::vector<ValueId> inputs_, outputs_;
   std::unordered_map<std::string, ValueId> by_name_;
 };
+
+// The IR version that ONNX released an opset of the default domain with (the table of its Versioning.md).
+int64_t IrVersionOf(int opset);
 
 }  // namespace xslim
 

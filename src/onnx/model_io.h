@@ -9,7 +9,8 @@
 
 namespace xslim {
 
-// Reads a model, external data included. Opsets 7 to 25, IR 3 to 13. Throws Error naming the file and what is
+// Reads a model. External data are mapped from their files, which must lie in the model's folder and must not
+// change as long as the graph lives. Opsets 7 to 25, IR 3 to 13. Throws Error naming the file and what is
 // wrong.
 Graph LoadModel(const std::string& path);
 Graph ParseModel(const std::string& bytes, const std::string& folder, const std::string& label);
@@ -17,10 +18,15 @@ Graph ParseModel(const std::string& bytes, const std::string& folder, const std:
 // Serialises the graph; nodes that were not changed come out byte-equal. Sets metadata xslim_version.
 std::string SerializeModel(const Graph& graph);
 // Protobuf messages end at 2 GiB; the slack is for readers that count more than the message.
-inline constexpr int64_t kLargestModelFile = 0x7fffffff - (1 << 20);
-// Writes `path` whole or not at all; a model over `largest_file` bytes gets external data in
-// `<stem>.onnx.data` beside it.
-void SaveModel(const Graph& graph, const std::string& path, int64_t largest_file = kLargestModelFile);
+inline constexpr int64_t kLargestModelFile = 1'900'000'000;
+struct SaveOptions {
+  bool external_data = false;                // also for a small model
+  int64_t largest_file = kLargestModelFile;  // a larger model gets external data
+};
+// Writes `path` whole or not at all; with external data together with `<stem>.onnx.data` beside it, which
+// then holds all large tensors: initializers, attributes, those of bodies. Bytes are streamed from where they
+// lie. Throws Error also when a file would take the place of one that the graph's elements were read from.
+void SaveModel(const Graph& graph, const std::string& path, const SaveOptions& options = {});
 
 // A serialized onnx.TensorProto (an ONNX test data .pb file). Throws Error when malformed; external data is
 // refused.

@@ -16,9 +16,12 @@
 #include <onnx/onnx_pb.h>
 #pragma GCC diagnostic pop
 
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "base/file.h"
 #include "graph/graph.h"
 
 namespace xslim {
@@ -38,9 +41,25 @@ std::vector<std::string> FieldsOf(const std::string& message, uint32_t field);
 // True when the message holds no elements at all, inline or external.
 bool HasNoData(const onnx::TensorProto& proto);
 
-// Reads a tensor of any type, takes its raw_data out of the message. `folder` is where external data lies, ""
-// = none allowed; `where` goes into the Error thrown when the message is malformed.
-Tensor ReadTensor(onnx::TensorProto* proto, const std::string& folder, const std::string& where);
+// The files that external data lie in: inside the model's folder and nowhere else, each mapped once.
+class ExternalData {
+ public:
+  explicit ExternalData(std::string folder) : folder_(std::move(folder)) {}  // "": none allowed
+  // The bytes of an external tensor. Throws Error, with `where` in front, unless they lie inside a file
+  // there.
+  Tensor Read(const onnx::TensorProto& proto, DType type, const Shape& shape, int64_t count,
+              const std::string& where);
+  std::vector<std::string> files() const;
+
+ private:
+  const std::shared_ptr<MappedFile>& Map(const std::string& location, const std::string& where);
+  std::string folder_;
+  std::map<std::string, std::shared_ptr<MappedFile>> mapped_;  // by canonical path
+};
+
+// Reads a tensor of any type, takes its raw_data out of the message; `where` goes into the Error thrown when
+// the message is malformed.
+Tensor ReadTensor(onnx::TensorProto* proto, ExternalData* external, const std::string& where);
 
 // Bytes of raw_data for a tensor (not of strings): 4-bit types are packed two to a byte, low nibble first.
 // `storage` holds them when they are not the tensor's own.
@@ -55,14 +74,11 @@ void ReadType(const onnx::ValueInfoProto& proto, Value* value);
 
 // A graph with everything inside; `graph` has opset_imports set. `where` prefixes messages ("model.onnx").
 // The elements of big tensors are taken out of the message.
-void ReadGraph(onnx::GraphProto* proto, const std::string& folder, const std::string& where, Graph* graph);
+void ReadGraph(onnx::GraphProto* proto, ExternalData* external, const std::string& where, Graph* graph);
 
 // Modelled kinds are read; other kinds are kOther and live in source.
-Attribute ReadAttribute(onnx::AttributeProto* proto, const std::string& folder, const std::string& where,
+Attribute ReadAttribute(onnx::AttributeProto* proto, ExternalData* external, const std::string& where,
                         const Graph& outer);
-
-// The bytes of a GraphProto, elements inline.
-std::string GraphBytes(const Graph& graph);
 
 }  // namespace xslim
 

@@ -1,10 +1,6 @@
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <google/protobuf/io/zero_copy_stream.h>
 
-#include <cerrno>
-#include <cstring>
+#include <algorithm>
 #include <filesystem>
 #include <limits>
 #include <set>
@@ -42,7 +38,7 @@ Attribute::Kind KindOf(const onnx::AttributeProto& proto) {
   return Kind::kOther;
 }
 
-// Leaves out what Attribute::tensor or Attribute::graph holds already.
+// Leaves out what Attribute::tensor holds already.
 void Shorten(onnx::AttributeProto* proto) {
   if (proto->has_t()) {
     onnx::TensorProto* tensor = proto->mutable_t();
@@ -51,13 +47,12 @@ void Shorten(onnx::AttributeProto* proto) {
       tensor->clear_external_data();
     }
   }
-  if (proto->has_g() && proto->ByteSizeLong() > kLargestSourceGraph) proto->clear_g();
 }
 
 class GraphReader {
  public:
-  GraphReader(onnx::GraphProto* proto, const std::string& folder, const std::string& where, Graph* graph)
-      : proto_(*proto), folder_(folder), where_(where), graph_(*graph) {}
+  GraphReader(onnx::GraphProto* proto, ExternalData* external, const std::string& where, Graph* graph)
+      : proto_(*proto), external_(external), where_(where), graph_(*graph) {}
 
   void Read() {
     graph_.name = proto_.name();
@@ -147,7 +142,7 @@ class GraphReader {
     for (auto& tensor : *proto_.mutable_initializer()) {
       ValueId id = graph_.Find(tensor.name());
       if (id == kNone || graph_.value(id).constant.defined()) id = Add(tensor.name(), "initializer");
-      graph_.SetConstant(id, ReadTensor(&tensor, folder_, where_ + ": initializer " + tensor.name()));
+      graph_.SetConstant(id, ReadTensor(&tensor, external_, where_ + ": initializer " + tensor.name()));
     }
   }
 
@@ -197,7 +192,7 @@ class GraphReader {
     std::map<std::string, Attribute> attributes;
     for (auto& attribute : *proto->mutable_attribute()) {
       if (attribute.name().empty()) throw Error("attribute without a name.", at);
-      Attribute read = ReadAttribute(&attribute, folder_, at + ": attribute " + attribute.name(), graph_);
+      Attribute read = ReadAttribute(&attribute, external_, at + ": attribute " + attribute.name(), graph_);
       if (!attributes.emplace(attribute.name(), std::move(read)).second) {
         throw Error("attribute " + attribute.name() + " is given twice.", at);
       }
@@ -223,7 +218,7 @@ class GraphReader {
   }
 
   onnx::GraphProto& proto_;
-  const std::string& folder_;
+  ExternalData* const external_;
   const std::string& where_;
   Graph& graph_;
   std::set<std::string> sparse_;
@@ -250,12 +245,12 @@ void ReadOpsets(const onnx::ModelProto& model, const std::string& label, Graph* 
 }
 
 // Elements that lie in other files come into the function's message: it is written as it is.
-void LoadExternal(onnx::FunctionProto* proto, const std::string& folder, const std::string& where) {
+void LoadExternal(onnx::FunctionProto* proto, ExternalData* external, const std::string& where) {
   for (auto& node : *proto->mutable_node()) {
     for (auto& attribute : *node.mutable_attribute()) {
       if (attribute.t().data_location() != onnx::TensorProto::EXTERNAL) continue;
       onnx::TensorProto copy = attribute.t();
-      const Tensor tensor = ReadTensor(&copy, folder, where + ": attribute " + attribute.name());
+      const Tensor tensor = ReadTensor(&copy, external, where + ": attribute " + attribute.name());
       attribute.mutable_t()->clear_external_data();
       attribute.mutable_t()->clear_data_location();
       WriteTensor(tensor, attribute.mutable_t());
@@ -263,14 +258,14 @@ void LoadExternal(onnx::FunctionProto* proto, const std::string& folder, const s
   }
 }
 
-std::shared_ptr<const Function> ReadFunction(onnx::FunctionProto* proto, const std::string& folder,
+std::shared_ptr<const Function> ReadFunction(onnx::FunctionProto* proto, ExternalData* external,
                                              const std::string& label, const Graph& model) {
   auto function = std::make_shared<Function>();
   function->domain = NormalDomain(proto->domain());
   function->name = proto->name();
   const std::string where = label + ": function " + function->Title();
   if (function->name.empty()) throw Error("a function without a name.", where);
-  LoadExternal(proto, folder, where);
+  LoadExternal(proto, external, where);
   function->source = proto->SerializeAsString();
   for (std::string& overload : FieldsOf(function->source, kFunctionOverload)) {
     function->overload = std::move(overload);
@@ -279,7 +274,7 @@ std::shared_ptr<const Function> ReadFunction(onnx::FunctionProto* proto, const s
     onnx::AttributeProto attribute;
     if (!attribute.ParseFromString(bytes)) throw Error("damaged default of an attribute.", where);
     function->defaults[attribute.name()] =
-        ReadAttribute(&attribute, folder, where + ": attribute " + attribute.name(), model);
+        ReadAttribute(&attribute, external, where + ": attribute " + attribute.name(), model);
   }
   onnx::GraphProto body;
   body.set_name(function->name);
@@ -290,17 +285,16 @@ std::shared_ptr<const Function> ReadFunction(onnx::FunctionProto* proto, const s
   for (const auto& import : proto->opset_import()) {
     function->body.opset_imports.emplace(NormalDomain(import.domain()), import.version());
   }
-  GraphReader reader(&body, folder, where, &function->body);
+  GraphReader reader(&body, external, where, &function->body);
   reader.Read();
   reader.CheckDefined();
   return function;
 }
 
-void ReadFunctions(onnx::ModelProto* model, const std::string& folder, const std::string& label,
-                   Graph* graph) {
+void ReadFunctions(onnx::ModelProto* model, ExternalData* external, const std::string& label, Graph* graph) {
   std::set<std::string> titles;
   for (auto& proto : *model->mutable_functions()) {
-    graph->functions.push_back(ReadFunction(&proto, folder, label, *graph));
+    graph->functions.push_back(ReadFunction(&proto, external, label, *graph));
     const std::string title = graph->functions.back()->Title();
     if (!titles.insert(title).second) throw Error("function " + title + " is defined twice.", label);
   }
@@ -309,12 +303,45 @@ void ReadFunctions(onnx::ModelProto* model, const std::string& folder, const std
   InlineCalls(graph, [](const Function& function) { return function.domain.empty(); });
 }
 
-Graph ReadModel(const char* bytes, size_t size, const std::string& folder, const std::string& label) {
+// Bytes in memory as a stream; pages of a mapped file are given back as soon as they were read.
+class Bytes : public google::protobuf::io::ZeroCopyInputStream {
+ public:
+  Bytes(const char* data, size_t size, bool mapped) : data_(data), size_(size), mapped_(mapped) {}
+
+  bool Next(const void** data, int* size) override {
+    constexpr size_t kChunk = 4 << 20;
+    if (mapped_) ForgetMapped(data_ + begin_, at_ - begin_);
+    if (at_ == size_) return false;
+    begin_ = at_;
+    at_ = std::min(size_, at_ + kChunk);
+    *data = data_ + begin_;
+    *size = static_cast<int>(at_ - begin_);
+    return true;
+  }
+  void BackUp(int count) override { at_ -= static_cast<size_t>(count); }
+  bool Skip(int count) override {
+    const bool inside = static_cast<size_t>(count) <= size_ - at_;
+    at_ = inside ? at_ + static_cast<size_t>(count) : size_;
+    return inside;
+  }
+  int64_t ByteCount() const override { return static_cast<int64_t>(at_); }
+
+ private:
+  const char* const data_;
+  const size_t size_;
+  const bool mapped_;
+  size_t begin_ = 0, at_ = 0;
+};
+
+Graph ReadModel(const char* bytes, size_t size, bool mapped, const std::string& folder,
+                const std::string& label) {
   if (size > static_cast<size_t>(std::numeric_limits<int>::max())) {
-    throw Error("the model file is over 2 GB.", label, "save it with external data");
+    throw Error("the model file is over 2 GB, which no reader of protobuf messages can read.", label,
+                "save the model with external data");
   }
   onnx::ModelProto model;
-  if (!model.ParseFromArray(bytes, static_cast<int>(size))) {
+  Bytes stream(bytes, size, mapped);
+  if (!model.ParseFromZeroCopyStream(&stream)) {
     throw Error("not an ONNX model (damaged, cut off or of another format).", label);
   }
   if (!model.has_graph()) throw Error("not an ONNX model (it holds no graph).", label);
@@ -326,10 +353,12 @@ Graph ReadModel(const char* bytes, size_t size, const std::string& folder, const
   graph.ir_version = model.ir_version();
   ReadOpsets(model, label, &graph);
   for (const auto& entry : model.metadata_props()) graph.metadata[entry.key()] = entry.value();
-  GraphReader reader(model.mutable_graph(), folder, label, &graph);
+  ExternalData external(folder);
+  GraphReader reader(model.mutable_graph(), &external, label, &graph);
   reader.Read();
   reader.CheckDefined();
-  ReadFunctions(&model, folder, label, &graph);
+  ReadFunctions(&model, &external, label, &graph);
+  graph.data_files = external.files();
   model.clear_graph();
   model.clear_functions();
   model.clear_ir_version();
@@ -338,38 +367,6 @@ Graph ReadModel(const char* bytes, size_t size, const std::string& folder, const
   graph.model_source = model.SerializeAsString();
   return graph;
 }
-
-// A file mapped for reading, so that its bytes are not held besides the message.
-class Mapping {
- public:
-  explicit Mapping(const std::string& path) {
-    const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    struct stat status = {};
-    if (file < 0 || fstat(file, &status) != 0) Fail(file, std::strerror(errno), path);
-    if (!S_ISREG(status.st_mode)) Fail(file, "not a regular file", path);
-    size_ = static_cast<size_t>(status.st_size);
-    if (size_ > 0) {
-      data_ = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file, 0);
-      if (data_ == MAP_FAILED) Fail(file, std::strerror(errno), path);
-    }
-    close(file);
-  }
-  ~Mapping() {
-    if (size_ > 0) munmap(data_, size_);
-  }
-  Mapping(const Mapping&) = delete;
-  Mapping& operator=(const Mapping&) = delete;
-  const char* data() const { return static_cast<const char*>(data_); }
-  size_t size() const { return size_; }
-
- private:
-  [[noreturn]] static void Fail(int file, const std::string& why, const std::string& path) {
-    if (file >= 0) close(file);
-    throw Error("cannot read the model: " + why + ".", path);
-  }
-  void* data_ = nullptr;
-  size_t size_ = 0;
-};
 
 }  // namespace
 
@@ -413,7 +410,7 @@ void ReadType(const onnx::ValueInfoProto& proto, Value* value) {
   }
 }
 
-Attribute ReadAttribute(onnx::AttributeProto* proto, const std::string& folder, const std::string& where,
+Attribute ReadAttribute(onnx::AttributeProto* proto, ExternalData* external, const std::string& where,
                         const Graph& outer) {
   using Kind = Attribute::Kind;
   Attribute read;
@@ -443,16 +440,22 @@ Attribute ReadAttribute(onnx::AttributeProto* proto, const std::string& folder, 
       const bool small = tensor->ByteSizeLong() <= kLargestSourceTensor;
       onnx::TensorProto copy;
       if (small) copy = *tensor;
-      read.tensor = ReadTensor(small ? &copy : tensor, folder, where);
+      read.tensor = ReadTensor(small ? &copy : tensor, external, where);
       break;
     }
     case Kind::kGraph: {
-      // Reading takes messages apart; the source keeps a small body whole.
-      onnx::GraphProto body = proto->g();
+      // Reading takes messages apart; the source keeps a small body whole and a large one not at all.
+      onnx::GraphProto body;
+      if (proto->ByteSizeLong() > kLargestSourceGraph) {
+        body.Swap(proto->mutable_g());
+        proto->clear_g();
+      } else {
+        body = proto->g();
+      }
       read.graph = std::make_shared<Graph>();
       read.graph->opset_imports = outer.opset_imports;
       read.graph->ir_version = outer.ir_version;
-      ReadGraph(&body, folder, where, read.graph.get());
+      ReadGraph(&body, external, where, read.graph.get());
       break;
     }
     default:
@@ -463,18 +466,18 @@ Attribute ReadAttribute(onnx::AttributeProto* proto, const std::string& folder, 
   return read;
 }
 
-void ReadGraph(onnx::GraphProto* proto, const std::string& folder, const std::string& where, Graph* graph) {
-  GraphReader(proto, folder, where, graph).Read();
+void ReadGraph(onnx::GraphProto* proto, ExternalData* external, const std::string& where, Graph* graph) {
+  GraphReader(proto, external, where, graph).Read();
 }
 
 Graph ParseModel(const std::string& bytes, const std::string& folder, const std::string& label) {
-  return ReadModel(bytes.data(), bytes.size(), folder, label);
+  return ReadModel(bytes.data(), bytes.size(), false, folder, label);
 }
 
 Graph LoadModel(const std::string& path) {
-  const Mapping file(path);
+  const MappedFile file(path);
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  return ReadModel(file.data(), file.size(), folder.empty() ? "." : folder.string(), path);
+  return ReadModel(file.data(), file.size(), true, folder.empty() ? "." : folder.string(), path);
 }
 
 }  // namespace xslim

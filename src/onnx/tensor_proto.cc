@@ -1,9 +1,6 @@
-#include <fcntl.h>
 #include <onnx/onnx-data_pb.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
+#include <algorithm>
 #include <cstring>
 #include <filesystem>
 #include <limits>
@@ -16,6 +13,10 @@ namespace xslim {
 namespace {
 
 namespace fs = std::filesystem;
+
+// Bytes from which on a tensor is not copied out of its file, and out of its message.
+constexpr int64_t kSmallestMapped = 64 << 10;
+constexpr size_t kSmallestTaken = 4 << 10;
 
 bool IsFourBit(DType type) {
   return type == DType::kInt4 || type == DType::kUint4 || type == DType::kFloat4E2M1;
@@ -34,6 +35,15 @@ void Unpack(const char* packed, DType type, int64_t count, std::byte* out) {
     if (type == DType::kInt4 && nibble > 7) nibble |= 0xf0;
     out[i] = static_cast<std::byte>(nibble);
   }
+}
+
+// Elements as they lie in a file into those of a tensor.
+void Unfile(const char* from, DType type, int64_t count, std::byte* out) {
+  if (IsFourBit(type)) return Unpack(from, type, count, out);
+  if (count > 0) std::memcpy(out, from, FileBytes(type, count));
+  if (type != DType::kBool) return;
+  // Any byte but 0 is true; a C++ bool may only hold 0 or 1.
+  for (int64_t i = 0; i < count; ++i) out[i] = static_cast<std::byte>(out[i] != std::byte{0});
 }
 
 // The file of external data, inside the model's folder and nowhere else.
@@ -72,61 +82,6 @@ int64_t ToNumber(const std::string& text, const std::string& key, const std::str
   }
   if (!good) throw Error("external data has a bad " + key + " \"" + text + "\".", where);
   return number;
-}
-
-class Descriptor {
- public:
-  explicit Descriptor(const fs::path& path) : number_(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
-  ~Descriptor() {
-    if (number_ >= 0) close(number_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return number_; }
-
- private:
-  int number_;
-};
-
-Tensor ReadExternal(const onnx::TensorProto& proto, DType type, const Shape& shape, int64_t count,
-                    const std::string& folder, const std::string& where) {
-  std::string location;
-  int64_t offset = 0, length = -1;
-  for (const auto& entry : proto.external_data()) {
-    if (entry.key() == "location") location = entry.value();
-    if (entry.key() == "offset") offset = ToNumber(entry.value(), "offset", where);
-    if (entry.key() == "length") length = ToNumber(entry.value(), "length", where);
-  }
-  const fs::path path = ExternalFile(location, folder, where);
-  const Descriptor file(path);
-  struct stat status = {};
-  if (file.get() < 0 || fstat(file.get(), &status) != 0) {
-    throw Error("cannot open external data \"" + location + "\": " + std::strerror(errno) + ".", where);
-  }
-  const int64_t wanted = static_cast<int64_t>(FileBytes(type, count));
-  // Some writers leave the length out when the tensor takes the rest of the file.
-  if (length >= 0 && length != wanted) {
-    throw Error("external data is " + std::to_string(length) + " bytes long, the shape " + ToString(shape) +
-                    " needs " + std::to_string(wanted) + ".",
-                where);
-  }
-  if (offset > status.st_size || wanted > status.st_size - offset) {
-    throw Error("external data ends after the end of \"" + location + "\" (" +
-                    std::to_string(status.st_size) + " bytes).",
-                where, "offset " + std::to_string(offset) + ", length " + std::to_string(wanted));
-  }
-  Tensor tensor(type, shape);
-  std::string packed;
-  if (IsFourBit(type)) packed.resize(static_cast<size_t>(wanted));
-  char* to = IsFourBit(type) ? packed.data() : reinterpret_cast<char*>(tensor.raw());
-  for (int64_t done = 0; done < wanted;) {
-    const ssize_t got = pread(file.get(), to + done, static_cast<size_t>(wanted - done), offset + done);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) throw Error("cannot read external data \"" + location + "\".", where);
-    done += got;
-  }
-  if (IsFourBit(type)) Unpack(packed.data(), type, count, tensor.raw());
-  return tensor;
 }
 
 template <typename To, typename Field>
@@ -225,6 +180,59 @@ Tensor ReadTyped(const onnx::TensorProto& proto, DType type, const Shape& shape,
 
 }  // namespace
 
+const std::shared_ptr<MappedFile>& ExternalData::Map(const std::string& location, const std::string& where) {
+  const std::string path = ExternalFile(location, folder_, where).string();
+  std::shared_ptr<MappedFile>& file = mapped_[path];
+  if (file) return file;
+  try {
+    file = std::make_shared<MappedFile>(path);
+  } catch (const Error& error) {
+    throw Error(error.what(), where);
+  }
+  return file;
+}
+
+std::vector<std::string> ExternalData::files() const {
+  std::vector<std::string> paths;
+  for (const auto& [path, file] : mapped_) paths.push_back(path);
+  return paths;
+}
+
+Tensor ExternalData::Read(const onnx::TensorProto& proto, DType type, const Shape& shape, int64_t count,
+                          const std::string& where) {
+  std::string location;
+  int64_t offset = 0, length = -1;
+  for (const auto& entry : proto.external_data()) {
+    if (entry.key() == "location") location = entry.value();
+    if (entry.key() == "offset") offset = ToNumber(entry.value(), "offset", where);
+    if (entry.key() == "length") length = ToNumber(entry.value(), "length", where);
+  }
+  const std::shared_ptr<MappedFile>& file = Map(location, where);
+  const int64_t wanted = static_cast<int64_t>(FileBytes(type, count));
+  // Some writers leave the length out when the tensor takes the rest of the file.
+  if (length >= 0 && length != wanted) {
+    throw Error("external data is " + std::to_string(length) + " bytes long, the shape " + ToString(shape) +
+                    " needs " + std::to_string(wanted) + ".",
+                where);
+  }
+  const auto end = static_cast<int64_t>(file->size());
+  if (offset > end || wanted > end - offset) {
+    throw Error(
+        "external data ends after the end of \"" + location + "\" (" + std::to_string(end) + " bytes).",
+        where, "offset " + std::to_string(offset) + ", length " + std::to_string(wanted));
+  }
+  const char* bytes = file->data() + offset;
+  const bool aligned = reinterpret_cast<uintptr_t>(bytes) % SizeOf(type) == 0;
+  if (wanted >= kSmallestMapped && aligned && !IsFourBit(type) && type != DType::kBool) {
+    auto* elements =
+        reinterpret_cast<std::byte*>(const_cast<char*>(bytes));  // Tensor hands out no writable pointer
+    return Tensor::Borrow(type, shape, std::shared_ptr<std::byte>(file, elements), true);
+  }
+  Tensor tensor(type, shape);
+  Unfile(bytes, type, count, tensor.raw());
+  return tensor;
+}
+
 bool HasNoData(const onnx::TensorProto& proto) {
   return !proto.has_raw_data() && proto.data_location() != onnx::TensorProto::EXTERNAL &&
          proto.float_data_size() + proto.int32_data_size() + proto.int64_data_size() +
@@ -232,7 +240,7 @@ bool HasNoData(const onnx::TensorProto& proto) {
              0;
 }
 
-Tensor ReadTensor(onnx::TensorProto* proto, const std::string& folder, const std::string& where) {
+Tensor ReadTensor(onnx::TensorProto* proto, ExternalData* external, const std::string& where) {
   if (proto->data_type() < 1 || proto->data_type() > static_cast<int>(DType::kFloat4E2M1)) {
     throw Error("tensor has the unknown data type " + std::to_string(proto->data_type()) + ".", where);
   }
@@ -251,7 +259,7 @@ Tensor ReadTensor(onnx::TensorProto* proto, const std::string& folder, const std
   if (empty) count = 0;
   if (proto->data_location() == onnx::TensorProto::EXTERNAL) {
     if (type == DType::kString) throw Error("strings cannot be external data.", where);
-    return ReadExternal(*proto, type, shape, count, folder, where);
+    return external->Read(*proto, type, shape, count, where);
   }
   if (!proto->has_raw_data() || (proto->raw_data().empty() && count > 0)) {
     return ReadTyped(*proto, type, shape, count, where);
@@ -263,17 +271,14 @@ Tensor ReadTensor(onnx::TensorProto* proto, const std::string& folder, const std
                     std::to_string(FileBytes(type, count)) + ".",
                 where);
   }
+  if (proto->raw_data().size() >= kSmallestTaken && !IsFourBit(type) && type != DType::kBool) {
+    // The message's own bytes, not a copy: long strings lie on the heap, aligned for any element.
+    const std::shared_ptr<std::string> bytes(proto->release_raw_data());
+    auto* elements = reinterpret_cast<std::byte*>(bytes->data());
+    return Tensor::Borrow(type, shape, std::shared_ptr<std::byte>(bytes, elements), false);
+  }
   Tensor tensor(type, shape);
-  if (IsFourBit(type)) {
-    Unpack(proto->raw_data().data(), type, count, tensor.raw());
-  } else if (count > 0) {
-    std::memcpy(tensor.raw(), proto->raw_data().data(), proto->raw_data().size());
-  }
-  if (type == DType::kBool) {
-    // Any byte but 0 is true; a C++ bool may only hold 0 or 1.
-    for (int64_t i = 0; i < count; ++i)
-      tensor.raw()[i] = static_cast<std::byte>(tensor.raw()[i] != std::byte{0});
-  }
+  Unfile(proto->raw_data().data(), type, count, tensor.raw());
   delete proto->release_raw_data();
   return tensor;
 }
@@ -327,7 +332,8 @@ Message Parse(const std::string& bytes, const char* what) {
 }
 
 Tensor FromProto(onnx::TensorProto proto) {
-  return ReadTensor(&proto, "", "tensor \"" + proto.name() + "\"");
+  ExternalData none("");
+  return ReadTensor(&proto, &none, "tensor \"" + proto.name() + "\"");
 }
 
 Tensor FromProto(const onnx::SequenceProto& proto) {

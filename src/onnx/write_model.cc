@@ -19,7 +19,7 @@ namespace {
 // Field numbers of onnx.proto; all of these are length-delimited.
 constexpr uint32_t kModelGraph = 7, kModelFunctions = 25, kGraphNode = 1, kGraphName = 2,
                    kGraphInitializer = 5, kGraphDoc = 10, kGraphInput = 11, kGraphOutput = 12,
-                   kGraphValueInfo = 13, kTensorRawData = 9;
+                   kGraphValueInfo = 13, kTensorRawData = 9, kNodeAttribute = 5, kAttributeTensor = 5;
 // Small tensors stay in the model; large ones start on a page, so that they can be mapped.
 constexpr size_t kSmallestExternal = 1024, kSmallestPaged = 1 << 20, kAlignment = 64, kPage = 4096;
 
@@ -51,8 +51,7 @@ class Rope {
     pieces_.emplace_back(std::move(tensor));
   }
   void Add(Rope rope) {
-    size_ += rope.size_;
-    std::move(rope.pieces_.begin(), rope.pieces_.end(), std::back_inserter(pieces_));
+    for (auto& piece : rope.pieces_) std::visit([this](auto& part) { Add(std::move(part)); }, piece);
   }
   void AddField(uint32_t field, const std::string& bytes) { Add(FieldHead(field, bytes.size()) + bytes); }
   void AddField(uint32_t field, Rope rope) {
@@ -72,7 +71,9 @@ class Rope {
       if (const auto* text = std::get_if<std::string>(&piece)) {
         sink(text->data(), text->size());
       } else {
-        sink(std::get<Tensor>(piece).raw(), std::get<Tensor>(piece).bytes());
+        const Tensor& tensor = std::get<Tensor>(piece);
+        sink(tensor.raw(), tensor.bytes());
+        if (tensor.mapped()) ForgetMapped(tensor.raw(), tensor.bytes());
       }
     }
   }
@@ -83,25 +84,45 @@ class Rope {
 };
 
 // The data file beside a model.
-struct External {
-  std::string location;
-  Rope data;
+class External {
+ public:
+  explicit External(std::string location) : location_(std::move(location)) {}
 
-  // Returns the offset of the bytes added.
-  size_t Add(const Tensor& tensor) {
+  // Puts the elements into the file if they are large enough, and tells the message where.
+  bool Take(const Tensor& tensor, onnx::TensorProto* proto) {
+    if (tensor.dtype() == DType::kString || tensor.bytes() < kSmallestExternal) return false;
     std::string storage;
     const std::string_view raw = RawData(tensor, &storage);
-    const size_t alignment = raw.size() >= kSmallestPaged ? kPage : kAlignment;
-    const size_t offset = (data.size() + alignment - 1) / alignment * alignment;
-    data.Add(std::string(offset - data.size(), '\0'));
+    const size_t length = raw.size(), alignment = length >= kSmallestPaged ? kPage : kAlignment;
+    const size_t offset = (data_.size() + alignment - 1) / alignment * alignment;
+    data_.Add(std::string(offset - data_.size(), '\0'));
     if (storage.empty()) {
-      data.Add(tensor);
+      data_.Add(tensor);
     } else {
-      data.Add(std::move(storage));
+      data_.Add(std::move(storage));
     }
-    return offset;
+    WriteTensorHead(tensor, proto);
+    const std::pair<const char*, std::string> entries[] = {
+        {"location", location_}, {"offset", std::to_string(offset)}, {"length", std::to_string(length)}};
+    for (const auto& [key, text] : entries) {
+      auto* entry = proto->add_external_data();
+      entry->set_key(key);
+      entry->set_value(text);
+    }
+    proto->set_data_location(onnx::TensorProto::EXTERNAL);
+    return true;
   }
+  const Rope& data() const { return data_; }
+
+ private:
+  std::string location_;
+  Rope data_;
 };
+
+Rope GraphRope(const Graph& graph, External* external);
+std::string GraphBytes(const Graph& graph, External* external = nullptr) {
+  return GraphRope(graph, external).Text();
+}
 
 bool SameBits(float a, float b) {
   return std::equal(reinterpret_cast<char*>(&a), reinterpret_cast<char*>(&a + 1),
@@ -112,8 +133,9 @@ bool SameBits(float a, float b) {
 bool Matches(const onnx::AttributeProto& proto, const Attribute& attribute, const Graph& outer) {
   onnx::AttributeProto copy = proto;
   Attribute read;
+  ExternalData none("");
   try {
-    read = ReadAttribute(&copy, "", "attribute " + proto.name(), outer);
+    read = ReadAttribute(&copy, &none, "attribute " + proto.name(), outer);
   } catch (const Error&) {
     return false;  // a body with external data: its elements are known to the attribute alone
   }
@@ -131,7 +153,8 @@ bool Matches(const onnx::AttributeProto& proto, const Attribute& attribute, cons
 }
 
 // Writes name, type and contents, over what the proto held; fields that we do not model stay.
-void WriteAttribute(const std::string& name, const Attribute& attribute, onnx::AttributeProto* proto) {
+void WriteAttribute(const std::string& name, const Attribute& attribute, External* external,
+                    onnx::AttributeProto* proto) {
   using Kind = Attribute::Kind;
   if (attribute.kind == Kind::kOther || attribute.kind == Kind::kTensors || attribute.kind == Kind::kGraphs) {
     proto->ParseFromString(attribute.source);
@@ -153,10 +176,11 @@ void WriteAttribute(const std::string& name, const Attribute& attribute, onnx::A
       proto->set_s(attribute.s);
       break;
     case Kind::kTensor:
-      WriteTensor(attribute.tensor, proto->mutable_t());
+      if (!external || !external->Take(attribute.tensor, proto->mutable_t()))
+        WriteTensor(attribute.tensor, proto->mutable_t());
       break;
     case Kind::kGraph:
-      proto->mutable_g()->ParseFromString(GraphBytes(*attribute.graph));
+      proto->mutable_g()->ParseFromString(GraphBytes(*attribute.graph, external));
       break;
     case Kind::kFloats:
       proto->mutable_floats()->Assign(attribute.floats.begin(), attribute.floats.end());
@@ -172,6 +196,13 @@ void WriteAttribute(const std::string& name, const Attribute& attribute, onnx::A
   }
 }
 
+// Whether there may be elements in the attribute that go into a data file.
+bool HoldsTensors(const Attribute& attribute) {
+  return attribute.graph ||
+         (attribute.kind == Attribute::Kind::kTensor && attribute.tensor.dtype() != DType::kString &&
+          attribute.tensor.bytes() >= kSmallestExternal);
+}
+
 // Whether ReadAttribute took the contents out of the kept source.
 bool IsShortened(const onnx::AttributeProto& proto, const Attribute& attribute) {
   if (attribute.kind == Attribute::Kind::kGraph) return !proto.has_g();
@@ -179,7 +210,7 @@ bool IsShortened(const onnx::AttributeProto& proto, const Attribute& attribute) 
 }
 
 // Makes the attributes of a message those of the node, in the order of the file; returns whether any changed.
-bool WriteAttributes(const Graph& graph, const Node& node, onnx::NodeProto* proto) {
+bool WriteAttributes(const Graph& graph, const Node& node, External* external, onnx::NodeProto* proto) {
   bool changed = false;
   std::set<std::string> written;
   for (int i = 0; i < proto->attribute_size();) {
@@ -191,15 +222,16 @@ bool WriteAttributes(const Graph& graph, const Node& node, onnx::NodeProto* prot
       continue;
     }
     written.insert(at->first);
-    if (IsShortened(*old, at->second) || !Matches(*old, at->second, graph)) {
-      WriteAttribute(at->first, at->second, old);
+    const bool moves = external && HoldsTensors(at->second);
+    if (moves || IsShortened(*old, at->second) || !Matches(*old, at->second, graph)) {
+      WriteAttribute(at->first, at->second, external, old);
       changed = true;
     }
     ++i;
   }
   for (const auto& [name, attribute] : node.attributes) {
     if (written.count(name)) continue;
-    WriteAttribute(name, attribute, proto->add_attribute());
+    WriteAttribute(name, attribute, external, proto->add_attribute());
     changed = true;
   }
   return changed;
@@ -220,7 +252,41 @@ bool WriteNames(std::vector<std::string> names, Field* field) {
   return true;
 }
 
-std::string NodeBytes(const Graph& graph, const Node& node) {
+// A Constant's message without its elements, which follow as they lie; the message of a large tensor needs no
+// copy of it then.
+Rope ConstantRope(const Node& node, onnx::NodeProto proto) {
+  const Tensor& tensor = node.attributes.at("value").tensor;
+  onnx::TensorProto head;
+  WriteTensorHead(tensor, &head);
+  Rope elements;
+  elements.Add(head.SerializeAsString());
+  elements.Add(FieldHead(kTensorRawData, tensor.bytes()));
+  elements.Add(tensor);
+  onnx::AttributeProto named;
+  named.set_name("value");
+  named.set_type(onnx::AttributeProto::TENSOR);
+  Rope value;
+  value.Add(named.SerializeAsString());
+  value.AddField(kAttributeTensor, std::move(elements));
+  proto.set_op_type(node.op_type);
+  proto.clear_attribute();
+  Rope rope;
+  rope.Add(proto.SerializeAsString());
+  rope.AddField(kNodeAttribute, std::move(value));
+  return rope;
+}
+
+// Whether the node is a Constant with nothing but a tensor worth the trouble.
+bool IsLargeConstant(const Node& node) {
+  const Tensor* tensor =
+      node.Is("Constant") && node.attributes.size() == 1 ? node.TensorOf("value") : nullptr;
+  std::string storage;
+  return tensor && tensor->dtype() != DType::kString && tensor->bytes() >= kSmallestPaged &&
+         RawData(*tensor, &storage).data() == reinterpret_cast<const char*>(tensor->raw());
+}
+
+Rope NodeRope(const Graph& graph, const Node& node, External* external) {
+  Rope rope;
   onnx::NodeProto proto;
   proto.ParseFromString(node.source);
   bool changed = node.source.empty();
@@ -238,12 +304,14 @@ std::string NodeBytes(const Graph& graph, const Node& node) {
   }
   changed |= WriteNames(NamesOf(graph, node.inputs), proto.mutable_input());
   changed |= WriteNames(NamesOf(graph, node.outputs), proto.mutable_output());
+  if (!external && IsLargeConstant(node)) return ConstantRope(node, std::move(proto));
   try {
-    changed |= WriteAttributes(graph, node, &proto);
+    changed |= WriteAttributes(graph, node, external, &proto);
   } catch (const Error& error) {
     throw Error(error.what(), "node " + node.Title());
   }
-  return changed ? proto.SerializeAsString() : node.source;
+  rope.Add(changed ? proto.SerializeAsString() : node.source);
+  return rope;
 }
 
 std::string ValueBytes(const Value& value) {
@@ -287,26 +355,12 @@ Rope InitializerRope(const Value& value, External* external) {
   WriteTensorHead(tensor, &proto);
   proto.set_name(value.name);
   Rope rope;
-  const bool outside = external && tensor.dtype() != DType::kString && tensor.bytes() >= kSmallestExternal;
-  if (tensor.dtype() == DType::kString) {
+  if (tensor.dtype() == DType::kString || (external && external->Take(tensor, &proto))) {
     rope.Add(proto.SerializeAsString());
     return rope;
   }
   std::string storage;
   const std::string_view raw = RawData(tensor, &storage);
-  if (outside) {
-    auto add = [&](const char* key, const std::string& text) {
-      auto* entry = proto.add_external_data();
-      entry->set_key(key);
-      entry->set_value(text);
-    };
-    add("location", external->location);
-    add("offset", std::to_string(external->Add(tensor)));
-    add("length", std::to_string(raw.size()));
-    proto.set_data_location(onnx::TensorProto::EXTERNAL);
-    rope.Add(proto.SerializeAsString());
-    return rope;
-  }
   rope.Add(proto.SerializeAsString());
   rope.Add(FieldHead(kTensorRawData, raw.size()));
   if (storage.empty()) {
@@ -319,7 +373,7 @@ Rope InitializerRope(const Value& value, External* external) {
 
 Rope GraphRope(const Graph& graph, External* external) {
   Rope rope;
-  for (NodeId id : graph.Order()) rope.AddField(kGraphNode, NodeBytes(graph, graph.node(id)));
+  for (NodeId id : graph.Order()) rope.AddField(kGraphNode, NodeRope(graph, graph.node(id), external));
   if (!graph.name.empty()) rope.AddField(kGraphName, graph.name);
   const ValueId end = static_cast<ValueId>(graph.value_slots());
   for (ValueId id = 0; id < end; ++id) {
@@ -350,8 +404,7 @@ int64_t IrVersion(const Graph& graph) {
       version = std::max<int64_t>(version, 8);
     }
   }
-  if (graph.opset() >= 21) return std::max<int64_t>(version, 10);
-  return graph.opset() >= 19 ? std::max<int64_t>(version, 9) : version;
+  return graph.opset() >= 19 ? std::max(version, IrVersionOf(graph.opset())) : version;
 }
 
 Rope ModelRope(const Graph& graph, External* external) {
@@ -381,8 +434,6 @@ Rope ModelRope(const Graph& graph, External* external) {
 
 }  // namespace
 
-std::string GraphBytes(const Graph& graph) { return GraphRope(graph, nullptr).Text(); }
-
 std::string SerializeModel(const Graph& graph) {
   const Rope rope = ModelRope(graph, nullptr);
   if (rope.size() > static_cast<size_t>(std::numeric_limits<int>::max())) {
@@ -391,25 +442,74 @@ std::string SerializeModel(const Graph& graph) {
   return rope.Text();
 }
 
-void SaveModel(const Graph& graph, const std::string& path, int64_t largest_file) {
-  Rope model = ModelRope(graph, nullptr);
-  OutputFile file(path);
-  if (model.size() > static_cast<size_t>(largest_file)) {
-    const std::filesystem::path beside = std::filesystem::path(path).replace_extension(".onnx.data");
-    External external{beside.filename().string(), {}};
-    model = ModelRope(graph, &external);
-    if (model.size() > static_cast<size_t>(kLargestModelFile)) {
-      throw Error("the model is over 2 GB without its initializers.", path);
+namespace {
+
+// Bytes of all elements, those of attributes and bodies included.
+int64_t ElementBytes(const Graph& graph) {
+  int64_t sum = 0;
+  for (ValueId id = 0; id < static_cast<ValueId>(graph.value_slots()); ++id)
+    sum += static_cast<int64_t>(graph.value(id).constant.bytes());
+  for (NodeId id = 0; id < static_cast<NodeId>(graph.node_slots()); ++id) {
+    for (const auto& [name, attribute] : graph.node(id).attributes) {
+      sum += static_cast<int64_t>(attribute.tensor.bytes());
+      if (attribute.graph) sum += ElementBytes(*attribute.graph);
     }
-    OutputFile data(beside.string());
-    external.data.ForEach([&](const void* bytes, size_t count) { data.Write(bytes, count); });
-    model.ForEach([&](const void* bytes, size_t count) { file.Write(bytes, count); });
-    // A model must never be there without its data.
-    data.Commit();
-  } else {
-    model.ForEach([&](const void* bytes, size_t count) { file.Write(bytes, count); });
   }
-  file.Commit();
+  return sum;
+}
+
+// The elements of the graph lie in files that are read until the end.
+void RefuseOverData(const Graph& graph, const std::string& path) {
+  std::error_code error;
+  for (const std::string& file : graph.data_files) {
+    if (std::filesystem::equivalent(path, file, error))
+      throw Error("the output would overwrite the external data of the input", path, "give it another name");
+  }
+}
+
+}  // namespace
+
+void SaveModel(const Graph& graph, const std::string& path, const SaveOptions& options) {
+  RefuseOverData(graph, path);
+  const auto write = [](const Rope& rope, OutputFile* file) {
+    rope.ForEach([&](const void* bytes, size_t count) { file->Write(bytes, count); });
+  };
+  const size_t largest = static_cast<size_t>(options.largest_file);
+  bool outside = options.external_data || ElementBytes(graph) > options.largest_file;
+  Rope model;
+  if (!outside) {
+    model = ModelRope(graph, nullptr);
+    outside = model.size() > largest;
+  }
+  OutputFile file(path);
+  if (!outside) {
+    write(model, &file);
+    file.Commit();
+    return;
+  }
+  const std::filesystem::path beside = std::filesystem::path(path).replace_extension(".onnx.data");
+  External external(beside.filename().string());
+  model = ModelRope(graph, &external);
+  if (model.size() > static_cast<size_t>(kLargestModelFile))
+    throw Error("the model is over 2 GB without its tensors.", path);
+  if (external.data().size() == 0) {  // nothing in it is large enough
+    write(model, &file);
+    file.Commit();
+    return;
+  }
+  RefuseOverData(graph, beside.string());
+  OutputFile data(beside.string());
+  write(external.data(), &data);
+  write(model, &file);
+  // A model must never be there without its data, nor data without their model.
+  data.Commit();
+  try {
+    file.Commit();
+  } catch (...) {
+    std::error_code ignored;
+    std::filesystem::remove(beside, ignored);
+    throw;
+  }
 }
 
 }  // namespace xslim

@@ -68,7 +68,7 @@ RunResult ConvertToHalf(Graph graph, const Config& config, const RunOptions& opt
     if (const auto obstacle = RaiseOpset(&graph, kBFloat16Opset))
       LogWarning("more operators could be bfloat16 from opset ", kBFloat16Opset, " on: ", *obstacle);
   }
-  if (!config.model.skip_onnxsim) Simplify(&graph, OptionsFor(graph, config, false));
+  SimplifyModel(&graph, config, false, pool);
   InferElementTypes(&graph);
   if (half.type == DType::kFloat16 && HasData(config)) {
     half.wide = FindWide(graph, config, options, pool);
@@ -80,7 +80,7 @@ RunResult ConvertToHalf(Graph graph, const Config& config, const RunOptions& opt
   ignored.WarnUnmatched(before);
   if (outcome.converted == 0)
     LogWarning(paths.input, ": no operator can be converted, the output stays float32");
-  SaveModel(graph, paths.model);
+  SaveModel(graph, paths.model, SaveOptionsFor(config));
   RunResult result{paths.model, "", {}};
   Summarize(counts, CountModel(graph), paths.input, outcome.left, &result);
   return result;

@@ -6,6 +6,7 @@
 
 #include "base/threads.h"
 #include "graph/graph.h"
+#include "onnx/model_io.h"
 #include "pipeline/output_paths.h"
 #include "runtime/computable.h"
 #include "simplify/simplify.h"
@@ -25,7 +26,7 @@ RunResult ConvertToHalf(Graph graph, const Config& config, const RunOptions& opt
                         const OutputPaths& paths, ThreadPool& pool);
 
 // Level 100: simplification only.
-RunResult Slim(Graph graph, const Config& config, const OutputPaths& paths);
+RunResult Slim(Graph graph, const Config& config, const OutputPaths& paths, ThreadPool& pool);
 
 // Brings the graph to the opset that the config pins, if it does. Throws Error when that cannot be.
 void PinOpset(Graph* graph, const Config& config, const std::string& path);
@@ -33,8 +34,14 @@ void PinOpset(Graph* graph, const Config& config, const std::string& path);
 // Says each operator that cannot be computed once, with what depends on it; throws Error when strict.
 void ReportUnknown(const std::vector<UnknownOperator>& unknown, bool strict);
 
+// How the config wants the model written; every mode saves with these.
+SaveOptions SaveOptionsFor(const Config& config);
+
 // legalize: also the passes that only quantization wants.
 SimplifyOptions OptionsFor(const Graph& graph, const Config& config, bool legalize);
+
+// Simplify() with the config's choices (none with skip_onnxsim), compared with the original on random inputs.
+void SimplifyModel(Graph* graph, const Config& config, bool legalize, ThreadPool& pool);
 
 }  // namespace xslim
 

@@ -1,17 +1,24 @@
 #include "pipeline/modes.h"
+#include "simplify/opset/convert.h"
 
 namespace xslim {
 
 void PinOpset(Graph* graph, const Config& config, const std::string& path) {
   if (!config.model.opset) return;
-  const int wanted = *config.model.opset;
-  if (wanted < graph->opset()) {
-    throw Error(
-        "cannot lower the opset from " + std::to_string(graph->opset()) + " to " + std::to_string(wanted),
-        path, "lowering is not built into this version");
+  const int wanted = *config.model.opset, from = graph->opset();
+  if (from == wanted) return;
+  const std::vector<OpsetObstacle> obstacles = ConvertOpset(graph, wanted);
+  if (!obstacles.empty()) {
+    throw Error("cannot convert the model from opset " + std::to_string(from) + " to " +
+                    std::to_string(wanted) + ": " + Describe(obstacles, wanted < from),
+                path);
   }
-  if (const auto obstacle = RaiseOpset(graph, wanted))
-    throw Error("cannot raise the opset: " + *obstacle, path);
+}
+
+SaveOptions SaveOptionsFor(const Config& config) {
+  SaveOptions options;
+  options.external_data = config.model.external_data;
+  return options;
 }
 
 SimplifyOptions OptionsFor(const Graph& graph, const Config& config, bool legalize) {

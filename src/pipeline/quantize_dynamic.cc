@@ -25,7 +25,7 @@ RunResult QuantizeDynamic(Graph graph, const Config& config, const OutputPaths& 
   const QuantizationParameters& settings = config.quantization;
   const ModelCounts counts = CountModel(graph);
   PinOpset(&graph, config, paths.input);
-  if (!config.model.skip_onnxsim) Simplify(&graph, OptionsFor(graph, config, false));
+  SimplifyModel(&graph, config, false, pool);
 
   DynamicOptions options;
   options.weight_bits = settings.weight_bits;
@@ -39,7 +39,7 @@ RunResult QuantizeDynamic(Graph graph, const Config& config, const OutputPaths& 
   const DynamicOutcome outcome = QuantizeDynamically(&graph, options, &ignored, pool);
   if (outcome.dynamic + outcome.weight_only == 0)
     LogWarning(paths.input, ": no weight can become integers, the output stays float");
-  SaveModel(graph, paths.model);
+  SaveModel(graph, paths.model, SaveOptionsFor(config));
   RunResult result{paths.model, "", {}};
   Summarize(counts, CountModel(graph), paths.input, outcome.left, &result);
   return result;

@@ -65,11 +65,12 @@ SampleChoice ChooseSamples(int64_t available, const CalibrationParameters& param
 }
 
 // Model and report, both or none; no report when `report` is "".
-void SaveOutputs(const Graph& graph, const OutputPaths& paths, const std::string& report) {
-  if (report.empty()) return SaveModel(graph, paths.model);
+void SaveOutputs(const Graph& graph, const OutputPaths& paths, const SaveOptions& options,
+                 const std::string& report) {
+  if (report.empty()) return SaveModel(graph, paths.model, options);
   OutputFile file(paths.report);
   file.Write(report);
-  SaveModel(graph, paths.model);
+  SaveModel(graph, paths.model, options);
   try {
     file.Commit();
   } catch (...) {
@@ -99,6 +100,11 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   };
   TraceStage stage("simplify");
   RefuseQuantized(original, paths.input);
+  if (config.model.opset && *config.model.opset < kQdqOpset) {
+    throw Error("int8 with scales per channel needs opset 13, and " + std::to_string(*config.model.opset) +
+                    " is asked for",
+                "--opset or model_parameters.opset", "ask for 13 or more");
+  }
   const std::unique_ptr<SampleSource> samples = OpenSamples(config, InputsOf(original), 0);
   const SampleChoice choice = ChooseSamples(samples->size(), config.calibration);
 
@@ -108,10 +114,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   if (const auto obstacle = RaiseOpset(&graph, kQdqOpset)) {
     throw Error("int8 needs opset 13 and the model cannot be raised to it: " + *obstacle, paths.input);
   }
-  if (!config.model.skip_onnxsim) {
-    LogInfo("simplifying");
-    Simplify(&graph, OptionsFor(graph, config, true));
-  }
+  SimplifyModel(&graph, config, true, pool);
   stage.Next("equalize");
   if (settings.equalization) {
     const int pairs = EqualizeByWeights(&graph, kEqualizationIterations);
@@ -177,7 +180,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   }
   stage.Next("save");
   MemoryCeiling(options.max_memory).Check("the run");
-  SaveOutputs(exported, paths, report);
+  SaveOutputs(exported, paths, SaveOptionsFor(config), report);
   LeftList left;
   for (const auto& [id, why] : plan.left_float) left.push_back({graph.node(id).Title(), why});
   Summarize(CountModel(original), CountModel(exported), paths.input, left, &result);

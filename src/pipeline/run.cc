@@ -23,7 +23,7 @@ RunResult RunMode(Graph graph, const Config& config, const RunOptions& options, 
     LogWarning("--save-stats, --load-stats and --max-memory have no effect without calibration");
   switch (level) {
     case kPrecisionSlimOnly:
-      return Slim(std::move(graph), config, paths);
+      return Slim(std::move(graph), config, paths, pool);
     case kPrecisionDynamic:
       return QuantizeDynamic(std::move(graph), config, paths, pool);
     case kPrecisionFp16:
@@ -40,6 +40,7 @@ RunResult Run(Config config, const RunOptions& options) {
   if (kernels::Select(&isa_error) == nullptr) {
     throw Error(isa_error, StrCat("environment XSLIM_ISA=", std::getenv("XSLIM_ISA")));
   }
+  CheckPassNames(config.model.skip_passes);
   const OutputPaths paths = ResolveOutputPaths(config, options);
   const int threads = options.threads > 0
                           ? options.threads

@@ -7,7 +7,7 @@
 
 namespace xslim {
 
-RunResult Slim(Graph graph, const Config& config, const OutputPaths& paths) {
+RunResult Slim(Graph graph, const Config& config, const OutputPaths& paths, ThreadPool& pool) {
   for (UnknownOperator& each : FindUnknown(graph)) {
     if (config.quantization.strict) ReportUnknown({each}, true);
     each.tensors.clear();  // nothing is computed that could miss them
@@ -15,9 +15,9 @@ RunResult Slim(Graph graph, const Config& config, const OutputPaths& paths) {
   }
   const ModelCounts before = CountModel(graph);
   PinOpset(&graph, config, paths.input);
-  if (!config.model.skip_onnxsim) Simplify(&graph, OptionsFor(graph, config, false));
+  SimplifyModel(&graph, config, false, pool);
   DropUnusedFunctions(&graph);
-  SaveModel(graph, paths.model);
+  SaveModel(graph, paths.model, SaveOptionsFor(config));
   RunResult result{paths.model, "", {}};
   Summarize(before, CountModel(graph), paths.input, {}, &result);
   return result;

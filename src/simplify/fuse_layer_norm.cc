@@ -1,107 +1,237 @@
-// Before: d = x - ReduceMean(x); y = d / Sqrt(ReduceMean(d^2) + epsilon) * scale [+ bias], over the last axes
-// After:  y = LayerNormalization(x, scale, bias) (opset 17)
+// Before: d = x - ReduceMean(x); y = d / Sqrt(ReduceMean(d^2) + epsilon) [* scale] [+ bias], over the last
+// axes After:  y = LayerNormalization(x, scale, bias) (opset 17) Before: y = x / Sqrt(ReduceMean(x^2) +
+// epsilon) [* scale]        After: y = RMSNormalization(x, scale) (opset 23) d^2 is Pow or Mul; the root is
+// Sqrt or Pow 0.5; the quotient is Div, or Mul by Reciprocal, 1 / root or Pow -0.5.
+#include <algorithm>
+#include <set>
+
 #include "base/log.h"
 #include "simplify/match.h"
+#include "simplify/shape_facts.h"
 #include "simplify/simplify.h"
 
 namespace xslim {
 namespace {
 
-// The axes of a ReduceMean that keeps its dimensions; empty when they are not known.
-std::vector<int64_t> Axes(const Graph& graph, const Node& node) {
-  if (node.Int("keepdims", 1) != 1) return {};
-  if (node.input(1) != kNone) {
-    const Tensor* axes = graph.Constant(node.input(1));
-    return axes == nullptr ? std::vector<int64_t>{} : axes->ToInts();
-  }
-  return node.Ints("axes");
-}
-
-bool Squares(const Graph& graph, const Node& node, ValueId d) {
-  if (node.Is("Pow")) return node.input(0) == d && ScalarIs(graph, node.input(1), 2.0f);
-  return node.Is("Mul") && node.input(0) == d && node.input(1) == d;
-}
+constexpr int64_t kMostOnes = 1 << 16;  // elements of a scale that the model does not have
 
 struct Match {
-  ValueId x, scale, bias = kNone;
-  float epsilon;
-  NodeId end;
+  ValueId x = kNone, scale = kNone, bias = kNone;
+  float epsilon = 0;
+  NodeId end = kNone;
+  size_t axes = 0;          // the last ones
+  std::set<NodeId> inside;  // what the fused operator replaces
 };
 
-std::optional<Match> MatchFrom(const Graph& graph, const Node& mean) {
-  const std::vector<int64_t> axes = Axes(graph, mean);
-  if (axes != std::vector<int64_t>{-1}) {
-    const Value& input = graph.value(mean.input(0));  // a positive axis needs the rank
-    if (axes.size() != 1 || !input.has_shape || axes[0] != static_cast<int64_t>(input.dims.size()) - 1)
-      return std::nullopt;
+class Matcher {
+ public:
+  Matcher(const Graph& graph, const ShapeFacts& facts) : graph_(graph), facts_(facts) {}
+
+  // `centered`: with the mean taken off (LayerNormalization).
+  std::optional<Match> From(const Node& node, bool centered) {
+    match_ = Match();
+    match_.inside.insert(node.id);
+    match_.end = node.id;
+    ValueId d = kNone;
+    const ValueId variance = Quotient(node, &d);
+    if (variance == kNone || !Variance(variance, d)) return std::nullopt;
+    if (centered ? !Center(d) : !Plain(d)) return std::nullopt;
+    ScaleAndBias(centered);
+    return Closed() ? std::optional<Match>(match_) : std::nullopt;
   }
-  Match match;
-  match.x = mean.input(0);
-  const Node* sub = SoleUserOfType(graph, mean.outputs[0], "Sub");
-  if (sub == nullptr || sub->input(0) != match.x || sub->input(1) != mean.outputs[0]) return std::nullopt;
-  const ValueId d = sub->outputs[0];
-  const Node *square = nullptr, *div = nullptr;
-  for (const Use& use : graph.value(d).uses) {
-    const Node& user = graph.node(use.node);
-    if (Squares(graph, user, d))
-      square = &user;
-    else if (user.Is("Div") && user.input(0) == d)
-      div = &user;
-    else
-      return std::nullopt;
+
+ private:
+  const Node* Enter(ValueId id, const char* type) {
+    const Node* node = ProducerOfType(graph_, id, type);
+    if (node != nullptr) match_.inside.insert(node->id);
+    return node;
   }
-  if (square == nullptr || div == nullptr || graph.value(d).is_output) return std::nullopt;
-  const Node* variance = SoleUserOfType(graph, square->outputs[0], "ReduceMean");
-  if (variance == nullptr || Axes(graph, *variance) != axes) return std::nullopt;
-  const Node* add = SoleUserOfType(graph, variance->outputs[0], "Add");
-  if (add == nullptr) return std::nullopt;
-  const std::optional<float> epsilon = ScalarOf(graph, OtherInput(*add, variance->outputs[0]));
-  const Node* root = SoleUserOfType(graph, add->outputs[0], "Sqrt");
-  if (!epsilon || root == nullptr || graph.SoleUser(root->outputs[0]) != div->id ||
-      div->input(1) != root->outputs[0]) {
-    return std::nullopt;
-  }
-  match.epsilon = *epsilon;
-  const Node* mul = SoleUserOfType(graph, div->outputs[0], "Mul");
-  if (mul == nullptr) return std::nullopt;
-  match.scale = OtherInput(*mul, div->outputs[0]);
-  const Tensor* scale = match.scale == kNone ? nullptr : graph.Constant(match.scale);
-  if (scale == nullptr || scale->rank() != 1 || scale->size() < 2) return std::nullopt;
-  match.end = mul->id;
-  if (const Node* last = SoleUserOfType(graph, mul->outputs[0], "Add")) {
-    const ValueId bias = OtherInput(*last, mul->outputs[0]);
-    const Tensor* constant = bias == kNone ? nullptr : graph.Constant(bias);
-    if (constant != nullptr && constant->shape() == scale->shape()) {
-      match.bias = bias;
-      match.end = last->id;
+
+  // node = d / sqrt(v): returns v and d.
+  ValueId Quotient(const Node& node, ValueId* d) {
+    if (node.inputs.size() != 2) return kNone;
+    if (node.Is("Div")) {
+      *d = node.inputs[0];
+      return Root(node.inputs[1]);
     }
+    if (!node.Is("Mul")) return kNone;
+    for (size_t side = 0; side < 2; ++side) {
+      *d = node.inputs[1 - side];
+      const std::set<NodeId> before = match_.inside;
+      const ValueId v = InverseRoot(node.inputs[side]);
+      if (v != kNone) return v;
+      match_.inside = before;
+    }
+    return kNone;
   }
-  return match;
+
+  ValueId Root(ValueId id) {
+    if (const Node* sqrt = Enter(id, "Sqrt")) return sqrt->input(0);
+    const Node* pow = Enter(id, "Pow");
+    return pow != nullptr && ScalarIs(graph_, pow->input(1), 0.5f) ? pow->input(0) : kNone;
+  }
+
+  ValueId InverseRoot(ValueId id) {
+    if (const Node* reciprocal = Enter(id, "Reciprocal")) return Root(reciprocal->input(0));
+    if (const Node* div = Enter(id, "Div"))
+      return ScalarOf(graph_, div->input(0)) == 1.0f ? Root(div->input(1)) : kNone;
+    const Node* pow = Enter(id, "Pow");
+    return pow != nullptr && ScalarIs(graph_, pow->input(1), -0.5f) ? pow->input(0) : kNone;
+  }
+
+  // id = ReduceMean(d^2) + epsilon; notes epsilon and axes.
+  bool Variance(ValueId id, ValueId d) {
+    const Node* add = Enter(id, "Add");
+    if (add == nullptr || add->inputs.size() != 2) return false;
+    for (size_t side = 0; side < 2; ++side) {
+      const std::optional<float> epsilon = ScalarOf(graph_, add->inputs[1 - side]);
+      if (!epsilon) continue;
+      match_.epsilon = *epsilon;
+      const Node* mean = Enter(add->inputs[side], "ReduceMean");
+      if (mean == nullptr) return false;
+      const auto axes = LastAxes(*mean);
+      if (!axes) return false;
+      match_.axes = *axes;
+      return Squares(mean->input(0), d);
+    }
+    return false;
+  }
+
+  bool Squares(ValueId id, ValueId d) {
+    if (const Node* pow = Enter(id, "Pow"))
+      return pow->input(0) == d && ScalarIs(graph_, pow->input(1), 2.0f);
+    const Node* mul = Enter(id, "Mul");
+    return mul != nullptr && mul->input(0) == d && mul->input(1) == d;
+  }
+
+  // d = x - ReduceMean(x) over the same axes.
+  bool Center(ValueId d) {
+    const Node* sub = Enter(d, "Sub");
+    if (sub == nullptr) return false;
+    match_.x = sub->input(0);
+    const Node* mean = Enter(sub->input(1), "ReduceMean");
+    return mean != nullptr && mean->input(0) == match_.x && LastAxes(*mean) == match_.axes;
+  }
+
+  bool Plain(ValueId d) {
+    match_.x = d;
+    return true;
+  }
+
+  // How many axes a ReduceMean that keeps its dimensions takes, when these are the last ones.
+  std::optional<size_t> LastAxes(const Node& mean) const {
+    if (mean.Int("keepdims", 1) != 1) return std::nullopt;
+    const auto axes = IntsOf(graph_, mean, 1, "axes");
+    if (!axes || axes->empty()) return std::nullopt;
+    const int64_t rank = facts_.RankOf(mean.input(0));
+    std::set<int64_t> from_end;
+    for (int64_t axis : *axes) {
+      if (axis >= 0 && rank < 0) return std::nullopt;
+      from_end.insert(axis < 0 ? axis : axis - rank);
+    }
+    for (size_t i = 1; i <= axes->size(); ++i) {
+      if (!from_end.count(-static_cast<int64_t>(i))) return std::nullopt;
+    }
+    return axes->size();
+  }
+
+  // A constant with one number per element of the last axes, leading axes of 1 aside.
+  bool PerElement(ValueId id) const {
+    const Tensor* tensor = graph_.Constant(id);
+    if (tensor == nullptr || tensor->dtype() != DType::kFloat) return false;
+    const size_t rank = tensor->shape().size();
+    if (rank < match_.axes || tensor->size() < 2) return false;
+    if (rank > match_.axes && static_cast<int64_t>(rank) > facts_.RankOf(match_.x)) return false;
+    for (size_t i = 0; i < rank - match_.axes; ++i) {
+      if (tensor->shape()[i] != 1) return false;
+    }
+    for (size_t i = 1; i <= match_.axes; ++i) {
+      const int64_t size = facts_.DimOf(match_.x, -static_cast<int64_t>(i)),
+                    ours = tensor->dim(-static_cast<int64_t>(i));
+      if (size >= 0 ? ours != size : ours == 1) return false;
+    }
+    return true;
+  }
+
+  // The Mul and Add behind the quotient, where they are there.
+  void ScaleAndBias(bool with_bias) {
+    const ValueId quotient = graph_.node(match_.end).outputs[0];
+    const Node* mul = SoleUserOfType(graph_, quotient, "Mul");
+    if (mul == nullptr || !PerElement(OtherInput(*mul, quotient))) return;
+    match_.scale = OtherInput(*mul, quotient);
+    match_.end = mul->id;
+    match_.inside.insert(mul->id);
+    if (!with_bias) return;
+    const Node* add = SoleUserOfType(graph_, mul->outputs[0], "Add");
+    if (add == nullptr || !PerElement(OtherInput(*add, mul->outputs[0]))) return;
+    match_.bias = OtherInput(*add, mul->outputs[0]);
+    match_.end = add->id;
+    match_.inside.insert(add->id);
+  }
+
+  // Nothing else reads what lies inside.
+  bool Closed() const {
+    return std::all_of(match_.inside.begin(), match_.inside.end(), [this](NodeId id) {
+      if (id == match_.end) return true;
+      const Value& value = graph_.value(graph_.node(id).outputs[0]);
+      return !value.is_output && !graph_.CapturedBySubgraph(value.name) &&
+             std::all_of(value.uses.begin(), value.uses.end(),
+                         [this](const Use& use) { return match_.inside.count(use.node) != 0; });
+    });
+  }
+
+  const Graph& graph_;
+  const ShapeFacts& facts_;
+  Match match_;
+};
+
+// The constant with the shape of the last axes; ones where the model has none; kNone when their sizes are not
+// known.
+ValueId Parameter(Graph* graph, const ShapeFacts& facts, const Match& match, ValueId id,
+                  const std::string& name) {
+  Shape shape;
+  if (id != kNone) {
+    const Tensor tensor = *graph->Constant(id);
+    if (tensor.shape().size() == match.axes) return id;
+    shape.assign(tensor.shape().end() - static_cast<int64_t>(match.axes), tensor.shape().end());
+    return graph->AddConstant(graph->value(id).name + "_flat", tensor.Reshaped(shape));
+  }
+  for (size_t i = match.axes; i >= 1; --i) shape.push_back(facts.DimOf(match.x, -static_cast<int64_t>(i)));
+  if (*std::min_element(shape.begin(), shape.end()) < 1 || ElementCount(shape) > kMostOnes) return kNone;
+  const std::vector<float> ones(static_cast<size_t>(ElementCount(shape)), 1.0f);
+  return graph->AddConstant(name + "_ones", Tensor::Of<float>(shape, ones));
+}
+
+int Fuse(Graph* graph, const SimplifyOptions& options, const char* op_type, int opset, bool centered) {
+  const ShapeFacts facts(*graph, options.body);
+  int count = 0;
+  for (NodeId id : graph->Order()) {
+    if (!graph->alive(id) || (!graph->node(id).Is("Div") && !graph->node(id).Is("Mul"))) continue;
+    const std::optional<Match> match = Matcher(*graph, facts).From(graph->node(id), centered);
+    if (!match) continue;
+    const std::string name = graph->value(graph->node(match->end).outputs[0]).name;
+    const ValueId scale = Parameter(graph, facts, *match, match->scale, name);
+    if (scale == kNone) continue;
+    if (!ReachOpset(graph, options, opset, op_type)) return count;
+    std::vector<ValueId> inputs{match->x, scale};
+    if (match->bias != kNone) inputs.push_back(Parameter(graph, facts, *match, match->bias, name));
+    ReplaceWith(graph, match->end, op_type, inputs,
+                {{"axis", Attribute::Int(-static_cast<int64_t>(match->axes))},
+                 {"epsilon", Attribute::Float(match->epsilon)}});
+    graph->RemoveDead();
+    ++count;
+  }
+  return count;
 }
 
 }  // namespace
 
 int FuseLayerNorm(Graph* graph, const SimplifyOptions& options) {
-  int count = 0;
-  for (NodeId id : graph->Order()) {
-    if (!graph->alive(id) || !graph->node(id).Is("ReduceMean")) continue;
-    const std::optional<Match> match = MatchFrom(*graph, graph->node(id));
-    if (!match) continue;
-    if (graph->opset() < 17) {
-      if (options.highest_opset < 17) return count;
-      if (const auto obstacle = RaiseOpset(graph, 17)) {
-        LogDebug("LayerNormalization not fused: ", *obstacle);
-        return count;
-      }
-    }
-    std::vector<ValueId> inputs{match->x, match->scale};
-    if (match->bias != kNone) inputs.push_back(match->bias);
-    ReplaceWith(graph, match->end, "LayerNormalization", inputs,
-                {{"axis", Attribute::Int(-1)}, {"epsilon", Attribute::Float(match->epsilon)}});
-    graph->RemoveDead();
-    ++count;
-  }
-  return count;
+  return Fuse(graph, options, "LayerNormalization", 17, true);
+}
+
+int FuseRmsNorm(Graph* graph, const SimplifyOptions& options) {
+  return Fuse(graph, options, "RMSNormalization", 23, false);
 }
 
 }  // namespace xslim

@@ -3,7 +3,10 @@
 #define XSLIM_SIMPLIFY_MATCH_H_
 
 #include <cmath>
+#include <map>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "graph/graph.h"
 
@@ -37,6 +40,46 @@ inline ValueId OtherInput(const Node& node, ValueId id) {
   if (node.inputs.size() != 2) return kNone;
   if (node.inputs[0] == id) return node.inputs[1];
   return node.inputs[1] == id ? node.inputs[0] : kNone;
+}
+
+// Removes a node whose output 0 equals `input`: its readers read that instead. A graph output keeps its name,
+// by the producer of `input` writing it; false (and nothing changes) where that cannot be.
+inline bool RemoveNoOp(Graph* graph, NodeId id, ValueId input) {
+  const ValueId output = graph->node(id).outputs[0];
+  const Value removed = graph->value(output);
+  if (!graph->ReplaceUses(output, input)) return false;
+  if (removed.is_output) {  // `input` bears the output's name now, and must have its declared type
+    Value& kept = graph->value(input);
+    kept.dtype = removed.dtype;
+    kept.has_shape = removed.has_shape;
+    kept.dims = removed.dims;
+  }
+  graph->RemoveNode(id);
+  return true;
+}
+
+// A rewrite changed the shape of a value in the middle of the graph: what the file declared no longer holds.
+inline void ForgetShape(Graph* graph, ValueId id) {
+  Value& value = graph->value(id);
+  value.has_shape = false;
+  value.dims.clear();
+  value.source.clear();
+}
+
+// The integers of a constant input, or of the attribute that older versions have instead; none when neither.
+inline std::optional<std::vector<int64_t>> IntsOf(const Graph& graph, const Node& node, size_t slot,
+                                                  const char* attribute) {
+  if (node.input(slot) != kNone) {
+    const Tensor* tensor = graph.Constant(node.input(slot));
+    if (tensor == nullptr) return std::nullopt;
+    return tensor->ToInts();
+  }
+  if (!node.Has(attribute)) return std::nullopt;
+  return node.Ints(attribute);
+}
+
+inline ValueId AddInts(Graph* graph, const std::string& name, const std::vector<int64_t>& numbers) {
+  return graph->AddConstant(name, Tensor::Of<int64_t>({static_cast<int64_t>(numbers.size())}, numbers));
 }
 
 // Replaces the end of a matched pattern: removes `last` and lets a new node write its output, so that the

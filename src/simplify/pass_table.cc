@@ -1,41 +1,156 @@
+#include <algorithm>
+
 #include "base/log.h"
+#include "base/nearest_name.h"
 #include "simplify/simplify.h"
+#include "xslim/error.h"
 
 namespace xslim {
+namespace {
 
-const std::vector<Pass>& Passes() {
-  static const std::vector<Pass> passes = {
-      {"constants-to-initializers", false, ConstantsToInitializers},
-      {"fold-constants", false, FoldConstants},
-      {"remove-identities", false, RemoveIdentities},
-      {"fuse-layer-norm", false, FuseLayerNorm},
-      {"fuse-gelu", false, FuseGelu},
-      {"fuse-hard-swish", false, FuseHardSwish},
-      {"fuse-batch-norm", false, FuseBatchNorm},
-      {"fold-affine", false, FoldAffine},
-      {"fuse-pad", false, FusePad},
-      {"div-to-mul", true, DivToMul},
-      {"fold-affine-forward", true, FoldAffineForward},
-      {"batch-norm-to-affine", true, BatchNormToAffine},
-  };
-  return passes;
-}
+constexpr int kMostRounds = 10;
 
-void Simplify(Graph* graph, const SimplifyOptions& options) {
-  for (int round = 0; round < 10; ++round) {
+int RunPasses(Graph* graph, const SimplifyOptions& options) {
+  int sum = 0;
+  for (int round = 0; round < kMostRounds; ++round) {
     int changes = 0;
     for (const Pass& pass : Passes()) {
-      if (pass.legalize_only && !options.legalize) continue;
+      if (pass.mode == (options.legalize ? PassMode::kSlimOnly : PassMode::kLegalizeOnly)) continue;
+      if (options.skip.count(pass.name)) continue;
       const int count = pass.run(graph, options);
       if (count > 0) LogDebug("simplify: ", pass.name, " x", count);
-      changes += count;
-      graph->RemoveDead();
+      changes += count + graph->RemoveDead();
     }
 #ifndef NDEBUG
     graph->Validate();
 #endif
+    sum += changes;
     if (changes == 0) break;
   }
+  return sum;
+}
+
+// Bodies are shared between copies of a graph, so they are copied before they are changed.
+int SimplifyBodies(Graph* graph, const SimplifyOptions& options) {
+  SimplifyOptions inner = options;
+  inner.body = true;
+  inner.highest_opset = graph->opset();  // a body cannot raise the model
+  int sum = 0;
+  for (NodeId id = 0; id < static_cast<NodeId>(graph->node_slots()); ++id) {
+    if (!graph->alive(id)) continue;
+    for (auto& [name, attribute] : graph->node(id).attributes) {
+      if (!attribute.graph) continue;
+      auto body = std::make_shared<Graph>(*attribute.graph);
+      const int changes = RunPasses(body.get(), inner) + SimplifyBodies(body.get(), inner);
+      if (changes == 0) continue;
+      attribute.graph = std::move(body);
+      attribute.source.clear();
+      sum += changes;
+    }
+  }
+  return sum;
+}
+
+const char* NameOf(PassMode mode) {
+  switch (mode) {
+    case PassMode::kAlways:
+      return "always";
+    case PassMode::kLegalizeOnly:
+      return "before int8";
+    case PassMode::kSlimOnly:
+      return "slimming only";
+  }
+  return "";
+}
+
+}  // namespace
+
+const std::vector<Pass>& Passes() {
+  using enum PassMode;
+  static const std::vector<Pass> passes = {
+      {"constants-to-initializers", kAlways, ConstantsToInitializers, "Constant nodes become initializers"},
+      {"fold-constants", kAlways, FoldConstants,
+       "operators on constants become initializers of at most 1 MB more"},
+      {"fold-shapes", kAlways, FoldShapes,
+       "shape arithmetic on known sizes becomes constants; Reshape targets get -1 and 0"},
+      {"rebuild-shapes", kSlimOnly, RebuildShapes,
+       "what is left of shape arithmetic becomes Shape, Slice, Concat"},
+      {"inline-if", kAlways, InlineIf, "If on a constant becomes the branch taken"},
+      {"remove-identities", kAlways, RemoveIdentities, "operators that change nothing are removed"},
+      {"merge-duplicates", kAlways, MergeDuplicates, "equal operators on equal inputs become one"},
+      {"merge-constants", kSlimOnly, MergeConstants, "equal initializers become one"},
+      {"merge-reshapes", kAlways, MergeReshapes,
+       "chains of Reshape, Flatten, Squeeze, Unsqueeze become one Reshape"},
+      {"merge-transposes", kAlways, MergeTransposes,
+       "chains of Transpose become one, also through elementwise operators"},
+      {"reciprocal-to-div", kAlways, ReciprocalToDiv, "(1 / x) * y becomes y / x"},
+      {"slices-to-split", kAlways, SlicesToSplit, "Slices that cut a tensor into parts become a Split"},
+      {"split-to-slice", kAlways, SplitToSlice, "a Split with one output in use becomes a Slice"},
+      {"fuse-layer-norm", kAlways, FuseLayerNorm, "the parts of a LayerNormalization (opset 17) become one"},
+      {"fuse-rms-norm", kSlimOnly, FuseRmsNorm, "the parts of an RMSNormalization (opset 23) become one"},
+      {"fuse-activations", kAlways, FuseActivations,
+       "the parts of HardSigmoid, HardSwish (opset 14), Mish (18), Gelu (20), Swish (24) become one; before "
+       "int8 HardSwish and Gelu only"},
+      {"fuse-batch-norm", kAlways, FuseBatchNorm,
+       "BatchNormalization behind Conv, ConvTranspose, Gemm goes into weights and bias"},
+      {"fold-affine", kAlways, FoldAffine,
+       "Add, Sub, Mul, Div by constants behind Conv, ConvTranspose, Gemm go into weights and bias"},
+      {"fuse-pad", kAlways, FusePad, "Pad goes into Conv, AveragePool, MaxPool"},
+      {"fuse-gemm", kSlimOnly, FuseGemm, "MatMul and Add of a bias become Gemm where the rank is 2"},
+      {"explicit-clip-bounds", kSlimOnly, ExplicitClipBounds, "a bound that Clip leaves out is written"},
+      {"div-to-mul", kLegalizeOnly, DivToMul, "Div by a constant becomes Mul"},
+      {"fold-affine-forward", kLegalizeOnly, FoldAffineForward,
+       "Mul and Add by one number go into the Conv behind them"},
+      {"batch-norm-to-affine", kLegalizeOnly, BatchNormToAffine,
+       "BatchNormalization that is left becomes Mul and Add"},
+  };
+  return passes;
+}
+
+std::string DescribePassTable() {
+  std::string text;
+  for (const Pass& pass : Passes()) {
+    std::string line = std::string("  ") + pass.name;
+    line.resize(std::max<size_t>(line.size() + 2, 30), ' ');
+    line += NameOf(pass.mode);
+    line.resize(std::max<size_t>(line.size() + 2, 45), ' ');
+    text += line + pass.summary + "\n";
+  }
+  return text;
+}
+
+void CheckPassNames(const std::vector<std::string>& names) {
+  std::vector<std::string> known;
+  for (const Pass& pass : Passes()) known.push_back(pass.name);
+  for (const std::string& name : names) {
+    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+    const std::string nearest = NearestName(name, known);
+    throw Error("there is no pass " + name, "--skip-pass",
+                nearest.empty() ? "--list-passes names them" : "did you mean " + nearest + "?");
+  }
+}
+
+bool ReachOpset(Graph* graph, const SimplifyOptions& options, int version, const char* op_type) {
+  const int from = graph->opset();
+  if (from >= version) return true;
+  if (options.highest_opset < version) return false;
+  if (const auto obstacle = RaiseOpset(graph, version)) {
+    LogDebug(op_type, " not fused: ", *obstacle);
+    return false;
+  }
+  LogInfo("opset ", version, " instead of ", from, ": needed by the fused operator ", op_type);
+  return true;
+}
+
+int Simplify(Graph* graph, const SimplifyOptions& options) {
+  int sum = 0;
+  for (int round = 0; round < kMostRounds; ++round) {
+    sum += RunPasses(graph, options);
+    const int changes = SimplifyBodies(graph, options);
+    sum += changes;
+    if (changes == 0) break;
+  }
+  return sum;
 }
 
 }  // namespace xslim

@@ -3,6 +3,7 @@
 #define XSLIM_SIMPLIFY_SIMPLIFY_H_
 
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -11,37 +12,69 @@
 namespace xslim {
 
 struct SimplifyOptions {
-  bool legalize = false;   // also the rewrites that only quantization needs
-  int highest_opset = 24;  // fusions whose operator is newer are left out
+  bool legalize = false;       // before quantization: the rewrites that it needs, none that it does not want
+  int highest_opset = 24;      // fusions whose operator is newer are left out
+  std::set<std::string> skip;  // names of passes that are left out
+  bool body = false;           // the graph is a body of If, Loop or Scan
+};
+
+enum class PassMode {
+  kAlways,
+  kLegalizeOnly,  // rewrites that only quantization needs
+  kSlimOnly,      // rewrites that would change where the quantizer places Q/DQ
 };
 
 struct Pass {
   const char* name;
-  bool legalize_only;
+  PassMode mode;
   // Applies the rewrite wherever it fits; returns how often.
   int (*run)(Graph* graph, const SimplifyOptions& options);
+  const char* summary;
 };
 
 const std::vector<Pass>& Passes();
 
-// Runs all passes to a fixed point (at most 10 rounds); logs what each did.
-void Simplify(Graph* graph, const SimplifyOptions& options);
+// One line per pass: name, mode, summary.
+std::string DescribePassTable();
+
+// Throws Error naming the nearest pass when a name is none.
+void CheckPassNames(const std::vector<std::string>& names);
+
+// Runs all passes to a fixed point (at most 10 rounds), on bodies of If, Loop and Scan too; logs what each
+// did. Returns the number of changes.
+int Simplify(Graph* graph, const SimplifyOptions& options);
 
 // Converts the default domain up to `version`: attributes that became inputs, changed semantics. On failure
 // the graph is unchanged and the reason (naming the node) is returned.
 std::optional<std::string> RaiseOpset(Graph* graph, int version);
 
-// ---- passes (one file each)
+// Whether the graph may hold an operator of opset `version`: raises it where the options allow that, and says
+// so in the log.
+bool ReachOpset(Graph* graph, const SimplifyOptions& options, int version, const char* op_type);
+
+// ---- passes (one file each, unless named otherwise)
 int ConstantsToInitializers(Graph*, const SimplifyOptions&);
 int FoldConstants(Graph*, const SimplifyOptions&);
+int FoldShapes(Graph*, const SimplifyOptions&);
+int RebuildShapes(Graph*, const SimplifyOptions&);
+int InlineIf(Graph*, const SimplifyOptions&);
 int RemoveIdentities(Graph*, const SimplifyOptions&);
+int MergeDuplicates(Graph*, const SimplifyOptions&);
+int MergeConstants(Graph*, const SimplifyOptions&);  // merge_duplicates.cc
+int MergeReshapes(Graph*, const SimplifyOptions&);
+int MergeTransposes(Graph*, const SimplifyOptions&);
+int ReciprocalToDiv(Graph*, const SimplifyOptions&);
+int SlicesToSplit(Graph*, const SimplifyOptions&);
+int SplitToSlice(Graph*, const SimplifyOptions&);  // slices_to_split.cc
 int FuseBatchNorm(Graph*, const SimplifyOptions&);
 int FoldAffine(Graph*, const SimplifyOptions&);
 int FoldAffineForward(Graph*, const SimplifyOptions&);
+int FuseGemm(Graph*, const SimplifyOptions&);
 int FusePad(Graph*, const SimplifyOptions&);
 int FuseLayerNorm(Graph*, const SimplifyOptions&);
-int FuseGelu(Graph*, const SimplifyOptions&);
-int FuseHardSwish(Graph*, const SimplifyOptions&);
+int FuseRmsNorm(Graph*, const SimplifyOptions&);  // fuse_layer_norm.cc
+int FuseActivations(Graph*, const SimplifyOptions&);
+int ExplicitClipBounds(Graph*, const SimplifyOptions&);
 int DivToMul(Graph*, const SimplifyOptions&);
 int BatchNormToAffine(Graph*, const SimplifyOptions&);
 

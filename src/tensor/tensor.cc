@@ -120,6 +120,23 @@ const std::vector<Tensor>& Tensor::items() const {
   return *items_;
 }
 
+Tensor Tensor::Borrow(DType dtype, Shape shape, std::shared_ptr<std::byte> bytes, bool mapped) {
+  Tensor tensor;
+  tensor.dtype_ = dtype;
+  tensor.size_ = ElementCount(shape);
+  tensor.shape_ = std::move(shape);
+  tensor.mapped_ = mapped;
+  tensor.data_ = std::move(bytes);
+  return tensor;
+}
+
+void Tensor::Detach() {
+  const std::shared_ptr<std::byte> pages = std::move(data_);
+  mapped_ = false;
+  data_ = AllocateAligned(bytes());
+  std::memcpy(data_.get(), pages.get(), bytes());
+}
+
 void Tensor::Check(DType wanted) const {
   if (dtype_ == wanted) return;
   if (wanted == DType::kInt8 && dtype_ == DType::kInt4) return;

@@ -49,7 +49,11 @@ class Tensor {
   static Tensor Strings(Shape shape, std::vector<std::string> values);
   static Tensor Sequence(std::vector<Tensor> items);  // kSequence, shape [items]
   static Tensor EmptyOptional();                      // kEmptyOptional, shape [0]
+  // Elements that lie elsewhere and are kept alive by `bytes`, aligned for their type (not for strings). With
+  // `mapped` they are pages of a file that nobody may write to: who asks for a non-const pointer gets a copy.
+  static Tensor Borrow(DType dtype, Shape shape, std::shared_ptr<std::byte> bytes, bool mapped);
 
+  bool mapped() const { return mapped_; }  // elements are pages of a file
   bool defined() const { return dtype_ != DType::kUndefined; }
   bool is_tensor() const { return defined() && dtype_ < DType::kSequence; }
   DType dtype() const { return dtype_; }
@@ -65,6 +69,7 @@ class Tensor {
   template <typename T>
   T* data() {
     Check(DTypeOf<T>::value);
+    if (mapped_) Detach();
     return reinterpret_cast<T*>(data_.get());
   }
   template <typename T>
@@ -72,7 +77,10 @@ class Tensor {
     Check(DTypeOf<T>::value);
     return reinterpret_cast<const T*>(data_.get());
   }
-  std::byte* raw() { return data_.get(); }
+  std::byte* raw() {
+    if (mapped_) Detach();
+    return data_.get();
+  }
   const std::byte* raw() const { return data_.get(); }
   std::vector<std::string>& strings() { return *strings_; }
   const std::vector<std::string>& strings() const { return *strings_; }
@@ -88,7 +96,9 @@ class Tensor {
 
  private:
   void Check(DType wanted) const;
+  void Detach();
   DType dtype_ = DType::kUndefined;
+  bool mapped_ = false;
   Shape shape_;
   int64_t size_ = 0;
   std::shared_ptr<std::byte> data_;

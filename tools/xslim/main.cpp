@@ -25,11 +25,12 @@ constexpr int kDone = 0, kFailed = 1, kWrongUsage = 2;
 
 struct Arguments {
   std::string config_path, input_path, output_path, log_file, save_stats, load_stats, max_memory, profile;
-  std::vector<std::string> ignore_op_types, ignore_op_names, op_libraries;
+  std::vector<std::string> ignore_op_types, ignore_op_names, op_libraries, skip_passes;
   int opset = 0, threads = 0, weight_bits = 0, weight_block = 0;  // opset, weight_*: 0 = not given
-  bool fp16 = false, bf16 = false, fp16_io = false, dynq = false, dynq_contrib = false,
+  bool external_data = false, fp16 = false, bf16 = false, fp16_io = false, dynq = false, dynq_contrib = false,
        dynq_full_range = false, weight_zero_points = false, strict = false, verbose = false, quiet = false,
-       help = false, help_config = false, version = false;
+       help = false, help_config = false, version = false, list_passes = false, verify = false,
+       no_verify = false;
 };
 
 // One command line option: what CLI11 parses and what the help says.
@@ -63,9 +64,16 @@ const std::vector<Option> kOptions = {
     {"--opset", "N", "opset of the output, 7 to 24", &Arguments::opset, 7, 24},
     {"--strict", "", "an operator that cannot be computed is an error", &Arguments::strict},
     {"--op-library", "FILE", "shared library with more operators; may be repeated", &Arguments::op_libraries},
+    {"--skip-pass", "NAME", "simplifier pass to leave out; may be repeated", &Arguments::skip_passes},
+    {"--list-passes", "", "list the passes of the simplifier and exit", &Arguments::list_passes},
+    {"--verify", "", "compare the simplified model with the original, however large", &Arguments::verify},
+    {"--no-verify", "", "do not compare the simplified model with the original", &Arguments::no_verify},
+    {"--external-data", "", "write large tensors to OUTPUT.onnx.data, also for a small model",
+     &Arguments::external_data},
     {"--threads", "N", "threads to use; 0 = all cores (default)", &Arguments::threads, 0, 1024},
     {"--save-stats", "FILE", "keep the calibration statistics in FILE", &Arguments::save_stats},
-    {"--load-stats", "FILE", "decide from the statistics in FILE instead of calibrating", &Arguments::load_stats},
+    {"--load-stats", "FILE", "decide from the statistics in FILE instead of calibrating",
+     &Arguments::load_stats},
     {"--max-memory", "SIZE", "memory to stay under, e.g. 300M or 2G", &Arguments::max_memory},
     {"--profile", "FILE", "write where the time goes as Chrome trace JSON", &Arguments::profile},
     {"-v,--verbose", "", "say more on stderr", &Arguments::verbose},
@@ -246,6 +254,7 @@ xslim::Config MakeConfig(const Arguments& arguments) {
     }
   }
   if (arguments.opset != 0) config.model.opset = arguments.opset;
+  if (arguments.external_data) config.model.external_data = true;
   auto append = [](const std::vector<std::string>& from, std::vector<std::string>* to) {
     std::copy_if(from.begin(), from.end(), std::back_inserter(*to),
                  [](const std::string& s) { return !s.empty(); });
@@ -253,6 +262,8 @@ xslim::Config MakeConfig(const Arguments& arguments) {
   config.quantization.strict = config.quantization.strict || arguments.strict;
   append(arguments.ignore_op_types, &config.quantization.ignore_op_types);
   append(arguments.ignore_op_names, &config.quantization.ignore_op_names);
+  append(arguments.skip_passes, &config.model.skip_passes);
+  if (arguments.verify || arguments.no_verify) config.model.verify = arguments.verify;
   return config;
 }
 
@@ -361,6 +372,11 @@ int main(int argc, char** argv) {
     std::cout << xslim::DescribeConfig();
     return kDone;
   }
+  if (arguments.list_passes) {
+    std::cout << xslim::DescribePasses();
+    return kDone;
+  }
+  if (arguments.verify && arguments.no_verify) return Usage("--verify and --no-verify exclude each other");
   if (arguments.config_path.empty() && (arguments.input_path.empty() || arguments.output_path.empty())) {
     std::cout << HelpText() << std::flush;
     return Usage("without -c both -i and -o are needed");

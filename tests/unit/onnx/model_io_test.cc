@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
 #include <filesystem>
 #include <functional>
 
@@ -403,13 +404,116 @@ TEST(ModelIoTest, WritesExternalDataWhenTheModelIsLarge) {
   const ValueId w = graph.Find("w");
   const Tensor large = Tensor::Of<float>({1000}, many);
   graph.SetConstant(w, large);
-  SaveModel(graph, folder / "model/big.onnx", 6000);
-  EXPECT_EQ(fs::file_size(folder / "model/big.onnx.data"), 4000u);
+  SaveModel(graph, folder / "model/big.onnx", {.largest_file = 6000});
+  // The value of the Constant "same", 1 x 4 x 16 x 16 floats, goes there, too.
+  EXPECT_EQ(fs::file_size(folder / "model/big.onnx.data"), 4096u + 4000u);
   const Graph again = LoadModel(folder / "model/big.onnx");
   EXPECT_TRUE(again.Constant(again.Find("w"))->SameBytes(large));
   EXPECT_EQ(again.Constant(again.Find("q4"))->size(), 3);
   SaveModel(graph, folder / "model/inline.onnx");
   EXPECT_FALSE(fs::exists(folder / "model/inline.onnx.data"));
+}
+
+// `count` floats 0, 1, 2 ... after `skip` bytes.
+std::string Floats(size_t count, size_t skip = 0) {
+  std::string bytes(skip + 4 * count, '\0');
+  for (size_t i = 0; i < count; ++i) {
+    const float value = static_cast<float>(i);
+    std::memcpy(bytes.data() + skip + 4 * i, &value, 4);
+  }
+  return bytes;
+}
+
+TEST(ModelIoTest, LargeExternalDataStayInTheirFile) {
+  const Folder folder;
+  constexpr size_t kCount = 50000;
+  for (const size_t offset : {size_t{64}, size_t{3}}) {
+    Put(folder / "model/w.bin", Floats(kCount, offset));
+    Small s;
+    s.w->set_dims(0, kCount);
+    SetExternal(s.w, {{"location", "w.bin"}, {"offset", std::to_string(offset)}});
+    const Graph graph = s.Parse(folder / "model");
+    const Tensor& w = *graph.Constant(graph.Find("w"));
+    EXPECT_EQ(w.mapped(), offset == 64);  // at 3 no float can be read where it lies
+    EXPECT_EQ(w.data<float>()[kCount - 1], static_cast<float>(kCount - 1));
+    EXPECT_EQ(graph.data_files, std::vector<std::string>{fs::canonical(folder / "model/w.bin").string()});
+    if (offset != 64) continue;
+    Tensor mine = w;
+    mine.data<float>()[0] = 7;  // in a copy of its own
+    EXPECT_FALSE(mine.mapped());
+    EXPECT_EQ(w.data<float>()[0], 0.0f);
+  }
+}
+
+TEST(ModelIoTest, AttributesAndBodiesGoIntoTheDataFile) {
+  const Folder folder;
+  Graph graph = LoadModel(kRoundTrip);
+  const Tensor large = Tensor::Of<float>({3000}, std::vector<float>(3000, 2.5f));
+  graph.node(2).attributes["value"] = Attribute::OfTensor(large);
+  Graph& body = *graph.node(3).attributes.at("then_branch").graph;
+  body.SetConstant(body.Find("k"), large);
+  SaveModel(graph, folder / "model/m.onnx", {.external_data = true});
+  EXPECT_LT(fs::file_size(folder / "model/m.onnx"), 8000u);
+  const Graph again = LoadModel(folder / "model/m.onnx");
+  EXPECT_TRUE(again.node(2).TensorOf("value")->SameBytes(large));
+  const Graph& read = *again.node(3).attributes.at("then_branch").graph;
+  EXPECT_TRUE(read.Constant(read.Find("k"))->SameBytes(large));
+  // And back into one file, from the mapped one.
+  SaveModel(again, folder / "model/inline.onnx");
+  EXPECT_FALSE(fs::exists(folder / "model/inline.onnx.data"));
+  EXPECT_TRUE(LoadModel(folder / "model/inline.onnx").node(2).TensorOf("value")->SameBytes(large));
+}
+
+TEST(ModelIoTest, LargeConstantsAreWrittenFromWhereTheyLie) {
+  const Folder folder;
+  Graph graph = LoadModel(kRoundTrip);
+  const Tensor large = Tensor::Of<float>({400000}, std::vector<float>(400000, 1.5f));
+  graph.node(2).attributes["value"] = Attribute::OfTensor(large);
+  SaveModel(graph, folder / "model/m.onnx");
+  const Graph again = LoadModel(folder / "model/m.onnx");
+  EXPECT_TRUE(again.node(2).TensorOf("value")->SameBytes(large));
+  EXPECT_EQ(again.node(2).name, graph.node(2).name);
+  EXPECT_EQ(again.value(again.node(2).outputs[0]).name, graph.value(graph.node(2).outputs[0]).name);
+}
+
+TEST(ModelIoTest, LargeTensorsStartOnPages) {
+  const Folder folder;
+  Graph graph = LoadModel(kRoundTrip);
+  graph.SetConstant(graph.Find("w"), Tensor::Of<float>({1000}, std::vector<float>(1000, 0.5f)));
+  graph.AddConstant("large", Tensor::Of<float>({300000}, std::vector<float>(300000, 0.5f)));
+  SaveModel(graph, folder / "model/m.onnx", {.external_data = true});
+  const onnx::ModelProto model = Proto(ReadFile(folder / "model/m.onnx"));
+  bool seen = false;
+  for (const auto& tensor : model.graph().initializer()) {
+    for (const auto& entry : tensor.external_data()) {
+      if (tensor.name() != "large" || entry.key() != "offset") continue;
+      seen = true;
+      EXPECT_EQ(std::stoll(entry.value()) % 4096, 0);
+    }
+  }
+  EXPECT_TRUE(seen);
+}
+
+TEST(ModelIoTest, DataThatAreReadAreNotWrittenOver) {
+  const Folder folder;
+  Put(folder / "model/m.onnx.data", Floats(50000));
+  Small s;
+  s.w->set_dims(0, 50000);
+  SetExternal(s.w, {{"location", "m.onnx.data"}});
+  const Graph graph = s.Parse(folder / "model");
+  const std::string message =
+      MessageOf([&] { SaveModel(graph, folder / "model/m.onnx", {.external_data = true}); });
+  EXPECT_THAT(message, HasSubstr("overwrite the external data"));
+  EXPECT_FALSE(fs::exists(folder / "model/m.onnx"));
+  EXPECT_EQ(fs::file_size(folder / "model/m.onnx.data"), 200000u);
+  EXPECT_THAT(MessageOf([&] { SaveModel(graph, folder / "model/m.onnx.data"); }), HasSubstr("overwrite"));
+}
+
+TEST(ModelIoTest, ModelsOver2GbAreRefusedBeforeTheyAreRead) {
+  const Folder folder;
+  Put(folder / "model/m.onnx", "");
+  fs::resize_file(folder / "model/m.onnx", uintmax_t{3} << 30);  // without blocks on the disk
+  EXPECT_THAT(MessageOf([&] { LoadModel(folder / "model/m.onnx"); }), HasSubstr("external data"));
 }
 
 // Whatever the bytes, reading ends with a graph or an Error.

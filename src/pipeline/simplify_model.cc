@@ -1,0 +1,41 @@
+#include "base/log.h"
+#include "pipeline/modes.h"
+#include "simplify/verify.h"
+
+namespace xslim {
+namespace {
+
+// Above the first the comparison takes one input, above the second it is made only when asked for.
+constexpr size_t kLargeBytes = size_t{64} << 20, kHugeBytes = size_t{1} << 30;
+
+size_t ConstantBytes(const Graph& graph) {
+  size_t bytes = 0;
+  for (size_t i = 0; i < graph.value_slots(); ++i) {
+    const Value& value = graph.value(static_cast<ValueId>(i));
+    if (value.constant.defined()) bytes += value.constant.bytes();
+  }
+  return bytes;
+}
+
+}  // namespace
+
+std::string DescribePasses() { return DescribePassTable(); }
+
+void SimplifyModel(Graph* graph, const Config& config, bool legalize, ThreadPool& pool) {
+  if (config.model.skip_onnxsim) return;
+  LogInfo("simplifying");
+  SimplifyOptions options = OptionsFor(*graph, config, legalize);
+  options.skip.insert(config.model.skip_passes.begin(), config.model.skip_passes.end());
+  const size_t bytes = ConstantBytes(*graph);
+  if (!config.model.verify.value_or(bytes <= kHugeBytes)) {
+    Simplify(graph, options);
+    if (!config.model.verify)
+      LogInfo("not verified: the model holds ", bytes >> 20,
+              " MB of weights; --verify compares it all the same");
+    return;
+  }
+  // A static run measures its result on real data later: one input is enough.
+  SimplifyVerified(graph, options, pool, legalize || bytes > kLargeBytes ? 1 : 3);
+}
+
+}  // namespace xslim

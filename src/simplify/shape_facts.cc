@@ -1,0 +1,115 @@
+#include "simplify/shape_facts.h"
+
+namespace xslim {
+namespace {
+
+constexpr int64_t kLongestContent = 64;
+
+bool IsInteger(DType dtype) {
+  return dtype == DType::kInt64 || dtype == DType::kInt32 || dtype == DType::kBool;
+}
+
+TensorFacts FactsOf(const Tensor& tensor) {
+  TensorFacts facts;
+  facts.dtype = tensor.dtype();
+  facts.dims = Numbers(tensor.shape());
+  if (IsInteger(tensor.dtype()) && tensor.rank() <= 1 && tensor.size() <= kLongestContent)
+    facts.content = Numbers(tensor.ToInts());
+  return facts;
+}
+
+const TensorFacts kNothing;
+
+}  // namespace
+
+const TensorFacts& RuleContext::in(size_t slot) const {
+  const ValueId id = node.input(slot);
+  return id == kNone ? kNothing : facts[static_cast<size_t>(id)];
+}
+
+std::optional<std::vector<int64_t>> RuleContext::Ints(size_t slot, const char* attribute) const {
+  if (has(slot)) return in(slot).content ? AsNumbers(*in(slot).content) : std::nullopt;
+  if (node.Has(attribute)) return node.Ints(attribute);
+  return std::nullopt;
+}
+
+Size RuleContext::FreshDim(size_t output, size_t axis) const {
+  return symbols.Dimension(node.outputs[output], static_cast<int>(axis));
+}
+
+ShapeFacts::ShapeFacts(const Graph& graph, bool body) : facts_(graph.value_slots()) {
+  for (ValueId id = 0; id < static_cast<ValueId>(facts_.size()); ++id) {
+    const Value& value = graph.value(id);
+    TensorFacts& facts = facts_[static_cast<size_t>(id)];
+    if (value.id == kNone) continue;
+    if (value.is_constant()) {
+      facts = FactsOf(value.constant);
+    } else if (value.is_input) {
+      facts.dtype = value.dtype;
+      if (!value.has_shape || body || value.constant.defined()) continue;
+      facts.dims.emplace();
+      for (size_t axis = 0; axis < value.dims.size(); ++axis) {
+        const int64_t size = value.dims[axis].size;
+        facts.dims->push_back(size >= 0 ? Number(size) : symbols_.Dimension(id, static_cast<int>(axis)));
+      }
+    }
+  }
+  for (NodeId id : graph.Order()) {
+    const Node& node = graph.node(id);
+    if (!node.domain.empty()) continue;
+    std::vector<TensorFacts> outputs(node.outputs.size());
+    RuleContext context{graph, node, graph.opset(), symbols_, facts_, outputs};
+    ApplyShapeRule(context);
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      if (node.outputs[i] == kNone) continue;
+      if (outputs[i].content && (static_cast<int64_t>(outputs[i].content->size()) > kLongestContent ||
+                                 !IsInteger(outputs[i].dtype))) {
+        outputs[i].content.reset();
+      }
+      facts_[static_cast<size_t>(node.outputs[i])] = std::move(outputs[i]);
+    }
+  }
+}
+
+const TensorFacts& ShapeFacts::of(ValueId id) const {
+  return id == kNone || static_cast<size_t>(id) >= facts_.size() ? kNothing : facts_[static_cast<size_t>(id)];
+}
+
+int64_t ShapeFacts::RankOf(ValueId id) const {
+  return of(id).dims ? static_cast<int64_t>(of(id).dims->size()) : -1;
+}
+
+int64_t ShapeFacts::DimOf(ValueId id, int64_t axis) const {
+  const int64_t rank = RankOf(id);
+  if (axis < 0) axis += rank;
+  if (axis < 0 || axis >= rank) return -1;
+  const Size& size = (*of(id).dims)[static_cast<size_t>(axis)];
+  return size.is_number() ? size.factor : -1;
+}
+
+bool ShapeFacts::SameShape(ValueId a, ValueId b) const {
+  return of(a).dims && of(b).dims && *of(a).dims == *of(b).dims;
+}
+
+std::optional<std::vector<int64_t>> ReshapeTarget(const Sizes& from, const Sizes& to) {
+  std::vector<int64_t> target;
+  std::vector<size_t> open;
+  for (size_t i = 0; i < to.size(); ++i) {
+    if (to[i].Is(0)) return std::nullopt;  // 0 means "kept" in the target
+    target.push_back(to[i].is_number() ? to[i].factor : -1);
+    if (!to[i].is_number()) open.push_back(i);
+  }
+  if (open.size() <= 1) return target;
+  std::vector<size_t> left;
+  for (size_t i : open) {
+    if (i < from.size() && from[i] == to[i]) {
+      target[i] = 0;
+    } else {
+      left.push_back(i);
+    }
+  }
+  if (left.size() > 1) return std::nullopt;
+  return target;
+}
+
+}  // namespace xslim

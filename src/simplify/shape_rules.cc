@@ -1,0 +1,625 @@
+// One rule per operator family: element type and shape of the outputs from those of the inputs, with the
+// conditions of the ONNX operator texts. What a rule cannot say stays unknown.
+#include "simplify/shape_rules.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace xslim {
+namespace {
+
+void IdentityRule(RuleContext& c) { c.outputs[0] = c.in(0); }
+
+void BooleanLikeFirst(RuleContext& c) {
+  SameAsFirst(c);
+  c.outputs[0].dtype = DType::kBool;
+}
+
+void CastRule(RuleContext& c) {
+  SameAsFirst(c);
+  TensorFacts& out = c.outputs[0];
+  out.dtype = static_cast<DType>(c.node.Int("to", 0));
+  const bool widens =
+      out.dtype == DType::kInt64 || (out.dtype == DType::kInt32 && c.in(0).dtype == DType::kInt32);
+  if (widens || (out.dtype == DType::kInt32 && c.in(0).content && AsNumbers(*c.in(0).content)))
+    out.content = c.in(0).content;
+}
+
+// Element i of the content, a single element repeated.
+const Size& At(const Sizes& content, size_t i) { return content.size() == 1 ? content[0] : content[i]; }
+
+std::optional<Size> Arithmetic(RuleContext& c, const Size& a, const Size& b) {
+  // Sums and products of sizes stay far below this; beyond it are markers such as a Slice's end.
+  constexpr int64_t kLargest = int64_t{1} << 40;
+  if (std::abs(a.factor) > kLargest || std::abs(b.factor) > kLargest) return std::nullopt;
+  const std::string& op = c.node.op_type;
+  const bool numbers = a.is_number() && b.is_number();
+  const bool sure = c.symbols.NeverNegative(a) && c.symbols.NeverNegative(b);
+  const std::string text = op + "(" + c.symbols.Text(a) + "," + c.symbols.Text(b) + ")";
+  if (op == "Add") {
+    if (a.Is(0)) return b;
+    if (b.Is(0)) return a;
+    return numbers ? Number(a.factor + b.factor) : c.symbols.Expression(text, sure);
+  }
+  if (op == "Sub") {
+    if (b.Is(0)) return a;
+    return numbers ? Number(a.factor - b.factor) : c.symbols.Expression(text, false);
+  }
+  if (op == "Mul") return c.symbols.Multiply(a, b);
+  if (op == "Div") {
+    if (b.Is(0)) return std::nullopt;
+    if (numbers) return Number(a.factor / b.factor);
+    if (const auto even = c.symbols.Divide(a, b)) return even;
+    return c.symbols.Expression(text, sure);
+  }
+  if (op == "Equal") {
+    if (numbers || a == b) return Number(a == b);
+    const auto differ = [&](const Size& x, const Size& y) {
+      return x.is_number() && x.factor < 0 && c.symbols.NeverNegative(y);
+    };
+    if (differ(a, b) || differ(b, a)) return Number(0);
+  }
+  return std::nullopt;
+}
+
+void BinaryRule(RuleContext& c) {
+  TensorFacts& out = c.outputs[0];
+  out.dtype = c.in(0).dtype != DType::kUndefined ? c.in(0).dtype : c.in(1).dtype;
+  out.dims = Broadcast(c, {&c.in(0), &c.in(1)});
+  if (c.node.Is("Equal")) out.dtype = DType::kBool;
+  if (!c.in(0).content || !c.in(1).content || !out.dims) return;
+  const Sizes &a = *c.in(0).content, &b = *c.in(1).content;
+  if (a.size() != b.size() && a.size() != 1 && b.size() != 1) return;
+  Sizes result;
+  for (size_t i = 0; i < (a.empty() || b.empty() ? 0 : std::max(a.size(), b.size())); ++i) {
+    const auto element = Arithmetic(c, At(a, i), At(b, i));
+    if (!element) return;
+    result.push_back(*element);
+  }
+  out.content = std::move(result);
+}
+
+void BroadcastRule(RuleContext& c) {
+  std::vector<const TensorFacts*> inputs;
+  for (size_t i = 0; i < c.node.inputs.size(); ++i) inputs.push_back(&c.in(i));
+  c.outputs[0].dtype = c.in(0).dtype;
+  c.outputs[0].dims = Broadcast(c, inputs);
+}
+
+void CompareRule(RuleContext& c) {
+  BroadcastRule(c);
+  c.outputs[0].dtype = DType::kBool;
+}
+
+void WhereRule(RuleContext& c) {
+  TensorFacts& out = c.outputs[0];
+  out.dtype = c.in(1).dtype;
+  out.dims = Broadcast(c, {&c.in(0), &c.in(1), &c.in(2)});
+  if (!out.dims || !c.in(0).content || !c.in(1).content || !c.in(2).content) return;
+  const auto condition = AsNumbers(*c.in(0).content);
+  if (!condition || condition->empty()) return;
+  const Sizes &yes = *c.in(1).content, &no = *c.in(2).content;
+  if (yes.empty() || no.empty()) return;
+  const size_t count = std::max({condition->size(), yes.size(), no.size()});
+  for (size_t size : {condition->size(), yes.size(), no.size()}) {
+    if (size != 1 && size != count) return;
+  }
+  Sizes result;
+  for (size_t i = 0; i < count; ++i) {
+    const bool take = (*condition)[condition->size() == 1 ? 0 : i] != 0;
+    result.push_back(take ? At(yes, i) : At(no, i));
+  }
+  out.content = std::move(result);
+}
+
+void ShapeRule(RuleContext& c) {
+  TensorFacts& out = c.outputs[0];
+  out.dtype = DType::kInt64;
+  if (!c.in(0).dims) return;
+  const int64_t rank = static_cast<int64_t>(c.in(0).dims->size());
+  const auto clamp = [rank](int64_t at) { return std::clamp<int64_t>(at < 0 ? at + rank : at, 0, rank); };
+  const int64_t start = clamp(c.node.Int("start", 0)), end = std::max(start, clamp(c.node.Int("end", rank)));
+  out.content = Sizes(c.in(0).dims->begin() + start, c.in(0).dims->begin() + end);
+  out.dims = Sizes{Number(end - start)};
+}
+
+void SizeRule(RuleContext& c) {
+  c.outputs[0].dtype = DType::kInt64;
+  c.outputs[0].dims = Sizes{};
+  if (c.in(0).dims) c.outputs[0].content = Sizes{Product(c, *c.in(0).dims)};
+}
+
+void GatherRule(RuleContext& c) {
+  TensorFacts& out = c.outputs[0];
+  out.dtype = c.in(0).dtype;
+  if (!c.in(0).dims || !c.in(1).dims) return;
+  const auto axis = AxisIn(c.node.Int("axis", 0), c.in(0).dims->size());
+  if (!axis) return;
+  Sizes dims(c.in(0).dims->begin(), c.in(0).dims->begin() + static_cast<int64_t>(*axis));
+  dims.insert(dims.end(), c.in(1).dims->begin(), c.in(1).dims->end());
+  dims.insert(dims.end(), c.in(0).dims->begin() + static_cast<int64_t>(*axis) + 1, c.in(0).dims->end());
+  out.dims = std::move(dims);
+  if (!c.in(0).content || !c.in(1).content || c.in(0).dims->size() != 1) return;
+  const auto indices = AsNumbers(*c.in(1).content);
+  if (!indices) return;
+  Sizes result;
+  for (int64_t index : *indices) {
+    const auto at = AxisIn(index, c.in(0).content->size());
+    if (!at) return;
+    result.push_back((*c.in(0).content)[*at]);
+  }
+  out.content = std::move(result);
+}
+
+void ConcatRule(RuleContext& c) {
+  TensorFacts& out = c.outputs[0];
+  out.dtype = c.in(0).dtype;
+  if (!c.in(0).dims) return;
+  const auto axis = AxisIn(c.node.Int("axis", 0), c.in(0).dims->size());
+  if (!axis) return;
+  Sizes dims = *c.in(0).dims;
+  bool all_numbers = true, content = true;
+  int64_t sum = 0;
+  std::string text = "sum(";
+  Sizes joined;
+  for (size_t i = 0; i < c.node.inputs.size(); ++i) {
+    const TensorFacts& input = c.in(i);
+    if (!input.dims || input.dims->size() != dims.size()) return;
+    for (size_t d = 0; d < dims.size(); ++d) {
+      if (d != *axis && !dims[d].is_number() && (*input.dims)[d].is_number()) dims[d] = (*input.dims)[d];
+    }
+    const Size& size = (*input.dims)[*axis];
+    all_numbers = all_numbers && size.is_number();
+    sum += size.factor;
+    text += c.symbols.Text(size) + ",";
+    content = content && input.content && input.dims->size() == 1;
+    if (content) joined.insert(joined.end(), input.content->begin(), input.content->end());
+  }
+  dims[*axis] = all_numbers ? Number(sum) : c.symbols.Expression(text, true);
+  out.dims = std::move(dims);
+  if (content) out.content = std::move(joined);
+}
+
+// Content of a tensor that only changes between rank 0 and 1.
+void KeepContent(RuleContext& c) {
+  if (c.outputs[0].dims && c.outputs[0].dims->size() <= 1) c.outputs[0].content = c.in(0).content;
+}
+
+void UnsqueezeRule(RuleContext& c) {
+  TensorFacts& out = c.outputs[0];
+  out.dtype = c.in(0).dtype;
+  const auto axes = c.Ints(1, "axes");
+  if (!axes || !c.in(0).dims) return;
+  const size_t rank = c.in(0).dims->size() + axes->size();
+  std::vector<bool> added(rank, false);
+  for (int64_t axis : *axes) {
+    const auto at = AxisIn(axis, rank);
+    if (!at || added[*at]) return;
+    added[*at] = true;
+  }
+  Sizes dims;
+  size_t next = 0;
+  for (size_t i = 0; i < rank; ++i) dims.push_back(added[i] ? Number(1) : (*c.in(0).dims)[next++]);
+  out.dims = std::move(dims);
+  KeepContent(c);
+}
+
+void SqueezeRule(RuleContext& c) {
+  TensorFacts& out = c.outputs[0];
+  out.dtype = c.in(0).dtype;
+  if (!c.in(0).dims) return;
+  const Sizes& in = *c.in(0).dims;
+  std::vector<bool> gone(in.size(), false);
+  if (c.has(1) || c.node.Has("axes")) {
+    const auto axes = c.Ints(1, "axes");
+    if (!axes) return;
+    for (int64_t axis : *axes) {
+      const auto at = AxisIn(axis, in.size());
+      if (!at) return;
+      gone[*at] = true;
+    }
+  } else {
+    for (size_t i = 0; i < in.size(); ++i) {
+      if (!in[i].is_number()) return;  // it may be 1
+      gone[i] = in[i].Is(1);
+    }
+  }
+  Sizes dims;
+  for (size_t i = 0; i < in.size(); ++i) {
+    if (!gone[i]) dims.push_back(in[i]);
+  }
+  out.dims = std::move(dims);
+  KeepContent(c);
+}
+
+void ReshapeRule(RuleContext& c) {
+  TensorFacts& out = c.outputs[0];
+  out.dtype = c.in(0).dtype;
+  if (!c.in(1).content) {
+    if (c.in(1).dims && c.in(1).dims->size() == 1 && (*c.in(1).dims)[0].is_number()) {
+      Sizes dims;
+      for (int64_t i = 0; i < std::min<int64_t>((*c.in(1).dims)[0].factor, 64); ++i)
+        dims.push_back(c.FreshDim(0, static_cast<size_t>(i)));
+      if (static_cast<int64_t>(dims.size()) == (*c.in(1).dims)[0].factor) out.dims = std::move(dims);
+    }
+    return;
+  }
+  Sizes dims = *c.in(1).content;
+  const bool copy_zero = c.node.Int("allowzero", 0) == 0;
+  std::optional<size_t> open;
+  Size rest = Number(1);
+  bool all_known = true;
+  for (size_t i = 0; i < dims.size(); ++i) {
+    if (dims[i].Is(0) && copy_zero) {
+      if (c.in(0).dims && i < c.in(0).dims->size()) {
+        dims[i] = (*c.in(0).dims)[i];
+      } else {
+        dims[i] = c.FreshDim(0, i);
+        all_known = false;
+      }
+    }
+    if (dims[i].Is(-1)) {
+      if (open) return;
+      open = i;
+      continue;
+    }
+    // An expression might be -1 or 0 when the model runs.
+    if (!c.symbols.NeverNegative(dims[i])) {
+      dims[i] = c.FreshDim(0, i);
+      all_known = false;
+    }
+    rest = c.symbols.Multiply(rest, dims[i]);
+  }
+  if (open) {
+    std::optional<Size> size;
+    if (all_known && c.in(0).dims) size = c.symbols.Divide(Product(c, *c.in(0).dims), rest);
+    dims[*open] = size ? *size : c.FreshDim(0, *open);
+  } else if (c.in(0).dims) {
+    // All but one size known: the last one follows from the number of elements.
+    std::optional<size_t> unknown;
+    Size known = Number(1);
+    bool single = true;
+    for (size_t i = 0; i < dims.size(); ++i) {
+      if (dims[i].is_number()) {
+        known = c.symbols.Multiply(known, dims[i]);
+      } else {
+        single = single && !unknown;
+        unknown = i;
+      }
+    }
+    if (single && unknown) {
+      const auto size = c.symbols.Divide(Product(c, *c.in(0).dims), known);
+      if (size && size->is_number()) dims[*unknown] = *size;
+    }
+  }
+  out.dims = std::move(dims);
+  KeepContent(c);
+}
+
+void FlattenRule(RuleContext& c) {
+  c.outputs[0].dtype = c.in(0).dtype;
+  if (!c.in(0).dims) return;
+  const Sizes& in = *c.in(0).dims;
+  int64_t axis = c.node.Int("axis", 1);
+  if (axis < 0) axis += static_cast<int64_t>(in.size());
+  if (axis < 0 || axis > static_cast<int64_t>(in.size())) return;
+  c.outputs[0].dims =
+      Sizes{Product(c, Sizes(in.begin(), in.begin() + axis)), Product(c, Sizes(in.begin() + axis, in.end()))};
+}
+
+void TransposeRule(RuleContext& c) {
+  c.outputs[0].dtype = c.in(0).dtype;
+  if (!c.in(0).dims) return;
+  const Sizes& in = *c.in(0).dims;
+  std::vector<int64_t> perm = c.node.Ints("perm");
+  if (!c.node.Has("perm")) {
+    for (size_t i = in.size(); i-- > 0;) perm.push_back(static_cast<int64_t>(i));
+  }
+  if (perm.size() != in.size()) return;
+  Sizes dims;
+  for (int64_t from : perm) {
+    const auto at = AxisIn(from, in.size());
+    if (!at) return;
+    dims.push_back(in[*at]);
+  }
+  c.outputs[0].dims = std::move(dims);
+}
+
+void ExpandRule(RuleContext& c) {
+  TensorFacts& out = c.outputs[0];
+  out.dtype = c.in(0).dtype;
+  if (!c.in(1).content) return;
+  for (const Size& size : *c.in(1).content) {
+    if (!c.symbols.NeverNegative(size)) return;
+  }
+  TensorFacts target;
+  target.dims = c.in(1).content;
+  out.dims = Broadcast(c, {&c.in(0), &target});
+  if (c.in(0).content && c.in(0).content->size() == 1 && out.dims && out.dims->size() <= 1) {
+    const auto count = AsNumbers(*out.dims);
+    if (count && (count->empty() || (*count)[0] <= 64))
+      out.content = Sizes(count->empty() ? 1 : static_cast<size_t>((*count)[0]), (*c.in(0).content)[0]);
+  }
+}
+
+void TileRule(RuleContext& c) {
+  c.outputs[0].dtype = c.in(0).dtype;
+  if (!c.in(0).dims || !c.in(1).content || c.in(1).content->size() != c.in(0).dims->size()) return;
+  Sizes dims;
+  for (size_t i = 0; i < c.in(0).dims->size(); ++i)
+    dims.push_back(c.symbols.Multiply((*c.in(0).dims)[i], (*c.in(1).content)[i]));
+  c.outputs[0].dims = std::move(dims);
+}
+
+void ConstantOfShapeRule(RuleContext& c) {
+  TensorFacts& out = c.outputs[0];
+  const Tensor* value = c.node.TensorOf("value");
+  out.dtype = value ? value->dtype() : DType::kFloat;
+  if (!c.in(0).content) return;
+  out.dims = c.in(0).content;
+  const auto numbers = AsNumbers(*out.dims);
+  if (!value || value->size() != 1 || out.dtype != DType::kInt64 || !numbers || numbers->size() > 1) return;
+  const int64_t count = numbers->empty() ? 1 : (*numbers)[0];
+  if (count >= 0 && count <= 64) out.content = Sizes(static_cast<size_t>(count), Number(value->ToInts()[0]));
+}
+
+void SliceRule(RuleContext& c) {
+  TensorFacts& out = c.outputs[0];
+  out.dtype = c.in(0).dtype;
+  if (!c.in(0).dims) return;
+  const size_t rank = c.in(0).dims->size();
+  const auto starts = c.Ints(1, "starts"), ends = c.Ints(2, "ends");
+  std::optional<std::vector<int64_t>> axes = c.Ints(3, "axes"), steps = c.Ints(4, "steps");
+  Sizes dims = *c.in(0).dims;
+  const auto fresh = [&](size_t axis) { dims[axis] = c.FreshDim(0, axis); };
+  if ((c.has(3) && !axes) || (c.has(4) && !steps) || !starts || !ends) {
+    for (size_t axis = 0; axis < rank; ++axis) {
+      const bool listed = !axes || std::any_of(axes->begin(), axes->end(), [&](int64_t a) {
+        return AxisIn(a, rank) == std::optional<size_t>(axis);
+      });
+      if (listed) fresh(axis);
+    }
+    out.dims = std::move(dims);
+    return;
+  }
+  if (!axes) {
+    axes.emplace();
+    for (size_t i = 0; i < starts->size(); ++i) axes->push_back(static_cast<int64_t>(i));
+  }
+  if (!steps) steps = std::vector<int64_t>(starts->size(), 1);
+  if (axes->size() != starts->size() || ends->size() != starts->size() || steps->size() != starts->size())
+    return;
+  for (size_t i = 0; i < axes->size(); ++i) {
+    const auto axis = AxisIn((*axes)[i], rank);
+    const int64_t step = (*steps)[i];
+    if (!axis || step == 0) return;
+    if (!dims[*axis].is_number()) {
+      if ((*starts)[i] == 0 && (*ends)[i] >= INT32_MAX && step == 1) continue;
+      fresh(*axis);
+      continue;
+    }
+    const int64_t size = dims[*axis].factor;
+    const int64_t low = step > 0 ? 0 : -1, high = step > 0 ? size : size - 1;
+    const auto place = [&](int64_t at, int64_t least) {
+      if (at < 0) at = at < -size ? least : at + size;
+      return std::clamp(at, least, high);
+    };
+    const int64_t start = place((*starts)[i], step > 0 ? 0 : -1), end = place((*ends)[i], low);
+    const int64_t span = end - start;
+    const int64_t count = step > 0 ? (span + step - 1) / step : (span + step + 1) / step;
+    dims[*axis] = Number(std::max<int64_t>(count, 0));
+    if (rank == 1 && c.in(0).content && axes->size() == 1) {
+      Sizes content;
+      for (int64_t k = 0; k < count; ++k)
+        content.push_back((*c.in(0).content)[static_cast<size_t>(start + k * step)]);
+      out.content = std::move(content);
+    }
+  }
+  out.dims = std::move(dims);
+}
+
+void SplitRule(RuleContext& c) {
+  for (TensorFacts& out : c.outputs) out.dtype = c.in(0).dtype;
+  if (!c.in(0).dims) return;
+  const auto axis = AxisIn(c.node.Int("axis", 0), c.in(0).dims->size());
+  if (!axis) return;
+  const Size& whole = (*c.in(0).dims)[*axis];
+  std::optional<std::vector<int64_t>> parts = c.Ints(1, "split");
+  const size_t count = c.outputs.size();
+  const bool even = !c.has(1) && !c.node.Has("split");
+  if (even && whole.is_number()) {
+    const int64_t n = static_cast<int64_t>(count), size = (whole.factor + n - 1) / n;
+    parts.emplace(count, size);
+    parts->back() = whole.factor - size * (n - 1);
+  }
+  int64_t start = 0;
+  for (size_t i = 0; i < count; ++i) {
+    Sizes dims = *c.in(0).dims;
+    if (parts && i < parts->size()) {
+      dims[*axis] = Number((*parts)[i]);
+    } else if (c.node.outputs[i] != kNone) {
+      dims[*axis] = c.FreshDim(i, *axis);
+    }
+    if (parts && parts->size() == count && c.in(0).content && dims.size() == 1 && (*parts)[i] >= 0 &&
+        start + (*parts)[i] <= static_cast<int64_t>(c.in(0).content->size())) {
+      c.outputs[i].content =
+          Sizes(c.in(0).content->begin() + start, c.in(0).content->begin() + start + (*parts)[i]);
+      start += (*parts)[i];
+    }
+    c.outputs[i].dims = std::move(dims);
+  }
+}
+
+void PadRule(RuleContext& c) {
+  c.outputs[0].dtype = c.in(0).dtype;
+  const auto pads = c.Ints(1, "pads");
+  if (!c.in(0).dims) return;
+  const size_t rank = c.in(0).dims->size();
+  Sizes dims = *c.in(0).dims;
+  for (size_t axis = 0; axis < rank; ++axis) {
+    const bool known = pads && !c.has(3) && pads->size() == 2 * rank;
+    const int64_t sum = known ? (*pads)[axis] + (*pads)[axis + rank] : 0;
+    if (known && sum == 0) continue;
+    dims[axis] = known && dims[axis].is_number() ? Number(dims[axis].factor + sum) : c.FreshDim(0, axis);
+  }
+  c.outputs[0].dims = std::move(dims);
+}
+
+void DequantizeRule(RuleContext& c) {
+  SameAsFirst(c);
+  c.outputs[0].dtype = c.node.Has("output_dtype") ? DType::kUndefined : c.in(1).dtype;
+}
+
+void QuantizeRule(RuleContext& c) {
+  SameAsFirst(c);
+  c.outputs[0].dtype = c.has(2)                     ? c.in(2).dtype
+                       : c.node.Has("output_dtype") ? DType::kUndefined
+                                                    : DType::kUint8;
+}
+
+void ConstantRule(RuleContext& c) {
+  if (const Tensor* value = c.node.TensorOf("value")) {
+    c.outputs[0].dtype = value->dtype();
+    c.outputs[0].dims = Numbers(value->shape());
+  }
+}
+
+const ShapeRules& Rules() {
+  static const ShapeRules rules = [] {
+    ShapeRules table;
+    const auto add = [&table](RuleFunction rule, std::initializer_list<const char*> types) {
+      for (const char* type : types) table.emplace(type, rule);
+    };
+    add(IdentityRule, {"Identity"});
+    add(CastRule, {"Cast"});
+    add(WhereRule, {"Where"});
+    add(ShapeRule, {"Shape"});
+    add(SizeRule, {"Size"});
+    add(GatherRule, {"Gather"});
+    add(ConcatRule, {"Concat"});
+    add(UnsqueezeRule, {"Unsqueeze"});
+    add(SqueezeRule, {"Squeeze"});
+    add(ReshapeRule, {"Reshape"});
+    add(FlattenRule, {"Flatten"});
+    add(TransposeRule, {"Transpose"});
+    add(ExpandRule, {"Expand"});
+    add(TileRule, {"Tile"});
+    add(ConstantOfShapeRule, {"ConstantOfShape"});
+    add(SliceRule, {"Slice"});
+    add(SplitRule, {"Split"});
+    add(PadRule, {"Pad"});
+    add(DequantizeRule, {"DequantizeLinear"});
+    add(QuantizeRule, {"QuantizeLinear"});
+    add(ConstantRule, {"Constant"});
+    add(SameAsFirst, {"Abs",
+                      "Acos",
+                      "Acosh",
+                      "Asin",
+                      "Asinh",
+                      "Atan",
+                      "Atanh",
+                      "Ceil",
+                      "Celu",
+                      "Clip",
+                      "Cos",
+                      "Cosh",
+                      "CumSum",
+                      "Elu",
+                      "Erf",
+                      "Exp",
+                      "Floor",
+                      "Gelu",
+                      "HardSigmoid",
+                      "HardSwish",
+                      "Hardmax",
+                      "LeakyRelu",
+                      "Log",
+                      "LogSoftmax",
+                      "LpNormalization",
+                      "LRN",
+                      "Mish",
+                      "Neg",
+                      "PRelu",
+                      "Reciprocal",
+                      "Relu",
+                      "Round",
+                      "ScatterElements",
+                      "ScatterND",
+                      "Selu",
+                      "Shrink",
+                      "Sigmoid",
+                      "Sign",
+                      "Sin",
+                      "Sinh",
+                      "Softmax",
+                      "Softplus",
+                      "Softsign",
+                      "Sqrt",
+                      "Swish",
+                      "Tan",
+                      "Tanh",
+                      "ThresholdedRelu",
+                      "Trilu"});
+    add(BooleanLikeFirst, {"Not", "IsNaN", "IsInf"});
+    add(BinaryRule, {"Add", "Sub", "Mul", "Div", "Equal"});
+    add(BroadcastRule, {"Pow", "Mod", "Max", "Min", "Sum", "Mean", "BitShift"});
+    add(CompareRule, {"Greater", "Less", "GreaterOrEqual", "LessOrEqual", "And", "Or", "Xor"});
+    AddComputeRules(&table);
+    return table;
+  }();
+  return rules;
+}
+
+}  // namespace
+
+std::optional<size_t> AxisIn(int64_t axis, size_t rank) {
+  if (axis < 0) axis += static_cast<int64_t>(rank);
+  if (axis < 0 || axis >= static_cast<int64_t>(rank)) return std::nullopt;
+  return static_cast<size_t>(axis);
+}
+
+std::optional<Sizes> Broadcast(const RuleContext& c, const std::vector<const TensorFacts*>& inputs) {
+  size_t rank = 0;
+  for (const TensorFacts* input : inputs) {
+    if (!input->dims) return std::nullopt;
+    rank = std::max(rank, input->dims->size());
+  }
+  Sizes result(rank, Number(1));
+  for (size_t axis = 0; axis < rank; ++axis) {
+    for (const TensorFacts* input : inputs) {
+      const size_t missing = rank - input->dims->size();
+      if (axis < missing) continue;
+      const Size& size = (*input->dims)[axis - missing];
+      if (size.Is(1) || size == result[axis]) continue;
+      if (result[axis].Is(1)) {
+        result[axis] = size;
+      } else if (size.is_number() && !result[axis].is_number()) {
+        result[axis] = size;  // the other one is this number or 1
+      } else if (!size.is_number() && result[axis].is_number()) {
+        continue;
+      } else {
+        result[axis] = c.FreshDim(0, axis);
+      }
+    }
+  }
+  return result;
+}
+
+void SameAsFirst(RuleContext& c) {
+  c.outputs[0].dtype = c.in(0).dtype;
+  c.outputs[0].dims = c.in(0).dims;
+}
+
+Size Product(const RuleContext& c, const Sizes& sizes) {
+  Size product = Number(1);
+  for (const Size& size : sizes) product = c.symbols.Multiply(product, size);
+  return product;
+}
+
+void ApplyShapeRule(RuleContext& context) {
+  const auto rule = Rules().find(context.node.op_type);
+  if (rule == Rules().end() || context.outputs.empty() || context.node.outputs[0] == kNone) return;
+  rule->second(context);
+}
+
+}  // namespace xslim

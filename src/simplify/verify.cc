@@ -1,0 +1,303 @@
+#include "simplify/verify.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/log.h"
+#include "base/random.h"
+#include "runtime/executor.h"
+#include "xslim/error.h"
+
+namespace xslim {
+namespace {
+
+constexpr uint64_t kSeed = 20260401;
+constexpr double kMostFlipped = 1e-3;
+constexpr int kMostRounds = 10;
+// Elements of all inputs together; a model that needs more is not run for the check.
+constexpr int64_t kMostElements = int64_t{1} << 26;
+
+// How the open questions about inputs are answered in one try.
+struct Guess {
+  int64_t batch, size;  // of symbolic dimensions: the first, the others
+  uint64_t below;       // integers are in [0, below)
+};
+
+// The first that the graph runs with is taken.
+constexpr Guess kGuesses[] = {{1, 16, 8}, {1, 64, 8}, {1, 224, 8}, {1, 8, 2},   {1, 1, 2},
+                              {1, 32, 1}, {2, 2, 2},  {1, 3, 2},   {1, 640, 2}, {1, 128, 2}};
+
+bool IsMask(const std::string& name) { return name.find("mask") != std::string::npos; }
+
+Shape ShapeFor(const Value& value, const Guess& guess) {
+  Shape shape;
+  for (size_t axis = 0; axis < value.dims.size(); ++axis) {
+    const int64_t size = value.dims[axis].size;
+    shape.push_back(size >= 0 ? size : axis == 0 ? guess.batch : guess.size);
+  }
+  return shape;
+}
+
+Tensor RandomTensor(const Value& value, const Shape& shape, const Guess& guess, Random* random) {
+  Tensor tensor(value.dtype, shape);
+  const uint64_t below = IsMask(value.name) ? 2 : guess.below;
+  for (int64_t i = 0; i < tensor.size(); ++i) {
+    const float unit = random->Unit();  // one draw per element for every type
+    const float real = 4 * unit - 2;
+    const uint64_t whole = static_cast<uint64_t>(unit * static_cast<float>(below));
+    switch (value.dtype) {
+      case DType::kFloat:
+        tensor.data<float>()[i] = real;
+        break;
+      case DType::kDouble:
+        tensor.data<double>()[i] = static_cast<double>(real);
+        break;
+      case DType::kFloat16:
+        tensor.data<Half>()[i] = ToHalf(real);
+        break;
+      case DType::kBFloat16:
+        tensor.data<BFloat16>()[i] = ToBFloat16(real);
+        break;
+      case DType::kBool:
+        tensor.data<bool>()[i] = unit < 0.5f;
+        break;
+      case DType::kInt8:
+      case DType::kUint8:
+        tensor.raw()[i] = static_cast<std::byte>(whole);
+        break;
+      case DType::kInt16:
+        tensor.data<int16_t>()[i] = static_cast<int16_t>(whole);
+        break;
+      case DType::kUint16:
+        tensor.data<uint16_t>()[i] = static_cast<uint16_t>(whole);
+        break;
+      case DType::kInt32:
+        tensor.data<int32_t>()[i] = static_cast<int32_t>(whole);
+        break;
+      case DType::kUint32:
+        tensor.data<uint32_t>()[i] = static_cast<uint32_t>(whole);
+        break;
+      case DType::kInt64:
+        tensor.data<int64_t>()[i] = static_cast<int64_t>(whole);
+        break;
+      case DType::kUint64:
+        tensor.data<uint64_t>()[i] = whole;
+        break;
+      default:
+        throw Error(std::string("inputs of type ") + NameOf(value.dtype) + " are not made up", value.name);
+    }
+  }
+  return tensor;
+}
+
+std::vector<Tensor> RandomInputs(const Graph& graph, const Guess& guess, uint64_t seed) {
+  Random random(seed);
+  std::vector<Tensor> inputs;
+  int64_t elements = 0;
+  for (ValueId id : graph.FreeInputs()) {
+    const Value& value = graph.value(id);
+    if (value.dtype == DType::kUndefined || !value.has_shape)
+      throw Error("type or rank of the input is not declared", value.name);
+    const Shape shape = ShapeFor(value, guess);
+    elements += ElementCount(shape);
+    if (elements > kMostElements) throw Error("the inputs are too large to be made up", value.name);
+    inputs.push_back(RandomTensor(value, shape, guess, &random));
+  }
+  return inputs;
+}
+
+bool IsFloat(DType dtype) {
+  return dtype == DType::kFloat || dtype == DType::kDouble || dtype == DType::kFloat16 ||
+         dtype == DType::kBFloat16;
+}
+
+double ElementOf(const Tensor& tensor, int64_t i) {
+  return tensor.dtype() == DType::kDouble ? tensor.data<double>()[i] : tensor.data<float>()[i];
+}
+
+Tensor Readable(const Tensor& tensor) {
+  return tensor.dtype() == DType::kDouble ? tensor : tensor.ToFloat32();
+}
+
+// Finite, and not the same number everywhere.
+bool TellsSomething(const Tensor& tensor) {
+  if (tensor.dtype() == DType::kSequence)
+    return std::any_of(tensor.items().begin(), tensor.items().end(), TellsSomething);
+  if (!tensor.is_tensor()) return false;
+  if (!IsFloat(tensor.dtype())) return tensor.size() > 0 && tensor.dtype() != DType::kString;
+  const Tensor numbers = Readable(tensor);
+  bool varied = numbers.size() == 1;
+  for (int64_t i = 0; i < numbers.size(); ++i) {
+    if (!std::isfinite(ElementOf(numbers, i))) return false;
+    varied = varied || ElementOf(numbers, i) != ElementOf(numbers, 0);
+  }
+  return varied;
+}
+
+std::string Difference(const Tensor& got, const Tensor& wanted) {
+  if (!wanted.defined()) return "";  // depends on an operator that cannot be computed
+  if (got.dtype() != wanted.dtype())
+    return StrCat("is ", NameOf(got.dtype()), " instead of ", NameOf(wanted.dtype()));
+  if (got.shape() != wanted.shape())
+    return "has shape " + ToString(got.shape()) + " instead of " + ToString(wanted.shape());
+  if (wanted.dtype() == DType::kSequence) {
+    for (size_t i = 0; i < wanted.items().size(); ++i) {
+      const std::string difference = Difference(got.items()[i], wanted.items()[i]);
+      if (!difference.empty()) return StrCat("item ", i, " ", difference);
+    }
+    return "";
+  }
+  if (!wanted.is_tensor()) return "";  // an empty optional
+  if (got.dtype() == DType::kString) return got.strings() == wanted.strings() ? "" : "differs";
+  if (!IsFloat(got.dtype())) {
+    if (got.SameBytes(wanted)) return "";
+    const size_t size = SizeOf(got.dtype());
+    int64_t flipped = 0;
+    for (int64_t i = 0; i < got.size(); ++i) {
+      const size_t at = static_cast<size_t>(i) * size;
+      flipped += !std::equal(got.raw() + at, got.raw() + at + size, wanted.raw() + at);
+    }
+    if (static_cast<double>(flipped) <= kMostFlipped * static_cast<double>(got.size())) return "";
+    return StrCat("differs in ", flipped, " of ", got.size(), " elements");
+  }
+  const Tensor a = Readable(got), b = Readable(wanted);
+  double largest = 0, difference = 0;
+  for (int64_t i = 0; i < a.size(); ++i) {
+    const double x = ElementOf(a, i), y = ElementOf(b, i);
+    if (x == y || (std::isnan(x) && std::isnan(y))) continue;
+    if (!std::isfinite(x) || !std::isfinite(y)) return StrCat("is ", x, " instead of ", y, " in element ", i);
+    difference = std::max(difference, std::fabs(x - y));
+  }
+  for (int64_t i = 0; i < b.size(); ++i) {
+    if (std::isfinite(ElementOf(b, i))) largest = std::max(largest, std::fabs(ElementOf(b, i)));
+  }
+  double tolerance = kVerifyTolerance;
+  if (got.dtype() == DType::kFloat16) tolerance = 1e-2;
+  if (got.dtype() == DType::kBFloat16) tolerance = 8e-2;
+  if (difference <= tolerance * largest) return "";
+  return StrCat("differs by ", difference, ", its largest number is ", largest);
+}
+
+}  // namespace
+
+Reference::Reference(const Graph& graph, ThreadPool& pool, int samples)
+    : pool_(pool), skip_unknown_(!FindUnknown(graph).empty()) {
+  std::vector<int> telling(graph.outputs().size(), 0);
+  try {
+    Executor executor(graph, pool, {.skip_unknown = skip_unknown_});
+    const Guess* fits = nullptr;
+    for (const Guess& guess : kGuesses) {
+      try {
+        std::vector<Tensor> inputs = RandomInputs(graph, guess, kSeed);
+        results_.push_back(executor.Run(inputs));
+        inputs_.push_back(std::move(inputs));
+        fits = &guess;
+        break;
+      } catch (const Error& error) {
+        if (obstacle_.empty()) obstacle_ = error.what();
+      }
+    }
+    if (!fits) return;
+    obstacle_.clear();
+    for (int i = 1; i < samples; ++i) {
+      Guess guess = *fits;
+      guess.batch = 1 + i % 2;  // another batch shows a size that was wrongly fixed
+      try {
+        std::vector<Tensor> inputs = RandomInputs(graph, guess, kSeed + static_cast<uint64_t>(i));
+        results_.push_back(executor.Run(inputs));
+        inputs_.push_back(std::move(inputs));
+      } catch (const Error&) {
+        continue;  // the model itself may be bound to one batch
+      }
+    }
+    // Results live in the executor's buffers; they are compared after it is gone.
+    for (auto& sample : results_) {
+      for (size_t i = 0; i < sample.size(); ++i) {
+        sample[i] = sample[i].Clone();
+        telling[i] += TellsSomething(sample[i]);
+      }
+    }
+  } catch (const std::exception& error) {
+    obstacle_ = error.what();
+    return;
+  }
+  outputs_ = static_cast<int>(std::count_if(telling.begin(), telling.end(), [](int n) { return n > 0; }));
+  if (outputs_ > 0) return;
+  obstacle_ = "no output is finite and varied on random inputs";
+  if (skip_unknown_) obstacle_ += "; " + Describe(FindUnknown(graph).front());
+}
+
+Reference::~Reference() = default;
+
+std::string Reference::Differs(const Graph& changed) const {
+  try {
+    Executor executor(changed, pool_, {.skip_unknown = skip_unknown_});
+    for (size_t sample = 0; sample < inputs_.size(); ++sample) {
+      const std::vector<Tensor> got = executor.Run(inputs_[sample]);
+      for (size_t i = 0; i < got.size(); ++i) {
+        const std::string difference = Difference(got[i], results_[sample][i]);
+        if (!difference.empty())
+          return "output " + changed.value(changed.outputs()[i]).name + " " + difference;
+      }
+    }
+  } catch (const std::exception& error) {
+    return StrCat("the graph no longer runs: ", error.what());
+  }
+  return "";
+}
+
+namespace {
+
+// The passes one by one; each that changes the outputs is taken back and left out.
+std::vector<std::string> Undo(Graph* graph, const Graph& original, SimplifyOptions options,
+                              const Reference& reference) {
+  std::vector<std::string> undone;
+  *graph = original;
+  bool changed = true;
+  for (int round = 0; round < kMostRounds && changed; ++round) {
+    changed = false;
+    for (const Pass& pass : Passes()) {
+      if (options.skip.count(pass.name)) continue;
+      SimplifyOptions alone = options;
+      for (const Pass& other : Passes()) {
+        if (other.name != pass.name) alone.skip.insert(other.name);
+      }
+      const Graph before = *graph;
+      if (Simplify(graph, alone) == 0) continue;
+      const std::string difference = reference.Differs(*graph);
+      if (difference.empty()) {
+        changed = true;
+        continue;
+      }
+      LogWarning("simplifier pass ", pass.name, " is undone, it changes the result: ", difference);
+      *graph = before;
+      options.skip.insert(pass.name);
+      undone.push_back(pass.name);
+    }
+  }
+  return undone;
+}
+
+}  // namespace
+
+std::vector<std::string> SimplifyVerified(Graph* graph, const SimplifyOptions& options, ThreadPool& pool,
+                                          int samples) {
+  const Graph original = *graph;
+  const Reference reference(original, pool, samples);
+  Simplify(graph, options);
+  if (!reference.obstacle().empty()) {
+    LogInfo("not verified: ", reference.obstacle());
+    return {};
+  }
+  std::vector<std::string> undone;
+  const std::string difference = reference.Differs(*graph);
+  if (!difference.empty()) {
+    LogWarning("simplifying changed the result, looking for the pass: ", difference);
+    undone = Undo(graph, original, options, reference);
+  }
+  LogInfo("verified: ", reference.outputs(), " of ", original.outputs().size(), " outputs equal within ",
+          kVerifyTolerance, " relative on ", reference.samples(), " random inputs");
+  return undone;
+}
+
+}  // namespace xslim
