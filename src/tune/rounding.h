@@ -28,6 +28,8 @@ class Moments {
   // The matrix to round against, depth x depth: E[xx'] - keep_out * m m', plus `damping` times its mean
   // diagonal. With the layer's bias corrected afterwards, an error of the mean costs nothing: keep_out
   // near 1.
+  // Off the diagonal it is shrunk by 1 - (depth / (2 count))^2, to zero for less than half as many patches as
+  // depth: few patches say nothing about what goes together.
   std::vector<float> Matrix(double keep_out, double damping) const;
 
  private:
