@@ -68,7 +68,7 @@ class Group {
   // graph: with the knobs before these set.
   Group(Graph graph, const std::vector<Knob>& knobs, size_t begin, size_t end, const OutputError& error,
         const std::vector<Sample>& samples, ThreadPool& pool)
-      : knobs_(knobs), begin_(begin), end_(end), error_(error), setting_(end - begin, 0) {
+      : knobs_(knobs), begin_(begin), error_(error), setting_(end - begin, 0) {
     for (size_t k = begin; k < end; ++k) {
       for (size_t i = 0; i < knobs[k].constants.size(); ++i) Open(&graph, knobs[k].constants[i], {k, i});
     }
@@ -188,7 +188,7 @@ class Group {
   }
 
   const std::vector<Knob>& knobs_;
-  const size_t begin_, end_;
+  const size_t begin_;
   const OutputError& error_;
   std::vector<size_t> setting_;
   std::map<ValueId, Place> opened_;
