@@ -11,8 +11,10 @@
 #include "xslim/error.h"
 
 namespace xslim {
+namespace {
 
-std::string ReadFile(const std::string& path) {
+// A descriptor to read from, and the file's size; throws Error for what is no regular file.
+int OpenRegular(const std::string& path, size_t* size) {
   const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) throw Error("cannot open the file", path, std::strerror(errno));
   struct stat info;
@@ -20,7 +22,16 @@ std::string ReadFile(const std::string& path) {
     close(descriptor);
     throw Error("not a regular file", path);
   }
-  std::string bytes(static_cast<size_t>(info.st_size), '\0');
+  *size = static_cast<size_t>(info.st_size);
+  return descriptor;
+}
+
+}  // namespace
+
+std::string ReadFile(const std::string& path) {
+  size_t size = 0;
+  const int descriptor = OpenRegular(path, &size);
+  std::string bytes(size, '\0');
   size_t done = 0;
   while (done < bytes.size()) {
     const ssize_t got = read(descriptor, bytes.data() + done, bytes.size() - done);
@@ -37,14 +48,7 @@ std::string ReadFile(const std::string& path) {
 }
 
 MappedFile::MappedFile(const std::string& path) {
-  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) throw Error("cannot open the file", path, std::strerror(errno));
-  struct stat info;
-  if (fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
-    close(descriptor);
-    throw Error("not a regular file", path);
-  }
-  size_ = static_cast<size_t>(info.st_size);
+  const int descriptor = OpenRegular(path, &size_);
   if (size_ > 0) data_ = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, descriptor, 0);
   const int reason = errno;
   close(descriptor);

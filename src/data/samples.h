@@ -56,6 +56,10 @@ class SampleStream {
   std::unique_ptr<Impl> impl_;
 };
 
+// `count` of the samples that `indices` names (all when there are fewer), decoded: a seeded choice, in order.
+std::vector<Sample> DrawSamples(const SampleSource& source, const std::vector<int64_t>& indices,
+                                int64_t count, uint64_t seed);
+
 // The same samples decoded once and kept while they fit `budget` bytes; decoded again past it.
 std::unique_ptr<SampleSource> Cached(const SampleSource& source, size_t budget);
 

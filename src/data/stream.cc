@@ -5,6 +5,7 @@
 #include <optional>
 #include <thread>
 
+#include "base/random.h"
 #include "data/samples.h"
 
 namespace xslim {
@@ -117,6 +118,15 @@ class CachedSource : public SampleSource {
 };
 
 }  // namespace
+
+std::vector<Sample> DrawSamples(const SampleSource& source, const std::vector<int64_t>& indices,
+                                int64_t count, uint64_t seed) {
+  Random random(seed);
+  std::vector<Sample> samples;
+  for (int64_t at : Choose(random, static_cast<int64_t>(indices.size()), count))
+    samples.push_back(source.at(indices[static_cast<size_t>(at)]));
+  return samples;
+}
 
 std::unique_ptr<SampleSource> Cached(const SampleSource& source, size_t budget) {
   return std::make_unique<CachedSource>(source, budget);

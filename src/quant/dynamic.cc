@@ -209,10 +209,7 @@ class Rewriter {
     const auto [at, fresh] = dequantized_.try_emplace({weight, site.axis}, kNone);
     if (fresh) {
       const Tensor& constant = *ConstantIn(scope_, weight);
-      QuantParams params;
-      params.axis = site.axis;
-      for (float most : LargestAlongAxis(constant, site.axis)) params.scale.push_back(SymmetricScale(most));
-      params.zero_point.assign(params.scale.size(), 0);
+      const QuantParams params = SymmetricAlongAxis(constant, site.axis);
       at->second = emit_.AddDequantized(
           graph_.value(weight).name, EncodeInt8(constant, params),
           Tensor::Of<float>({static_cast<int64_t>(params.scale.size())}, params.scale), kNone, site.axis, 0);
@@ -245,10 +242,7 @@ class Rewriter {
     const auto [at, fresh] = tables_.try_emplace({table, site.axis});
     if (fresh) {
       const Tensor& constant = *ConstantIn(scope_, table);
-      QuantParams params;
-      params.axis = site.axis;
-      for (float most : LargestAlongAxis(constant, site.axis)) params.scale.push_back(SymmetricScale(most));
-      params.zero_point.assign(params.scale.size(), 0);
+      const QuantParams params = SymmetricAlongAxis(constant, site.axis);
       Shape shape(constant.shape().size(), 1);
       shape[static_cast<size_t>(site.axis)] = constant.dim(site.axis);
       at->second = {emit_.AddConstant(name + "_quantized", EncodeInt8(constant, params)),

@@ -27,13 +27,9 @@ ValueFacts::ValueFacts(const Graph& graph, const std::vector<Tensor>& inputs, Th
   unknown_ = executor.Unknown();
 }
 
-namespace {
-
 bool IsComputing(const Node& node) {
   return node.Is("Conv") || node.Is("ConvTranspose") || node.Is("Gemm") || node.Is("MatMul");
 }
-
-}  // namespace
 
 ValueFacts::ValueFacts(const Graph& graph) : facts_(graph.value_slots()) {
   for (size_t i = 0; i < graph.value_slots(); ++i) {

@@ -34,6 +34,9 @@ class ValueFacts {
   std::vector<UnknownOperator> unknown_;
 };
 
+// Conv, ConvTranspose, Gemm or MatMul.
+bool IsComputing(const Node& node);
+
 // Multiply-adds of one forward of a node; 0 for what is no matrix product or convolution.
 int64_t MacsOf(const Node& node, const ValueFacts& facts);
 

@@ -100,6 +100,14 @@ std::vector<float> LargestAlongAxis(const Tensor& x, int axis) {
   return largest;
 }
 
+QuantParams SymmetricAlongAxis(const Tensor& x, int axis) {
+  QuantParams params;
+  params.axis = axis;
+  for (float most : LargestAlongAxis(x, axis)) params.scale.push_back(SymmetricScale(most));
+  params.zero_point.assign(params.scale.size(), 0);
+  return params;
+}
+
 Tensor EncodeInt8(const Tensor& x, const QuantParams& params) {
   Tensor codes(DType::kInt8, x.shape());
   const float* in = x.data<float>();

@@ -26,10 +26,6 @@ int OutputChannelAxis(const Node& node, int slot, const Tensor& weight) {
   return -1;
 }
 
-bool IsComputing(const Node& node) {
-  return node.Is("Conv") || node.Is("ConvTranspose") || node.Is("Gemm") || node.Is("MatMul");
-}
-
 bool Int8Valued(const float* x, int64_t n) {
   return std::all_of(x, x + n, [](float v) { return v >= -128.0f && v <= 127.0f && v == std::nearbyint(v); });
 }
@@ -57,10 +53,7 @@ QuantParams WeightParams(const Node& node, int slot, const Tensor& weight,
     const float scale = SymmetricScale(std::max(-lo, hi));
     return {-1, {power_of_two ? PowerOfTwoUp(scale) : scale}, {0}};
   }
-  const std::vector<float> largest = LargestAlongAxis(weight, params.axis);
-  for (float most : largest) params.scale.push_back(SymmetricScale(most));
-  params.zero_point.assign(largest.size(), 0);
-  return params;
+  return SymmetricAlongAxis(weight, params.axis);
 }
 
 }  // namespace

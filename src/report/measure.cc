@@ -307,9 +307,8 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
   std::map<std::string, std::string> copy_of;
   std::vector<std::string> exported_names;
   for (const std::string& name : names) {
-    const ValueId id = exported.Find(name);
-    const bool input = id != kNone && exported.value(id).producer == kNone;
-    copy_of[name] = input ? name + "_dq" : name;
+    const ValueId copy = FindPair(exported, name).dequantized;
+    copy_of[name] = copy == kNone ? name : exported.value(copy).name;
     exported_names.push_back(copy_of[name]);
   }
 

@@ -5,7 +5,6 @@
 #include <map>
 
 #include "base/log.h"
-#include "base/random.h"
 #include "quant/interest.h"
 #include "runtime/executor.h"
 #include "tune/layer_sweep.h"
@@ -158,10 +157,7 @@ class LayerTuner {
     }
     // The widest float output, and about as much again in codes of what waits for later readers.
     const int64_t most = std::clamp<int64_t>(kStoredBytes / (2 * widest), 1, kMostSamples);
-    Random random(20260202);
-    std::vector<Sample> samples;
-    for (int64_t at : Choose(random, static_cast<int64_t>(indices.size()), most))
-      samples.push_back(source.at(indices[static_cast<size_t>(at)]));
+    std::vector<Sample> samples = DrawSamples(source, indices, most, 20260202);
     result_.samples = static_cast<int64_t>(samples.size());
     return samples;
   }

@@ -24,7 +24,6 @@ class OutputError {
               ThreadPool& pool);
 
   const std::vector<std::string>& points() const { return points_; }
-  const Tensor& Reference(size_t point, size_t sample) const { return reference_[point][sample]; }
 
   // values[point][sample], undefined where it is not known. The mean over the points of ln(noise-to-signal
   // ratio), which is a mean over the samples; a sample without much signal counts as one of a hundredth of

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/log.h"
-#include "base/random.h"
 #include "ops/precise_math.h"
 #include "quant/scale.h"
 #include "tune/knobs.h"
@@ -157,11 +156,8 @@ RefineResult Refine(const Graph& reference, Graph* graph, QuantPlan* plan, const
   RefineResult result;
   const std::vector<std::string> points = OutputPoints(*graph, *plan, facts);
   if (points.empty() || plan->activations.empty()) return result;
-  Random random(20260303);
-  std::vector<Sample> samples;
-  for (int64_t at :
-       Choose(random, static_cast<int64_t>(indices.size()), AffordableSamples(reference, *plan, facts)))
-    samples.push_back(source.at(indices[static_cast<size_t>(at)]));
+  const std::vector<Sample> samples =
+      DrawSamples(source, indices, AffordableSamples(reference, *plan, facts), 20260303);
   const OutputError error(reference, points, samples, pool);
   Refiner refiner(graph, plan, facts, error, samples, pool);
   result.before = refiner.Error();
