@@ -16,8 +16,8 @@ constexpr int64_t kLaneBytes = 4 << 20;  // samples read ahead and counters of o
 // The statistics of all threads: one histogram per tensor, not one per tensor and thread.
 class Collector {
  public:
-  Collector(const std::vector<ValueId>& values, double percentile) : percentile_(percentile) {
-    for (ValueId id : values) entries_[id];
+  Collector(const std::vector<ValueId>& values, const Percentiles& percentiles) {
+    for (ValueId id : values) entries_[id].percentile = percentiles.Of(id);
   }
 
   // A tap that adds what it sees as sample `*index`. Counting is done by each thread on its own.
@@ -30,7 +30,7 @@ class Collector {
         std::lock_guard<std::mutex> lock(entry.mutex);
         top = entry.statistics.top();
       }
-      summary->Count(tensor.data<float>(), tensor.size(), percentile_, top);
+      summary->Count(tensor.data<float>(), tensor.size(), entry.percentile, top);
       std::lock_guard<std::mutex> lock(entry.mutex);
       entry.statistics.Add(*summary, *index);
       entry.seen = true;
@@ -48,25 +48,30 @@ class Collector {
  private:
   struct Entry {
     std::mutex mutex;
+    double percentile = 1;
     TensorStatistics statistics;
     bool seen = false;
   };
-  const double percentile_;
   std::map<ValueId, Entry> entries_;
 };
 
 }  // namespace
+
+double Percentiles::Of(ValueId id) const {
+  const auto found = own.find(id);
+  return found == own.end() ? of_run : found->second;
+}
 
 // The first sample is run by all threads together, which packs the weights once. From then on each thread
 // runs whole samples on a one-thread executor that shares them: no thread waits for another at every
 // operator.
 StatisticsMap CollectStatistics(const Graph& graph, const std::vector<ValueId>& values,
                                 const SampleSource& source, const std::vector<int64_t>& indices,
-                                double percentile, ThreadPool& pool,
+                                const Percentiles& percentiles, ThreadPool& pool,
                                 const std::function<void(int64_t, int64_t)>& progress,
                                 const MemoryCeiling& ceiling) {
   if (indices.empty()) return {};
-  Collector collector(values, percentile);
+  Collector collector(values, percentiles);
   const int64_t total = static_cast<int64_t>(indices.size()), rest = total - 1;
   int64_t done = 1;
   auto first = std::make_unique<Executor>(graph, pool);
@@ -111,10 +116,11 @@ void ChooseRanges(const Graph& graph, const StatisticsMap& statistics, Calibrati
   pool.ParallelFor(static_cast<int64_t>(ids.size()), 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i) {
       const auto found = statistics.find(ids[static_cast<size_t>(i)]);
-      const InterestRange& interest = plan->activations.at(ids[static_cast<size_t>(i)]).interest;
+      const ActivationQuant& quant = plan->activations.at(ids[static_cast<size_t>(i)]);
       const TensorStatistics none;
       chosen[static_cast<size_t>(i)] =
-          ChooseRange(found == statistics.end() ? none : found->second, type, {interest.lo, interest.hi});
+          ChooseRange(found == statistics.end() ? none : found->second, quant.calibration_type.value_or(type),
+                      {quant.interest.lo, quant.interest.hi});
     }
   });
   for (size_t i = 0; i < ids.size(); ++i) {

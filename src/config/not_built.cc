@@ -18,18 +18,7 @@ namespace {
 
 void RefuseWhatIsNotBuilt(const Config& config) {
   const QuantizationParameters& quantization = config.quantization;
-  switch (quantization.precision_level) {
-    case 0:
-      break;
-    case kPrecisionDynamic:
-    case kPrecisionFp16:
-    case kPrecisionSlimOnly:
-      return;
-    default:
-      Refuse(config, "precision_level", StrCat("precision_level ", quantization.precision_level));
-  }
-  if (!quantization.custom_setting.empty()) Refuse(config, "custom_setting", "custom_setting");
-  if (!quantization.truncate_var_names.empty()) Refuse(config, "truncate_var_names", "truncate_var_names");
+  if (quantization.precision_level >= kPrecisionDynamic) return;
   if (quantization.placement == Placement::kFused) Refuse(config, "placement", "placement fused");
 }
 

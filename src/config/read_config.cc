@@ -32,6 +32,7 @@ int PrecisionLevel(const Field& field) {
   const int level = field.Int();
   if ((level < 0 || level > kPrecisionFp16) && level != kPrecisionSlimOnly)
     field.Expected("0, 1, 2, 3, 4 or 100");
+  if (level == 1) field.Fail("precision_level 1 is not built into this version");
   return level;
 }
 
@@ -138,8 +139,12 @@ const Keys<Custom> kCustomKeys = {
      [](Custom* c, const Field& f) { c->output_names = f.Strings(); }},
     {"max_percentile", "0.99..1", "as the global key, for this subgraph",
      [](Custom* c, const Field& f) { c->max_percentile = f.Number(0.99, 1.0); }},
-    {"precision_level", "0..4", "as the global key, for this subgraph",
-     [](Custom* c, const Field& f) { c->precision_level = f.Int(0, 4); }},
+    {"precision_level", "0, 2, 3", "0 and 2 as the global key, 3 float, for this subgraph",
+     [](Custom* c, const Field& f) {
+       const int level = PrecisionLevel(f);
+       if (level > kPrecisionDynamic) f.Expected("0, 2 or 3 (float)");
+       c->precision_level = level;
+     }},
     {"calibration_type", "string", "as the global key, for this subgraph",
      [](Custom* c, const Field& f) { c->calibration_type = f.Word(kCalibrationTypes); }},
 };

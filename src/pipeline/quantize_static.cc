@@ -15,7 +15,9 @@
 #include "pipeline/modes.h"
 #include "pipeline/static_report.h"
 #include "pipeline/statistics_source.h"
+#include "quant/choices.h"
 #include "quant/inline.h"
+#include "quant/named_tensors.h"
 #include "quant/plan.h"
 #include "report/markdown.h"
 #include "report/measure.h"
@@ -110,32 +112,39 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
 
   Graph graph = original;
   if (const int calls = InlineForInt8(&graph)) LogInfo("inlined ", calls, " calls of the model's functions");
+  NamedTensors named(config, &graph);
   PinOpset(&graph, config, paths.input);
   if (const auto obstacle = RaiseOpset(&graph, kQdqOpset)) {
     throw Error("int8 needs opset 13 and the model cannot be raised to it: " + *obstacle, paths.input);
   }
   SimplifyModel(&graph, config, true, pool);
+  named.Release(&graph);
+  const Choices choices = MakeChoices(graph, named, config);
   stage.Next("equalize");
   if (settings.equalization) {
-    const int pairs = EqualizeByWeights(&graph, kEqualizationIterations);
+    const int pairs = EqualizeByWeights(&graph, kEqualizationIterations, choices.stay_float);
     LogInfo("equalized ", pairs, " pairs of layers");
   }
 
   stage.Next("place");
   const ValueFacts facts(graph, samples->at(choice.calibration.front()), pool);
   ReportUnknown(facts.unknown(), settings.strict);
-  QuantPlan plan = PlacePlan(graph, facts, settings);
+  QuantPlan plan = PlacePlan(graph, facts, settings, choices);
   if (plan.nodes.empty()) LogWarning(paths.input, ": no operator can be quantized, the output stays float");
   LogInfo("quantizing ", plan.nodes.size(), " of ", graph.Order().size(), " operators");
 
   std::vector<ValueId> observed;
-  for (const auto& [value, quant] : plan.activations) observed.push_back(value);
+  Percentiles percentiles{settings.max_percentile, {}};
+  for (const auto& [value, quant] : plan.activations) {
+    observed.push_back(value);
+    if (quant.max_percentile) percentiles.own[value] = *quant.max_percentile;
+  }
   LogInfo("calibrating on ", choice.calibration.size(), " of ", samples->Describe());
   stage.Next("calibrate");
   RangeProposals proposals;
   {  // the histograms are gone again before tuning and the report
-    const StatisticsMap statistics = ObtainStatistics(graph, facts, observed, *samples, choice.calibration,
-                                                      settings.max_percentile, options, pool);
+    const StatisticsMap statistics =
+        ObtainStatistics(graph, facts, observed, *samples, choice.calibration, percentiles, options, pool);
     stage.Next("choose ranges");
     ChooseRanges(graph, statistics, config.calibration.calibration_type, pool, &plan);
     if (settings.finetune_level > 0) proposals = ProposeRanges(statistics, plan, pool);

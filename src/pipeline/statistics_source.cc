@@ -1,11 +1,13 @@
 #include "pipeline/statistics_source.h"
 
 #include <algorithm>
+#include <set>
 #include <string>
 
 #include "base/hash.h"
 #include "base/log.h"
 #include "calibrate/statistics_file.h"
+#include "graph/reach.h"
 #include "onnx/model_io.h"
 
 namespace xslim {
@@ -46,6 +48,22 @@ class HashedSource : public SampleSource {
   mutable std::vector<std::string> hashes_;
 };
 
+// The graph without the operators that no value depends on; ids are kept.
+Graph OnlyWhatMakes(const Graph& graph, const std::vector<ValueId>& values) {
+  Graph part = graph;
+  const std::set<NodeId> needed = Reach(graph).Above(values);
+  std::vector<NodeId> order = graph.Order();
+  std::reverse(order.begin(), order.end());
+  for (NodeId id : order) {
+    if (needed.count(id)) continue;
+    for (ValueId output : graph.node(id).outputs) {
+      if (output != kNone) part.RemoveOutput(output);
+    }
+    part.RemoveNode(id);
+  }
+  return part;
+}
+
 std::string HashOf(const Graph& graph) {
   Hasher hasher;
   hasher.Add(SerializeModel(graph));
@@ -56,7 +74,7 @@ std::string HashOf(const Graph& graph) {
 
 StatisticsMap ObtainStatistics(const Graph& graph, const ValueFacts& facts,
                                const std::vector<ValueId>& observed, const SampleSource& samples,
-                               const std::vector<int64_t>& indices, double percentile,
+                               const std::vector<int64_t>& indices, const Percentiles& percentiles,
                                const RunOptions& options, ThreadPool& pool) {
   if (!options.save_stats.empty() && !options.load_stats.empty())
     throw Error("--save-stats and --load-stats exclude each other");
@@ -65,7 +83,8 @@ StatisticsMap ObtainStatistics(const Graph& graph, const ValueFacts& facts,
   };
   const MemoryCeiling ceiling(options.max_memory);
   if (options.save_stats.empty() && options.load_stats.empty())
-    return CollectStatistics(graph, observed, samples, indices, percentile, pool, progress, ceiling);
+    return CollectStatistics(OnlyWhatMakes(graph, observed), observed, samples, indices, percentiles, pool,
+                             progress, ceiling);
 
   const HashedSource hashed(samples);
   const std::string model = HashOf(graph);
@@ -80,10 +99,17 @@ StatisticsMap ObtainStatistics(const Graph& graph, const ValueFacts& facts,
                     "make the file anew with --save-stats");
     }
     LogInfo("statistics of ", file.statistics.size(), " tensors from ", options.load_stats);
-    if (file.percentile != percentile) {
-      LogInfo("the statistics were made with max_percentile ", file.percentile, "; ", percentile,
-              " is read from the histograms of all samples together");
-      for (auto& [id, statistics] : file.statistics) statistics.UsePercentileOfHistogram(percentile);
+    size_t others = 0;
+    for (ValueId id : observed) {
+      if (file.percentiles.at(id) == percentiles.Of(id)) continue;
+      file.statistics.at(id).UsePercentileOfHistogram(percentiles.Of(id));
+      ++others;
+    }
+    if (others > 0) {
+      LogInfo(
+          "the statistics of ", others,
+          " tensors were made with another max_percentile; theirs is read from the histograms of all samples"
+          " together");
     }
     return std::move(file.statistics);
   }
@@ -95,8 +121,8 @@ StatisticsMap ObtainStatistics(const Graph& graph, const ValueFacts& facts,
   std::sort(all.begin(), all.end());
   all.erase(std::unique(all.begin(), all.end()), all.end());
   StatisticsFile file;
-  file.percentile = percentile;
-  file.statistics = CollectStatistics(graph, all, hashed, indices, percentile, pool, progress, ceiling);
+  for (ValueId id : all) file.percentiles[id] = percentiles.Of(id);
+  file.statistics = CollectStatistics(graph, all, hashed, indices, percentiles, pool, progress, ceiling);
   SaveStatistics(options.save_stats, graph, {model, hashed.Hash(indices)}, file);
   LogInfo("wrote the statistics of ", file.statistics.size(), " tensors to ", options.save_stats);
   return std::move(file.statistics);

@@ -12,10 +12,11 @@ namespace xslim {
 
 // Statistics of at least `observed`. options.load_stats: from that file, without a float forward; the samples
 // are still decoded, as their bytes are what the file is checked against. options.save_stats: of all float
-// tensors, which are also written there. Throws Error when the file is of another model or other data.
+// tensors, which are also written there. Otherwise only what makes the observed tensors is run. Throws Error
+// when the file is of another model or other data.
 StatisticsMap ObtainStatistics(const Graph& graph, const ValueFacts& facts,
                                const std::vector<ValueId>& observed, const SampleSource& samples,
-                               const std::vector<int64_t>& indices, double percentile,
+                               const std::vector<int64_t>& indices, const Percentiles& percentiles,
                                const RunOptions& options, ThreadPool& pool);
 
 }  // namespace xslim

@@ -109,12 +109,16 @@ bool CollectDown(const Graph& graph, ValueId id, std::vector<NodeId>* down) {
   return true;
 }
 
-std::vector<Pair> FindPairs(const Graph& graph) {
+std::vector<Pair> FindPairs(const Graph& graph, const std::map<NodeId, std::string>& untouched) {
   std::vector<Pair> pairs;
   for (NodeId id : graph.Order()) {
     if (!HasWeights(graph, graph.node(id))) continue;
     Pair pair{{id}, {}};
     if (!CollectDown(graph, graph.node(id).outputs[0], &pair.down)) continue;
+    const bool touches =
+        untouched.count(id) != 0 || std::any_of(pair.down.begin(), pair.down.end(),
+                                                [&](NodeId down) { return untouched.count(down) != 0; });
+    if (touches) continue;
     const size_t channels = Largest(graph, graph.node(id), true).size();
     const bool fits = std::all_of(pair.down.begin(), pair.down.end(), [&](NodeId down) {
       return Largest(graph, graph.node(down), false).size() == channels;
@@ -126,8 +130,8 @@ std::vector<Pair> FindPairs(const Graph& graph) {
 
 }  // namespace
 
-int EqualizeByWeights(Graph* graph, int iterations) {
-  const std::vector<Pair> pairs = FindPairs(*graph);
+int EqualizeByWeights(Graph* graph, int iterations, const std::map<NodeId, std::string>& untouched) {
+  const std::vector<Pair> pairs = FindPairs(*graph, untouched);
   for (int i = 0; i < iterations; ++i) {
     for (const Pair& pair : pairs) {
       std::vector<float> up = Largest(*graph, graph->node(pair.up[0]), true);

@@ -4,6 +4,9 @@
 #ifndef XSLIM_TUNE_EQUALIZE_H_
 #define XSLIM_TUNE_EQUALIZE_H_
 
+#include <map>
+#include <string>
+
 #include "graph/graph.h"
 
 namespace xslim {
@@ -11,8 +14,9 @@ namespace xslim {
 // Rescales pairs joined through Relu, LeakyRelu, PRelu, MaxPool, AveragePool, Global pools and Identity;
 // returns the number of pairs. Depthwise convolutions take part on both sides. scale = sqrt(down / up), in
 // [0.1, 10]; channels whose largest weights sum to less than 0.5 are left alone, as in XSlim; `up` counts
-// half the bias.
-int EqualizeByWeights(Graph* graph, int iterations);
+// half the bias. Pairs that hold an operator of `untouched` (what stays float, with the reason) are left
+// alone.
+int EqualizeByWeights(Graph* graph, int iterations, const std::map<NodeId, std::string>& untouched = {});
 
 }  // namespace xslim
 

@@ -1,0 +1,127 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "quant/plan.h"
+#include "small_graph.h"
+
+namespace xslim {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
+
+// Where the exported graph's reader of a tensor takes it from.
+std::string SourceOf(const Graph& exported, const std::string& reader, size_t slot) {
+  const Node& node = *exported.Producer(exported.Find(reader));
+  return exported.value(node.input(slot)).name;
+}
+
+TEST(Placement, AChosenOperatorStaysFloatWithItsWeightsAndItsRelu) {
+  SmallGraph model;
+  model.Conv("c1", "x");
+  model.Conv("c2", "c1");
+  model.Op("Relu", "r2", {"c2"});
+  model.Conv("c3", "r2");
+  model.Output("c3");
+  Choices choices;
+  choices.stay_float[model.Node("c2")] = "for the test";
+  const QuantPlan plan = model.Plan({}, choices);
+  EXPECT_THAT(model.Quantized(plan), UnorderedElementsAre("c1", "c3"));
+  EXPECT_THAT(model.Pairs(plan), UnorderedElementsAre("x", "c1", "r2", "c3"));
+  EXPECT_EQ(plan.weights.size(), 2u);
+  EXPECT_EQ(plan.left_float.at(model.Node("c2")), "for the test");
+  EXPECT_EQ(plan.left_float.at(model.Node("r2")), "as c2[Conv], which it follows");
+}
+
+// Operators that are int8 only because a Conv stands before them do not fall back with it.
+TEST(Placement, WhatLiesBehindAChosenOperatorIsPlacedAsBefore) {
+  SmallGraph model;
+  model.Conv("c1", "x");
+  model.Op("LeakyRelu", "l", {"c1"});
+  model.Op("Transpose", "t", {"l"}, {{"perm", Attribute::Ints({0, 2, 3, 1})}});
+  model.Op("Tanh", "y", {"t"});
+  model.Output("y");
+  Choices choices;
+  choices.stay_float[model.Node("c1")] = "for the test";
+  EXPECT_THAT(model.Quantized(model.Plan({}, choices)), UnorderedElementsAre("l", "t"));
+  // Data movement between float operators alone would only add rounding.
+  choices.stay_float[model.Node("l")] = "for the test";
+  const QuantPlan plan = model.Plan({}, choices);
+  EXPECT_THAT(model.Quantized(plan), IsEmpty());
+  EXPECT_THAT(plan.activations, IsEmpty());
+}
+
+TEST(Placement, OfAFloatOperatorOnlyInt8ReadersSeeTheDequantizedTensor) {
+  SmallGraph model;
+  model.Conv("c1", "x");
+  model.Op("Softmax", "s", {"c1"});
+  model.Conv("c2", "s");
+  model.Op("Tanh", "t", {"s"});
+  model.Op("Tanh", "u", {"c1"});
+  model.Op("Tanh", "v", {"x"});
+  for (const char* output : {"c2", "t", "u", "v", "s"}) model.Output(output);
+  const QuantPlan plan = model.Plan();
+  EXPECT_THAT(model.Pairs(plan), UnorderedElementsAre("x", "c1", "s", "c2"));
+  const Graph exported = ExportQdq(model.graph, plan);
+  exported.Validate();
+  EXPECT_EQ(SourceOf(exported, "t", 0), "s");
+  EXPECT_EQ(SourceOf(exported, "v", 0), "x");
+  EXPECT_TRUE(exported.Producer(exported.Find("s"))->Is("Softmax"));
+  EXPECT_TRUE(exported.Producer(exported.Find(SourceOf(exported, "s", 0)))->Is("DequantizeLinear"));
+  // What an int8 operator makes is int8 for everybody.
+  EXPECT_TRUE(exported.Producer(exported.Find(SourceOf(exported, "u", 0)))->Is("DequantizeLinear"));
+  const ExportedPair pair = FindPair(exported, "s");
+  ASSERT_NE(pair.quantize, kNone);
+  EXPECT_EQ(exported.node(pair.quantize).input(0), exported.Find("s"));
+  EXPECT_EQ(exported.value(pair.dequantized).producer, pair.dequantize);
+}
+
+TEST(Placement, Level2LeavesSigmoidAndArithmeticOnTwoActivationsFloat) {
+  SmallGraph model;
+  model.Conv("c1", "x");
+  model.Op("Sigmoid", "g", {"c1"});
+  model.Op("Mul", "m", {"c1", "g"});
+  model.Conv("c2", "m");
+  model.Op("Mul", "scaled", {"c2", model.Constant({})});
+  model.Op("Add", "sum", {"scaled", "c1"});
+  model.Op("Relu", "r", {"sum"});
+  model.Op("LeakyRelu", "l", {"r"});
+  model.Conv("y", "l");
+  model.Output("y");
+  QuantizationParameters options;
+  options.precision_level = 2;
+  const QuantPlan plan = model.Plan(options);
+  EXPECT_THAT(model.Quantized(plan), UnorderedElementsAre("c1", "c2", "scaled", "l", "y"));
+  // The Conv behind the Mul still computes in int8: its input has a pair.
+  EXPECT_THAT(model.Pairs(plan), UnorderedElementsAre("x", "c1", "m", "c2", "scaled", "r", "l", "y"));
+  EXPECT_EQ(plan.left_float.at(model.Node("sum")), "precision_level 2");
+  EXPECT_THAT(plan.left_float.at(model.Node("r")), HasSubstr("as sum[Add]"));
+
+  Choices choices;  // a custom setting takes the level back for one of them
+  choices.settings[model.Node("sum")].precision_level = 0;
+  EXPECT_THAT(model.Quantized(model.Plan(options, choices)),
+              UnorderedElementsAre("c1", "c2", "scaled", "sum", "r", "l", "y"));
+}
+
+TEST(Placement, SettingsOfATensorAreThoseOfItsProducerOrOfItsReaders) {
+  SmallGraph model;
+  model.Conv("c1", "x");
+  model.Op("Softmax", "s", {"c1"});
+  model.Conv("c2", "s");
+  model.Output("c2");
+  Choices choices;
+  choices.settings[model.Node("c1")].max_percentile = 0.99;
+  choices.settings[model.Node("c2")].calibration_type = CalibrationType::kMinMax;
+  const QuantPlan plan = model.Plan({}, choices);
+  const auto of = [&](const char* name) { return plan.activations.at(model.graph.Find(name)); };
+  EXPECT_EQ(of("x").max_percentile, 0.99);
+  EXPECT_EQ(of("c1").max_percentile, 0.99);
+  EXPECT_FALSE(of("c1").calibration_type.has_value());
+  EXPECT_EQ(of("s").calibration_type, CalibrationType::kMinMax);
+  EXPECT_FALSE(of("s").max_percentile.has_value());
+  EXPECT_EQ(of("c2").calibration_type, CalibrationType::kMinMax);
+}
+
+}  // namespace
+}  // namespace xslim
