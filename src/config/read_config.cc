@@ -4,7 +4,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "config/keys.h"
-#include "config/not_built.h"
 #include "config/tolerant_json.h"
 #include "xslim/xslim.h"
 
@@ -302,7 +301,6 @@ Config ReadConfig(const std::string& path) {
   } catch (const json::exception& error) {
     throw Error(std::string("not valid JSON: ") + error.what(), path);
   }
-  RefuseWhatIsNotBuilt(config);
   if (config.quantization.precision_level < kPrecisionDynamic &&
       config.calibration.input_parameters.empty()) {
     throw Error("Calibration input_parameters setting not detected.",

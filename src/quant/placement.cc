@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "base/log.h"
+#include "quant/fused_units.h"
 #include "quant/ignore_list.h"
 #include "quant/interest.h"
 #include "quant/plan.h"
@@ -37,6 +38,7 @@ class Placer {
     DropUnreached();
     DropIdleMoves();
     FoldActivations();
+    if (options_.placement == Placement::kFused) inside_ = InsideFusedUnits(graph_, plan_.nodes);
     for (NodeId id : order_) PlaceNode(graph_.node(id));
     for (auto& [value, quant] : plan_.activations) SetChoices(value, &quant);
     ignored_.WarnUnmatched(graph_);
@@ -248,11 +250,13 @@ class Placer {
     const QuantRole role = RoleOf(graph_, node);
     const bool folded = role == QuantRole::kActivation && plan_.folded.count(node.outputs[0]);
     if (!folded) {
+      const bool continues = std::any_of(node.inputs.begin(), node.inputs.end(),
+                                         [&](ValueId input) { return inside_.count(input) != 0; });
       for (int slot : DataSlots(node, role)) {
         const ValueId input = node.input(static_cast<size_t>(slot));
-        if (input == kNone || !facts_.is_float(input)) continue;
+        if (input == kNone || !facts_.is_float(input) || inside_.count(input)) continue;
         if (graph_.Constant(input) != nullptr) {
-          plan_.weights.push_back({node.id, slot, {}, {}});
+          if (!continues) plan_.weights.push_back({node.id, slot, {}, {}});
         } else if (!OnGrid(input)) {
           Add(input);
         }
@@ -260,7 +264,7 @@ class Placer {
     }
     if (role == QuantRole::kPassive) return;
     for (ValueId output : node.outputs) {
-      if (output == kNone || !facts_.is_float(output)) continue;
+      if (output == kNone || !facts_.is_float(output) || inside_.count(output)) continue;
       const NodeId user = graph_.SoleUser(output);
       const bool into_activation = user != kNone && plan_.nodes.count(user) &&
                                    RoleOf(graph_, graph_.node(user)) == QuantRole::kActivation &&
@@ -295,7 +299,8 @@ class Placer {
   const Choices& choices_;
   std::vector<NodeId> order_;
   IgnoreList ignored_;
-  std::set<NodeId> passed_;  // float by choice; operators behind them are placed as if they were int8
+  std::set<NodeId> passed_;   // float by choice; operators behind them are placed as if they were int8
+  std::set<ValueId> inside_;  // tensors inside fused units
   QuantPlan plan_;
 };
 

@@ -181,7 +181,7 @@ TEST_F(ConfigTest, WhatIsNotBuiltIsRefused) {
               HasSubstr("precision_level 1 is not built into this version"));
   EXPECT_EQ(Quantization("\"precision_level\": 2, \"truncate_var_names\": [\"a\"]"), "");
   EXPECT_THAT(Quantization("\"truncate_var_names\": [\"a\", \"a\"]"), HasSubstr("duplicate tensor names: a"));
-  EXPECT_THAT(Quantization("\"placement\": \"fused\""), HasSubstr("placement fused is not built"));
+  EXPECT_EQ(Quantization("\"placement\": \"fused\""), "");
   const std::string part = "\"custom_setting\": [{\"input_names\": [\"a\"], \"output_names\": [\"b\"], ";
   EXPECT_EQ(Quantization(part + "\"precision_level\": 3, \"calibration_type\": \"default\"}]"), "");
   EXPECT_THAT(Quantization(part + "\"precision_level\": 4}]"),
