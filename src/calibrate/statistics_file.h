@@ -5,8 +5,9 @@
 // of tensors (32-bit), then for each, in the order of their names: name; top (32-bit), min and max (float32);
 // counts of finite elements, NaN, infinities and zeros; for each sign the number of occupied bins, then each
 // bin's distance from the one before and its count; the number of samples with percentiles, then each one's
-// index (64-bit), low and high (float32). At the end a 128-bit checksum of all before it, as 32 hexadecimal
-// digits.
+// index (64-bit), low and high (float32). Then the number of channel means (32-bit), and for each, in the
+// order of names and axes: name, axis (32-bit, two's complement), number of channels, each mean (float64). At
+// the end a 128-bit checksum of all before it, as 32 hexadecimal digits.
 #ifndef XSLIM_CALIBRATE_STATISTICS_FILE_H_
 #define XSLIM_CALIBRATE_STATISTICS_FILE_H_
 
@@ -23,7 +24,7 @@ struct StatisticsKey {
 
 struct StatisticsFile {
   double percentile = 1;
-  StatisticsMap statistics;
+  Observations observed;
 };
 
 void SaveStatistics(const std::string& path, const Graph& graph, const StatisticsKey& key,

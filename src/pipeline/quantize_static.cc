@@ -21,6 +21,7 @@
 #include "report/measure.h"
 #include "report/summary.h"
 #include "tune/equalize.h"
+#include "tune/keep_means.h"
 #include "tune/layers.h"
 #include "tune/refine.h"
 
@@ -134,11 +135,16 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   stage.Next("calibrate");
   RangeProposals proposals;
   {  // the histograms are gone again before tuning and the report
-    const StatisticsMap statistics = ObtainStatistics(graph, facts, observed, *samples, choice.calibration,
-                                                      settings.max_percentile, options, pool);
+    const Observations found = ObtainStatistics(graph, facts, observed, *samples, choice.calibration,
+                                                settings.max_percentile, options, pool);
     stage.Next("choose ranges");
-    ChooseRanges(graph, statistics, config.calibration.calibration_type, pool, &plan);
-    if (settings.finetune_level > 0) proposals = ProposeRanges(statistics, plan, pool);
+    ChooseRanges(graph, found.statistics, config.calibration.calibration_type, pool, &plan);
+    if (settings.finetune_level > 0) {
+      proposals = ProposeRanges(found.statistics, plan, pool);
+    } else {
+      LogInfo("kept the mean of ", KeepMeans(&graph, plan, found.means),
+              " operators' outputs by their biases");
+    }
   }
 
   if (settings.finetune_level > 0) {

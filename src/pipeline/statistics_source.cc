@@ -1,6 +1,7 @@
 #include "pipeline/statistics_source.h"
 
 #include <algorithm>
+#include <set>
 #include <string>
 
 #include "base/hash.h"
@@ -54,18 +55,20 @@ std::string HashOf(const Graph& graph) {
 
 }  // namespace
 
-StatisticsMap ObtainStatistics(const Graph& graph, const ValueFacts& facts,
-                               const std::vector<ValueId>& observed, const SampleSource& samples,
-                               const std::vector<int64_t>& indices, double percentile,
-                               const RunOptions& options, ThreadPool& pool) {
+Observations ObtainStatistics(const Graph& graph, const ValueFacts& facts,
+                              const std::vector<ValueId>& observed, const SampleSource& samples,
+                              const std::vector<int64_t>& indices, double percentile,
+                              const RunOptions& options, ThreadPool& pool) {
   if (!options.save_stats.empty() && !options.load_stats.empty())
     throw Error("--save-stats and --load-stats exclude each other");
   const auto progress = [&](int64_t done, int64_t total) {
     if (options.progress) options.progress("calibrate", done, total);
   };
   const MemoryCeiling ceiling(options.max_memory);
+  const std::set<ChannelAxis> channels = InputChannels(graph);
   if (options.save_stats.empty() && options.load_stats.empty())
-    return CollectStatistics(graph, observed, samples, indices, percentile, pool, progress, ceiling);
+    return CollectStatistics(graph, observed, channels, samples, indices, percentile, pool, progress,
+                             ceiling);
 
   const HashedSource hashed(samples);
   const std::string model = HashOf(graph);
@@ -75,17 +78,17 @@ StatisticsMap ObtainStatistics(const Graph& graph, const ValueFacts& facts,
     });
     StatisticsFile file = LoadStatistics(options.load_stats, graph, {model, hashed.Hash(indices)});
     for (ValueId id : observed) {
-      if (!file.statistics.count(id))
+      if (!file.observed.statistics.count(id))
         throw Error("holds nothing of tensor " + graph.value(id).name, options.load_stats,
                     "make the file anew with --save-stats");
     }
-    LogInfo("statistics of ", file.statistics.size(), " tensors from ", options.load_stats);
+    LogInfo("statistics of ", file.observed.statistics.size(), " tensors from ", options.load_stats);
     if (file.percentile != percentile) {
       LogInfo("the statistics were made with max_percentile ", file.percentile, "; ", percentile,
               " is read from the histograms of all samples together");
-      for (auto& [id, statistics] : file.statistics) statistics.UsePercentileOfHistogram(percentile);
+      for (auto& [id, statistics] : file.observed.statistics) statistics.UsePercentileOfHistogram(percentile);
     }
-    return std::move(file.statistics);
+    return std::move(file.observed);
   }
   std::vector<ValueId> all = observed;
   for (size_t i = 0; i < graph.value_slots(); ++i) {
@@ -96,10 +99,11 @@ StatisticsMap ObtainStatistics(const Graph& graph, const ValueFacts& facts,
   all.erase(std::unique(all.begin(), all.end()), all.end());
   StatisticsFile file;
   file.percentile = percentile;
-  file.statistics = CollectStatistics(graph, all, hashed, indices, percentile, pool, progress, ceiling);
+  file.observed =
+      CollectStatistics(graph, all, channels, hashed, indices, percentile, pool, progress, ceiling);
   SaveStatistics(options.save_stats, graph, {model, hashed.Hash(indices)}, file);
-  LogInfo("wrote the statistics of ", file.statistics.size(), " tensors to ", options.save_stats);
-  return std::move(file.statistics);
+  LogInfo("wrote the statistics of ", file.observed.statistics.size(), " tensors to ", options.save_stats);
+  return std::move(file.observed);
 }
 
 }  // namespace xslim
