@@ -23,6 +23,7 @@
 #include "report/measure.h"
 #include "report/summary.h"
 #include "tune/equalize.h"
+#include "tune/keep_means.h"
 #include "tune/layers.h"
 #include "tune/refine.h"
 
@@ -133,21 +134,20 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   if (plan.nodes.empty()) LogWarning(paths.input, ": no operator can be quantized, the output stays float");
   LogInfo("quantizing ", plan.nodes.size(), " of ", graph.Order().size(), " operators");
 
-  std::vector<ValueId> observed;
-  Percentiles percentiles{settings.max_percentile, {}};
-  for (const auto& [value, quant] : plan.activations) {
-    observed.push_back(value);
-    if (quant.max_percentile) percentiles.own[value] = *quant.max_percentile;
-  }
   LogInfo("calibrating on ", choice.calibration.size(), " of ", samples->Describe());
   stage.Next("calibrate");
   RangeProposals proposals;
   {  // the histograms are gone again before tuning and the report
-    const StatisticsMap statistics =
-        ObtainStatistics(graph, facts, observed, *samples, choice.calibration, percentiles, options, pool);
+    const Observations found = ObtainStatistics(graph, facts, plan, *samples, choice.calibration,
+                                                settings.max_percentile, options, pool);
     stage.Next("choose ranges");
-    ChooseRanges(graph, statistics, config.calibration.calibration_type, pool, &plan);
-    if (settings.finetune_level > 0) proposals = ProposeRanges(statistics, plan, pool);
+    ChooseRanges(graph, found.statistics, config.calibration.calibration_type, pool, &plan);
+    if (settings.finetune_level > 0) {
+      proposals = ProposeRanges(found.statistics, plan, pool);
+    } else {
+      LogInfo("kept the mean of ", KeepMeans(&graph, plan, found.means),
+              " operators' outputs by their biases");
+    }
   }
 
   if (settings.finetune_level > 0) {

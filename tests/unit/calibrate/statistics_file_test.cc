@@ -25,7 +25,7 @@ class StatisticsFileTest : public ::testing::Test {
     Random random(5);
     for (const char* name : {"b", "a", "empty"}) {
       const ValueId id = graph_.AddValue(name, DType::kFloat);
-      TensorStatistics& statistics = file_.statistics[id];
+      TensorStatistics& statistics = file_.observed.statistics[id];
       const double percentile = file_.percentiles[id] = *name == 'a' ? 0.999 : 0.99;
       if (std::string(name) == "empty") continue;
       std::vector<float> x(20000);
@@ -36,6 +36,8 @@ class StatisticsFileTest : public ::testing::Test {
         statistics.AddSample(x.data(), sample == 1 ? 500 : 20000, percentile);
       }
     }
+    file_.observed.means[{graph_.Find("a"), -1}] = {0.25, -3};
+    file_.observed.means[{graph_.Find("a"), 1}] = {};
     SaveStatistics(path_, graph_, key_, file_);
     bytes_ = ReadFile(path_);
   }
@@ -70,9 +72,10 @@ class StatisticsFileTest : public ::testing::Test {
 TEST_F(StatisticsFileTest, ComesBackAsItWas) {
   const StatisticsFile loaded = LoadStatistics(path_, graph_, key_);
   EXPECT_EQ(loaded.percentiles, file_.percentiles);
-  ASSERT_EQ(loaded.statistics.size(), 3u);
-  for (const auto& [id, expected] : file_.statistics) {
-    const TensorStatistics& actual = loaded.statistics.at(id);
+  EXPECT_EQ(loaded.observed.means, file_.observed.means);
+  ASSERT_EQ(loaded.observed.statistics.size(), 3u);
+  for (const auto& [id, expected] : file_.observed.statistics) {
+    const TensorStatistics& actual = loaded.observed.statistics.at(id);
     EXPECT_EQ(actual.count(), expected.count());
     EXPECT_EQ(actual.infinite_count(), expected.infinite_count());
     EXPECT_EQ(actual.min(), expected.min());
