@@ -211,7 +211,9 @@ def custom(inputs, outputs, **settings):
     return {"custom_setting": [{"input_names": inputs, "output_names": outputs, **settings}]}
 
 
-# (name, builder, settings): expected lines, greatest noise/signal
+FUSED = {"placement": "fused"}
+INT8 = ("own_ranges", "default_ranges", "all_above", "fused")  # variants in which no operator is left float
+# (name, builder): settings, expected lines, greatest noise/signal
 VARIANTS = {
     # The inner Conv and its weights are float; around it nothing changes.
     ("float_block", residual_add): (custom(["t1_0"], ["t2_0"], precision_level=3),
@@ -239,6 +241,16 @@ VARIANTS = {
     ("one_head", two_heads): ({"truncate_var_names": ["t2_0"]},
                               [CONV, "Conv(q, w0, c) -> q", "Conv(q, c, c) -> f", "Sigmoid(f) -> f", "Mul(q, c) -> f",
                                "Pow(f, c) -> f", "Concat(f, f) -> f!"], 0.002),
+    ("fused", hswish): (FUSED, ["Conv(q, w0, c) -> f", "HardSwish(f) -> q", "Conv(q, w0, c) -> f", "HardSigmoid(f) -> f",
+                                "Mul(f, f) -> q", LAST], 0.002),
+    ("fused", prelu_leaky): (FUSED, ["Conv(q, w0, c) -> f", "PRelu(f, c) -> q", "Conv(q, w0, c) -> f", "LeakyRelu(f) -> q", CONV,
+                                     "Tanh(q) -> f!"], 0.002),
+    ("fused", residual_add): (FUSED, [CONV, "Conv(q, w0, c) -> f", "Add(q, f) -> q", LAST], 0.002),
+    ("fused", layernorm_gelu): (FUSED, ["MatMul(q, w1) -> f", "Add(f, c) -> q", "LayerNormalization(q, c, c) -> q", "MatMul(q, w1) -> f",
+                                        "Add(f, c) -> f", "Gelu(f) -> q", "MatMul(q, w1) -> f", "Add(f, c) -> q!"], 0.002),
+    ("fused", attention): (FUSED, ["MatMul(q, w1) -> f", "Add(f, c) -> q", "Reshape(q, i) -> f", "Transpose(g) -> f"] * 3 +
+                           ["MatMul(g, g) -> f", "Mul(f, c) -> f", "Softmax(f) -> q", "MatMul(q, g) -> q", "Transpose(q) -> f",
+                            "Reshape(g, i) -> f", "MatMul(g, w1) -> f", "Add(f, c) -> f", "Add(f, q) -> q!"], 0.002),
     ("all_above", conv_relu): ({"truncate_var_names": ["y"]}, [CONV, LAST], 0.002),
 }
 
@@ -267,7 +279,7 @@ def check(checks, program, build, shape, expected, bar, variant="", settings=Non
         if settings is not None:
             with open(os.path.join(folder, "q_report.md")) as file:
                 told = "float: " in file.read()
-            checks.that(told == (variant not in ("own_ranges", "default_ranges", "all_above")),
+            checks.that(told == (variant not in INT8),
                         f"{name}: the report {'names' if told else 'does not name'} float operators")
         power = noise(run_all(output, samples), run_all(os.path.join(folder, "m.onnx"), samples))
     missing, extra = list(expected), []

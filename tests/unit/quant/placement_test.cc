@@ -123,5 +123,113 @@ TEST(Placement, SettingsOfATensorAreThoseOfItsProducerOrOfItsReaders) {
   EXPECT_EQ(of("c2").calibration_type, CalibrationType::kMinMax);
 }
 
+// ---- placement: fused
+
+QuantizationParameters Fused() {
+  QuantizationParameters options;
+  options.placement = Placement::kFused;
+  return options;
+}
+
+TEST(FusedPlacement, AProductAndItsActivationRoundOnce) {
+  for (const char* type : {"HardSwish", "Gelu", "LeakyRelu", "Sigmoid", "HardSigmoid"}) {
+    SmallGraph model;
+    model.Conv("c", "x");
+    model.Op(type, "a", {"c"});
+    model.Conv("y", "a");
+    model.Output("y");
+    EXPECT_THAT(model.Pairs(model.Plan(Fused())), UnorderedElementsAre("x", "a", "y")) << type;
+    EXPECT_THAT(model.Pairs(model.Plan()), UnorderedElementsAre("x", "c", "a", "y")) << type;
+  }
+}
+
+TEST(FusedPlacement, AResultWithTwoReadersOrThatIsAnOutputIsRounded) {
+  SmallGraph model;
+  model.Conv("c1", "x");
+  model.Op("HardSwish", "h", {"c1"});
+  model.Conv("c2", "c1");
+  model.Op("HardSwish", "y", {"c2"});
+  for (const char* output : {"h", "c2", "y"}) model.Output(output);
+  EXPECT_THAT(model.Pairs(model.Plan(Fused())), UnorderedElementsAre("x", "c1", "h", "c2", "y"));
+}
+
+TEST(FusedPlacement, ConstantsInsideAUnitStayFloat) {
+  SmallGraph model;
+  model.Op("MatMul", "m", {"x", model.Constant({6, 6})});
+  model.Op("Add", "b", {model.Constant({6}), "m"});
+  model.Op("Gelu", "g", {"b"});
+  model.Op("PRelu", "p", {"g", model.Constant({6})});
+  model.Op("MatMul", "m2", {"p", model.Constant({6, 6})});
+  model.Op("Add", "y", {"m2", model.Constant({6, 6})});  // no bias: one number per row, too
+  model.Output("y");
+  const QuantPlan plan = model.Plan(Fused());
+  // PRelu behind Gelu is no unit: its slope is int8, like the constant of the last Add.
+  EXPECT_THAT(model.Pairs(plan), UnorderedElementsAre("x", "g", "p", "m2", "y"));
+  std::set<std::string> with_weights;
+  for (const WeightQuant& weight : plan.weights) with_weights.insert(model.graph.node(weight.node).name);
+  EXPECT_THAT(with_weights, UnorderedElementsAre("m", "p", "m2", "y"));
+}
+
+TEST(FusedPlacement, AGateTimesItsInputRoundsOnce) {
+  for (const char* type : {"Sigmoid", "HardSigmoid"}) {
+    SmallGraph model;
+    model.Conv("c", "x");
+    model.Op(type, "s1", {"c"});
+    model.Op("Mul", "m1", {"s1", "c"});
+    model.Op("MaxPool", "p", {"m1"}, {{"kernel_shape", Attribute::Ints({1, 1})}});
+    model.Op(type, "s2", {"p"});  // what it reads is on a grid already
+    model.Op("Mul", "m2", {"p", "s2"});
+    model.Op(type, "s3", {"m2"});
+    model.Op("Mul", "y", {"m1", "s3"});  // no gate of its own input
+    model.Output("y");
+    EXPECT_THAT(model.Pairs(model.Plan(Fused())), UnorderedElementsAre("x", "m1", "m2", "s3", "y")) << type;
+  }
+}
+
+TEST(FusedPlacement, StepsByOneNumberRunInAChain) {
+  SmallGraph model;
+  model.Conv("c1", "x");
+  model.Conv("c2", "c1");
+  model.Op("Add", "sum", {"c1", "c2"});
+  model.Op("Mul", "scaled", {"sum", model.Constant({})});
+  model.Op("Sub", "moved", {"scaled", model.Constant({1})});
+  model.Op("HardSwish", "h", {"moved"});
+  model.Op("Mul", "y", {"h", model.Constant({4, 1, 1})});
+  model.Output("y");
+  // Of the sum's two products the later one belongs to it; c1 is read twice.
+  EXPECT_THAT(model.Pairs(model.Plan(Fused())), UnorderedElementsAre("x", "c1", "h", "y"));
+}
+
+TEST(FusedPlacement, OfTwoProductsTheLaterOneEndsInTheirSum) {
+  SmallGraph model;
+  model.Conv("c1", "x");
+  model.Conv("c2", "x");
+  model.Op("Add", "sum", {"c2", "c1"});
+  model.Op("Relu", "y", {"sum"});
+  model.Output("y");
+  EXPECT_THAT(model.Pairs(model.Plan(Fused())), UnorderedElementsAre("x", "c1", "y"));
+}
+
+TEST(FusedPlacement, ScoresOfASoftmaxStayFloat) {
+  SmallGraph model;
+  model.Op("MatMul", "m", {"x", model.Constant({6, 6})});
+  model.Op("Mul", "scaled", {"m", model.Constant({})});
+  model.Op("Softmax", "s", {"scaled"});
+  model.Op("MatMul", "y", {"s", "x"});
+  model.Output("y");
+  EXPECT_THAT(model.Pairs(model.Plan(Fused())), UnorderedElementsAre("x", "s", "y"));
+}
+
+TEST(FusedPlacement, AFloatOperatorIsInNoUnit) {
+  SmallGraph model;
+  model.Conv("c", "x");
+  model.Op("HardSwish", "h", {"c"});
+  model.Conv("y", "h");
+  model.Output("y");
+  QuantizationParameters options = Fused();
+  options.ignore_op_types = {"HardSwish"};
+  EXPECT_THAT(model.Pairs(model.Plan(options)), UnorderedElementsAre("x", "c", "h", "y"));
+}
+
 }  // namespace
 }  // namespace xslim
