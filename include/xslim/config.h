@@ -21,7 +21,8 @@ enum class MatrixWeights { kPerChannel, kPowerOfTwoPerTensor };
 enum class BiasType { kFloat, kInt32 };
 enum class HalfType { kFloat16, kBFloat16 };
 
-// precision_level values with a meaning beyond 0..2.
+// precision_level values beyond plain int8. Partial: int8, sensitive operators float.
+inline constexpr int kPrecisionPartial = 2;
 inline constexpr int kPrecisionDynamic = 3, kPrecisionFp16 = 4, kPrecisionSlimOnly = 100;
 
 struct ModelParameters {
@@ -58,10 +59,11 @@ struct CalibrationParameters {
   std::vector<InputParameters> input_parameters;
 };
 
+// Settings of the operators between two sets of tensors; what is not set is as in the whole run.
 struct CustomSetting {
   std::vector<std::string> input_names, output_names;
   std::optional<double> max_percentile;
-  std::optional<int> precision_level;
+  std::optional<int> precision_level;  // 0, 2, or 3: float
   std::optional<CalibrationType> calibration_type;
 };
 

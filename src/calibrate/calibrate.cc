@@ -36,9 +36,12 @@ std::vector<double> MeansAlong(const Tensor& tensor, int64_t axis) {
 class Collector {
  public:
   Collector(const std::vector<ValueId>& values, const std::set<ChannelAxis>& channels, int64_t samples,
-            double percentile)
-      : percentile_(percentile), mean_step_((samples + kMeanSamples - 1) / kMeanSamples) {
-    for (ValueId id : values) entries_[id].counted = true;
+            const Percentiles& percentiles)
+      : mean_step_((samples + kMeanSamples - 1) / kMeanSamples) {
+    for (ValueId id : values) {
+      entries_[id].counted = true;
+      entries_[id].percentile = percentiles.Of(id);
+    }
     for (const ChannelAxis& channel : channels) entries_[channel.first].axes[channel.second];
   }
 
@@ -60,7 +63,7 @@ class Collector {
         std::lock_guard<std::mutex> lock(entry.mutex);
         top = entry.statistics.top();
       }
-      summary->Count(tensor.data<float>(), tensor.size(), percentile_, top);
+      summary->Count(tensor.data<float>(), tensor.size(), entry.percentile, top);
       std::lock_guard<std::mutex> lock(entry.mutex);
       entry.statistics.Add(*summary, *index);
       entry.seen = true;
@@ -82,6 +85,7 @@ class Collector {
   using MeansBySample = std::map<int64_t, std::vector<double>>;
   struct Entry {
     std::mutex mutex;
+    double percentile = 1;
     TensorStatistics statistics;
     bool counted = false, seen = false;
     std::map<int, MeansBySample> axes;
@@ -109,23 +113,27 @@ class Collector {
     return mean;
   }
 
-  const double percentile_;
   const int64_t mean_step_;
   std::map<ValueId, Entry> entries_;
 };
 
 }  // namespace
 
+double Percentiles::Of(ValueId id) const {
+  const auto found = own.find(id);
+  return found == own.end() ? of_run : found->second;
+}
+
 // The first sample is run by all threads together, which packs the weights once. From then on each thread
 // runs whole samples on a one-thread executor that shares them: no thread waits for another at every
 // operator.
 Observations CollectStatistics(const Graph& graph, const std::vector<ValueId>& values,
                                const std::set<ChannelAxis>& channels, const SampleSource& source,
-                               const std::vector<int64_t>& indices, double percentile, ThreadPool& pool,
-                               const std::function<void(int64_t, int64_t)>& progress,
+                               const std::vector<int64_t>& indices, const Percentiles& percentiles,
+                               ThreadPool& pool, const std::function<void(int64_t, int64_t)>& progress,
                                const MemoryCeiling& ceiling) {
   if (indices.empty()) return {};
-  Collector collector(values, channels, static_cast<int64_t>(indices.size()), percentile);
+  Collector collector(values, channels, static_cast<int64_t>(indices.size()), percentiles);
   const int64_t total = static_cast<int64_t>(indices.size()), rest = total - 1;
   int64_t done = 1;
   auto first = std::make_unique<Executor>(graph, pool);
@@ -170,10 +178,11 @@ void ChooseRanges(const Graph& graph, const StatisticsMap& statistics, Calibrati
   pool.ParallelFor(static_cast<int64_t>(ids.size()), 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i) {
       const auto found = statistics.find(ids[static_cast<size_t>(i)]);
-      const InterestRange& interest = plan->activations.at(ids[static_cast<size_t>(i)]).interest;
+      const ActivationQuant& quant = plan->activations.at(ids[static_cast<size_t>(i)]);
       const TensorStatistics none;
       chosen[static_cast<size_t>(i)] =
-          ChooseRange(found == statistics.end() ? none : found->second, type, {interest.lo, interest.hi});
+          ChooseRange(found == statistics.end() ? none : found->second, quant.calibration_type.value_or(type),
+                      {quant.interest.lo, quant.interest.hi});
     }
   });
   for (size_t i = 0; i < ids.size(); ++i) {

@@ -18,6 +18,13 @@ namespace xslim {
 
 using StatisticsMap = std::map<ValueId, TensorStatistics>;
 
+// Which percentile of a tensor is collected: its own, or that of the run.
+struct Percentiles {
+  double of_run;
+  std::map<ValueId, double> own;
+  double Of(ValueId id) const;
+};
+
 struct Observations {
   StatisticsMap statistics;
   ChannelMeans means;  // over at most 64 of the samples, evenly spread
@@ -28,11 +35,12 @@ struct Observations {
 // depend on how. progress(done, total) is called after each sample.
 Observations CollectStatistics(const Graph& graph, const std::vector<ValueId>& values,
                                const std::set<ChannelAxis>& channels, const SampleSource& source,
-                               const std::vector<int64_t>& indices, double percentile, ThreadPool& pool,
-                               const std::function<void(int64_t, int64_t)>& progress,
+                               const std::vector<int64_t>& indices, const Percentiles& percentiles,
+                               ThreadPool& pool, const std::function<void(int64_t, int64_t)>& progress,
                                const MemoryCeiling& ceiling = MemoryCeiling());
 
-// Chooses the range of every activation of the plan. Warns, by tensor, of NaN and infinities.
+// Chooses the range of every activation of the plan, by `type` where the tensor has none of its own. Warns,
+// by tensor, of NaN and infinities.
 void ChooseRanges(const Graph& graph, const StatisticsMap& statistics, CalibrationType type, ThreadPool& pool,
                   QuantPlan* plan);
 

@@ -4,7 +4,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "config/keys.h"
-#include "config/not_built.h"
 #include "config/tolerant_json.h"
 #include "xslim/xslim.h"
 
@@ -32,6 +31,7 @@ int PrecisionLevel(const Field& field) {
   const int level = field.Int();
   if ((level < 0 || level > kPrecisionFp16) && level != kPrecisionSlimOnly)
     field.Expected("0, 1, 2, 3, 4 or 100");
+  if (level == 1) field.Fail("precision_level 1 is not built into this version");
   return level;
 }
 
@@ -138,8 +138,12 @@ const Keys<Custom> kCustomKeys = {
      [](Custom* c, const Field& f) { c->output_names = f.Strings(); }},
     {"max_percentile", "0.99..1", "as the global key, for this subgraph",
      [](Custom* c, const Field& f) { c->max_percentile = f.Number(0.99, 1.0); }},
-    {"precision_level", "0..4", "as the global key, for this subgraph",
-     [](Custom* c, const Field& f) { c->precision_level = f.Int(0, 4); }},
+    {"precision_level", "0, 2, 3", "0 and 2 as the global key, 3 float, for this subgraph",
+     [](Custom* c, const Field& f) {
+       const int level = PrecisionLevel(f);
+       if (level > kPrecisionDynamic) f.Expected("0, 2 or 3 (float)");
+       c->precision_level = level;
+     }},
     {"calibration_type", "string", "as the global key, for this subgraph",
      [](Custom* c, const Field& f) { c->calibration_type = f.Word(kCalibrationTypes); }},
 };
@@ -297,7 +301,6 @@ Config ReadConfig(const std::string& path) {
   } catch (const json::exception& error) {
     throw Error(std::string("not valid JSON: ") + error.what(), path);
   }
-  RefuseWhatIsNotBuilt(config);
   if (config.quantization.precision_level < kPrecisionDynamic &&
       config.calibration.input_parameters.empty()) {
     throw Error("Calibration input_parameters setting not detected.",

@@ -15,7 +15,9 @@
 #include "pipeline/modes.h"
 #include "pipeline/static_report.h"
 #include "pipeline/statistics_source.h"
+#include "quant/choices.h"
 #include "quant/inline.h"
+#include "quant/named_tensors.h"
 #include "quant/plan.h"
 #include "report/markdown.h"
 #include "report/measure.h"
@@ -112,32 +114,34 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
 
   Graph graph = original;
   if (const int calls = InlineForInt8(&graph)) LogInfo("inlined ", calls, " calls of the model's functions");
+  NamedTensors named(config, &graph);
   PinOpset(&graph, config, paths.input);
   if (const auto obstacle = RaiseOpset(&graph, kQdqOpset)) {
     throw Error("int8 needs opset 13 and the model cannot be raised to it: " + *obstacle, paths.input);
   }
   SimplifyModel(&graph, config, true, pool);
+  named.Release(&graph);
+  const Choices choices = MakeChoices(graph, named, config);
   stage.Next("equalize");
   if (settings.equalization) {
-    const EqualizeResult equalized = Equalize(
-        &graph, DrawSamples(*samples, choice.calibration, kEqualizationSamples, kEqualizationSeed), pool);
+    const EqualizeResult equalized =
+        Equalize(&graph, DrawSamples(*samples, choice.calibration, kEqualizationSamples, kEqualizationSeed),
+                 choices.stay_float, pool);
     LogInfo("equalized ", equalized.changed, " of ", equalized.pairs, " pairs of layers");
   }
 
   stage.Next("place");
   const ValueFacts facts(graph, samples->at(choice.calibration.front()), pool);
   ReportUnknown(facts.unknown(), settings.strict);
-  QuantPlan plan = PlacePlan(graph, facts, settings);
+  QuantPlan plan = PlacePlan(graph, facts, settings, choices);
   if (plan.nodes.empty()) LogWarning(paths.input, ": no operator can be quantized, the output stays float");
   LogInfo("quantizing ", plan.nodes.size(), " of ", graph.Order().size(), " operators");
 
-  std::vector<ValueId> observed;
-  for (const auto& [value, quant] : plan.activations) observed.push_back(value);
   LogInfo("calibrating on ", choice.calibration.size(), " of ", samples->Describe());
   stage.Next("calibrate");
   RangeProposals proposals;
   {  // the histograms are gone again before tuning and the report
-    const Observations found = ObtainStatistics(graph, facts, observed, *samples, choice.calibration,
+    const Observations found = ObtainStatistics(graph, facts, plan, *samples, choice.calibration,
                                                 settings.max_percentile, options, pool);
     stage.Next("choose ranges");
     ChooseRanges(graph, found.statistics, config.calibration.calibration_type, pool, &plan);

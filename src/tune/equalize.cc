@@ -145,7 +145,7 @@ ValueId BehindBias(const Graph& graph, const Node& front, Pair* pair) {
   return add.outputs[0];
 }
 
-std::vector<Pair> FindPairs(const Graph& graph) {
+std::vector<Pair> FindPairs(const Graph& graph, const std::map<NodeId, std::string>& untouched) {
   std::vector<Pair> pairs;
   for (NodeId id : graph.Order()) {
     const Node& node = graph.node(id);
@@ -158,8 +158,9 @@ std::vector<Pair> FindPairs(const Graph& graph) {
     if (normalization) pair.constants.push_back(node.input(1));
     if (!node.Is("MatMul") && node.input(2) != kNone) pair.constants.push_back(node.input(2));
     if (!CollectBehind(graph, BehindBias(graph, node, &pair), &pair)) continue;
-    bool fits = std::all_of(pair.behind.begin(), pair.behind.end(), [&](NodeId behind) {
-      return ChannelsOf(graph, graph.node(behind), false) == pair.channels;
+    bool fits = untouched.count(id) == 0;
+    fits &= std::all_of(pair.behind.begin(), pair.behind.end(), [&](NodeId behind) {
+      return untouched.count(behind) == 0 && ChannelsOf(graph, graph.node(behind), false) == pair.channels;
     });
     for (ValueId constant : pair.constants)
       fits &= static_cast<size_t>(graph.Constant(constant)->size()) == pair.channels;
@@ -292,8 +293,9 @@ std::vector<double> Factors(const ChannelStatistics& seen, const Behind& behind)
 
 }  // namespace
 
-EqualizeResult Equalize(Graph* graph, const std::vector<Sample>& samples, ThreadPool& pool) {
-  const std::vector<Pair> pairs = FindPairs(*graph);
+EqualizeResult Equalize(Graph* graph, const std::vector<Sample>& samples,
+                        const std::map<NodeId, std::string>& untouched, ThreadPool& pool) {
+  const std::vector<Pair> pairs = FindPairs(*graph, untouched);
   EqualizeResult result;
   if (pairs.empty()) return result;
   std::map<ValueId, ChannelStatistics> statistics;

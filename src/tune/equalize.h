@@ -7,6 +7,8 @@
 #ifndef XSLIM_TUNE_EQUALIZE_H_
 #define XSLIM_TUNE_EQUALIZE_H_
 
+#include <map>
+#include <string>
 #include <vector>
 
 #include "base/threads.h"
@@ -29,8 +31,9 @@ struct EqualizeResult {
 //   sum_c (range / 255 / s_c)^2 / 12 * |w_c|^2  +  sum_o (max_c |w_oc / s_c| / 127)^2 / 12 * sum_c s_c^2
 //   E[x_c^2]
 // with range that of the rescaled tensor; the pair is left alone when that is not at least 3 % below the
-// noise without.
-EqualizeResult Equalize(Graph* graph, const std::vector<Sample>& samples, ThreadPool& pool);
+// noise without, or when an operator of it is `untouched` (what stays float, with the reason).
+EqualizeResult Equalize(Graph* graph, const std::vector<Sample>& samples,
+                        const std::map<NodeId, std::string>& untouched, ThreadPool& pool);
 
 }  // namespace xslim
 

@@ -33,7 +33,7 @@ Observations Observe(int threads) {
   std::vector<int64_t> indices;
   for (int64_t i = 0; i < kSamples; ++i) indices.push_back(i);
   ThreadPool pool(threads);
-  return CollectStatistics(graph, {y}, {{x, 1}, {y, -1}, {y, 5}}, Noise(), indices, 0.99, pool, nullptr);
+  return CollectStatistics(graph, {y}, {{x, 1}, {y, -1}, {y, 5}}, Noise(), indices, {0.99, {}}, pool, nullptr);
 }
 
 TEST(CollectStatistics, TakesMeansOfChannels) {

@@ -58,7 +58,7 @@ class EqualizeTest : public ::testing::Test {
     std::vector<Sample> samples;
     for (uint64_t s = 1; s < 4; ++s) samples.push_back({Noise(shape, s)});
     const Graph before = graph_;
-    const EqualizeResult result = Equalize(&graph_, samples, pool_);
+    const EqualizeResult result = Equalize(&graph_, samples, untouched_, pool_);
     const std::vector<Tensor> want = Executor(before, pool_).Run(samples[0]);
     const std::vector<Tensor> got = Executor(graph_, pool_).Run(samples[0]);
     for (size_t o = 0; o < want.size(); ++o) {
@@ -89,6 +89,7 @@ class EqualizeTest : public ::testing::Test {
   ThreadPool pool_;
   Graph graph_;
   ValueId x_ = kNone;
+  std::map<NodeId, std::string> untouched_;
   int nodes_ = 0;
 };
 
@@ -156,12 +157,19 @@ TEST_F(EqualizeTest, LeavesAloneWhatOthersRead) {
   EXPECT_EQ(Run({1, 3, 6, 6}).pairs, 0);
 }
 
+TEST_F(EqualizeTest, LeavesAloneWhatStaysFloat) {
+  const ValueId y = Op("Conv", {x_, Weight(Uneven({8, 3, 1, 1}, 7))});
+  graph_.AddOutput(Op("Conv", {y, Weight(Noise({5, 8, 1, 1}, 9))}));
+  untouched_[graph_.value(y).uses[0].node] = "asked for";
+  EXPECT_EQ(Run({1, 3, 6, 6}).pairs, 0);
+}
+
 TEST_F(EqualizeTest, DeadChannelsAndNoSamples) {
   Tensor front = Uneven({8, 3, 1, 1}, 7);
   for (int64_t i = 0; i < 6; ++i) front.data<float>()[i] = 0;  // channels 0 and 1 are always 0
   const ValueId y = Op("Conv", {x_, Weight(front)});
   graph_.AddOutput(Op("Conv", {y, Weight(Noise({5, 8, 1, 1}, 9))}));
-  EXPECT_EQ(Equalize(&graph_, {}, pool_).changed, 0);
+  EXPECT_EQ(Equalize(&graph_, {}, {}, pool_).changed, 0);
   EXPECT_EQ(Run({1, 3, 6, 6}).changed, 1);
 }
 
