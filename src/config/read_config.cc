@@ -200,7 +200,7 @@ const Keys<Quantization> kQuantizationKeys = {
      [](Quantization* q, const Field& f) {
        q->bias = f.Word<BiasType>({{"float", BiasType::kFloat}, {"int32", BiasType::kInt32}});
      }},
-    {"equalization", "bool", "equalize weights between layers (default: true)",
+    {"equalization", "bool", "rescale channels between layers where it pays (default: true)",
      [](Quantization* q, const Field& f) { q->equalization = f.Bool(); }},
     {"strict", "bool", "an operator that cannot be computed is an error (default: false)",
      [](Quantization* q, const Field& f) { q->strict = f.Bool(); }},

@@ -32,7 +32,8 @@ namespace {
 
 constexpr int kQdqOpset = 13;  // per-axis QuantizeLinear and DequantizeLinear
 constexpr int64_t kReportSamples = 16;
-constexpr int kEqualizationIterations = 10;
+constexpr int64_t kEqualizationSamples = 8;
+constexpr uint64_t kEqualizationSeed = 20260303;
 
 void RefuseQuantized(const Graph& graph, const std::string& path) {
   std::string names;
@@ -123,8 +124,10 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   const Choices choices = MakeChoices(graph, named, config);
   stage.Next("equalize");
   if (settings.equalization) {
-    const int pairs = EqualizeByWeights(&graph, kEqualizationIterations, choices.stay_float);
-    LogInfo("equalized ", pairs, " pairs of layers");
+    const EqualizeResult equalized =
+        Equalize(&graph, DrawSamples(*samples, choice.calibration, kEqualizationSamples, kEqualizationSeed),
+                 choices.stay_float, pool);
+    LogInfo("equalized ", equalized.changed, " of ", equalized.pairs, " pairs of layers");
   }
 
   stage.Next("place");
