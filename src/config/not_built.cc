@@ -20,6 +20,7 @@ void RefuseWhatIsNotBuilt(const Config& config) {
   const QuantizationParameters& quantization = config.quantization;
   switch (quantization.precision_level) {
     case 0:
+    case kPrecisionAuto:
       break;
     case kPrecisionDynamic:
     case kPrecisionFp16:

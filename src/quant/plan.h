@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "graph/graph.h"
@@ -59,11 +60,19 @@ struct QuantPlan {
 // graph must be legalised; `facts` are of the same graph.
 QuantPlan PlacePlan(const Graph& graph, const ValueFacts& facts, const QuantizationParameters& options);
 
+// The same for exactly the operators `nodes`, which are of a full plan: pairs and constants, all without
+// parameters. connected: without those that no computing operator of `nodes` leads to any more.
+QuantPlan PlaceOnly(const Graph& graph, const ValueFacts& facts, const QuantizationParameters& options,
+                    std::set<NodeId> nodes, bool connected);
+
 // Codes and scales of all constant inputs; called again when weights change (equalization, bias correction).
 void QuantizeWeights(const Graph& graph, const QuantizationParameters& options, QuantPlan* plan);
 
 // Sets the activation's range: lo <= 0 <= hi after widening.
 void SetRange(QuantPlan* plan, ValueId value, float lo, float hi, std::string why);
+
+// The part of the real line that the int8 codes of per-tensor parameters span.
+std::pair<float, float> Span(const QuantParams& params);
 
 // A copy of the graph with the plan written into it: QuantizeLinear/DequantizeLinear pairs, int8 weights,
 // Relu and Clip gone where the int8 range already enforces them. Needs opset 13 (RaiseOpset first).
