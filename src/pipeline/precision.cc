@@ -7,7 +7,7 @@
 namespace xslim {
 namespace {
 
-constexpr int kRounds = 4;          // of searching and measuring on the report's samples
+constexpr int kRounds = 6;          // of searching and measuring on the report's samples
 constexpr double kMargin = 0.9;     // of the target, where those samples turn out worse
 constexpr double kTightest = 0.25;  // of the bound, that one round may go down
 constexpr double kCurve[] = {1, 0.98, 0.95, 0.9, 0.8, 0.65, 0.5, 0.3};  // shares of int8 multiply-adds
@@ -95,8 +95,9 @@ Chosen ChoosePrecision(const PartialPlans& plans, const OutputNoise& noise,
   if (!result.met)
     LogWarning("auto_precision: the target ", target, " is out of reach: ", name, " has the SNR ",
                worst * target,
-               "; a tenth of the multiply-adds stays int8 in any case (finetune_level, more calibration data "
-               "or a higher target may help)");
+               "; at least a tenth of the multiply-adds stays int8 (a higher finetune_level, more "
+               "calibration data or "
+               "a higher target may help)");
   return chosen;
 }
 
@@ -145,7 +146,7 @@ PrecisionRun RunPrecision(const QuantizationParameters& settings, const TunedRun
   const PartialPlans plans(whole_graph, tuned.original_biases, whole, tuned.facts, settings,
                            std::move(spare));
   const std::vector<Sample> samples =
-      DrawSamples(tuned.source, tuned.calibration, SensitivitySamples(plans), 20260404);
+      SensitivitySamples(plans, tuned.parts, tuned.source, tuned.calibration, pool);
   const OutputNoise noise(plans.WithBiases({}), tuned.parts, samples, pool);
   if (settings.sensitivity) {
     LogInfo("measuring the sensitivity of ", plans.units().size(), " operators on ", samples.size(),

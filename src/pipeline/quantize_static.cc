@@ -161,6 +161,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
     const StatisticsMap statistics = ObtainStatistics(graph, facts, observed, *samples, choice.calibration,
                                                       settings.max_percentile, options, pool);
     stage.Next("choose ranges");
+    WarnOfStrayInputs(graph, statistics);
     ChooseRanges(graph, statistics, config.calibration.calibration_type, pool, &plan);
     ChooseRanges(graph, statistics, config.calibration.calibration_type, pool, &spare);
     if (settings.finetune_level > 0) proposals = ProposeRanges(statistics, plan, pool);

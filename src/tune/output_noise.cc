@@ -59,6 +59,18 @@ std::vector<double> OutputNoise::Powers(size_t output, const Tensor& reference, 
   return powers;
 }
 
+std::vector<std::vector<double>> OutputNoise::Signals() const {
+  std::vector<std::vector<double>> rows;
+  for (size_t o = 0; o < parts_.size(); ++o) {
+    if (reference_[o].empty()) continue;
+    for (size_t row = 0; row < signal_[o][0].size(); ++row) {
+      rows.emplace_back();
+      for (const std::vector<double>& sample : signal_[o]) rows.back().push_back(sample[row]);
+    }
+  }
+  return rows;
+}
+
 std::vector<double> OutputNoise::Of(size_t output, size_t sample, const Tensor& value) const {
   if (reference_[output].empty()) return {};
   const Tensor& reference = reference_[output][sample];

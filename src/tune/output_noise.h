@@ -28,6 +28,9 @@ class OutputNoise {
   size_t outputs() const { return parts_.size(); }
   size_t samples() const { return samples_; }
 
+  // Signal power by row and sample.
+  std::vector<std::vector<double>> Signals() const;
+
   // Noise power of one output of one sample: of the whole, then of its parts. Empty without rows; a value
   // that is missing, of another shape or not finite has the noise of a lost output.
   std::vector<double> Of(size_t output, size_t sample, const Tensor& value) const;

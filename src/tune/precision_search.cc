@@ -12,8 +12,8 @@ constexpr double kMostFloat = 0.9;    // share of the multiply-adds
 constexpr double kMoveCost = 0.01;    // of any move, as a share of the multiply-adds
 constexpr double kUnitCost = 0.001;   // of any unit: also one without multiply-adds leaves int8 code
 constexpr double kBelowTarget = 0.5;  // what goes further below the target than this gains nothing
-constexpr size_t kMeasured = 3;       // candidates of a step that are measured
-constexpr size_t kTries = 4;          // times that many, while none gains
+constexpr size_t kMeasured = 12;      // candidates of a step that are measured, at most
+constexpr double kLeastTrust = 0.05;  // in a candidate that has disappointed
 constexpr size_t kMostSteps = 60;
 constexpr size_t kPruned = 12;  // units that pruning tries to make int8 again
 constexpr double kLeastNoise = 1e-15;
@@ -167,6 +167,8 @@ std::vector<PrecisionSearch::Move> PrecisionSearch::Ranked(double target) const 
     NoiseRatios after = Foretell(all);
     for (size_t r = 0; r < after.size(); ++r) after[r] *= now_[r] / foretold[r];
     move.score = Gain(now_, after, target) / Cost(float_, move.units);
+    const auto trust = trust_.find(move.units);
+    if (trust != trust_.end()) move.score *= trust->second;
     if (move.score > 0) ranked.push_back(std::move(move));
   }
   std::stable_sort(ranked.begin(), ranked.end(),
@@ -185,12 +187,13 @@ bool PrecisionSearch::Reach(double target, bool prune) {
     const Move* best = nullptr;
     NoiseRatios noise;
     double best_score = 0;
-    for (size_t i = 0; i < std::min(ranked.size(), kMeasured * kTries); ++i) {
-      if (i % kMeasured == 0 && best != nullptr) break;
+    for (size_t i = 0; i < std::min(ranked.size(), kMeasured); ++i) {
+      if (ranked[i].score <= best_score) break;  // what is foretold is mostly more than what comes
       std::set<size_t> all = float_;
       all.insert(ranked[i].units.begin(), ranked[i].units.end());
       const NoiseRatios measured = Measure(all);
       const double score = Gain(now_, measured, target) / Cost(float_, ranked[i].units);
+      trust_[ranked[i].units] = std::clamp(score / ranked[i].score, kLeastTrust, 1.0);
       if (score <= best_score) continue;
       best_score = score;
       best = &ranked[i];
@@ -206,14 +209,23 @@ bool PrecisionSearch::Reach(double target, bool prune) {
   return true;
 }
 
+// Whole steps first, the dearest first, then single units.
 void PrecisionSearch::Prune(double target) {
-  std::vector<size_t> dearest(float_.begin(), float_.end());
-  std::stable_sort(dearest.begin(), dearest.end(),
-                   [this](size_t a, size_t b) { return plans_.units()[a].macs > plans_.units()[b].macs; });
-  if (dearest.size() > kPruned) dearest.resize(kPruned);
-  for (size_t u : dearest) {
+  std::vector<std::vector<size_t>> groups;
+  for (const PrecisionStep& step : steps_) groups.push_back(step.units);
+  const auto dearest_first = [this](const std::vector<size_t>& a, const std::vector<size_t>& b) {
+    return Cost({}, a) > Cost({}, b);
+  };
+  std::stable_sort(groups.begin(), groups.end(), dearest_first);
+  std::vector<std::vector<size_t>> single;
+  for (size_t u : float_) single.push_back({u});
+  std::stable_sort(single.begin(), single.end(), dearest_first);
+  if (single.size() > kPruned) single.resize(kPruned);
+  groups.insert(groups.end(), single.begin(), single.end());
+  for (const std::vector<size_t>& group : groups) {
     std::set<size_t> fewer = float_;
-    fewer.erase(u);
+    for (size_t u : group) fewer.erase(u);
+    if (fewer.size() == float_.size()) continue;
     const NoiseRatios measured = Measure(fewer);
     if (!Met(measured, target)) continue;
     float_ = std::move(fewer);

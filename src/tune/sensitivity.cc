@@ -7,6 +7,7 @@ namespace {
 
 constexpr int64_t kMacs = 300'000'000'000;  // that measuring may take, about
 constexpr int64_t kFewestSamples = 4, kMostSamples = 16;
+constexpr int64_t kCandidates = 4;  // times as many samples to choose from
 
 // The largest share of a row's noise.
 double Share(const NoiseRatios& part, const NoiseRatios& all) {
@@ -17,10 +18,34 @@ double Share(const NoiseRatios& part, const NoiseRatios& all) {
 
 }  // namespace
 
-int64_t SensitivitySamples(const PartialPlans& plans) {
+std::vector<Sample> SensitivitySamples(const PartialPlans& plans, const std::vector<OutputParts>& parts,
+                                       const SampleSource& source, const std::vector<int64_t>& indices,
+                                       ThreadPool& pool) {
   const auto runs = static_cast<int64_t>(plans.units().size() * 2 + plans.whole().activations.size());
-  return std::clamp(kMacs / std::max<int64_t>(plans.macs(), 1) / std::max<int64_t>(runs / 2, 1),
-                    kFewestSamples, kMostSamples);
+  const int64_t count =
+      std::clamp(kMacs / std::max<int64_t>(plans.macs(), 1) / std::max<int64_t>(runs / 2, 1), kFewestSamples,
+                 kMostSamples);
+  std::vector<Sample> drawn = DrawSamples(source, indices, count * kCandidates, 20260404);
+  if (static_cast<int64_t>(drawn.size()) <= count) return drawn;
+  const OutputNoise measure(plans.WithBiases({}), parts, drawn, pool);
+  const std::vector<std::vector<double>> signals = measure.Signals();
+  if (signals.empty()) {
+    drawn.resize(static_cast<size_t>(count));
+    return drawn;
+  }
+  // In turns the row's best that is left.
+  std::set<size_t> chosen;
+  for (size_t turn = 0; static_cast<int64_t>(chosen.size()) < count; ++turn) {
+    const std::vector<double>& signal = signals[turn % signals.size()];
+    size_t best = drawn.size();
+    for (size_t s = 0; s < drawn.size(); ++s) {
+      if (!chosen.count(s) && (best == drawn.size() || signal[s] > signal[best])) best = s;
+    }
+    chosen.insert(best);
+  }
+  std::vector<Sample> samples;
+  for (size_t s : chosen) samples.push_back(drawn[s]);
+  return samples;
 }
 
 SensitivityResult MeasureSensitivity(const PartialPlans& plans, const OutputNoise& noise,

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -16,8 +17,11 @@ namespace xslim {
 
 using ProgressCall = std::function<void(int64_t done, int64_t total)>;
 
-// How many samples the measuring of a plan can afford: 4 to 16, the fewer the larger the model.
-int64_t SensitivitySamples(const PartialPlans& plans);
+// Samples to measure a plan on: 4 to 16, the fewer the larger the model. Of four times as many those are
+// taken in which the outputs and parts have most signal: images in which a detector finds something.
+std::vector<Sample> SensitivitySamples(const PartialPlans& plans, const std::vector<OutputParts>& parts,
+                                       const SampleSource& source, const std::vector<int64_t>& indices,
+                                       ThreadPool& pool);
 
 struct OperatorSensitivity {
   NodeId node = kNone;
@@ -56,7 +60,8 @@ struct PrecisionStep {
 
 // Leaves units float, those first that take most noise away per multiply-add, until every row is at most
 // `target`. What a candidate takes away is foretold from the noise of every constant and every pair alone,
-// which adds up nearly; the best candidates are then measured, and the best of those is taken.
+// which adds up nearly; candidates are then measured in that order until none is foretold more than the best
+// of them has brought, which is taken.
 class PrecisionSearch {
  public:
   PrecisionSearch(const PartialPlans& plans, const OutputNoise& noise, const std::vector<Sample>& samples,
@@ -95,9 +100,10 @@ class PrecisionSearch {
   const OutputNoise& measure_;
   const std::vector<Sample>& samples_;
   ThreadPool& pool_;
-  std::vector<NoiseRatios> constants_;      // by unit: the noise of its constants alone
-  std::map<ValueId, NoiseRatios> pairs_;    // of each pair alone
-  std::vector<std::vector<size_t>> moves_;  // units that may become float together
+  std::vector<NoiseRatios> constants_;           // by unit: the noise of its constants alone
+  std::map<ValueId, NoiseRatios> pairs_;         // of each pair alone
+  std::vector<std::vector<size_t>> moves_;       // units that may become float together
+  std::map<std::vector<size_t>, double> trust_;  // measured by foretold gain, of moves that were tried
   std::set<size_t> float_;
   NoiseRatios now_;
   std::vector<PrecisionStep> steps_;
