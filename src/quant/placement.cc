@@ -35,10 +35,9 @@ class Placer {
     return std::move(plan_);
   }
 
-  QuantPlan PlaceOnly(std::set<NodeId> nodes, bool connected) {
+  QuantPlan PlaceOnly(std::set<NodeId> nodes) {
     plan_.quantize_bias = options_.bias == BiasType::kInt32;
     plan_.nodes = std::move(nodes);
-    if (connected) DropUnreached();
     FoldActivations();
     for (NodeId id : order_) PlaceNode(graph_.node(id));
     return std::move(plan_);
@@ -235,8 +234,8 @@ QuantPlan PlacePlan(const Graph& graph, const ValueFacts& facts, const Quantizat
 }
 
 QuantPlan PlaceOnly(const Graph& graph, const ValueFacts& facts, const QuantizationParameters& options,
-                    std::set<NodeId> nodes, bool connected) {
-  return Placer(graph, facts, options).PlaceOnly(std::move(nodes), connected);
+                    std::set<NodeId> nodes) {
+  return Placer(graph, facts, options).PlaceOnly(std::move(nodes));
 }
 
 }  // namespace xslim

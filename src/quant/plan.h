@@ -61,9 +61,9 @@ struct QuantPlan {
 QuantPlan PlacePlan(const Graph& graph, const ValueFacts& facts, const QuantizationParameters& options);
 
 // The same for exactly the operators `nodes`, which are of a full plan: pairs and constants, all without
-// parameters. connected: without those that no computing operator of `nodes` leads to any more.
+// parameters.
 QuantPlan PlaceOnly(const Graph& graph, const ValueFacts& facts, const QuantizationParameters& options,
-                    std::set<NodeId> nodes, bool connected);
+                    std::set<NodeId> nodes);
 
 // Codes and scales of all constant inputs; called again when weights change (equalization, bias correction).
 void QuantizeWeights(const Graph& graph, const QuantizationParameters& options, QuantPlan* plan);

@@ -93,19 +93,35 @@ void PartialPlans::Fill(QuantPlan* plan) const {
   plan->left_float = plan_.left_float;
 }
 
+// Operators to which int8 ones led, and now only float ones do: a lone pair of conversions around them would
+// serve nobody.
+void PartialPlans::DropLeftAlone(std::set<NodeId>* nodes) const {
+  for (NodeId id : graph_.Order()) {
+    const Node& node = graph_.node(id);
+    if (!nodes->count(id) || RoleOf(graph_, node) == QuantRole::kCompute) continue;
+    const auto led = [&](const std::set<NodeId>& from) {
+      return std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId input) {
+        return input != kNone && from.count(graph_.value(input).producer) != 0;
+      });
+    };
+    if (led(plan_.nodes) && !led(*nodes)) nodes->erase(id);
+  }
+}
+
 QuantPlan PartialPlans::Without(const std::set<size_t>& float_units) const {
   std::set<NodeId> nodes = plan_.nodes;
   for (size_t unit : float_units) {
     for (NodeId id : units_[unit].nodes) nodes.erase(id);
   }
-  QuantPlan plan = PlaceOnly(graph_, facts_, options_, std::move(nodes), true);
+  DropLeftAlone(&nodes);
+  QuantPlan plan = PlaceOnly(graph_, facts_, options_, std::move(nodes));
   Fill(&plan);
   return plan;
 }
 
 QuantPlan PartialPlans::Alone(size_t unit) const {
   const std::vector<NodeId>& nodes = units_[unit].nodes;
-  QuantPlan plan = PlaceOnly(graph_, facts_, options_, {nodes.begin(), nodes.end()}, false);
+  QuantPlan plan = PlaceOnly(graph_, facts_, options_, {nodes.begin(), nodes.end()});
   Fill(&plan);
   return plan;
 }
@@ -115,13 +131,14 @@ QuantPlan PartialPlans::ConstantsAlone(size_t unit) const {
   for (const WeightQuant& weight : plan_.weights) {
     if (unit_of_.count(weight.node) && unit_of_.at(weight.node) == unit) plan.weights.push_back(weight);
   }
-  plan.nodes.insert(units_[unit].nodes.begin(), units_[unit].nodes.end());
+  plan.nodes = plan_.nodes;
   return plan;
 }
 
 QuantPlan PartialPlans::PairAlone(ValueId activation) const {
   QuantPlan plan;
   plan.activations.emplace(activation, plan_.activations.at(activation));
+  plan.nodes = plan_.nodes;  // who reads it dequantized
   return plan;
 }
 

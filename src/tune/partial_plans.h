@@ -56,6 +56,7 @@ class PartialPlans {
   void FindUnits();
   void FindHolders();
   void AddReaders(ValueId value, std::vector<size_t>* units) const;
+  void DropLeftAlone(std::set<NodeId>* nodes) const;
   void Fill(QuantPlan* plan) const;
 
   const Graph& graph_;
