@@ -24,8 +24,10 @@ enum class MatrixWeights { kPerChannel, kPowerOfTwoPerTensor };
 enum class BiasType { kFloat, kInt32 };
 enum class HalfType { kFloat16, kBFloat16 };
 
-// precision_level values with a meaning beyond 0..2.
-inline constexpr int kPrecisionAuto = 1, kPrecisionDynamic = 3, kPrecisionFp16 = 4, kPrecisionSlimOnly = 100;
+// precision_level values beyond plain int8. Auto: int8, operators float until the outputs are good enough
+// (auto_precision); partial: int8, sensitive operators float.
+inline constexpr int kPrecisionAuto = 1, kPrecisionPartial = 2;
+inline constexpr int kPrecisionDynamic = 3, kPrecisionFp16 = 4, kPrecisionSlimOnly = 100;
 
 struct ModelParameters {
   std::string onnx_model;      // path of the float model; -i overrides it
@@ -61,10 +63,11 @@ struct CalibrationParameters {
   std::vector<InputParameters> input_parameters;
 };
 
+// Settings of the operators between two sets of tensors; what is not set is as in the whole run.
 struct CustomSetting {
   std::vector<std::string> input_names, output_names;
   std::optional<double> max_percentile;
-  std::optional<int> precision_level;
+  std::optional<int> precision_level;  // 0, 2, or 3: float
   std::optional<CalibrationType> calibration_type;
 };
 

@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "base/log.h"
+#include "kernels/kernels.h"
 #include "runtime/executor.h"
 
 namespace xslim {
@@ -12,12 +13,42 @@ namespace xslim {
 namespace {
 
 constexpr int64_t kLaneBytes = 4 << 20;  // samples read ahead and counters of one thread
+constexpr int64_t kMeanSamples = 64;     // that channel means are taken over, spread evenly over the data
+
+// Each channel's mean over one sample.
+std::vector<double> MeansAlong(const Tensor& tensor, int64_t axis) {
+  const int64_t channels = tensor.dim(axis), inner = InnerCount(tensor.shape(), axis);
+  std::vector<double> sums(static_cast<size_t>(channels), 0.0);
+  if (tensor.size() == 0) return sums;
+  const int64_t outer = tensor.size() / (channels * inner);
+  const float* x = tensor.data<float>();
+  for (int64_t o = 0; o < outer; ++o) {
+    for (double& sum : sums) {
+      sum += inner == 1 ? *x : kernels::Active().sum(x, inner);
+      x += inner;
+    }
+  }
+  for (double& sum : sums) sum /= static_cast<double>(outer * inner);
+  return sums;
+}
 
 // The statistics of all threads: one histogram per tensor, not one per tensor and thread.
 class Collector {
  public:
-  Collector(const std::vector<ValueId>& values, double percentile) : percentile_(percentile) {
-    for (ValueId id : values) entries_[id];
+  Collector(const std::vector<ValueId>& values, const std::set<ChannelAxis>& channels, int64_t samples,
+            const Percentiles& percentiles)
+      : mean_step_((samples + kMeanSamples - 1) / kMeanSamples) {
+    for (ValueId id : values) {
+      entries_[id].counted = true;
+      entries_[id].percentile = percentiles.Of(id);
+    }
+    for (const ChannelAxis& channel : channels) entries_[channel.first].axes[channel.second];
+  }
+
+  std::vector<ValueId> Watched() const {
+    std::vector<ValueId> watched;
+    for (const auto& [id, entry] : entries_) watched.push_back(id);
+    return watched;
   }
 
   // A tap that adds what it sees as sample `*index`. Counting is done by each thread on its own.
@@ -25,53 +56,89 @@ class Collector {
     return [this, index, summary = std::make_shared<SampleSummary>()](ValueId id, const Tensor& tensor) {
       if (tensor.dtype() != DType::kFloat) return;
       Entry& entry = entries_.at(id);
+      if (*index % mean_step_ == 0) AddMeans(tensor, *index, &entry);
+      if (!entry.counted) return;
       int top;
       {
         std::lock_guard<std::mutex> lock(entry.mutex);
         top = entry.statistics.top();
       }
-      summary->Count(tensor.data<float>(), tensor.size(), percentile_, top);
+      summary->Count(tensor.data<float>(), tensor.size(), entry.percentile, top);
       std::lock_guard<std::mutex> lock(entry.mutex);
       entry.statistics.Add(*summary, *index);
       entry.seen = true;
     };
   }
 
-  StatisticsMap Take() {
-    StatisticsMap statistics;
+  Observations Take() {
+    Observations all;
     for (auto& [id, entry] : entries_) {
-      if (entry.seen) statistics.emplace(id, std::move(entry.statistics));
+      if (entry.seen) all.statistics.emplace(id, std::move(entry.statistics));
+      for (const auto& [axis, samples] : entry.axes) {
+        if (!samples.empty()) all.means[{id, axis}] = Mean(samples);
+      }
     }
-    return statistics;
+    return all;
   }
 
  private:
+  using MeansBySample = std::map<int64_t, std::vector<double>>;
   struct Entry {
     std::mutex mutex;
+    double percentile = 1;
     TensorStatistics statistics;
-    bool seen = false;
+    bool counted = false, seen = false;
+    std::map<int, MeansBySample> axes;
   };
-  const double percentile_;
+
+  static void AddMeans(const Tensor& tensor, int64_t index, Entry* entry) {
+    for (auto& [axis, samples] : entry->axes) {
+      const int64_t at = axis < 0 ? axis + tensor.rank() : axis;
+      if (at < 0 || at >= tensor.rank()) continue;
+      std::vector<double> means = MeansAlong(tensor, at);
+      std::lock_guard<std::mutex> lock(entry->mutex);
+      samples[index] = std::move(means);
+    }
+  }
+
+  // In the order of the data, whoever saw what first.
+  static std::vector<double> Mean(const MeansBySample& samples) {
+    std::vector<double> mean = samples.begin()->second;
+    std::fill(mean.begin(), mean.end(), 0.0);
+    for (const auto& [index, means] : samples) {
+      if (means.size() != mean.size()) return {};
+      for (size_t c = 0; c < mean.size(); ++c) mean[c] += means[c];
+    }
+    for (double& m : mean) m /= static_cast<double>(samples.size());
+    return mean;
+  }
+
+  const int64_t mean_step_;
   std::map<ValueId, Entry> entries_;
 };
 
 }  // namespace
 
+double Percentiles::Of(ValueId id) const {
+  const auto found = own.find(id);
+  return found == own.end() ? of_run : found->second;
+}
+
 // The first sample is run by all threads together, which packs the weights once. From then on each thread
 // runs whole samples on a one-thread executor that shares them: no thread waits for another at every
 // operator.
-StatisticsMap CollectStatistics(const Graph& graph, const std::vector<ValueId>& values,
-                                const SampleSource& source, const std::vector<int64_t>& indices,
-                                double percentile, ThreadPool& pool,
-                                const std::function<void(int64_t, int64_t)>& progress,
-                                const MemoryCeiling& ceiling) {
+Observations CollectStatistics(const Graph& graph, const std::vector<ValueId>& values,
+                               const std::set<ChannelAxis>& channels, const SampleSource& source,
+                               const std::vector<int64_t>& indices, const Percentiles& percentiles,
+                               ThreadPool& pool, const std::function<void(int64_t, int64_t)>& progress,
+                               const MemoryCeiling& ceiling) {
   if (indices.empty()) return {};
-  Collector collector(values, percentile);
+  Collector collector(values, channels, static_cast<int64_t>(indices.size()), percentiles);
   const int64_t total = static_cast<int64_t>(indices.size()), rest = total - 1;
   int64_t done = 1;
   auto first = std::make_unique<Executor>(graph, pool);
   const int64_t first_index = 0;
-  first->SetTaps(values, collector.Tap(&first_index));
+  first->SetTaps(collector.Watched(), collector.Tap(&first_index));
   first->Run(source.at(indices[0]));
   if (progress) progress(done, total);
 
@@ -111,10 +178,11 @@ void ChooseRanges(const Graph& graph, const StatisticsMap& statistics, Calibrati
   pool.ParallelFor(static_cast<int64_t>(ids.size()), 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i) {
       const auto found = statistics.find(ids[static_cast<size_t>(i)]);
-      const InterestRange& interest = plan->activations.at(ids[static_cast<size_t>(i)]).interest;
+      const ActivationQuant& quant = plan->activations.at(ids[static_cast<size_t>(i)]);
       const TensorStatistics none;
       chosen[static_cast<size_t>(i)] =
-          ChooseRange(found == statistics.end() ? none : found->second, type, {interest.lo, interest.hi});
+          ChooseRange(found == statistics.end() ? none : found->second, quant.calibration_type.value_or(type),
+                      {quant.interest.lo, quant.interest.hi});
     }
   });
   for (size_t i = 0; i < ids.size(); ++i) {

@@ -4,28 +4,43 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <vector>
 
 #include "base/memory.h"
 #include "base/threads.h"
 #include "calibrate/statistics.h"
 #include "data/samples.h"
+#include "quant/channel_means.h"
 #include "quant/plan.h"
 
 namespace xslim {
 
 using StatisticsMap = std::map<ValueId, TensorStatistics>;
 
-// Runs the graph on the chosen samples and collects the statistics of `values`. Samples are shared out over
-// the pool's threads, as many at once as `ceiling` allows; the result does not depend on how.
-// progress(done, total) is called after each sample.
-StatisticsMap CollectStatistics(const Graph& graph, const std::vector<ValueId>& values,
-                                const SampleSource& source, const std::vector<int64_t>& indices,
-                                double percentile, ThreadPool& pool,
-                                const std::function<void(int64_t, int64_t)>& progress,
-                                const MemoryCeiling& ceiling = MemoryCeiling());
+// Which percentile of a tensor is collected: its own, or that of the run.
+struct Percentiles {
+  double of_run;
+  std::map<ValueId, double> own;
+  double Of(ValueId id) const;
+};
 
-// Chooses the range of every activation of the plan. Warns, by tensor, of NaN and infinities.
+struct Observations {
+  StatisticsMap statistics;
+  ChannelMeans means;  // over at most 64 of the samples, evenly spread
+};
+
+// Runs the graph on the chosen samples and collects the statistics of `values` and the means of `channels`.
+// Samples are shared out over the pool's threads, as many at once as `ceiling` allows; the result does not
+// depend on how. progress(done, total) is called after each sample.
+Observations CollectStatistics(const Graph& graph, const std::vector<ValueId>& values,
+                               const std::set<ChannelAxis>& channels, const SampleSource& source,
+                               const std::vector<int64_t>& indices, const Percentiles& percentiles,
+                               ThreadPool& pool, const std::function<void(int64_t, int64_t)>& progress,
+                               const MemoryCeiling& ceiling = MemoryCeiling());
+
+// Chooses the range of every activation of the plan, by `type` where the tensor has none of its own. Warns,
+// by tensor, of NaN and infinities.
 void ChooseRanges(const Graph& graph, const StatisticsMap& statistics, CalibrationType type, ThreadPool& pool,
                   QuantPlan* plan);
 

@@ -13,7 +13,7 @@ namespace xslim {
 namespace {
 
 constexpr char kMagic[] = "xslim-st";
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 constexpr size_t kChecksum = 32;
 constexpr uint32_t kBins = 8 * 2048;  // of one sign
 constexpr int kLowestTop = 32, kHighestTop = 254;
@@ -166,18 +166,28 @@ struct StatisticsCodec {
 
 void SaveStatistics(const std::string& path, const Graph& graph, const StatisticsKey& key,
                     const StatisticsFile& file) {
-  std::map<std::string, const TensorStatistics*> by_name;
-  for (const auto& [id, statistics] : file.statistics) by_name[graph.value(id).name] = &statistics;
+  std::map<std::string, ValueId> by_name;
+  for (const auto& [id, statistics] : file.observed.statistics) by_name[graph.value(id).name] = id;
   Writer out;
   out.bytes() = kMagic;
   out.Fixed(kVersion, 4);
   out.Text(key.model);
   out.Text(key.data);
-  out.Double(file.percentile);
   out.Fixed(by_name.size(), 4);
-  for (const auto& [name, statistics] : by_name) {
+  for (const auto& [name, id] : by_name) {
     out.Text(name);
-    StatisticsCodec::Write(*statistics, &out);
+    out.Double(file.percentiles.at(id));
+    StatisticsCodec::Write(file.observed.statistics.at(id), &out);
+  }
+  std::map<std::pair<std::string, int>, const std::vector<double>*> means;
+  for (const auto& [channels, mean] : file.observed.means)
+    means[{graph.value(channels.first).name, channels.second}] = &mean;
+  out.Fixed(means.size(), 4);
+  for (const auto& [channels, mean] : means) {
+    out.Text(channels.first);
+    out.Fixed(static_cast<uint32_t>(channels.second), 4);
+    out.Count(mean->size());
+    for (double m : *mean) out.Double(m);
   }
   out.bytes() += ChecksumOf(out.bytes(), out.bytes().size());
   OutputFile target(path);
@@ -215,16 +225,26 @@ StatisticsFile LoadStatistics(const std::string& path, const Graph& graph, const
                 path, "make the file anew with --save-stats");
   }
   StatisticsFile file;
-  file.percentile = in.Double();
-  if (!(file.percentile > 0 && file.percentile <= 1)) in.Bad("the percentile is out of range");
   const uint64_t tensors = in.Fixed(4);
   for (uint64_t i = 0; i < tensors; ++i) {
     const std::string name = in.Text();
+    const double percentile = in.Double();
+    if (!(percentile > 0 && percentile <= 1)) in.Bad("a percentile is out of range");
     TensorStatistics statistics = StatisticsCodec::Read(&in);
     const ValueId id = graph.Find(name);
     if (id == kNone) in.Bad("tensor " + name + " is not in the model");
-    if (!file.statistics.emplace(id, std::move(statistics)).second)
+    if (!file.observed.statistics.emplace(id, std::move(statistics)).second)
       in.Bad("tensor " + name + " is there twice");
+    file.percentiles[id] = percentile;
+  }
+  const uint64_t means = in.Fixed(4);
+  for (uint64_t i = 0; i < means; ++i) {
+    const std::string name = in.Text();
+    const int axis = static_cast<int>(static_cast<uint32_t>(in.Fixed(4)));
+    const ValueId id = graph.Find(name);
+    if (id == kNone) in.Bad("tensor " + name + " is not in the model");
+    std::vector<double>& mean = file.observed.means[{id, axis}];
+    for (uint64_t left = in.Count(); left > 0; --left) mean.push_back(in.Double());
   }
   if (!in.AtEnd()) in.Bad("there is more than the tensors");
   return file;

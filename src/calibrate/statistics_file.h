@@ -1,12 +1,13 @@
 // Statistics as a file, so that other settings can be decided from them without running the model again.
 //
 // All numbers are little-endian; a "count" is a LEB128 number of up to 64 bits. After the magic "xslim-st"
-// and a 32-bit version: model hash, data hash (strings: 32-bit length, bytes), percentile (float64), number
-// of tensors (32-bit), then for each, in the order of their names: name; top (32-bit), min and max (float32);
-// counts of finite elements, NaN, infinities and zeros; for each sign the number of occupied bins, then each
-// bin's distance from the one before and its count; the number of samples with percentiles, then each one's
-// index (64-bit), low and high (float32). At the end a 128-bit checksum of all before it, as 32 hexadecimal
-// digits.
+// and a 32-bit version: model hash, data hash (strings: 32-bit length, bytes), number of tensors
+// (32-bit), then for each, in the order of their names: name; percentile (float64); top (32-bit), min and max
+// (float32); counts of finite elements, NaN, infinities and zeros; for each sign the number of occupied bins,
+// then each bin's distance from the one before and its count; the number of samples with percentiles, then
+// each one's index (64-bit), low and high (float32). Then the number of channel means (32-bit), and for each,
+// in the order of names and axes: name, axis (32-bit, two's complement), number of channels, each mean
+// (float64). At the end a 128-bit checksum of all before it, as 32 hexadecimal digits.
 #ifndef XSLIM_CALIBRATE_STATISTICS_FILE_H_
 #define XSLIM_CALIBRATE_STATISTICS_FILE_H_
 
@@ -22,8 +23,8 @@ struct StatisticsKey {
 };
 
 struct StatisticsFile {
-  double percentile = 1;
-  StatisticsMap statistics;
+  Observations observed;
+  std::map<ValueId, double> percentiles;  // that each tensor's were collected with
 };
 
 void SaveStatistics(const std::string& path, const Graph& graph, const StatisticsKey& key,

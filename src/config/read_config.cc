@@ -4,7 +4,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "config/keys.h"
-#include "config/not_built.h"
 #include "config/tolerant_json.h"
 #include "xslim/xslim.h"
 
@@ -138,8 +137,12 @@ const Keys<Custom> kCustomKeys = {
      [](Custom* c, const Field& f) { c->output_names = f.Strings(); }},
     {"max_percentile", "0.99..1", "as the global key, for this subgraph",
      [](Custom* c, const Field& f) { c->max_percentile = f.Number(0.99, 1.0); }},
-    {"precision_level", "0..4", "as the global key, for this subgraph",
-     [](Custom* c, const Field& f) { c->precision_level = f.Int(0, 4); }},
+    {"precision_level", "0, 2, 3", "0 and 2 as the global key, 3 float, for this subgraph",
+     [](Custom* c, const Field& f) {
+       const int level = PrecisionLevel(f);
+       if (level > kPrecisionDynamic || level == kPrecisionAuto) f.Expected("0, 2 or 3 (float)");
+       c->precision_level = level;
+     }},
     {"calibration_type", "string", "as the global key, for this subgraph",
      [](Custom* c, const Field& f) { c->calibration_type = f.Word(kCalibrationTypes); }},
 };
@@ -159,7 +162,7 @@ const Keys<Quantization> kQuantizationKeys = {
     {"analysis_enable", "bool", "write the report (default: true)",
      [](Quantization* q, const Field& f) { q->analysis_enable = f.Bool(); }},
     {"precision_level", "0..4, 100",
-     "0 int8, 1 partly float, 3 dynamic, 4 float16, 100 simplify only (default: 0)",
+     "0 int8, 1 and 2 partly float, 3 dynamic, 4 float16, 100 simplify only (default: 0)",
      [](Quantization* q, const Field& f) { q->precision_level = PrecisionLevel(f); }},
     {"finetune_level", "0..3", "1 corrects biases, 2 and 3 tune blocks (default: 1)",
      [](Quantization* q, const Field& f) { q->finetune_level = f.Int(0, 3); }},
@@ -197,7 +200,7 @@ const Keys<Quantization> kQuantizationKeys = {
      [](Quantization* q, const Field& f) {
        q->bias = f.Word<BiasType>({{"float", BiasType::kFloat}, {"int32", BiasType::kInt32}});
      }},
-    {"equalization", "bool", "equalize weights between layers (default: true)",
+    {"equalization", "bool", "rescale channels between layers where it pays (default: true)",
      [](Quantization* q, const Field& f) { q->equalization = f.Bool(); }},
     {"min_cosine", "-1..1", "gate: least cosine of every output (default: none)",
      [](Quantization* q, const Field& f) { q->min_cosine = f.Number(-1, 1); }},
@@ -308,7 +311,6 @@ Config ReadConfig(const std::string& path) {
   } catch (const json::exception& error) {
     throw Error(std::string("not valid JSON: ") + error.what(), path);
   }
-  RefuseWhatIsNotBuilt(config);
   if (config.quantization.precision_level < kPrecisionDynamic &&
       config.calibration.input_parameters.empty()) {
     throw Error("Calibration input_parameters setting not detected.",

@@ -291,6 +291,11 @@ void Graph::AddOutput(ValueId id) {
   outputs_.push_back(id);
 }
 
+void Graph::RemoveOutput(ValueId id) {
+  value(id).is_output = false;
+  outputs_.erase(std::remove(outputs_.begin(), outputs_.end(), id), outputs_.end());
+}
+
 void Graph::SetInput(NodeId id, size_t slot, ValueId to) {
   std::vector<ValueId>& inputs = node(id).inputs;
   if (inputs.size() <= slot) inputs.resize(slot + 1, kNone);

@@ -164,6 +164,7 @@ class Graph {
                  const std::string& domain = "");
   void AddInput(ValueId id);
   void AddOutput(ValueId id);
+  void RemoveOutput(ValueId id);  // from the graph's outputs, every place in their list; the value stays
   void SetInput(NodeId id, size_t slot, ValueId value);   // grows the list with kNone as needed
   void SetOutput(NodeId id, size_t slot, ValueId value);  // the value must have no producer
   void SetConstant(ValueId id, Tensor tensor);            // replaces an initializer's value

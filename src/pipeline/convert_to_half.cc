@@ -40,10 +40,11 @@ std::set<ValueId> FindWide(const Graph& graph, const Config& config, const RunOp
   }
   LogInfo("looking for values outside the range of float16 in ", count, " of ", samples->Describe());
   const StatisticsMap statistics =
-      CollectStatistics(graph, floats, *samples, indices, config.quantization.max_percentile, pool,
+      CollectStatistics(graph, floats, {}, *samples, indices, {config.quantization.max_percentile, {}}, pool,
                         [&](int64_t done, int64_t total) {
                           if (options.progress) options.progress("measure", done, total);
-                        });
+                        })
+          .statistics;
   std::set<ValueId> wide;
   for (const auto& [id, seen] : statistics) {
     const float most = std::max(std::fabs(seen.min()), std::fabs(seen.max()));

@@ -143,8 +143,8 @@ PrecisionRun RunPrecision(const QuantizationParameters& settings, const TunedRun
   PrecisionRun run;
   const Graph whole_graph = *graph;
   const QuantPlan whole = *plan;
-  const PartialPlans plans(whole_graph, tuned.original_biases, whole, tuned.facts, settings,
-                           std::move(spare));
+  const std::map<NodeId, Tensor> biases = MovedBiases(tuned.untuned, whole_graph);
+  const PartialPlans plans(whole_graph, biases, whole, tuned.facts, settings, std::move(spare));
   const std::vector<Sample> samples =
       SensitivitySamples(plans, tuned.parts, tuned.source, tuned.calibration, pool);
   const OutputNoise noise(plans.WithBiases({}), tuned.parts, samples, pool);

@@ -29,7 +29,7 @@ void RefuseWithoutMeasuring(const Graph& graph, const ValueFacts& facts, const Q
 
 // What a tuned run knows beside graph and plan.
 struct TunedRun {
-  const std::map<NodeId, Tensor>& original_biases;
+  const Graph& untuned;  // the graph before tuning moved its biases
   const ValueFacts& facts;
   const std::vector<OutputParts>& parts;
   const SampleSource& source;

@@ -19,7 +19,9 @@
 #include "pipeline/precision.h"
 #include "pipeline/static_report.h"
 #include "pipeline/statistics_source.h"
+#include "quant/choices.h"
 #include "quant/inline.h"
+#include "quant/named_tensors.h"
 #include "quant/output_parts.h"
 #include "quant/plan.h"
 #include "report/markdown.h"
@@ -27,6 +29,7 @@
 #include "report/summary.h"
 #include "report/verdict.h"
 #include "tune/equalize.h"
+#include "tune/keep_means.h"
 #include "tune/layers.h"
 #include "tune/refine.h"
 
@@ -35,7 +38,8 @@ namespace {
 
 constexpr int kQdqOpset = 13;  // per-axis QuantizeLinear and DequantizeLinear
 constexpr int64_t kReportSamples = 16;
-constexpr int kEqualizationIterations = 10;
+constexpr int64_t kEqualizationSamples = 8;
+constexpr uint64_t kEqualizationSeed = 20260303;
 
 void RefuseQuantized(const Graph& graph, const std::string& path) {
   std::string names;
@@ -128,50 +132,57 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
 
   Graph graph = original;
   if (const int calls = InlineForInt8(&graph)) LogInfo("inlined ", calls, " calls of the model's functions");
+  NamedTensors named(config, &graph);
   PinOpset(&graph, config, paths.input);
   if (const auto obstacle = RaiseOpset(&graph, kQdqOpset)) {
     throw Error("int8 needs opset 13 and the model cannot be raised to it: " + *obstacle, paths.input);
   }
   SimplifyModel(&graph, config, true, pool);
+  named.Release(&graph);
+  const Choices choices = MakeChoices(graph, named, config);
   stage.Next("equalize");
   if (settings.equalization) {
-    const int pairs = EqualizeByWeights(&graph, kEqualizationIterations);
-    LogInfo("equalized ", pairs, " pairs of layers");
+    const EqualizeResult equalized =
+        Equalize(&graph, DrawSamples(*samples, choice.calibration, kEqualizationSamples, kEqualizationSeed),
+                 choices.stay_float, pool);
+    LogInfo("equalized ", equalized.changed, " of ", equalized.pairs, " pairs of layers");
   }
 
   stage.Next("place");
   const ValueFacts facts(graph, samples->at(choice.calibration.front()), pool);
   ReportUnknown(facts.unknown(), settings.strict);
-  QuantPlan plan = PlacePlan(graph, facts, settings);
+  QuantPlan plan = PlacePlan(graph, facts, settings, choices);
   if (plan.nodes.empty()) LogWarning(paths.input, ": no operator can be quantized, the output stays float");
   LogInfo("quantizing ", plan.nodes.size(), " of ", graph.Order().size(), " operators");
 
-  const std::optional<double> target = PrecisionTarget(settings);
-  const bool partial = settings.sensitivity || target;
+  const bool partial = settings.sensitivity || PrecisionTarget(settings);
   if (partial) RefuseWithoutMeasuring(graph, facts, plan);
   QuantPlan spare = partial ? SpareActivations(graph, facts, plan) : QuantPlan();
-  std::vector<ValueId> observed;
-  for (const auto& [value, quant] : plan.activations) observed.push_back(value);
-  for (const auto& [value, quant] : spare.activations) observed.push_back(value);
+  QuantPlan observed = plan;
+  observed.activations.insert(spare.activations.begin(), spare.activations.end());
   LogInfo("calibrating on ", choice.calibration.size(), " of ", samples->Describe());
   stage.Next("calibrate");
   RangeProposals proposals;
-  std::map<NodeId, Tensor> original_biases;
+  const Graph untuned = graph;
   {  // the histograms are gone again before tuning and the report
-    const StatisticsMap statistics = ObtainStatistics(graph, facts, observed, *samples, choice.calibration,
-                                                      settings.max_percentile, options, pool);
+    const Observations found = ObtainStatistics(graph, facts, observed, *samples, choice.calibration,
+                                                settings.max_percentile, options, pool);
     stage.Next("choose ranges");
-    WarnOfStrayInputs(graph, statistics);
-    ChooseRanges(graph, statistics, config.calibration.calibration_type, pool, &plan);
-    ChooseRanges(graph, statistics, config.calibration.calibration_type, pool, &spare);
-    if (settings.finetune_level > 0) proposals = ProposeRanges(statistics, plan, pool);
+    WarnOfStrayInputs(graph, found.statistics);
+    ChooseRanges(graph, found.statistics, config.calibration.calibration_type, pool, &plan);
+    ChooseRanges(graph, found.statistics, config.calibration.calibration_type, pool, &spare);
+    if (settings.finetune_level > 0) {
+      proposals = ProposeRanges(found.statistics, plan, pool);
+    } else {
+      LogInfo("kept the mean of ", KeepMeans(&graph, plan, found.means),
+              " operators' outputs by their biases");
+    }
   }
 
   if (settings.finetune_level > 0) {
     stage.Next("tune layers");
     LogInfo("tuning layers");
-    const Graph reference = graph;
-    LayerTuningResult tuned =
+    const LayerTuningResult tuned =
         TuneLayers(&graph, &plan, facts, *samples, choice.calibration, {}, pool, progress("tune layers"));
     LogInfo("tuned on ", tuned.samples, " samples: weights of ", tuned.rounded, " operators rounded, ",
             tuned.original_biases.size(), " biases corrected");
@@ -179,11 +190,10 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
     LogInfo("refining by output error");
     RefineOptions refining;
     refining.window_rounds = settings.finetune_level - 1;
-    const RefineResult refined = Refine(reference, &graph, &plan, facts, proposals, tuned.original_biases,
+    const RefineResult refined = Refine(untuned, &graph, &plan, facts, proposals, tuned.original_biases,
                                         *samples, choice.calibration, refining, pool, progress("refine"));
     LogInfo("refined: ", refined.ranges, " ranges changed, ", refined.biases_undone,
             " bias corrections undone, output noise-to-signal ratio ", refined.before, " -> ", refined.after);
-    original_biases = std::move(tuned.original_biases);
   }
 
   const std::vector<OutputParts> parts = FindOutputParts(graph, facts, pool);
@@ -198,7 +208,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   Sections sections;
   if (partial) {
     stage.Next("precision");
-    PrecisionRun run = RunPrecision(settings, {original_biases, facts, parts, *samples, choice.calibration},
+    PrecisionRun run = RunPrecision(settings, {untuned, facts, parts, *samples, choice.calibration},
                                     std::move(spare), measure, pool, progress, &graph, &plan);
     result.sensitivity = std::move(run.lines);
     sensitivity_markdown = std::move(run.markdown);

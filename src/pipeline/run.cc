@@ -25,7 +25,8 @@ void RefuseMeasuring(const Config& config) {
                                                 : nullptr;
   if (key == nullptr) return;
   throw Error("needs a calibrated int8 run, no other is measured",
-              std::string("quantization_parameters.") + key, "leave it out, or use precision_level 0 or 1");
+              std::string("quantization_parameters.") + key,
+              "leave it out, or use precision_level 0, 1 or 2");
 }
 
 RunResult RunMode(Graph graph, const Config& config, const RunOptions& options, const OutputPaths& paths,

@@ -1,5 +1,8 @@
 #include "pipeline/static_report.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "xslim/xslim.h"
 
 namespace xslim {
@@ -73,8 +76,18 @@ ReportHead StaticReportHead(const Graph& graph, const QuantPlan& plan, const Val
       {"xslim", Version()},
   };
   for (const UnknownOperator& unknown : facts.unknown()) head.notes.push_back(Describe(unknown));
-  for (const auto& [id, why] : plan.left_float)
-    head.notes.push_back(graph.node(id).Title() + " stays float: " + why);
+  std::vector<std::pair<std::string, std::vector<std::string>>> left;  // by reason
+  for (const auto& [id, why] : plan.left_float) {
+    auto found =
+        std::find_if(left.begin(), left.end(), [&](const auto& entry) { return entry.first == why; });
+    if (found == left.end()) found = left.insert(left.end(), {why, {}});
+    found->second.push_back(graph.node(id).Title());
+  }
+  for (const auto& [why, operators] : left) {
+    std::string line;
+    for (const std::string& title : operators) line += (line.empty() ? "" : ", ") + title;
+    head.notes.push_back(line + (operators.size() == 1 ? " stays float: " : " stay float: ") + why);
+  }
   return head;
 }
 

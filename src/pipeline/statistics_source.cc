@@ -1,11 +1,13 @@
 #include "pipeline/statistics_source.h"
 
 #include <algorithm>
+#include <set>
 #include <string>
 
 #include "base/hash.h"
 #include "base/log.h"
 #include "calibrate/statistics_file.h"
+#include "graph/reach.h"
 #include "onnx/model_io.h"
 
 namespace xslim {
@@ -46,6 +48,28 @@ class HashedSource : public SampleSource {
   mutable std::vector<std::string> hashes_;
 };
 
+// The graph without the operators that no operator of the plan depends on; ids are kept.
+Graph QuantizedPart(const Graph& graph, const QuantPlan& plan) {
+  std::vector<ValueId> made;
+  for (NodeId id : plan.nodes) {
+    for (ValueId output : graph.node(id).outputs) {
+      if (output != kNone) made.push_back(output);
+    }
+  }
+  const std::set<NodeId> needed = Reach(graph).Above(made);
+  Graph part = graph;
+  std::vector<NodeId> order = graph.Order();
+  std::reverse(order.begin(), order.end());
+  for (NodeId id : order) {
+    if (needed.count(id)) continue;
+    for (ValueId output : graph.node(id).outputs) {
+      if (output != kNone) part.RemoveOutput(output);
+    }
+    part.RemoveNode(id);
+  }
+  return part;
+}
+
 std::string HashOf(const Graph& graph) {
   Hasher hasher;
   hasher.Add(SerializeModel(graph));
@@ -54,18 +78,26 @@ std::string HashOf(const Graph& graph) {
 
 }  // namespace
 
-StatisticsMap ObtainStatistics(const Graph& graph, const ValueFacts& facts,
-                               const std::vector<ValueId>& observed, const SampleSource& samples,
-                               const std::vector<int64_t>& indices, double percentile,
-                               const RunOptions& options, ThreadPool& pool) {
+Observations ObtainStatistics(const Graph& graph, const ValueFacts& facts, const QuantPlan& plan,
+                              const SampleSource& samples, const std::vector<int64_t>& indices,
+                              double max_percentile, const RunOptions& options, ThreadPool& pool) {
   if (!options.save_stats.empty() && !options.load_stats.empty())
     throw Error("--save-stats and --load-stats exclude each other");
   const auto progress = [&](int64_t done, int64_t total) {
     if (options.progress) options.progress("calibrate", done, total);
   };
   const MemoryCeiling ceiling(options.max_memory);
-  if (options.save_stats.empty() && options.load_stats.empty())
-    return CollectStatistics(graph, observed, samples, indices, percentile, pool, progress, ceiling);
+  std::vector<ValueId> observed;
+  Percentiles percentiles{max_percentile, {}};
+  for (const auto& [value, quant] : plan.activations) {
+    observed.push_back(value);
+    if (quant.max_percentile) percentiles.own[value] = *quant.max_percentile;
+  }
+  if (options.save_stats.empty() && options.load_stats.empty()) {
+    const Graph part = QuantizedPart(graph, plan);
+    return CollectStatistics(part, observed, InputChannels(part), samples, indices, percentiles, pool,
+                             progress, ceiling);
+  }
 
   const HashedSource hashed(samples);
   const std::string model = HashOf(graph);
@@ -75,17 +107,24 @@ StatisticsMap ObtainStatistics(const Graph& graph, const ValueFacts& facts,
     });
     StatisticsFile file = LoadStatistics(options.load_stats, graph, {model, hashed.Hash(indices)});
     for (ValueId id : observed) {
-      if (!file.statistics.count(id))
+      if (!file.observed.statistics.count(id))
         throw Error("holds nothing of tensor " + graph.value(id).name, options.load_stats,
                     "make the file anew with --save-stats");
     }
-    LogInfo("statistics of ", file.statistics.size(), " tensors from ", options.load_stats);
-    if (file.percentile != percentile) {
-      LogInfo("the statistics were made with max_percentile ", file.percentile, "; ", percentile,
-              " is read from the histograms of all samples together");
-      for (auto& [id, statistics] : file.statistics) statistics.UsePercentileOfHistogram(percentile);
+    LogInfo("statistics of ", file.observed.statistics.size(), " tensors from ", options.load_stats);
+    size_t others = 0;
+    for (ValueId id : observed) {
+      if (file.percentiles.at(id) == percentiles.Of(id)) continue;
+      file.observed.statistics.at(id).UsePercentileOfHistogram(percentiles.Of(id));
+      ++others;
     }
-    return std::move(file.statistics);
+    if (others > 0) {
+      LogInfo(
+          "the statistics of ", others,
+          " tensors were made with another max_percentile; theirs is read from the histograms of all samples"
+          " together");
+    }
+    return std::move(file.observed);
   }
   std::vector<ValueId> all = observed;
   for (size_t i = 0; i < graph.value_slots(); ++i) {
@@ -95,11 +134,12 @@ StatisticsMap ObtainStatistics(const Graph& graph, const ValueFacts& facts,
   std::sort(all.begin(), all.end());
   all.erase(std::unique(all.begin(), all.end()), all.end());
   StatisticsFile file;
-  file.percentile = percentile;
-  file.statistics = CollectStatistics(graph, all, hashed, indices, percentile, pool, progress, ceiling);
+  for (ValueId id : all) file.percentiles[id] = percentiles.Of(id);
+  file.observed = CollectStatistics(graph, all, InputChannels(graph), hashed, indices, percentiles, pool,
+                                    progress, ceiling);
   SaveStatistics(options.save_stats, graph, {model, hashed.Hash(indices)}, file);
-  LogInfo("wrote the statistics of ", file.statistics.size(), " tensors to ", options.save_stats);
-  return std::move(file.statistics);
+  LogInfo("wrote the statistics of ", file.observed.statistics.size(), " tensors to ", options.save_stats);
+  return std::move(file.observed);
 }
 
 }  // namespace xslim

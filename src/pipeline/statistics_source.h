@@ -10,13 +10,14 @@
 
 namespace xslim {
 
-// Statistics of at least `observed`. options.load_stats: from that file, without a float forward; the samples
+// Statistics of at least the plan's activations, with max_percentile where the plan says no other; means of
+// the inputs of computing operators. options.load_stats: from that file, without a float forward; the samples
 // are still decoded, as their bytes are what the file is checked against. options.save_stats: of all float
-// tensors, which are also written there. Throws Error when the file is of another model or other data.
-StatisticsMap ObtainStatistics(const Graph& graph, const ValueFacts& facts,
-                               const std::vector<ValueId>& observed, const SampleSource& samples,
-                               const std::vector<int64_t>& indices, double percentile,
-                               const RunOptions& options, ThreadPool& pool);
+// tensors, which are also written there. Otherwise only what the plan's operators need is run. Throws Error
+// when the file is of another model or other data.
+Observations ObtainStatistics(const Graph& graph, const ValueFacts& facts, const QuantPlan& plan,
+                              const SampleSource& samples, const std::vector<int64_t>& indices,
+                              double max_percentile, const RunOptions& options, ThreadPool& pool);
 
 }  // namespace xslim
 

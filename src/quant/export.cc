@@ -140,15 +140,20 @@ class Exporter {
     const ValueId zero = graph_.AddConstant(
         name + "_zero_point", Tensor::Scalar<int8_t>(static_cast<int8_t>(quant.params.zero_point[0])));
     const ValueId codes = graph_.AddValue(name + "_q", DType::kInt8);
-    if (graph_.value(value).producer == kNone) {  // a graph input: readers move to the dequantized copy
+    const Node* source = graph_.Producer(value);
+    if (source == nullptr || !plan_.nodes.count(source->id)) {
+      // From a float operator or from outside: operators of the plan move to the dequantized copy.
       const ValueId output = graph_.AddValue(name + "_dq", DType::kFloat);
-      graph_.ReplaceUses(value, output);
+      const std::vector<Use> uses = graph_.value(value).uses;
+      for (const Use& use : uses) {
+        if (plan_.nodes.count(use.node)) graph_.SetInput(use.node, static_cast<size_t>(use.slot), output);
+      }
       graph_.AddNode("QuantizeLinear", name + "_QuantizeLinear", {value, scale, zero}, {codes});
       graph_.AddNode("DequantizeLinear", name + "_DequantizeLinear", {codes, scale, zero}, {output});
       return;
     }
     // The producer writes a new value, DequantizeLinear takes over the name that readers and outputs know.
-    const NodeId producer = graph_.value(value).producer;
+    const NodeId producer = source->id;
     const size_t slot = static_cast<size_t>(graph_.value(value).producer_slot);
     const ValueId raw = graph_.AddValue(name + "_float", DType::kFloat);
     graph_.SetOutput(producer, slot, raw);
@@ -171,20 +176,18 @@ Graph ExportQdq(const Graph& graph, const QuantPlan& plan, bool keep_activations
 ExportedPair FindPair(const Graph& exported, const std::string& name) {
   const ValueId id = exported.Find(name);
   if (id == kNone) return {};
-  // Behind an operator, the dequantized tensor took over the name; a graph input keeps it.
+  // Behind an operator of the plan, the dequantized tensor took over the name; any other keeps it.
   const Node* last = exported.Producer(id);
   if (last != nullptr && last->Is("DequantizeLinear")) {
     const Node* first = exported.Producer(last->input(0));
     if (first != nullptr && first->Is("QuantizeLinear")) return {first->id, last->id, id};
   }
-  if (last == nullptr) {
-    for (const Use& use : exported.value(id).uses) {
-      const Node& first = exported.node(use.node);
-      if (!first.Is("QuantizeLinear") || use.slot != 0) continue;
-      for (const Use& next : exported.value(first.outputs[0]).uses) {
-        const Node& reader = exported.node(next.node);
-        if (reader.Is("DequantizeLinear")) return {first.id, reader.id, reader.outputs[0]};
-      }
+  for (const Use& use : exported.value(id).uses) {
+    const Node& first = exported.node(use.node);
+    if (!first.Is("QuantizeLinear") || use.slot != 0) continue;
+    for (const Use& next : exported.value(first.outputs[0]).uses) {
+      const Node& reader = exported.node(next.node);
+      if (reader.Is("DequantizeLinear")) return {first.id, reader.id, reader.outputs[0]};
     }
   }
   return {};

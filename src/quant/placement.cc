@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "base/log.h"
+#include "quant/fused_units.h"
 #include "quant/ignore_list.h"
 #include "quant/interest.h"
 #include "quant/plan.h"
@@ -21,16 +22,25 @@ std::vector<int> DataSlots(const Node& node, QuantRole role) {
 
 class Placer {
  public:
-  Placer(const Graph& graph, const ValueFacts& facts, const QuantizationParameters& options)
-      : graph_(graph), facts_(facts), options_(options), order_(graph.Order()), ignored_(options) {}
+  Placer(const Graph& graph, const ValueFacts& facts, const QuantizationParameters& options,
+         const Choices& choices)
+      : graph_(graph),
+        facts_(facts),
+        options_(options),
+        choices_(choices),
+        order_(graph.Order()),
+        ignored_(options) {}
 
   QuantPlan Place() {
     plan_.quantize_bias = options_.bias == BiasType::kInt32;
     MarkOperators();
     ProtectOutputs();
     DropUnreached();
+    DropIdleMoves();
     FoldActivations();
+    if (options_.placement == Placement::kFused) inside_ = InsideFusedUnits(graph_, plan_.nodes);
     for (NodeId id : order_) PlaceNode(graph_.node(id));
+    for (auto& [value, quant] : plan_.activations) SetChoices(value, &quant);
     ignored_.WarnUnmatched(graph_);
     return std::move(plan_);
   }
@@ -39,6 +49,7 @@ class Placer {
     plan_.quantize_bias = options_.bias == BiasType::kInt32;
     plan_.nodes = std::move(nodes);
     FoldActivations();
+    if (options_.placement == Placement::kFused) inside_ = InsideFusedUnits(graph_, plan_.nodes);
     for (NodeId id : order_) PlaceNode(graph_.node(id));
     return std::move(plan_);
   }
@@ -63,9 +74,36 @@ class Placer {
             "adds an attention mask: one scale for scores and the mask would erase the scores";
         continue;
       }
-      if ((role == QuantRole::kCompute && facts_.is_float(node.input(1))) || Reached(node, role))
+      if (!(role == QuantRole::kCompute && facts_.is_float(node.input(1))) && !Reached(node, role)) continue;
+      const std::string chosen = ChosenFloat(node);
+      if (chosen.empty()) {
         plan_.nodes.insert(id);
+      } else {
+        plan_.left_float[id] = chosen;
+        passed_.insert(id);
+      }
     }
+  }
+
+  // Why a quantizable operator stays float by choice; "" when it does not.
+  std::string ChosenFloat(const Node& node) const {
+    const auto found = choices_.stay_float.find(node.id);
+    if (found != choices_.stay_float.end()) return found->second;
+    const int level = choices_.Of(node.id).precision_level.value_or(options_.precision_level);
+    if (level == kPrecisionPartial && ScaleSensitive(node)) return "precision_level 2";
+    if (RoleOf(graph_, node) != QuantRole::kActivation) return "";
+    const Node* producer = graph_.Producer(node.input(0));
+    const bool follows =
+        producer != nullptr && passed_.count(producer->id) && graph_.SoleUser(node.input(0)) == node.id;
+    return follows ? "as " + producer->Title() + ", which it follows" : "";
+  }
+
+  // What precision_level 2 leaves float of the quantizable types, as XSlim: Sigmoid, and arithmetic on two
+  // activations. Softmax and Div are float at every level.
+  bool ScaleSensitive(const Node& node) const {
+    if (node.Is("Sigmoid")) return true;
+    if (!node.Is("Add") && !node.Is("Sub") && !node.Is("Mul")) return false;
+    return graph_.Constant(node.input(0)) == nullptr && graph_.Constant(node.input(1)) == nullptr;
   }
 
   // scores + (0 or a huge negative number) before a Softmax.
@@ -92,12 +130,12 @@ class Placer {
                        [&](ValueId input) { return MadeOfHuge(input, depth + 1); });
   }
 
-  // A data input comes from an operator of the plan.
+  // A data input comes from an operator of the plan, or from one that would be there but for a choice.
   bool Reached(const Node& node, QuantRole role) const {
     const std::vector<int> slots = DataSlots(node, role);
     return std::any_of(slots.begin(), slots.end(), [&](int slot) {
       const Node* producer = graph_.Producer(node.input(static_cast<size_t>(slot)));
-      return producer != nullptr && plan_.nodes.count(producer->id) != 0;
+      return producer != nullptr && (plan_.nodes.count(producer->id) || passed_.count(producer->id));
     });
   }
 
@@ -161,6 +199,31 @@ class Placer {
     }
   }
 
+  // Data movement that takes from an operator left float by choice and gives to float ones alone: a pair
+  // there would serve nobody.
+  void DropIdleMoves() {
+    for (auto it = order_.rbegin(); it != order_.rend(); ++it) {
+      const Node& node = graph_.node(*it);
+      if (!plan_.nodes.count(*it) || RoleOf(graph_, node) != QuantRole::kPassive || !ComesFromPassed(node))
+        continue;
+      const bool serves = std::any_of(node.outputs.begin(), node.outputs.end(), [&](ValueId output) {
+        if (output == kNone) return false;
+        const std::vector<Use>& uses = graph_.value(output).uses;
+        return std::any_of(uses.begin(), uses.end(),
+                           [&](const Use& use) { return plan_.nodes.count(use.node) != 0; });
+      });
+      if (!serves) plan_.nodes.erase(*it);
+    }
+  }
+
+  bool ComesFromPassed(const Node& node) const {
+    const Node* producer = graph_.Producer(node.input(0));
+    while (producer != nullptr && plan_.nodes.count(producer->id) &&
+           RoleOf(graph_, *producer) == QuantRole::kPassive)
+      producer = graph_.Producer(producer->input(0));
+    return producer != nullptr && passed_.count(producer->id) != 0;
+  }
+
   // X -> Relu/Clip with no other reader of X: the pair takes one scale, at the activation's output.
   void FoldActivations() {
     for (NodeId id : order_) {
@@ -190,11 +253,13 @@ class Placer {
     const QuantRole role = RoleOf(graph_, node);
     const bool folded = role == QuantRole::kActivation && plan_.folded.count(node.outputs[0]);
     if (!folded) {
+      const bool continues = std::any_of(node.inputs.begin(), node.inputs.end(),
+                                         [&](ValueId input) { return inside_.count(input) != 0; });
       for (int slot : DataSlots(node, role)) {
         const ValueId input = node.input(static_cast<size_t>(slot));
-        if (input == kNone || !facts_.is_float(input)) continue;
+        if (input == kNone || !facts_.is_float(input) || inside_.count(input)) continue;
         if (graph_.Constant(input) != nullptr) {
-          plan_.weights.push_back({node.id, slot, {}, {}});
+          if (!continues) plan_.weights.push_back({node.id, slot, {}, {}});
         } else if (!OnGrid(input)) {
           Add(input);
         }
@@ -202,7 +267,7 @@ class Placer {
     }
     if (role == QuantRole::kPassive) return;
     for (ValueId output : node.outputs) {
-      if (output == kNone || !facts_.is_float(output)) continue;
+      if (output == kNone || !facts_.is_float(output) || inside_.count(output)) continue;
       const NodeId user = graph_.SoleUser(output);
       const bool into_activation = user != kNone && plan_.nodes.count(user) &&
                                    RoleOf(graph_, graph_.node(user)) == QuantRole::kActivation &&
@@ -217,25 +282,44 @@ class Placer {
     plan_.activations.emplace(id, std::move(quant));
   }
 
+  void SetChoices(ValueId value, ActivationQuant* quant) const {
+    const Node* producer = graph_.Producer(value);
+    if (producer != nullptr && plan_.nodes.count(producer->id))
+      return SetChoices(choices_.Of(producer->id), quant);
+    for (const Use& use : graph_.value(value).uses) {
+      if (plan_.nodes.count(use.node)) SetChoices(choices_.Of(use.node), quant);
+    }
+  }
+
+  static void SetChoices(const OperatorSettings& settings, ActivationQuant* quant) {
+    if (settings.max_percentile) quant->max_percentile = settings.max_percentile;
+    if (settings.calibration_type) quant->calibration_type = settings.calibration_type;
+  }
+
   const Graph& graph_;
   const ValueFacts& facts_;
   const QuantizationParameters& options_;
+  const Choices& choices_;
   std::vector<NodeId> order_;
   IgnoreList ignored_;
+  std::set<NodeId> passed_;   // float by choice; operators behind them are placed as if they were int8
+  std::set<ValueId> inside_;  // tensors inside fused units
   QuantPlan plan_;
 };
 
 }  // namespace
 
-QuantPlan PlacePlan(const Graph& graph, const ValueFacts& facts, const QuantizationParameters& options) {
-  QuantPlan plan = Placer(graph, facts, options).Place();
+QuantPlan PlacePlan(const Graph& graph, const ValueFacts& facts, const QuantizationParameters& options,
+                    const Choices& choices) {
+  QuantPlan plan = Placer(graph, facts, options, choices).Place();
   QuantizeWeights(graph, options, &plan);
   return plan;
 }
 
 QuantPlan PlaceOnly(const Graph& graph, const ValueFacts& facts, const QuantizationParameters& options,
                     std::set<NodeId> nodes) {
-  return Placer(graph, facts, options).PlaceOnly(std::move(nodes));
+  const Choices none;
+  return Placer(graph, facts, options, none).PlaceOnly(std::move(nodes));
 }
 
 }  // namespace xslim

@@ -4,6 +4,7 @@
 #define XSLIM_QUANT_PLAN_H_
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -11,6 +12,7 @@
 
 #include "graph/graph.h"
 #include "ops/operator.h"
+#include "quant/choices.h"
 #include "quant/facts.h"
 #include "xslim/config.h"
 
@@ -31,12 +33,18 @@ struct ChosenRange {
   std::string why;  // "minmax", "percentile", "mse: 3.100% clipped" ...
 };
 
-// An activation that gets a Q/DQ pair right behind its producer (or behind the graph input).
+// An activation that gets a Q/DQ pair right behind its producer (or behind the graph input). Of an operator
+// of the plan all readers see the dequantized tensor, as on a machine that computes in int8; what comes from
+// a float operator or from outside is only seen so by operators of the plan.
 struct ActivationQuant {
   QuantParams params;
   InterestRange interest;  // what all its consumers together can see
   float lo = 0, hi = 0;    // the range behind params, once chosen
   std::string why;         // how the range was chosen
+  // What custom_setting says for the tensor: of the operator that makes it, or else of its last reader that
+  // is in a custom setting.
+  std::optional<double> max_percentile;
+  std::optional<CalibrationType> calibration_type;
 };
 
 // A constant input of a quantized operator: int8 initializer + DequantizeLinear.
@@ -57,8 +65,9 @@ struct QuantPlan {
 };
 
 // Placement and weights of a static int8 run: XSlim's table, groups and unions (docs/compatibility.md). The
-// graph must be legalised; `facts` are of the same graph.
-QuantPlan PlacePlan(const Graph& graph, const ValueFacts& facts, const QuantizationParameters& options);
+// graph must be legalised; `facts` and `choices` are of the same graph.
+QuantPlan PlacePlan(const Graph& graph, const ValueFacts& facts, const QuantizationParameters& options,
+                    const Choices& choices = {});
 
 // The same for exactly the operators `nodes`, which are of a full plan: pairs and constants, all without
 // parameters.

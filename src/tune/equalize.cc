@@ -2,9 +2,15 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <map>
 #include <vector>
 
 #include "base/log.h"
+#include "kernels/kernels.h"
+#include "quant/facts.h"
+#include "runtime/executor.h"
+#include "tune/bias.h"
 
 namespace xslim {
 namespace {
@@ -17,19 +23,30 @@ bool ScalesThrough(const Node& node) {
   return false;
 }
 
+// A layer in front of or behind a pair's tensor: it has constant float weights that nothing else reads.
 bool HasWeights(const Graph& graph, const Node& node) {
-  if (!node.Is("Conv") && !node.Is("Gemm") && !node.Is("ConvTranspose")) return false;
-  const Tensor* weight = node.input(1) == kNone ? nullptr : graph.Constant(node.input(1));
-  if (weight == nullptr || weight->dtype() != DType::kFloat || weight->rank() < 2) return false;
-  if (graph.value(node.input(1)).uses.size() != 1) return false;  // a shared weight has other readers
+  if (!IsComputing(node) || !HasOwnConstant(graph, node, 1)) return false;
+  const Tensor& weight = *graph.Constant(node.input(1));
+  if (node.Is("MatMul")) return weight.rank() == 2;
+  if (weight.rank() < 2) return false;
   if (node.Is("Gemm") &&
       (node.Int("transA", 0) || node.Float("alpha", 1) != 1.0f || node.Float("beta", 1) != 1.0f))
     return false;
   if (node.Is("ConvTranspose") && node.Int("group", 1) != 1) return false;
   if (node.input(2) == kNone) return true;
-  const Tensor* bias = graph.Constant(node.input(2));
-  return bias != nullptr && bias->dtype() == DType::kFloat && graph.value(node.input(2)).uses.size() == 1;
+  return HasOwnConstant(graph, node, 2) && graph.Constant(node.input(2))->rank() == 1;
 }
+
+// LayerNormalization over the last axis, with a scale of its own.
+bool IsNormalization(const Graph& graph, const Node& node) {
+  if (!node.Is("LayerNormalization") || node.Int("axis", -1) != -1) return false;
+  if (node.outputs.size() > 1 && (node.outputs[1] != kNone || node.outputs.size() > 2)) return false;
+  if (!HasOwnConstant(graph, node, 1) || graph.Constant(node.input(1))->rank() != 1) return false;
+  return node.input(2) == kNone ||
+         (HasOwnConstant(graph, node, 2) && graph.Constant(node.input(2))->rank() == 1);
+}
+
+bool ChannelsFirst(const Node& node) { return node.Is("Conv") || node.Is("ConvTranspose"); }
 
 // Output (or input) channel of every element of a weight.
 class ChannelMap {
@@ -62,46 +79,43 @@ class ChannelMap {
   int64_t inner_ = 1, count_ = 1, group_, rows_per_group_ = 1, row_size_ = 1;
 };
 
-std::vector<float> Largest(const Graph& graph, const Node& node, bool output) {
-  const Tensor& weight = *graph.Constant(node.input(1));
-  const ChannelMap channel(node, weight, output);
-  std::vector<float> largest(static_cast<size_t>(channel.channels()), 0.0f);
-  const float* w = weight.data<float>();
-  for (int64_t at = 0; at < weight.size(); ++at) {
-    float& most = largest[static_cast<size_t>(channel(at))];
-    most = std::max(most, std::fabs(w[at]));
-  }
-  return largest;
+void ScaleAlong(Graph* graph, ValueId constant, const std::vector<double>& factor) {
+  Tensor scaled = graph->Constant(constant)->Clone();
+  for (int64_t c = 0; c < scaled.size(); ++c)
+    scaled.data<float>()[c] = static_cast<float>(scaled.data<float>()[c] * factor[static_cast<size_t>(c)]);
+  graph->SetConstant(constant, std::move(scaled));
 }
 
-void ScaleWeights(Graph* graph, NodeId id, bool output, const std::vector<float>& factor) {
+void ScaleWeights(Graph* graph, NodeId id, bool output, const std::vector<double>& factor) {
   const Node& node = graph->node(id);
   Tensor weight = graph->Constant(node.input(1))->Clone();
   const ChannelMap channel(node, weight, output);
   float* w = weight.data<float>();
-  for (int64_t at = 0; at < weight.size(); ++at) w[at] *= factor[static_cast<size_t>(channel(at))];
+  for (int64_t at = 0; at < weight.size(); ++at)
+    w[at] = static_cast<float>(w[at] * factor[static_cast<size_t>(channel(at))]);
   graph->SetConstant(node.input(1), std::move(weight));
-  if (!output || node.input(2) == kNone) return;
-  Tensor bias = graph->Constant(node.input(2))->Clone();
-  for (int64_t c = 0; c < bias.size(); ++c) bias.data<float>()[c] *= factor[static_cast<size_t>(c)];
-  graph->SetConstant(node.input(2), std::move(bias));
 }
 
 struct Pair {
-  std::vector<NodeId> up, down;  // computing operators that share the channels
+  NodeId front = kNone;
+  std::vector<NodeId> behind;
+  std::vector<ValueId> constants;  // vectors that scale with the front's channels: its bias ...
+  size_t channels = 0;
+  bool channels_first = false;
 };
 
-// All readers of `id`, through operators that scale, are computing operators with weights; false otherwise.
-bool CollectDown(const Graph& graph, ValueId id, std::vector<NodeId>* down) {
+// All readers of `id`, through operators that scale, are layers with weights; false otherwise.
+bool CollectBehind(const Graph& graph, ValueId id, Pair* pair) {
   const Value& value = graph.value(id);
   if (value.is_output || value.uses.empty() || graph.CapturedBySubgraph(value.name)) return false;
   for (const Use& use : value.uses) {
     const Node& user = graph.node(use.node);
-    if (use.slot != 0) return false;
+    if (use.slot != 0 || user.outputs.size() != 1) return false;
     if (HasWeights(graph, user)) {
-      down->push_back(user.id);
-    } else if (ScalesThrough(user) && user.outputs.size() == 1) {
-      if (!CollectDown(graph, user.outputs[0], down)) return false;
+      if (ChannelsFirst(user) != pair->channels_first) return false;
+      pair->behind.push_back(user.id);
+    } else if (ScalesThrough(user)) {
+      if (!CollectBehind(graph, user.outputs[0], pair)) return false;
     } else {
       return false;
     }
@@ -109,49 +123,223 @@ bool CollectDown(const Graph& graph, ValueId id, std::vector<NodeId>* down) {
   return true;
 }
 
-std::vector<Pair> FindPairs(const Graph& graph) {
+size_t ChannelsOf(const Graph& graph, const Node& node, bool output) {
+  const Tensor& weight = *graph.Constant(node.input(1));
+  if (node.Is("LayerNormalization")) return static_cast<size_t>(weight.size());
+  return static_cast<size_t>(ChannelMap(node, weight, output).channels());
+}
+
+// MatMul + Add of a vector: the Add belongs to the front. Returns the value behind it.
+ValueId BehindBias(const Graph& graph, const Node& front, Pair* pair) {
+  const ValueId product = front.outputs[0];
+  const Value& value = graph.value(product);
+  if (!front.Is("MatMul") || value.is_output || value.uses.size() != 1) return product;
+  const Node& add = graph.node(value.uses[0].node);
+  if (!add.Is("Add")) return product;
+  const size_t slot = value.uses[0].slot == 0 ? 1 : 0;
+  if (!HasOwnConstant(graph, add, slot) || graph.Constant(add.input(slot))->rank() != 1 ||
+      static_cast<size_t>(graph.Constant(add.input(slot))->size()) != pair->channels) {
+    return product;
+  }
+  pair->constants.push_back(add.input(slot));
+  return add.outputs[0];
+}
+
+std::vector<Pair> FindPairs(const Graph& graph, const std::map<NodeId, std::string>& untouched) {
   std::vector<Pair> pairs;
   for (NodeId id : graph.Order()) {
-    if (!HasWeights(graph, graph.node(id))) continue;
-    Pair pair{{id}, {}};
-    if (!CollectDown(graph, graph.node(id).outputs[0], &pair.down)) continue;
-    const size_t channels = Largest(graph, graph.node(id), true).size();
-    const bool fits = std::all_of(pair.down.begin(), pair.down.end(), [&](NodeId down) {
-      return Largest(graph, graph.node(down), false).size() == channels;
+    const Node& node = graph.node(id);
+    const bool normalization = IsNormalization(graph, node);
+    if (!normalization && !HasWeights(graph, node)) continue;
+    Pair pair;
+    pair.front = id;
+    pair.channels = ChannelsOf(graph, node, true);
+    pair.channels_first = ChannelsFirst(node);
+    if (normalization) pair.constants.push_back(node.input(1));
+    if (!node.Is("MatMul") && node.input(2) != kNone) pair.constants.push_back(node.input(2));
+    if (!CollectBehind(graph, BehindBias(graph, node, &pair), &pair)) continue;
+    bool fits = untouched.count(id) == 0;
+    fits &= std::all_of(pair.behind.begin(), pair.behind.end(), [&](NodeId behind) {
+      return untouched.count(behind) == 0 && ChannelsOf(graph, graph.node(behind), false) == pair.channels;
     });
+    for (ValueId constant : pair.constants)
+      fits &= static_cast<size_t>(graph.Constant(constant)->size()) == pair.channels;
     if (fits) pairs.push_back(std::move(pair));
   }
   return pairs;
 }
 
-}  // namespace
+// What is known of a tensor's channels.
+struct ChannelStatistics {
+  std::vector<float> lo, hi;
+  std::vector<double> squares;  // sum of squares
+  double count = 0;             // elements of a channel
+};
 
-int EqualizeByWeights(Graph* graph, int iterations) {
-  const std::vector<Pair> pairs = FindPairs(*graph);
-  for (int i = 0; i < iterations; ++i) {
-    for (const Pair& pair : pairs) {
-      std::vector<float> up = Largest(*graph, graph->node(pair.up[0]), true);
-      const Node& node = graph->node(pair.up[0]);
-      if (node.input(2) != kNone) {
-        const float* bias = graph->Constant(node.input(2))->data<float>();
-        for (size_t c = 0; c < up.size(); ++c) up[c] = std::max(up[c], 0.5f * std::fabs(bias[c]));
-      }
-      std::vector<float> down(up.size(), 0.0f);
-      for (NodeId id : pair.down) {
-        const std::vector<float> largest = Largest(*graph, graph->node(id), false);
-        for (size_t c = 0; c < down.size(); ++c) down[c] = std::max(down[c], largest[c]);
-      }
-      std::vector<float> factor(up.size(), 1.0f), inverse(up.size(), 1.0f);
-      for (size_t c = 0; c < up.size(); ++c) {
-        if (up[c] + down[c] < 0.5f || up[c] == 0.0f) continue;
-        factor[c] = std::clamp(std::sqrt(down[c] / up[c]), 0.1f, 10.0f);
-        inverse[c] = 1.0f / factor[c];
-      }
-      ScaleWeights(graph, pair.up[0], true, factor);
-      for (NodeId id : pair.down) ScaleWeights(graph, id, false, inverse);
+void Observe(const Tensor& tensor, bool channels_first, ChannelStatistics* seen) {
+  const int64_t axis = channels_first ? 1 : tensor.rank() - 1;
+  if (tensor.rank() < 2 || tensor.size() == 0) return;
+  const size_t channels = static_cast<size_t>(tensor.dim(axis));
+  const int64_t inner = InnerCount(tensor.shape(), axis);
+  seen->lo.resize(channels, 0.0f);
+  seen->hi.resize(channels, 0.0f);
+  seen->squares.resize(channels, 0.0);
+  const float* x = tensor.data<float>();
+  const int64_t outer = tensor.size() / (tensor.dim(axis) * inner);
+  for (int64_t o = 0; o < outer; ++o) {
+    for (size_t c = 0; c < channels; ++c, x += inner) {
+      kernels::MinMax range;
+      kernels::Active().min_max(x, inner, &range);
+      seen->lo[c] = std::min(seen->lo[c], range.min);
+      seen->hi[c] = std::max(seen->hi[c], range.max);
+      seen->squares[c] += kernels::Active().sum_of_squares(x, 0.0f, inner);
     }
   }
-  return static_cast<int>(pairs.size());
+  seen->count += static_cast<double>(outer * inner);
+}
+
+// The weights behind a pair's tensor, seen from its channels.
+struct Behind {
+  std::vector<double> energy;  // sum of squared weights that read the channel
+  // For each output channel: the largest weight of each input channel that it reads.
+  struct Row {
+    std::vector<std::pair<size_t, double>> largest;
+  };
+  std::vector<Row> rows;
+};
+
+Behind Describe(const Graph& graph, const Pair& pair) {
+  Behind all;
+  all.energy.resize(pair.channels, 0.0);
+  for (NodeId id : pair.behind) {
+    const Node& node = graph.node(id);
+    const Tensor& weight = *graph.Constant(node.input(1));
+    const ChannelMap input(node, weight, false), output(node, weight, true);
+    std::vector<std::map<size_t, double>> rows(static_cast<size_t>(output.channels()));
+    const float* w = weight.data<float>();
+    for (int64_t at = 0; at < weight.size(); ++at) {
+      const size_t c = static_cast<size_t>(input(at));
+      const double magnitude = std::fabs(w[at]);
+      all.energy[c] += magnitude * magnitude;
+      double& most = rows[static_cast<size_t>(output(at))][c];
+      most = std::max(most, magnitude);
+    }
+    for (const auto& row : rows) all.rows.push_back({{row.begin(), row.end()}});
+  }
+  return all;
+}
+
+// The noise behind the pair, as the header says, in units of 1/12.
+double PredictedNoise(const ChannelStatistics& seen, const Behind& behind, const std::vector<double>& scale) {
+  double lo = 0, hi = 0, noise = 0;
+  for (size_t c = 0; c < scale.size(); ++c) {
+    lo = std::min(lo, scale[c] * seen.lo[c]);
+    hi = std::max(hi, scale[c] * seen.hi[c]);
+  }
+  const double step = (hi - lo) / 255;
+  for (size_t c = 0; c < scale.size(); ++c) noise += step * step * behind.energy[c] / (scale[c] * scale[c]);
+  for (const Behind::Row& row : behind.rows) {
+    double most = 0, power = 0;
+    for (const auto& [c, largest] : row.largest) {
+      most = std::max(most, largest / scale[c]);
+      power += scale[c] * scale[c] * seen.squares[c] / seen.count;
+    }
+    noise += most / 127 * (most / 127) * power;
+  }
+  return noise;
+}
+
+// x^(quarters / 4) by square roots alone, which are the same on every machine.
+double Power(double x, int quarters) {
+  const double root = std::sqrt(x), quarter = std::sqrt(root);
+  double power = 1;
+  for (int i = 0; i < quarters / 4; ++i) power *= x;
+  if (quarters % 4 >= 2) power *= root;
+  if (quarters % 2 == 1) power *= quarter;
+  return power;
+}
+
+std::vector<double> Factors(const ChannelStatistics& seen, const Behind& behind) {
+  constexpr double kMost = 64;
+  const size_t channels = behind.energy.size();
+  std::vector<double> share(channels, 0.0), range(channels), best(channels, 1.0);
+  for (const Behind::Row& row : behind.rows) {
+    double most = 0;
+    for (const auto& [c, largest] : row.largest) most = std::max(most, largest);
+    for (const auto& [c, largest] : row.largest) {
+      if (most > 0) share[c] = std::max(share[c], largest / most);
+    }
+  }
+  for (size_t c = 0; c < channels; ++c) range[c] = static_cast<double>(seen.hi[c]) - seen.lo[c];
+  const double widest = *std::max_element(range.begin(), range.end());
+  if (!(widest > 0) || !std::isfinite(widest)) return best;
+  double least = 0.97 * PredictedNoise(seen, behind, best);
+  for (int a = 0; a <= 4; ++a) {
+    for (int d = 0; d <= 2; ++d) {
+      if (a + d == 0) continue;
+      std::vector<double> scale(channels, 1.0);
+      for (size_t c = 0; c < channels; ++c) {
+        if (range[c] <= 0 || share[c] <= 0) continue;  // a dead channel
+        scale[c] = std::clamp(Power(widest / range[c], a) * Power(share[c], d), 1 / kMost, kMost);
+      }
+      const double noise = PredictedNoise(seen, behind, scale);
+      if (!(noise < least)) continue;
+      least = noise;
+      best = std::move(scale);
+    }
+  }
+  return best;
+}
+
+}  // namespace
+
+EqualizeResult Equalize(Graph* graph, const std::vector<Sample>& samples,
+                        const std::map<NodeId, std::string>& untouched, ThreadPool& pool) {
+  const std::vector<Pair> pairs = FindPairs(*graph, untouched);
+  EqualizeResult result;
+  if (pairs.empty()) return result;
+  std::map<ValueId, ChannelStatistics> statistics;
+  std::map<ValueId, bool> channels_first;
+  std::vector<ValueId> taps;
+  for (const Pair& pair : pairs) {
+    for (NodeId id : pair.behind) channels_first[graph->node(id).input(0)] = pair.channels_first;
+  }
+  for (const auto& [id, first] : channels_first) taps.push_back(id);
+  Executor executor(*graph, pool);
+  executor.SetTaps(taps, [&](ValueId id, const Tensor& tensor) {
+    if (tensor.dtype() == DType::kFloat) Observe(tensor, channels_first.at(id), &statistics[id]);
+  });
+  for (const Sample& sample : samples) executor.Run(sample);
+
+  for (const Pair& pair : pairs) {
+    // Several layers behind may see the tensor at different places, around a pool: the widest ranges count.
+    ChannelStatistics seen;
+    for (NodeId id : pair.behind) {
+      const ChannelStatistics& one = statistics[graph->node(id).input(0)];
+      if (one.lo.size() != pair.channels) continue;
+      if (seen.lo.empty()) {
+        seen = one;
+        continue;
+      }
+      for (size_t c = 0; c < pair.channels; ++c) {
+        seen.lo[c] = std::min(seen.lo[c], one.lo[c]);
+        seen.hi[c] = std::max(seen.hi[c], one.hi[c]);
+      }
+    }
+    if (seen.lo.empty() || seen.count == 0) continue;
+    ++result.pairs;
+    const std::vector<double> factor = Factors(seen, Describe(*graph, pair));
+    std::vector<double> inverse;
+    for (double f : factor) inverse.push_back(1 / f);
+    if (inverse == factor) continue;
+    ++result.changed;
+    LogDebug("equalized ", graph->node(pair.front).Title(), " with ", pair.behind.size(),
+             " layers behind it");
+    if (!IsNormalization(*graph, graph->node(pair.front))) ScaleWeights(graph, pair.front, true, factor);
+    for (ValueId constant : pair.constants) ScaleAlong(graph, constant, factor);
+    for (NodeId id : pair.behind) ScaleWeights(graph, id, false, inverse);
+  }
+  return result;
 }
 
 }  // namespace xslim

@@ -1,18 +1,39 @@
-// Layer-wise equalization by weights (Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization
-// and Bias Correction", section 4.1): channels between two computing operators are rescaled so that both
-// sides' weights use their int8 range alike. Exact up to float rounding.
+// Equalization: channels between two layers are rescaled so that the int8 codes of the tensor between them
+// and of the weights behind it are used better. Exact up to float rounding.
+//
+// After Nagel et al. 2019, "Data-Free Quantization Through Weight Equalization and Bias Correction" (pairs
+// through operators that commute with a scale) and Xiao et al. 2022, "SmoothQuant" (factors from the ranges
+// of activations, normalizations in front of products).
 #ifndef XSLIM_TUNE_EQUALIZE_H_
 #define XSLIM_TUNE_EQUALIZE_H_
 
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/threads.h"
+#include "data/samples.h"
 #include "graph/graph.h"
 
 namespace xslim {
 
-// Rescales pairs joined through Relu, LeakyRelu, PRelu, MaxPool, AveragePool, Global pools and Identity;
-// returns the number of pairs. Depthwise convolutions take part on both sides. scale = sqrt(down / up), in
-// [0.1, 10]; channels whose largest weights sum to less than 0.5 are left alone, as in XSlim; `up` counts
-// half the bias.
-int EqualizeByWeights(Graph* graph, int iterations);
+struct EqualizeResult {
+  int pairs = 0;    // of layers that could be rescaled
+  int changed = 0;  // of them, those for which it pays
+};
+
+// A pair is Conv, ConvTranspose, Gemm, MatMul (also with an Add of constants) or LayerNormalization in front,
+// and Conv, ConvTranspose, Gemm or MatMul behind, joined through Relu, LeakyRelu, PRelu, pools and Identity.
+// Weights are quantized per output channel, so the front's do not care; channel c is multiplied by
+//   s_c = (A_c / max A)^-a * D_c^d, in [1/64, 64],
+// A_c: its range over `samples`, D_c: its largest weight behind, as a share of the largest of that output
+// channel. The exponents a and d are those (0 among them) of the least predicted noise behind:
+//   sum_c (range / 255 / s_c)^2 / 12 * |w_c|^2  +  sum_o (max_c |w_oc / s_c| / 127)^2 / 12 * sum_c s_c^2
+//   E[x_c^2]
+// with range that of the rescaled tensor; the pair is left alone when that is not at least 3 % below the
+// noise without, or when an operator of it is `untouched` (what stays float, with the reason).
+EqualizeResult Equalize(Graph* graph, const std::vector<Sample>& samples,
+                        const std::map<NodeId, std::string>& untouched, ThreadPool& pool);
 
 }  // namespace xslim
 

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "quant/interest.h"
 #include "runtime/executor.h"
+#include "tune/bias.h"
 #include "tune/layer_sweep.h"
 #include "tune/rounding.h"
 #include "tune/weight_rows.h"
@@ -27,12 +28,6 @@ struct Layer {
   WeightRows rows;
 };
 
-bool HasOwnConstant(const Graph& graph, const Node& node, size_t slot) {
-  const ValueId id = node.input(slot);
-  return id != kNone && graph.Constant(id) != nullptr && graph.Constant(id)->dtype() == DType::kFloat &&
-         graph.value(id).uses.size() == 1 && !graph.value(id).is_output;
-}
-
 std::vector<Layer> FindLayers(const Graph& graph, const QuantPlan& plan) {
   std::vector<Layer> layers;
   for (size_t i = 0; i < plan.weights.size(); ++i) {
@@ -42,34 +37,6 @@ std::vector<Layer> FindLayers(const Graph& graph, const QuantPlan& plan) {
     if (const auto rows = RowsOf(node, *graph.Constant(node.input(1)))) layers.push_back({node.id, i, *rows});
   }
   return layers;
-}
-
-// Conv, ConvTranspose and Gemm add a bias themselves; true when the node has one of its own afterwards.
-bool GiveBias(Graph* graph, NodeId id) {
-  const Node& node = graph->node(id);
-  if (!node.Is("Conv") && !node.Is("ConvTranspose") && !node.Is("Gemm")) return false;
-  const Tensor& weight = *graph->Constant(node.input(1));
-  int64_t channels = weight.dim(0);
-  if (node.Is("ConvTranspose")) channels = weight.dim(1) * node.Int("group", 1);
-  if (node.Is("Gemm")) {
-    if (node.Float("alpha", 1) != 1.0f || node.Float("beta", 1) != 1.0f) return false;
-    channels = weight.dim(node.Int("transB", 0) ? 0 : 1);
-  }
-  if (node.input(2) == kNone) {
-    const std::string name = node.name + "_bias";
-    graph->SetInput(
-        id, 2,
-        graph->AddConstant(
-            name, Tensor::Of<float>({channels}, std::vector<float>(static_cast<size_t>(channels), 0.0f))));
-    return true;
-  }
-  if (!HasOwnConstant(*graph, node, 2)) {
-    const Tensor* shared = graph->Constant(node.input(2));
-    if (shared == nullptr || shared->dtype() != DType::kFloat) return false;
-    graph->SetInput(id, 2, graph->AddConstant(graph->value(node.input(2)).name + "_own", shared->Clone()));
-  }
-  const Tensor& bias = *graph->Constant(graph->node(id).input(2));
-  return bias.rank() == 1 && bias.size() == channels;
 }
 
 // Means over all samples and positions of what the consumers see of each channel, were `shift` added to it.

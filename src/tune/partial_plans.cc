@@ -22,6 +22,23 @@ QuantPlan SpareActivations(const Graph& graph, const ValueFacts& facts, const Qu
   return spare;
 }
 
+std::map<NodeId, Tensor> MovedBiases(const Graph& before, const Graph& after) {
+  std::map<NodeId, Tensor> moved;
+  for (NodeId id : after.Order()) {
+    if (!IsComputing(after.node(id)) || !before.alive(id)) continue;
+    const ValueId now = after.node(id).input(2), then = before.node(id).input(2);
+    const Tensor* bias = now == kNone ? nullptr : after.Constant(now);
+    if (bias == nullptr || bias->dtype() != DType::kFloat) continue;
+    Tensor original = then == kNone ? Tensor() : *before.Constant(then);
+    if (!original.defined()) {
+      original = Tensor(DType::kFloat, bias->shape());
+      std::fill_n(original.data<float>(), original.size(), 0.0f);
+    }
+    if (!original.SameBytes(*bias)) moved.emplace(id, std::move(original));
+  }
+  return moved;
+}
+
 PartialPlans::PartialPlans(const Graph& graph, const std::map<NodeId, Tensor>& original_biases,
                            const QuantPlan& plan, const ValueFacts& facts,
                            const QuantizationParameters& options, QuantPlan spare)

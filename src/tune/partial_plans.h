@@ -25,6 +25,9 @@ struct Unit {
 // of activations alone, without ranges.
 QuantPlan SpareActivations(const Graph& graph, const ValueFacts& facts, const QuantPlan& plan);
 
+// By operator, the bias before tuning where it is another one after it (zeros where there was none).
+std::map<NodeId, Tensor> MovedBiases(const Graph& before, const Graph& after);
+
 class PartialPlans {
  public:
   // graph: with tuned biases; original_biases: what they were, by operator; plan: of it, finished; spare: as

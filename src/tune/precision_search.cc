@@ -13,6 +13,7 @@ constexpr double kMoveCost = 0.01;    // of any move, as a share of the multiply
 constexpr double kUnitCost = 0.001;   // of any unit: also one without multiply-adds leaves int8 code
 constexpr double kBelowTarget = 0.5;  // what goes further below the target than this gains nothing
 constexpr size_t kMeasured = 12;      // candidates of a step that are measured, at most
+constexpr size_t kFailures = 4;       // rounds without any gain, one after the other
 constexpr double kLeastTrust = 0.05;  // in a candidate that has disappointed
 constexpr size_t kMostSteps = 60;
 constexpr size_t kPruned = 12;  // units that pruning tries to make int8 again
@@ -181,6 +182,7 @@ bool PrecisionSearch::Met(const NoiseRatios& noise, double target) const {
 }
 
 bool PrecisionSearch::Reach(double target, bool prune) {
+  size_t failures = 0;
   while (!Met(now_, target)) {
     if (steps_.size() >= kMostSteps) return false;
     const std::vector<Move> ranked = Ranked(target);
@@ -199,7 +201,11 @@ bool PrecisionSearch::Reach(double target, bool prune) {
       best = &ranked[i];
       noise = measured;
     }
-    if (best == nullptr) return false;
+    if (best == nullptr) {  // what has disappointed is trusted less in the next round
+      if (ranked.empty() || ++failures >= kFailures) return false;
+      continue;
+    }
+    failures = 0;
     const size_t row = static_cast<size_t>(std::max_element(now_.begin(), now_.end()) - now_.begin());
     steps_.push_back({best->units, row, now_[row], noise[row]});
     float_.insert(best->units.begin(), best->units.end());

@@ -14,6 +14,7 @@ import numpy as np
 from helpers import Checks, copy_digits, digits_test_set, noise, run_all, run_xslim
 
 SAMPLES = 100
+SETTINGS = [{}, {"placement": "fused"}, {"precision_level": 2}]
 
 
 def run_ours(program, model, samples, folder):
@@ -26,6 +27,19 @@ def run_ours(program, model, samples, folder):
     shape = ",".join(str(d) for d in samples[0].shape)
     subprocess.run([program, model, prefix, shape, *paths], check=True, timeout=600)
     return np.stack([np.fromfile(f"{prefix}{i}.raw", np.float32) for i in range(len(samples))]).reshape(len(samples), 1, -1)
+
+
+def compare(checks, program, run_model, config, images, want, folder, name):
+    output = os.path.join(folder, "q.onnx")
+    run_xslim(program, ["-c", config, "-o", output], os.path.dirname(config))
+    theirs, ours = run_all(output, images), run_ours(run_model, output, images, folder)
+    a, b = noise(theirs, want), noise(ours, want)
+    between = noise(ours, theirs)
+    print(f"{name}: int8 noise/signal: ONNX Runtime {a:.6f}, ours {b:.6f}; between them {between:.6f}")
+    checks.that(abs(a - b) <= 0.05 * a, f"{name}: noise/signal {b} of our executor against {a} of ONNX Runtime")
+    checks.that(between <= 0.5 * a, f"{name}: the two differ by {between}, quantization itself makes {a}")
+    same = float((theirs.argmax(-1) == ours.argmax(-1)).mean())
+    checks.that(same >= 0.97, f"{name}: the same class for {same:.1%} of the images only")
 
 
 def main(program, run_model):
@@ -42,16 +56,9 @@ def main(program, run_model):
             print(f"{name}: float, largest difference {error:.2e} of the largest logit")
             checks.that(error <= 1e-5, f"{name}: float outputs differ by {error} of the largest logit")
 
-            output = os.path.join(folder, "q.onnx")
-            run_xslim(program, ["-c", config, "-o", output], digits)
-            theirs, ours = run_all(output, images), run_ours(run_model, output, images, folder)
-            a, b = noise(theirs, want), noise(ours, want)
-            between = noise(ours, theirs)
-            print(f"{name}: int8 noise/signal: ONNX Runtime {a:.6f}, ours {b:.6f}; between them {between:.6f}")
-            checks.that(abs(a - b) <= 0.05 * a, f"{name}: noise/signal {b} of our executor against {a} of ONNX Runtime")
-            checks.that(between <= 0.5 * a, f"{name}: the two differ by {between}, quantization itself makes {a}")
-            same = float((theirs.argmax(-1) == ours.argmax(-1)).mean())
-            checks.that(same >= 0.97, f"{name}: the same class for {same:.1%} of the images only")
+            for settings in SETTINGS if "vit" in name else SETTINGS[:1]:
+                changed = copy_digits(os.path.join(folder, *(f"{k}_{v}" for k, v in settings.items()), name), finetune_level=0, **settings)
+                compare(checks, program, run_model, os.path.join(changed, config), images, want, folder, f"{name} {settings or ''}")
     return checks.finish()
 
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Which tensors of small models carry Q/DQ, which operators go, which weights are per channel. Usage: placement_test.py XSLIM [NAME]
 
-CASES says what each model is and what structure.py must read in the exported file (as a set of lines with repetitions).
+CASES says what each model is and what structure.py must read in the exported file (as a set of lines with repetitions);
+VARIANTS the same with settings.
 """
 import json
 import os
@@ -200,8 +201,62 @@ CASES = {
 }
 
 
-def check(checks, program, build, shape, expected, bar):
-    name = build.__name__
+def two_heads(b):
+    x = b.op("Relu", b.conv("x", 3, 8))
+    boxes, scores = b.conv(x, 8, 4), b.op("Sigmoid", b.conv(x, 8, 4))
+    return b.op("Concat", b.op("Mul", boxes, b.constant(4)), b.op("Pow", scores, b.constant(2)), axis=1)
+
+
+def custom(inputs, outputs, **settings):
+    return {"custom_setting": [{"input_names": inputs, "output_names": outputs, **settings}]}
+
+
+FUSED = {"placement": "fused"}
+INT8 = ("own_ranges", "default_ranges", "all_above", "fused")  # variants in which no operator is left float
+# (name, builder): settings, expected lines, greatest noise/signal
+VARIANTS = {
+    # The inner Conv and its weights are float; around it nothing changes.
+    ("float_block", residual_add): (custom(["t1_0"], ["t2_0"], precision_level=3),
+                                    [CONV, "Conv(q, c, c) -> q", "Add(q, q) -> q", LAST], 0.002),
+    ("float_start", conv_relu): (custom(["x"], ["t1_0"], precision_level=3),
+                                 ["Conv(f, c, c) -> f", "Relu(f) -> q", LAST], 0.002),
+    ("float_to_batch_norm", depthwise_bn): (custom(["x"], ["t0_0"], precision_level=3),
+                                            ["Conv(f, c, c) -> f", "Relu(f) -> q", CONV, CONV, "GlobalAveragePool(q) -> q!"],
+                                            0.002),
+    ("own_ranges", residual_add): (custom(["x"], ["t4_0"], max_percentile=0.99, calibration_type="percentile"),
+                                   [CONV, CONV, "Add(q, q) -> q", LAST], 0.2),
+    ("default_ranges", residual_add): (custom(["x"], ["t4_0"], precision_level=0, calibration_type="default"),
+                                       [CONV, CONV, "Add(q, q) -> q", LAST], 0.002),
+    ("level2_block", sigmoid_mul): (custom(["x"], ["y"], precision_level=2),
+                                    [CONV, "Sigmoid(q) -> f", "Mul(q, f) -> q", LAST], 0.002),
+    ("level2", sigmoid_mul): ({"precision_level": 2}, [CONV, "Sigmoid(q) -> f", "Mul(q, f) -> q", LAST], 0.002),
+    ("level2", residual_add): ({"precision_level": 2}, [CONV, CONV, "Add(q, q) -> f", "Relu(f) -> q", LAST], 0.002),
+    ("level2", attention): ({"precision_level": 2},
+                            [MATMUL, BIAS, "Reshape(q, i) -> f", "Transpose(g) -> f"] * 3 +
+                            ["MatMul(g, g) -> q", "Mul(q, w) -> q", "Softmax(q) -> q", "MatMul(q, g) -> q",
+                             "Transpose(q) -> f", "Reshape(g, i) -> f", "MatMul(g, w1) -> q", BIAS, "Add(q, f) -> f!"], 0.002),
+    ("truncated", two_heads): ({"truncate_var_names": ["t2_0", "t4_0"]},
+                               [CONV, "Conv(q, w0, c) -> q", "Conv(q, w0, c) -> q", "Sigmoid(q) -> q", "Mul(q, c) -> f",
+                                "Pow(q, c) -> f", "Concat(f, f) -> f!"], 0.002),
+    ("one_head", two_heads): ({"truncate_var_names": ["t2_0"]},
+                              [CONV, "Conv(q, w0, c) -> q", "Conv(q, c, c) -> f", "Sigmoid(f) -> f", "Mul(q, c) -> f",
+                               "Pow(f, c) -> f", "Concat(f, f) -> f!"], 0.002),
+    ("fused", hswish): (FUSED, ["Conv(q, w0, c) -> f", "HardSwish(f) -> q", "Conv(q, w0, c) -> f", "HardSigmoid(f) -> f",
+                                "Mul(f, f) -> q", LAST], 0.002),
+    ("fused", prelu_leaky): (FUSED, ["Conv(q, w0, c) -> f", "PRelu(f, c) -> q", "Conv(q, w0, c) -> f", "LeakyRelu(f) -> q", CONV,
+                                     "Tanh(q) -> f!"], 0.002),
+    ("fused", residual_add): (FUSED, [CONV, "Conv(q, w0, c) -> f", "Add(q, f) -> q", LAST], 0.002),
+    ("fused", layernorm_gelu): (FUSED, ["MatMul(q, w1) -> f", "Add(f, c) -> q", "LayerNormalization(q, c, c) -> q", "MatMul(q, w1) -> f",
+                                        "Add(f, c) -> f", "Gelu(f) -> q", "MatMul(q, w1) -> f", "Add(f, c) -> q!"], 0.002),
+    ("fused", attention): (FUSED, ["MatMul(q, w1) -> f", "Add(f, c) -> q", "Reshape(q, i) -> f", "Transpose(g) -> f"] * 3 +
+                           ["MatMul(g, g) -> f", "Mul(f, c) -> f", "Softmax(f) -> q", "MatMul(q, g) -> q", "Transpose(q) -> f",
+                            "Reshape(g, i) -> f", "MatMul(g, w1) -> f", "Add(f, c) -> f", "Add(f, q) -> q!"], 0.002),
+    ("all_above", conv_relu): ({"truncate_var_names": ["y"]}, [CONV, LAST], 0.002),
+}
+
+
+def check(checks, program, build, shape, expected, bar, variant="", settings=None):
+    name = build.__name__ + (" " + variant if variant else "")
     with tempfile.TemporaryDirectory() as folder:
         builder = Builder(shape)
         onnx.save(builder.model(build(builder)), os.path.join(folder, "m.onnx"))
@@ -214,13 +269,18 @@ def check(checks, program, build, shape, expected, bar):
         config = {"model_parameters": {"onnx_model": "m.onnx"},
                   "calibration_parameters": {"calibration_type": "default", "input_parameters": [
                       {"input_name": "x", "input_shape": shape, "file_type": "npy", "data_list_path": "list.txt"}]},
-                  "quantization_parameters": {"finetune_level": 0, "analysis_enable": False}}
+                  "quantization_parameters": {"finetune_level": 0, "analysis_enable": settings is not None, **(settings or {})}}
         with open(os.path.join(folder, "c.json"), "w") as file:
             json.dump(config, file)
         output = os.path.join(folder, "q.onnx")
         run_xslim(program, ["-c", "c.json", "-o", output], folder)
         onnx.checker.check_model(output, full_check=True)
         lines, model = structure.load(output)
+        if settings is not None:
+            with open(os.path.join(folder, "q_report.md")) as file:
+                told = "float: " in file.read()
+            checks.that(told == (variant not in INT8),
+                        f"{name}: the report {'names' if told else 'does not name'} float operators")
         power = noise(run_all(output, samples), run_all(os.path.join(folder, "m.onnx"), samples))
     missing, extra = list(expected), []
     for line in lines:
@@ -230,7 +290,8 @@ def check(checks, program, build, shape, expected, bar):
             extra.append(line)
     checks.that(not missing and not extra, f"{name}: missing {missing}, unexpected {extra}")
     pairs = sum(n.op_type == "QuantizeLinear" and n.input[0] == "x" for n in model.graph.node)
-    checks.that(pairs == (0 if build is pad_first else 1), f"{name}: {pairs} pairs at the input")
+    wanted = 0 if build is pad_first or variant in ("float_start", "float_to_batch_norm") else 1
+    checks.that(pairs == wanted, f"{name}: {pairs} pairs at the input")
     checks.that([o.name for o in model.graph.output] == ["y"], f"{name}: the output lost its name")
     checks.that(power <= bar, f"{name}: noise/signal {power:.6f} over {bar}")
     print(f"{name}: {len(lines)} operators, noise/signal {power:.6f}")
@@ -241,6 +302,9 @@ def main(program, only=None):
     for build, (shape, expected, bar) in CASES.items():
         if only in (None, build.__name__):
             check(checks, program, build, shape, expected, bar)
+    for (variant, build), (settings, expected, bar) in VARIANTS.items():
+        if only in (None, variant):
+            check(checks, program, build, CASES.get(build, [IMAGE])[0], expected, bar, variant, settings)
     return checks.finish()
 
 

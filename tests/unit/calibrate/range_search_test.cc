@@ -97,6 +97,28 @@ TEST(ChooseRange, MseIsNeverWorseThanMinMaxWhenMeasured) {
   }
 }
 
+// The windows of XSlim's search: whole parts of [min, max], here 1/32 each, from 1/16 up.
+TEST(ChooseRange, MseIsNoWorseThanTheBestOfEqualWindows) {
+  for (const Data& data : Shapes()) {
+    const float lo = std::min(0.0f, data.statistics.min()), hi = std::max(0.0f, data.statistics.max());
+    const std::vector<Bin> histogram = data.statistics.Histogram();
+    ChosenRange best{lo, hi, ""};
+    double least = MseCost(histogram, lo, hi);
+    for (int start = 0; start < 32; ++start) {
+      for (int end = start + 2; end <= 32; ++end) {
+        const ChosenRange window{std::min(0.0f, lo + (hi - lo) * static_cast<float>(start) / 32),
+                                 std::max(0.0f, lo + (hi - lo) * static_cast<float>(end) / 32), ""};
+        const double cost = MseCost(histogram, window.lo, window.hi);
+        if (cost >= least) continue;
+        least = cost;
+        best = window;
+      }
+    }
+    const ChosenRange chosen = ChooseRange(data.statistics, CalibrationType::kMse, kAll);
+    EXPECT_LE(Measured(data.values, chosen), 1.02 * Measured(data.values, best) + 1e-12);
+  }
+}
+
 TEST(ChooseRange, MseCostAgreesWithTheMeasuredError) {
   const Data data = Make(Bell);
   for (float end : {1.0f, 2.0f, 3.0f, 6.0f}) {

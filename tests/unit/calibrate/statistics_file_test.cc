@@ -22,20 +22,22 @@ class StatisticsFileTest : public ::testing::Test {
   StatisticsFileTest()
       : path_(
             (std::filesystem::temp_directory_path() / ("xslim_stats_" + std::to_string(getpid()))).string()) {
-    file_.percentile = 0.999;
     Random random(5);
     for (const char* name : {"b", "a", "empty"}) {
       const ValueId id = graph_.AddValue(name, DType::kFloat);
-      TensorStatistics& statistics = file_.statistics[id];
+      TensorStatistics& statistics = file_.observed.statistics[id];
+      const double percentile = file_.percentiles[id] = *name == 'a' ? 0.999 : 0.99;
       if (std::string(name) == "empty") continue;
       std::vector<float> x(20000);
       for (int sample = 0; sample < 3; ++sample) {
         for (float& v : x) v = (random.Unit() - 0.25f) * (*name == 'a' ? 3.0f : 1e-20f);
         x[7] = std::numeric_limits<float>::infinity();
         x[8] = 0;
-        statistics.AddSample(x.data(), sample == 1 ? 500 : 20000, file_.percentile);
+        statistics.AddSample(x.data(), sample == 1 ? 500 : 20000, percentile);
       }
     }
+    file_.observed.means[{graph_.Find("a"), -1}] = {0.25, -3};
+    file_.observed.means[{graph_.Find("a"), 1}] = {};
     SaveStatistics(path_, graph_, key_, file_);
     bytes_ = ReadFile(path_);
   }
@@ -69,10 +71,11 @@ class StatisticsFileTest : public ::testing::Test {
 
 TEST_F(StatisticsFileTest, ComesBackAsItWas) {
   const StatisticsFile loaded = LoadStatistics(path_, graph_, key_);
-  EXPECT_EQ(loaded.percentile, 0.999);
-  ASSERT_EQ(loaded.statistics.size(), 3u);
-  for (const auto& [id, expected] : file_.statistics) {
-    const TensorStatistics& actual = loaded.statistics.at(id);
+  EXPECT_EQ(loaded.percentiles, file_.percentiles);
+  EXPECT_EQ(loaded.observed.means, file_.observed.means);
+  ASSERT_EQ(loaded.observed.statistics.size(), 3u);
+  for (const auto& [id, expected] : file_.observed.statistics) {
+    const TensorStatistics& actual = loaded.observed.statistics.at(id);
     EXPECT_EQ(actual.count(), expected.count());
     EXPECT_EQ(actual.infinite_count(), expected.infinite_count());
     EXPECT_EQ(actual.min(), expected.min());

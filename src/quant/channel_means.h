@@ -1,0 +1,30 @@
+// Means of the inputs of computing operators, channel by channel: what a weight's rounding error is
+// multiplied with, on average.
+#ifndef XSLIM_QUANT_CHANNEL_MEANS_H_
+#define XSLIM_QUANT_CHANNEL_MEANS_H_
+
+#include <map>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "graph/graph.h"
+
+namespace xslim {
+
+// A tensor and the axis whose indices are its channels; -1: the last one.
+using ChannelAxis = std::pair<ValueId, int>;
+
+// By tensor and axis: the mean of each channel over the samples seen, in float64.
+using ChannelMeans = std::map<ChannelAxis, std::vector<double>>;
+
+// Where the computing operator's input channels are, when its weight (slot 1) is a float constant and it has
+// a bias or can be given one: Conv, ConvTranspose and Gemm without transA. kNone otherwise.
+ChannelAxis InputChannels(const Graph& graph, const Node& node);
+
+// Those of all operators of the graph.
+std::set<ChannelAxis> InputChannels(const Graph& graph);
+
+}  // namespace xslim
+
+#endif  // XSLIM_QUANT_CHANNEL_MEANS_H_

@@ -1,0 +1,42 @@
+// What is decided about single operators before placement: which stay float whatever they are, and what
+// custom_setting says of the others.
+#ifndef XSLIM_QUANT_CHOICES_H_
+#define XSLIM_QUANT_CHOICES_H_
+
+#include <map>
+#include <optional>
+#include <string>
+
+#include "graph/graph.h"
+#include "quant/named_tensors.h"
+#include "xslim/config.h"
+
+namespace xslim {
+
+// Settings of one operator; what is not set is as in the whole run.
+struct OperatorSettings {
+  std::optional<int> precision_level;  // 0, 2 (or 3: then the operator is in Choices::stay_float)
+  std::optional<double> max_percentile;
+  std::optional<CalibrationType> calibration_type;
+};
+
+struct Choices {
+  // Operators that stay float, their weights included, with the reason as the report gives it. Operators
+  // behind them are placed as if these were int8.
+  std::map<NodeId, std::string> stay_float;
+  std::map<NodeId, OperatorSettings> settings;
+
+  // What counts for the operator.
+  const OperatorSettings& Of(NodeId id) const;
+};
+
+// From custom_setting and truncate_var_names. The graph is the simplified one, `named` is released.
+//   custom_setting: all operators on the ways from input_names to the first of output_names; of entries that
+//   overlap the later one counts, setting by setting.
+//   truncate_var_names: the operators that the tensors depend on are quantized, all others stay float.
+// Throws Error with the JSON path where the tensors delimit nothing.
+Choices MakeChoices(const Graph& graph, const NamedTensors& named, const Config& config);
+
+}  // namespace xslim
+
+#endif  // XSLIM_QUANT_CHOICES_H_

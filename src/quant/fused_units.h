@@ -1,0 +1,27 @@
+// Operators that a runtime computes together, on float numbers, before it rounds once: with `placement:
+// fused` the tensors between them carry no Q/DQ, and the constants of those that follow stay float.
+#ifndef XSLIM_QUANT_FUSED_UNITS_H_
+#define XSLIM_QUANT_FUSED_UNITS_H_
+
+#include <set>
+#include <vector>
+
+#include "graph/graph.h"
+
+namespace xslim {
+
+// One kind of unit: `finds` inserts the tensors inside the unit that ends with `last`, if that is one.
+struct FusedUnit {
+  const char* what;
+  void (*finds)(const Graph& graph, const std::set<NodeId>& quantized, const Node& last,
+                std::set<ValueId>* inside);
+};
+const std::vector<FusedUnit>& FusedUnits();
+
+// All tensors inside units of the quantized operators (a unit may end in a float Softmax). Units that share
+// an operator make one larger unit.
+std::set<ValueId> InsideFusedUnits(const Graph& graph, const std::set<NodeId>& quantized);
+
+}  // namespace xslim
+
+#endif  // XSLIM_QUANT_FUSED_UNITS_H_

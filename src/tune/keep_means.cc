@@ -1,0 +1,66 @@
+#include "tune/keep_means.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "tune/bias.h"
+#include "tune/weight_rows.h"
+
+namespace xslim {
+namespace {
+
+// What the bias of each output channel has to take back.
+std::vector<double> MeanErrors(const Node& node, const Tensor& weight, const WeightQuant& quant,
+                               const WeightRows& rows, const std::vector<double>& mean, int64_t channels) {
+  const int64_t axis = quant.params.axis, inner = axis < 0 ? 1 : InnerCount(weight.shape(), axis);
+  const int64_t inputs = static_cast<int64_t>(mean.size()) / rows.groups;  // of one group
+  // Conv: several taps of the depth read one input channel; ConvTranspose: several rows write one output.
+  const int64_t taps = rows.depth / inputs, repeats = rows.groups * rows.rows / channels;
+  std::vector<double> errors(static_cast<size_t>(channels), 0.0);
+  for (int64_t g = 0; g < rows.groups; ++g) {
+    for (int64_t r = 0; r < rows.rows; ++r) {
+      double& error = errors[static_cast<size_t>((g * rows.rows + r) / repeats)];
+      for (int64_t d = 0; d < rows.depth; ++d) {
+        const int64_t at = rows.At(g, r, d);
+        const int64_t channel = axis < 0 ? 0 : at / inner % weight.dim(axis);
+        const double scale = quant.params.scale[static_cast<size_t>(channel)];
+        const double step = scale * quant.codes.data<int8_t>()[at] - weight.data<float>()[at];
+        error += step * mean[static_cast<size_t>(g * inputs + d / taps)];
+      }
+    }
+  }
+  if (!node.Is("ConvTranspose")) return errors;
+  // Each output pixel sums 1 / (product of strides) of the taps.
+  double share = 1;
+  for (int64_t stride : node.Ints("strides")) share /= static_cast<double>(stride);
+  for (double& error : errors) error *= share;
+  return errors;
+}
+
+}  // namespace
+
+int KeepMeans(Graph* graph, const QuantPlan& plan, const ChannelMeans& means) {
+  int moved = 0;
+  for (const WeightQuant& quant : plan.weights) {
+    const Node& node = graph->node(quant.node);
+    const auto mean = means.find(InputChannels(*graph, node));
+    if (quant.slot != 1 || mean == means.end()) continue;
+    const auto rows = RowsOf(node, *graph->Constant(node.input(1)));
+    if (!rows || mean->second.empty() ||
+        rows->depth * rows->groups % static_cast<int64_t>(mean->second.size()))
+      continue;
+    if (!GiveBias(graph, quant.node)) continue;
+    const ValueId bias = graph->node(quant.node).input(2);
+    Tensor changed = graph->Constant(bias)->Clone();
+    const std::vector<double> errors =
+        MeanErrors(node, *graph->Constant(node.input(1)), quant, *rows, mean->second, changed.size());
+    if (!std::all_of(errors.begin(), errors.end(), [](double e) { return std::isfinite(e); })) continue;
+    for (size_t c = 0; c < errors.size(); ++c) changed.data<float>()[c] -= static_cast<float>(errors[c]);
+    graph->SetConstant(bias, changed);
+    ++moved;
+  }
+  return moved;
+}
+
+}  // namespace xslim

@@ -1,0 +1,64 @@
+#include "calibrate/calibrate.h"
+
+#include <gtest/gtest.h>
+
+#include "base/random.h"
+
+namespace xslim {
+namespace {
+
+constexpr int64_t kSamples = 70;  // more than channel means are taken over
+
+// Sample s is a function of s alone.
+class Noise : public SampleSource {
+ public:
+  int64_t size() const override { return kSamples; }
+  std::string Describe() const override { return "noise"; }
+  Sample at(int64_t index) const override {
+    Random random(static_cast<uint64_t>(index) + 1);
+    Tensor tensor(DType::kFloat, {2, 3, 5});
+    for (int64_t i = 0; i < tensor.size(); ++i)
+      tensor.data<float>()[i] = random.Unit() + static_cast<float>(i / 5 % 3 * 10 + i % 5 * 100);
+    return {tensor};
+  }
+};
+
+Observations Observe(int threads) {
+  Graph graph;
+  graph.opset_imports[""] = 13;
+  const ValueId x = graph.AddValue("x", DType::kFloat), y = graph.AddValue("y", DType::kFloat);
+  graph.AddInput(x);
+  graph.AddNode("Neg", "negate", {x}, {y});
+  graph.AddOutput(y);
+  std::vector<int64_t> indices;
+  for (int64_t i = 0; i < kSamples; ++i) indices.push_back(i);
+  ThreadPool pool(threads);
+  return CollectStatistics(graph, {y}, {{x, 1}, {y, -1}, {y, 5}}, Noise(), indices, {0.99, {}}, pool, nullptr);
+}
+
+TEST(CollectStatistics, TakesMeansOfChannels) {
+  const Observations seen = Observe(2);
+  const ValueId x = 0, y = 1;
+  ASSERT_EQ(seen.statistics.size(), 1u);  // of what was asked for alone
+  EXPECT_EQ(seen.statistics.at(y).count(), kSamples * 30);
+  ASSERT_EQ(seen.means.size(), 2u);  // an axis that the tensor lacks has none
+  const std::vector<double>& of_x = seen.means.at({x, 1});
+  const std::vector<double>& of_y = seen.means.at({y, -1});
+  ASSERT_EQ(of_x.size(), 3u);
+  ASSERT_EQ(of_y.size(), 5u);
+  for (size_t c = 0; c < 3; ++c) EXPECT_NEAR(of_x[c], 200.5 + 10.0 * static_cast<double>(c), 0.1);
+  for (size_t c = 0; c < 5; ++c) EXPECT_NEAR(of_y[c], -10.5 - 100.0 * static_cast<double>(c), 0.1);
+}
+
+TEST(CollectStatistics, DoesNotDependOnThreads) {
+  const Observations one = Observe(1), three = Observe(3);
+  EXPECT_EQ(one.means, three.means);
+  const TensorStatistics &a = one.statistics.at(1), &b = three.statistics.at(1);
+  EXPECT_EQ(a.percentile_low(), b.percentile_low());
+  EXPECT_EQ(a.percentile_high(), b.percentile_high());
+  EXPECT_EQ(a.min(), b.min());
+  EXPECT_EQ(a.max(), b.max());
+}
+
+}  // namespace
+}  // namespace xslim

@@ -1,0 +1,235 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "quant/plan.h"
+#include "small_graph.h"
+
+namespace xslim {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
+
+// Where the exported graph's reader of a tensor takes it from.
+std::string SourceOf(const Graph& exported, const std::string& reader, size_t slot) {
+  const Node& node = *exported.Producer(exported.Find(reader));
+  return exported.value(node.input(slot)).name;
+}
+
+TEST(Placement, AChosenOperatorStaysFloatWithItsWeightsAndItsRelu) {
+  SmallGraph model;
+  model.Conv("c1", "x");
+  model.Conv("c2", "c1");
+  model.Op("Relu", "r2", {"c2"});
+  model.Conv("c3", "r2");
+  model.Output("c3");
+  Choices choices;
+  choices.stay_float[model.Node("c2")] = "for the test";
+  const QuantPlan plan = model.Plan({}, choices);
+  EXPECT_THAT(model.Quantized(plan), UnorderedElementsAre("c1", "c3"));
+  EXPECT_THAT(model.Pairs(plan), UnorderedElementsAre("x", "c1", "r2", "c3"));
+  EXPECT_EQ(plan.weights.size(), 2u);
+  EXPECT_EQ(plan.left_float.at(model.Node("c2")), "for the test");
+  EXPECT_EQ(plan.left_float.at(model.Node("r2")), "as c2[Conv], which it follows");
+}
+
+// Operators that are int8 only because a Conv stands before them do not fall back with it.
+TEST(Placement, WhatLiesBehindAChosenOperatorIsPlacedAsBefore) {
+  SmallGraph model;
+  model.Conv("c1", "x");
+  model.Op("LeakyRelu", "l", {"c1"});
+  model.Op("Transpose", "t", {"l"}, {{"perm", Attribute::Ints({0, 2, 3, 1})}});
+  model.Op("Tanh", "y", {"t"});
+  model.Output("y");
+  Choices choices;
+  choices.stay_float[model.Node("c1")] = "for the test";
+  EXPECT_THAT(model.Quantized(model.Plan({}, choices)), UnorderedElementsAre("l", "t"));
+  // Data movement between float operators alone would only add rounding.
+  choices.stay_float[model.Node("l")] = "for the test";
+  const QuantPlan plan = model.Plan({}, choices);
+  EXPECT_THAT(model.Quantized(plan), IsEmpty());
+  EXPECT_THAT(plan.activations, IsEmpty());
+}
+
+TEST(Placement, OfAFloatOperatorOnlyInt8ReadersSeeTheDequantizedTensor) {
+  SmallGraph model;
+  model.Conv("c1", "x");
+  model.Op("Softmax", "s", {"c1"});
+  model.Conv("c2", "s");
+  model.Op("Tanh", "t", {"s"});
+  model.Op("Tanh", "u", {"c1"});
+  model.Op("Tanh", "v", {"x"});
+  for (const char* output : {"c2", "t", "u", "v", "s"}) model.Output(output);
+  const QuantPlan plan = model.Plan();
+  EXPECT_THAT(model.Pairs(plan), UnorderedElementsAre("x", "c1", "s", "c2"));
+  const Graph exported = ExportQdq(model.graph, plan);
+  exported.Validate();
+  EXPECT_EQ(SourceOf(exported, "t", 0), "s");
+  EXPECT_EQ(SourceOf(exported, "v", 0), "x");
+  EXPECT_TRUE(exported.Producer(exported.Find("s"))->Is("Softmax"));
+  EXPECT_TRUE(exported.Producer(exported.Find(SourceOf(exported, "s", 0)))->Is("DequantizeLinear"));
+  // What an int8 operator makes is int8 for everybody.
+  EXPECT_TRUE(exported.Producer(exported.Find(SourceOf(exported, "u", 0)))->Is("DequantizeLinear"));
+  const ExportedPair pair = FindPair(exported, "s");
+  ASSERT_NE(pair.quantize, kNone);
+  EXPECT_EQ(exported.node(pair.quantize).input(0), exported.Find("s"));
+  EXPECT_EQ(exported.value(pair.dequantized).producer, pair.dequantize);
+}
+
+TEST(Placement, Level2LeavesSigmoidAndArithmeticOnTwoActivationsFloat) {
+  SmallGraph model;
+  model.Conv("c1", "x");
+  model.Op("Sigmoid", "g", {"c1"});
+  model.Op("Mul", "m", {"c1", "g"});
+  model.Conv("c2", "m");
+  model.Op("Mul", "scaled", {"c2", model.Constant({})});
+  model.Op("Add", "sum", {"scaled", "c1"});
+  model.Op("Relu", "r", {"sum"});
+  model.Op("LeakyRelu", "l", {"r"});
+  model.Conv("y", "l");
+  model.Output("y");
+  QuantizationParameters options;
+  options.precision_level = 2;
+  const QuantPlan plan = model.Plan(options);
+  EXPECT_THAT(model.Quantized(plan), UnorderedElementsAre("c1", "c2", "scaled", "l", "y"));
+  // The Conv behind the Mul still computes in int8: its input has a pair.
+  EXPECT_THAT(model.Pairs(plan), UnorderedElementsAre("x", "c1", "m", "c2", "scaled", "r", "l", "y"));
+  EXPECT_EQ(plan.left_float.at(model.Node("sum")), "precision_level 2");
+  EXPECT_THAT(plan.left_float.at(model.Node("r")), HasSubstr("as sum[Add]"));
+
+  Choices choices;  // a custom setting takes the level back for one of them
+  choices.settings[model.Node("sum")].precision_level = 0;
+  EXPECT_THAT(model.Quantized(model.Plan(options, choices)),
+              UnorderedElementsAre("c1", "c2", "scaled", "sum", "r", "l", "y"));
+}
+
+TEST(Placement, SettingsOfATensorAreThoseOfItsProducerOrOfItsReaders) {
+  SmallGraph model;
+  model.Conv("c1", "x");
+  model.Op("Softmax", "s", {"c1"});
+  model.Conv("c2", "s");
+  model.Output("c2");
+  Choices choices;
+  choices.settings[model.Node("c1")].max_percentile = 0.99;
+  choices.settings[model.Node("c2")].calibration_type = CalibrationType::kMinMax;
+  const QuantPlan plan = model.Plan({}, choices);
+  const auto of = [&](const char* name) { return plan.activations.at(model.graph.Find(name)); };
+  EXPECT_EQ(of("x").max_percentile, 0.99);
+  EXPECT_EQ(of("c1").max_percentile, 0.99);
+  EXPECT_FALSE(of("c1").calibration_type.has_value());
+  EXPECT_EQ(of("s").calibration_type, CalibrationType::kMinMax);
+  EXPECT_FALSE(of("s").max_percentile.has_value());
+  EXPECT_EQ(of("c2").calibration_type, CalibrationType::kMinMax);
+}
+
+// ---- placement: fused
+
+QuantizationParameters Fused() {
+  QuantizationParameters options;
+  options.placement = Placement::kFused;
+  return options;
+}
+
+TEST(FusedPlacement, AProductAndItsActivationRoundOnce) {
+  for (const char* type : {"HardSwish", "Gelu", "LeakyRelu", "Sigmoid", "HardSigmoid"}) {
+    SmallGraph model;
+    model.Conv("c", "x");
+    model.Op(type, "a", {"c"});
+    model.Conv("y", "a");
+    model.Output("y");
+    EXPECT_THAT(model.Pairs(model.Plan(Fused())), UnorderedElementsAre("x", "a", "y")) << type;
+    EXPECT_THAT(model.Pairs(model.Plan()), UnorderedElementsAre("x", "c", "a", "y")) << type;
+  }
+}
+
+TEST(FusedPlacement, AResultWithTwoReadersOrThatIsAnOutputIsRounded) {
+  SmallGraph model;
+  model.Conv("c1", "x");
+  model.Op("HardSwish", "h", {"c1"});
+  model.Conv("c2", "c1");
+  model.Op("HardSwish", "y", {"c2"});
+  for (const char* output : {"h", "c2", "y"}) model.Output(output);
+  EXPECT_THAT(model.Pairs(model.Plan(Fused())), UnorderedElementsAre("x", "c1", "h", "c2", "y"));
+}
+
+TEST(FusedPlacement, ConstantsInsideAUnitStayFloat) {
+  SmallGraph model;
+  model.Op("MatMul", "m", {"x", model.Constant({6, 6})});
+  model.Op("Add", "b", {model.Constant({6}), "m"});
+  model.Op("Gelu", "g", {"b"});
+  model.Op("PRelu", "p", {"g", model.Constant({6})});
+  model.Op("MatMul", "m2", {"p", model.Constant({6, 6})});
+  model.Op("Add", "y", {"m2", model.Constant({6, 6})});  // no bias: one number per row, too
+  model.Output("y");
+  const QuantPlan plan = model.Plan(Fused());
+  // PRelu behind Gelu is no unit: its slope is int8, like the constant of the last Add.
+  EXPECT_THAT(model.Pairs(plan), UnorderedElementsAre("x", "g", "p", "m2", "y"));
+  std::set<std::string> with_weights;
+  for (const WeightQuant& weight : plan.weights) with_weights.insert(model.graph.node(weight.node).name);
+  EXPECT_THAT(with_weights, UnorderedElementsAre("m", "p", "m2", "y"));
+}
+
+TEST(FusedPlacement, AGateTimesItsInputRoundsOnce) {
+  for (const char* type : {"Sigmoid", "HardSigmoid"}) {
+    SmallGraph model;
+    model.Conv("c", "x");
+    model.Op(type, "s1", {"c"});
+    model.Op("Mul", "m1", {"s1", "c"});
+    model.Op("MaxPool", "p", {"m1"}, {{"kernel_shape", Attribute::Ints({1, 1})}});
+    model.Op(type, "s2", {"p"});  // what it reads is on a grid already
+    model.Op("Mul", "m2", {"p", "s2"});
+    model.Op(type, "s3", {"m2"});
+    model.Op("Mul", "y", {"m1", "s3"});  // no gate of its own input
+    model.Output("y");
+    EXPECT_THAT(model.Pairs(model.Plan(Fused())), UnorderedElementsAre("x", "m1", "m2", "s3", "y")) << type;
+  }
+}
+
+TEST(FusedPlacement, StepsByOneNumberRunInAChain) {
+  SmallGraph model;
+  model.Conv("c1", "x");
+  model.Conv("c2", "c1");
+  model.Op("Add", "sum", {"c1", "c2"});
+  model.Op("Mul", "scaled", {"sum", model.Constant({})});
+  model.Op("Sub", "moved", {"scaled", model.Constant({1})});
+  model.Op("HardSwish", "h", {"moved"});
+  model.Op("Mul", "y", {"h", model.Constant({4, 1, 1})});
+  model.Output("y");
+  // Of the sum's two products the later one belongs to it; c1 is read twice.
+  EXPECT_THAT(model.Pairs(model.Plan(Fused())), UnorderedElementsAre("x", "c1", "h", "y"));
+}
+
+TEST(FusedPlacement, OfTwoProductsTheLaterOneEndsInTheirSum) {
+  SmallGraph model;
+  model.Conv("c1", "x");
+  model.Conv("c2", "x");
+  model.Op("Add", "sum", {"c2", "c1"});
+  model.Op("Relu", "y", {"sum"});
+  model.Output("y");
+  EXPECT_THAT(model.Pairs(model.Plan(Fused())), UnorderedElementsAre("x", "c1", "y"));
+}
+
+TEST(FusedPlacement, ScoresOfASoftmaxStayFloat) {
+  SmallGraph model;
+  model.Op("MatMul", "m", {"x", model.Constant({6, 6})});
+  model.Op("Mul", "scaled", {"m", model.Constant({})});
+  model.Op("Softmax", "s", {"scaled"});
+  model.Op("MatMul", "y", {"s", "x"});
+  model.Output("y");
+  EXPECT_THAT(model.Pairs(model.Plan(Fused())), UnorderedElementsAre("x", "s", "y"));
+}
+
+TEST(FusedPlacement, AFloatOperatorIsInNoUnit) {
+  SmallGraph model;
+  model.Conv("c", "x");
+  model.Op("HardSwish", "h", {"c"});
+  model.Conv("y", "h");
+  model.Output("y");
+  QuantizationParameters options = Fused();
+  options.ignore_op_types = {"HardSwish"};
+  EXPECT_THAT(model.Pairs(model.Plan(options)), UnorderedElementsAre("x", "c", "h", "y"));
+}
+
+}  // namespace
+}  // namespace xslim

@@ -1,0 +1,177 @@
+#include "tune/equalize.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/random.h"
+#include "runtime/executor.h"
+
+namespace xslim {
+namespace {
+
+Tensor Noise(Shape shape, uint64_t seed) {
+  Random random(seed);
+  Tensor tensor(DType::kFloat, std::move(shape));
+  for (int64_t i = 0; i < tensor.size(); ++i) tensor.data<float>()[i] = random.Unit() - 0.4f;
+  return tensor;
+}
+
+// Element i is multiplied by 1, 1/4, 1/16 or 1/64, by its index along axis 0: layers like these leave
+// channels behind that use a small part of the tensor's range.
+Tensor Uneven(Shape shape, uint64_t seed) {
+  Tensor tensor = Noise(std::move(shape), seed);
+  const int64_t inner = InnerCount(tensor.shape(), 0);
+  for (int64_t i = 0; i < tensor.size(); ++i)
+    tensor.data<float>()[i] *= std::ldexp(1.0f, static_cast<int>(-2 * (i / inner % 4)));
+  return tensor;
+}
+
+Tensor Transposed(const Tensor& x) {
+  Tensor y(DType::kFloat, {x.dim(1), x.dim(0)});
+  for (int64_t i = 0; i < x.size(); ++i)
+    y.data<float>()[i % x.dim(1) * x.dim(0) + i / x.dim(1)] = x.data<float>()[i];
+  return y;
+}
+
+class EqualizeTest : public ::testing::Test {
+ protected:
+  EqualizeTest() : pool_(2) {
+    graph_.opset_imports[""] = 17;
+    x_ = graph_.AddValue("x", DType::kFloat);
+    graph_.AddInput(x_);
+  }
+
+  ValueId Op(const char* type, std::vector<ValueId> inputs,
+             std::map<std::string, Attribute> attributes = {}) {
+    const std::string name = type + std::to_string(++nodes_);
+    const ValueId y = graph_.AddValue(name, DType::kFloat);
+    graph_.AddNode(type, name + "_node", std::move(inputs), {y}, std::move(attributes));
+    return y;
+  }
+  ValueId Weight(Tensor tensor) {
+    return graph_.AddConstant("w" + std::to_string(++nodes_), std::move(tensor));
+  }
+
+  // Equalizes on samples of `shape`; the outputs must stay what they were.
+  EqualizeResult Run(const Shape& shape) {
+    std::vector<Sample> samples;
+    for (uint64_t s = 1; s < 4; ++s) samples.push_back({Noise(shape, s)});
+    const Graph before = graph_;
+    const EqualizeResult result = Equalize(&graph_, samples, untouched_, pool_);
+    const std::vector<Tensor> want = Executor(before, pool_).Run(samples[0]);
+    const std::vector<Tensor> got = Executor(graph_, pool_).Run(samples[0]);
+    for (size_t o = 0; o < want.size(); ++o) {
+      float most = 0;
+      for (int64_t i = 0; i < want[o].size(); ++i) most = std::max(most, std::fabs(want[o].data<float>()[i]));
+      for (int64_t i = 0; i < want[o].size(); ++i)
+        EXPECT_NEAR(got[o].data<float>()[i], want[o].data<float>()[i], 1e-5 * most);
+    }
+    return result;
+  }
+
+  // The narrowest of the value's channels (axis 1, or the last one) against the widest.
+  float Evenness(ValueId value, const Shape& shape, bool last) {
+    std::vector<float> most;
+    Executor executor(graph_, pool_);
+    executor.SetTaps({value}, [&](ValueId, const Tensor& t) {
+      const int64_t axis = last ? t.rank() - 1 : 1, inner = InnerCount(t.shape(), axis);
+      most.assign(static_cast<size_t>(t.dim(axis)), 0.0f);
+      for (int64_t i = 0; i < t.size(); ++i) {
+        float& m = most[static_cast<size_t>(i / inner % t.dim(axis))];
+        m = std::max(m, std::fabs(t.data<float>()[i]));
+      }
+    });
+    executor.Run({Noise(shape, 1)});
+    return *std::min_element(most.begin(), most.end()) / *std::max_element(most.begin(), most.end());
+  }
+
+  ThreadPool pool_;
+  Graph graph_;
+  ValueId x_ = kNone;
+  std::map<NodeId, std::string> untouched_;
+  int nodes_ = 0;
+};
+
+TEST_F(EqualizeTest, ConvReluConv) {
+  const Shape shape = {1, 3, 6, 6};
+  const ValueId middle =
+      Op("Relu", {Op("Conv", {x_, Weight(Uneven({8, 3, 1, 1}, 7)), Weight(Uneven({8}, 8))})});
+  graph_.AddOutput(Op("Conv", {middle, Weight(Noise({5, 8, 3, 3}, 9))}));
+  const float before = Evenness(middle, shape, false);
+  const EqualizeResult result = Run(shape);
+  EXPECT_EQ(result.pairs, 1);
+  EXPECT_EQ(result.changed, 1);
+  EXPECT_GT(Evenness(middle, shape, false), 4 * before);
+}
+
+TEST_F(EqualizeTest, GroupsAndTransposedConvolutionsOnBothSides) {
+  const Shape shape = {1, 4, 6, 6};
+  ValueId y = Op("Conv", {x_, Weight(Uneven({8, 2, 1, 1}, 7))}, {{"group", Attribute::Int(2)}});
+  y = Op("MaxPool", {Op("LeakyRelu", {y})}, {{"kernel_shape", Attribute::Ints({2, 2})}});
+  y = Op("Conv", {y, Weight(Uneven({8, 1, 3, 3}, 8))}, {{"group", Attribute::Int(8)}});
+  y = Op("ConvTranspose",
+         {y, Weight(Transposed(Uneven({6, 8}, 9)).Reshaped({8, 6, 1, 1})), Weight(Noise({6}, 3))});
+  graph_.AddOutput(Op("Conv", {y, Weight(Noise({2, 3, 1, 1}, 10))}, {{"group", Attribute::Int(2)}}));
+  const EqualizeResult result = Run(shape);
+  EXPECT_EQ(result.pairs, 3);
+  EXPECT_EQ(result.changed, 3);
+}
+
+TEST_F(EqualizeTest, NormalizationInFrontOfSeveralProducts) {
+  const Shape shape = {2, 5, 8};
+  const ValueId y = Op("LayerNormalization", {x_, Weight(Uneven({8}, 4)), Weight(Noise({8}, 5))});
+  graph_.AddOutput(Op("MatMul", {y, Weight(Noise({8, 3}, 6))}));
+  graph_.AddOutput(Op("MatMul", {y, Weight(Noise({8, 4}, 7))}));
+  const float before = Evenness(y, shape, true);
+  EXPECT_EQ(Run(shape).changed, 1);
+  EXPECT_GT(Evenness(y, shape, true), before);
+}
+
+TEST_F(EqualizeTest, ProductWithBiasInFrontOfGemm) {
+  const Shape shape = {5, 6};
+  const ValueId product = Op("MatMul", {x_, Weight(Transposed(Uneven({8, 6}, 4)))});
+  const ValueId y = Op("Relu", {Op("Add", {Weight(Uneven({8}, 5)), product})});
+  graph_.AddOutput(
+      Op("Gemm", {y, Weight(Noise({3, 8}, 6)), Weight(Noise({3}, 7))}, {{"transB", Attribute::Int(1)}}));
+  EXPECT_EQ(Run(shape).changed, 1);
+}
+
+TEST_F(EqualizeTest, LeavesEvenChannelsAlone) {
+  const ValueId y = Op("Conv", {x_, Weight(Tensor::Of<float>({4, 1, 1, 1}, {0.5f, -0.5f, 0.5f, -0.5f}))});
+  graph_.AddOutput(Op("Conv", {y, Weight(Tensor::Of<float>({1, 4, 1, 1}, {1, -1, 1, 1}))}));
+  const EqualizeResult result = Run({1, 1, 6, 6});
+  EXPECT_EQ(result.pairs, 1);
+  EXPECT_EQ(result.changed, 0);
+}
+
+TEST_F(EqualizeTest, LeavesAloneWhatOthersRead) {
+  const ValueId y = Op("Conv", {x_, Weight(Uneven({8, 3, 1, 1}, 7))});
+  graph_.AddOutput(Op("Conv", {y, Weight(Noise({5, 8, 1, 1}, 9))}));
+  graph_.AddOutput(Op("Sigmoid", {y}));  // does not commute with a scale
+  const ValueId shown = Op("Conv", {x_, Weight(Uneven({8, 3, 1, 1}, 10))});
+  graph_.AddOutput(shown);
+  graph_.AddOutput(Op("Conv", {shown, Weight(Noise({5, 8, 1, 1}, 11))}));
+  const ValueId shared = Weight(Uneven({3, 3, 1, 1}, 12));
+  graph_.AddOutput(Op("Conv", {Op("Conv", {x_, shared}), shared}));
+  EXPECT_EQ(Run({1, 3, 6, 6}).pairs, 0);
+}
+
+TEST_F(EqualizeTest, LeavesAloneWhatStaysFloat) {
+  const ValueId y = Op("Conv", {x_, Weight(Uneven({8, 3, 1, 1}, 7))});
+  graph_.AddOutput(Op("Conv", {y, Weight(Noise({5, 8, 1, 1}, 9))}));
+  untouched_[graph_.value(y).uses[0].node] = "asked for";
+  EXPECT_EQ(Run({1, 3, 6, 6}).pairs, 0);
+}
+
+TEST_F(EqualizeTest, DeadChannelsAndNoSamples) {
+  Tensor front = Uneven({8, 3, 1, 1}, 7);
+  for (int64_t i = 0; i < 6; ++i) front.data<float>()[i] = 0;  // channels 0 and 1 are always 0
+  const ValueId y = Op("Conv", {x_, Weight(front)});
+  graph_.AddOutput(Op("Conv", {y, Weight(Noise({5, 8, 1, 1}, 9))}));
+  EXPECT_EQ(Equalize(&graph_, {}, {}, pool_).changed, 0);
+  EXPECT_EQ(Run({1, 3, 6, 6}).changed, 1);
+}
+
+}  // namespace
+}  // namespace xslim
