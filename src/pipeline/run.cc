@@ -31,12 +31,16 @@ void RefuseMeasuring(const Config& config) {
 
 RunResult RunMode(Graph graph, const Config& config, const RunOptions& options, const OutputPaths& paths,
                   ThreadPool& pool) {
-  const int level = config.quantization.precision_level;
+  const QuantizationParameters& settings = config.quantization;
+  const int level = settings.precision_level;
   const bool calibrates =
       level != kPrecisionSlimOnly && level != kPrecisionDynamic && level != kPrecisionFp16;
   if (!calibrates && (!options.save_stats.empty() || !options.load_stats.empty() || options.max_memory > 0))
     LogWarning("--save-stats, --load-stats and --max-memory have no effect without calibration");
   if (!calibrates) RefuseMeasuring(config);
+  if (!calibrates && (!settings.custom_setting.empty() || !settings.truncate_var_names.empty() ||
+                      settings.placement != Placement::kXslim))
+    LogWarning("custom_setting, truncate_var_names and placement have no effect at precision_level ", level);
   switch (level) {
     case kPrecisionSlimOnly:
       return Slim(std::move(graph), config, paths, pool);

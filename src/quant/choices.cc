@@ -78,8 +78,11 @@ class Chooser {
       LogWarning(EntryName(index), " overlaps an earlier entry that says otherwise; the later one counts");
       overlapped_ = false;
     }
-    LogInfo(EntryName(index), ": ", nodes.size(), " operators; ", below.size() - nodes.size(),
-            " others depend on input_names and do not lead to output_names");
+    LogInfo(EntryName(index), ": ", nodes.size(), " operators");
+    if (below.size() > nodes.size()) {
+      LogInfo(EntryName(index), " leaves out ", below.size() - nodes.size(),
+              " operators that depend on input_names and do not lead to output_names");
+    }
   }
 
   template <typename T>

@@ -44,15 +44,18 @@ NamedTensors::NamedTensors(const Config& config, Graph* graph) {
       Keep(name, QuantizationPath(config, path + "output_names"), graph);
   }
   for (const std::string& name : settings.truncate_var_names)
-    Keep(name, QuantizationPath(config, "truncate_var_names"), graph);
+    Keep(name, QuantizationPath(config, "truncate_var_names"), graph,
+         "The incoming truncate_var_names contains non-existent tensor names: ");
 }
 
-void NamedTensors::Keep(const std::string& name, const std::string& where, Graph* graph) {
+void NamedTensors::Keep(const std::string& name, const std::string& where, Graph* graph,
+                        const std::string& complaint) {
   if (entries_.count(name)) return;
   ValueId id = graph->Find(name);
-  if (id == kNone) throw Error("the model has no tensor " + name, where, Hint(*graph, name));
+  if (id == kNone) throw Error(complaint + name, where, Hint(*graph, name));
   Entry entry;
-  if (!graph->value(id).is_constant()) {
+  const Node* producer = graph->Producer(id);
+  if (!graph->value(id).is_constant() && (producer == nullptr || !producer->Is("Constant"))) {
     if (const Node* norm = FoldedNorm(*graph, id)) {
       id = norm->outputs[0];
       LogInfo("tensor ", name, " is followed by ", norm->Title(),

@@ -32,7 +32,8 @@ class NamedTensors {
     bool added = false;
     ValueId id = kNone;
   };
-  void Keep(const std::string& name, const std::string& where, Graph* graph);
+  void Keep(const std::string& name, const std::string& where, Graph* graph,
+            const std::string& complaint = "the model has no tensor ");
 
   std::map<std::string, Entry> entries_;
 };

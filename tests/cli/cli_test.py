@@ -321,9 +321,23 @@ def config_cases():
     static("max_percentile 0.5", {QUANTIZATION + "max_percentile": 0.5}, 1, "max_percentile")
     static("empty input_parameters", {CALIBRATION + "input_parameters": []}, 1, "Calibration input_parameters")
     static("truncate twice the same", {QUANTIZATION + "truncate_var_names": ["r", "r"]}, 1, "duplicate")
-    static("truncate", {QUANTIZATION + "truncate_var_names": ["r"]}, 1, "not built into this version")
-    static("custom_setting", {QUANTIZATION + "custom_setting": [{"input_names": ["x"], "output_names": ["y"]}]}, 1,
-           "not built into this version")
+    static("truncate", {QUANTIZATION + "truncate_var_names": ["r"]}, says=["below truncate_var_names (r)", "!warning"])
+    static("truncate at an unknown tensor", {QUANTIZATION + "truncate_var_names": ["rr"]}, 1,
+           ["truncate_var_names contains non-existent tensor names: rr", "did you mean r?"])
+    static("truncate at a tensor above another", {QUANTIZATION + "truncate_var_names": ["a", "r"]}, 1,
+           ["c.json: quantization_parameters.truncate_var_names: truncate graph failed.", "tensor a lies above"])
+    static("truncate in dynq", {QUANTIZATION + "truncate_var_names": ["r"], QUANTIZATION + "precision_level": 3}, 0,
+           "have no effect at precision_level 3")
+    static("precision_level 2", {QUANTIZATION + "precision_level": 2})
+    static("placement fused", {QUANTIZATION + "placement": "fused"}, says="!warning")
+    part = {"input_names": ["x"], "output_names": ["r"]}
+    static("custom_setting", {QUANTIZATION + "custom_setting": [{**part, "precision_level": 3}]},
+           says=["custom_setting[0]: precision_level 3", "!warning"])
+    static("overlapping custom_setting", {QUANTIZATION + "custom_setting": [
+        {**part, "max_percentile": 0.99}, {"input_names": ["a"], "output_names": ["y"], "max_percentile": 0.999}]},
+        says="custom_setting[1] overlaps an earlier entry")
+    static("custom_setting of an unknown tensor", {QUANTIZATION + "custom_setting": [{**part, "output_names": ["rr"]}]}, 1,
+           ["custom_setting[0].output_names: the model has no tensor rr", "did you mean r?"])
     static("custom_setting without outputs", {QUANTIZATION + "custom_setting": [{"input_names": ["x"]}]}, 1, "output_names")
     static("custom_setting type", {QUANTIZATION + "custom_setting": [
         {"input_names": ["x"], "output_names": ["y"], "calibration_type": "nonsense"}]}, 1, "nonsense")

@@ -278,7 +278,11 @@ def check(checks, program, build, shape, expected, bar, variant="", settings=Non
         lines, model = structure.load(output)
         if settings is not None:
             with open(os.path.join(folder, "q_report.md")) as file:
-                told = "float: " in file.read()
+                text = file.read()
+            told = "float: " in text
+            all_int8 = "Multiply-adds in int8: 100.0 %" in text
+            checks.that(all_int8 == (variant not in ("float_block", "float_start", "float_to_batch_norm", "one_head")),
+                        f"{name}: the report says that {'all' if all_int8 else 'not all'} multiply-adds are int8")
             checks.that(told == (variant not in INT8),
                         f"{name}: the report {'names' if told else 'does not name'} float operators")
         power = noise(run_all(output, samples), run_all(os.path.join(folder, "m.onnx"), samples))

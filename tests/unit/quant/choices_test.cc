@@ -91,8 +91,10 @@ TEST_F(ChoicesTest, NamesThatAreNotThereAreErrorsWithPathAndNeighbour) {
                                HasSubstr("the model has no tensor sidee"), HasSubstr("did you mean side?")));
   config_.quantization.custom_setting.clear();
   config_.quantization.truncate_var_names = {"c33"};
-  EXPECT_THAT(Failure(), AllOf(HasSubstr("c.json: quantization_parameters.truncate_var_names"),
-                               HasSubstr("c33"), HasSubstr("did you mean c3?")));
+  EXPECT_THAT(Failure(),
+              AllOf(HasSubstr("c.json: quantization_parameters.truncate_var_names"),
+                    HasSubstr("The incoming truncate_var_names contains non-existent tensor names: c33"),
+                    HasSubstr("did you mean c3?")));
 }
 
 TEST_F(ChoicesTest, AnOutputThatIsNotReachedIsAnError) {
@@ -147,6 +149,19 @@ TEST(NamedTensors, AreOutputsUntilReleased) {
   EXPECT_FALSE(model.graph.value(model.graph.Find("c1")).is_output);
   EXPECT_EQ(named.Of("c1"), model.graph.Find("c1"));
   EXPECT_EQ(named.Of("x"), model.graph.Find("x"));
+}
+
+TEST(NamedTensors, ConstantsAreLeftToTheSimplifier) {
+  SmallGraph model;
+  model.Op("Constant", "k", {}, {{"value", Attribute::OfTensor(Tensor::Scalar<float>(2.0f))}});
+  model.Op("Mul", "y", {"x", "k"});
+  model.Output("y");
+  Config config;
+  config.quantization.custom_setting.push_back({{"x", "k"}, {"y"}, {}, {}, {}});
+  NamedTensors named(config, &model.graph);
+  EXPECT_EQ(model.graph.outputs().size(), 1u);
+  named.Release(&model.graph);
+  EXPECT_EQ(named.Of("k"), kNone);
 }
 
 TEST(NamedTensors, ABatchNormalizationBelongsToItsConv) {
