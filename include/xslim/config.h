@@ -13,6 +13,9 @@ enum class CalibrationType { kDefault, kKl, kMinMax, kPercentile, kMse };
 enum class FileType { kImage, kNpy, kRaw };
 enum class ColorFormat { kBgr, kRgb };
 
+// Level 1 is auto_precision with this target (noise power / signal power of every output).
+inline constexpr double kAutoPrecisionTarget = 0.001;
+
 // Which tensors of a unit like Conv+HardSwish carry Q/DQ: XSlim's placement, or one pair per unit.
 enum class Placement { kXslim, kFused };
 enum class ProtectOutputs { kAuto, kAlways, kNever };
@@ -21,8 +24,9 @@ enum class MatrixWeights { kPerChannel, kPowerOfTwoPerTensor };
 enum class BiasType { kFloat, kInt32 };
 enum class HalfType { kFloat16, kBFloat16 };
 
-// precision_level values beyond plain int8. Partial: int8, sensitive operators float.
-inline constexpr int kPrecisionPartial = 2;
+// precision_level values beyond plain int8. Auto: int8, operators float until the outputs are good enough
+// (auto_precision); partial: int8, sensitive operators float.
+inline constexpr int kPrecisionAuto = 1, kPrecisionPartial = 2;
 inline constexpr int kPrecisionDynamic = 3, kPrecisionFp16 = 4, kPrecisionSlimOnly = 100;
 
 struct ModelParameters {
@@ -80,6 +84,11 @@ struct QuantizationParameters {
   MatrixWeights matrix_weights = MatrixWeights::kPerChannel;
   BiasType bias = BiasType::kFloat;  // environment XQUANT_BIAS_TO_FP32=0 means int32
   bool equalization = true;
+  // Gates: what the written model must keep to, see RunResult::missed. On outputs and their parts.
+  std::optional<double> min_cosine, max_snr;
+  bool fail_on_collapse = false;
+  bool sensitivity = false;              // measure what each int8 operator costs in accuracy
+  std::optional<double> auto_precision;  // leave operators float until every output's SNR is at most this
   bool strict = false;  // operators that cannot be computed are an Error instead of staying float
   // Level 3:
   int weight_bits = 8;              // 8, or 4 (blocked weights)

@@ -51,7 +51,11 @@ struct RunResult {
   std::string model_path, report_path;  // report_path "" when none was asked for
   std::vector<OutputQuality> outputs;   // empty when no analysis was made
   std::vector<SummaryRow> summary{};
-  std::vector<std::string> left{};  // what stays float, with the reason
+  std::vector<std::string> left{};         // what stays float, with the reason
+  std::string verdict_path{};              // what was measured as JSON; "" when nothing was
+  std::vector<std::string> sensitivity{};  // a table and a curve, line by line, where they were asked for
+  // Gates of the config that the model misses; the files are written anyway.
+  std::vector<std::string> missed{};
 };
 
 // Reads a JSON config. Throws Error with the path of the bad field. Warnings go to the log.

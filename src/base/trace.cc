@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/json_text.h"
 #include "base/log.h"
 
 namespace xslim {
@@ -43,23 +44,6 @@ int ThreadNumber() {
   static std::atomic<int> next{0};
   thread_local const int number = next++;
   return number;
-}
-
-std::string Quoted(const std::string& text) {
-  std::string quoted = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      quoted += '\\';
-      quoted += c;
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      char escape[8];
-      std::snprintf(escape, sizeof(escape), "\\u%04x", static_cast<unsigned>(static_cast<unsigned char>(c)));
-      quoted += escape;
-    } else {
-      quoted += c;
-    }
-  }
-  return quoted + "\"";
 }
 
 // Nanoseconds as microseconds; no floating point, so that no locale can change the point.
@@ -157,10 +141,10 @@ void TraceSession::Save() const {
   const char* separator = "\n";
   for (const Event& event : events) {
     text += separator;
-    text += "{\"name\":" + Quoted(event.name) + ",\"cat\":\"" + event.category +
+    text += "{\"name\":" + JsonQuoted(event.name) + ",\"cat\":\"" + event.category +
             "\",\"ph\":\"X\",\"ts\":" + Micros(event.begin) + ",\"dur\":" + Micros(event.length) +
             ",\"pid\":1,\"tid\":" + std::to_string(event.thread) +
-            (event.kind.empty() ? "" : ",\"args\":{\"type\":" + Quoted(event.kind) + "}") + "}";
+            (event.kind.empty() ? "" : ",\"args\":{\"type\":" + JsonQuoted(event.kind) + "}") + "}";
     separator = ",\n";
     if (text.size() < kWriteAtOnce) continue;
     file.Write(text);

@@ -199,6 +199,22 @@ void ChooseRanges(const Graph& graph, const StatisticsMap& statistics, Calibrati
   }
 }
 
+void WarnOfStrayInputs(const Graph& graph, const StatisticsMap& statistics) {
+  constexpr double kMiddle = 0.999;  // the percentile at each end
+  constexpr float kFar = 100;
+  for (ValueId id : graph.FreeInputs()) {
+    const auto found = statistics.find(id);
+    if (found == statistics.end() || found->second.count() == 0) continue;
+    TensorStatistics pooled = found->second;
+    pooled.UsePercentileOfHistogram(kMiddle);
+    const float low = pooled.percentile_low(), high = pooled.percentile_high();
+    if (!(high > low) || pooled.max() - pooled.min() <= kFar * (high - low)) continue;
+    LogWarning("input ", graph.value(id).name, ": 99.8 % of its elements lie in ", low, " .. ", high,
+               ", but stray ones reach from ", pooled.min(), " to ", pooled.max(),
+               "; they can cost every tensor behind them its accuracy (check the data)");
+  }
+}
+
 std::map<ValueId, std::vector<ChosenRange>> ProposeRanges(const StatisticsMap& statistics,
                                                           const QuantPlan& plan, ThreadPool& pool) {
   constexpr CalibrationType kTypes[] = {CalibrationType::kDefault, CalibrationType::kMinMax,

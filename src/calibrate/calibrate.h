@@ -44,6 +44,10 @@ Observations CollectStatistics(const Graph& graph, const std::vector<ValueId>& v
 void ChooseRanges(const Graph& graph, const StatisticsMap& statistics, CalibrationType type, ThreadPool& pool,
                   QuantPlan* plan);
 
+// Warns of model inputs in which a few elements are far from all others: more than 100 times as far apart as
+// the middle 99.8 %. Their range, and those behind them, may leave next to no codes for the rest.
+void WarnOfStrayInputs(const Graph& graph, const StatisticsMap& statistics);
+
 // What all types would choose for every activation of the plan, for a stage that can tell which serves best.
 std::map<ValueId, std::vector<ChosenRange>> ProposeRanges(const StatisticsMap& statistics,
                                                           const QuantPlan& plan, ThreadPool& pool);

@@ -31,7 +31,6 @@ int PrecisionLevel(const Field& field) {
   const int level = field.Int();
   if ((level < 0 || level > kPrecisionFp16) && level != kPrecisionSlimOnly)
     field.Expected("0, 1, 2, 3, 4 or 100");
-  if (level == 1) field.Fail("precision_level 1 is not built into this version");
   return level;
 }
 
@@ -141,7 +140,7 @@ const Keys<Custom> kCustomKeys = {
     {"precision_level", "0, 2, 3", "0 and 2 as the global key, 3 float, for this subgraph",
      [](Custom* c, const Field& f) {
        const int level = PrecisionLevel(f);
-       if (level > kPrecisionDynamic) f.Expected("0, 2 or 3 (float)");
+       if (level > kPrecisionDynamic || level == kPrecisionAuto) f.Expected("0, 2 or 3 (float)");
        c->precision_level = level;
      }},
     {"calibration_type", "string", "as the global key, for this subgraph",
@@ -162,7 +161,8 @@ using Quantization = QuantizationParameters;
 const Keys<Quantization> kQuantizationKeys = {
     {"analysis_enable", "bool", "write the report (default: true)",
      [](Quantization* q, const Field& f) { q->analysis_enable = f.Bool(); }},
-    {"precision_level", "0..4, 100", "0 int8, 3 dynamic, 4 float16, 100 simplify only (default: 0)",
+    {"precision_level", "0..4, 100",
+     "0 int8, 1 and 2 partly float, 3 dynamic, 4 float16, 100 simplify only (default: 0)",
      [](Quantization* q, const Field& f) { q->precision_level = PrecisionLevel(f); }},
     {"finetune_level", "0..3", "1 corrects biases, 2 and 3 tune blocks (default: 1)",
      [](Quantization* q, const Field& f) { q->finetune_level = f.Int(0, 3); }},
@@ -202,6 +202,16 @@ const Keys<Quantization> kQuantizationKeys = {
      }},
     {"equalization", "bool", "rescale channels between layers where it pays (default: true)",
      [](Quantization* q, const Field& f) { q->equalization = f.Bool(); }},
+    {"min_cosine", "-1..1", "gate: least cosine of every output (default: none)",
+     [](Quantization* q, const Field& f) { q->min_cosine = f.Number(-1, 1); }},
+    {"max_snr", "number", "gate: largest noise/signal of every output (default: none)",
+     [](Quantization* q, const Field& f) { q->max_snr = f.Number(0, 1e6); }},
+    {"fail_on_collapse", "bool", "gate: no output may have collapsed (default: false)",
+     [](Quantization* q, const Field& f) { q->fail_on_collapse = f.Bool(); }},
+    {"sensitivity", "bool", "measure what each int8 operator costs (default: false)",
+     [](Quantization* q, const Field& f) { q->sensitivity = f.Bool(); }},
+    {"auto_precision", "number", "leave operators float until every output's noise/signal is at most this",
+     [](Quantization* q, const Field& f) { q->auto_precision = f.Number(1e-6, 1e6); }},
     {"strict", "bool", "an operator that cannot be computed is an error (default: false)",
      [](Quantization* q, const Field& f) { q->strict = f.Bool(); }},
     {"weight_bits", "8|4", "level 3: width of weights (default: 8)",

@@ -57,6 +57,7 @@ class SampleStream {
 };
 
 // `count` of the samples that `indices` names (all when there are fewer), decoded: a seeded choice, in order.
+// Those that hold NaN are left out, unless all do.
 std::vector<Sample> DrawSamples(const SampleSource& source, const std::vector<int64_t>& indices,
                                 int64_t count, uint64_t seed);
 

@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <cmath>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -119,13 +121,31 @@ class CachedSource : public SampleSource {
 
 }  // namespace
 
+namespace {
+
+bool HoldsNaN(const Tensor& tensor) {
+  const DType dtype = tensor.dtype();
+  if (dtype != DType::kFloat && dtype != DType::kDouble && dtype != DType::kFloat16 &&
+      dtype != DType::kBFloat16)
+    return false;
+  const Tensor floats = tensor.ToFloat32();
+  const float* x = floats.data<float>();
+  return std::any_of(x, x + floats.size(), [](float value) { return std::isnan(value); });
+}
+
+}  // namespace
+
 std::vector<Sample> DrawSamples(const SampleSource& source, const std::vector<int64_t>& indices,
                                 int64_t count, uint64_t seed) {
   Random random(seed);
   std::vector<Sample> samples;
   for (int64_t at : Choose(random, static_cast<int64_t>(indices.size()), count))
     samples.push_back(source.at(indices[static_cast<size_t>(at)]));
-  return samples;
+  std::vector<Sample> sound;
+  for (const Sample& sample : samples) {
+    if (std::none_of(sample.begin(), sample.end(), HoldsNaN)) sound.push_back(sample);
+  }
+  return sound.empty() ? samples : sound;
 }
 
 std::unique_ptr<SampleSource> Cached(const SampleSource& source, size_t budget) {

@@ -70,8 +70,9 @@ OutputPaths ResolveOutputPaths(const Config& config, const RunOptions& options) 
   }
   paths.model = model.lexically_normal().string();
   paths.report = (folder / (prefix + "_report.md")).lexically_normal().string();
+  paths.verdict = (folder / (prefix + "_verdict.json")).lexically_normal().string();
   // Known now rather than after the calibration.
-  for (const std::string* file : {&paths.model, &paths.report}) {
+  for (const std::string* file : {&paths.model, &paths.report, &paths.verdict}) {
     if (fs::is_directory(*file, error))
       throw Error("cannot write the output file: a folder of that name is there", *file);
   }

@@ -10,7 +10,7 @@
 namespace xslim {
 
 struct OutputPaths {
-  std::string input, model, report;
+  std::string input, model, report, verdict;
   std::vector<std::string> made;  // folders that were made for the outputs, the innermost first
 };
 

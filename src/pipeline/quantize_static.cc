@@ -1,6 +1,9 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <memory>
+#include <optional>
+#include <utility>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -13,15 +16,18 @@
 #include "onnx/model_io.h"
 #include "pipeline/model_inputs.h"
 #include "pipeline/modes.h"
+#include "pipeline/precision.h"
 #include "pipeline/static_report.h"
 #include "pipeline/statistics_source.h"
 #include "quant/choices.h"
 #include "quant/inline.h"
 #include "quant/named_tensors.h"
+#include "quant/output_parts.h"
 #include "quant/plan.h"
 #include "report/markdown.h"
 #include "report/measure.h"
 #include "report/summary.h"
+#include "report/verdict.h"
 #include "tune/equalize.h"
 #include "tune/keep_means.h"
 #include "tune/layers.h"
@@ -68,24 +74,36 @@ SampleChoice ChooseSamples(int64_t available, const CalibrationParameters& param
   return choice;
 }
 
-// Model and report, both or none; no report when `report` is "".
+// Further files of a run: path and content.
+using Texts = std::vector<std::pair<std::string, std::string>>;
+
+// The model and the texts, all or none.
 void SaveOutputs(const Graph& graph, const OutputPaths& paths, const SaveOptions& options,
-                 const std::string& report) {
-  if (report.empty()) return SaveModel(graph, paths.model, options);
-  OutputFile file(paths.report);
-  file.Write(report);
+                 const Texts& texts) {
+  std::vector<std::unique_ptr<OutputFile>> files;
+  for (const auto& [path, text] : texts) {
+    files.push_back(std::make_unique<OutputFile>(path));
+    files.back()->Write(text);
+  }
   SaveModel(graph, paths.model, options);
+  size_t done = 0;
   try {
-    file.Commit();
+    for (; done < files.size(); ++done) files[done]->Commit();
   } catch (...) {
     std::error_code ignored;
     std::filesystem::remove(paths.model, ignored);
+    for (size_t i = 0; i < done; ++i) std::filesystem::remove(texts[i].first, ignored);
     throw;
   }
 }
 
-void WarnNonFinite(const std::vector<OutputMeasure>& outputs) {
+bool HasGates(const QuantizationParameters& settings) {
+  return settings.min_cosine || settings.max_snr || settings.fail_on_collapse;
+}
+
+void WarnOfOutputs(const std::vector<OutputMeasure>& outputs) {
   for (const OutputMeasure& output : outputs) {
+    for (const std::string& line : Collapses(output)) LogWarning(line);
     if (output.samples == 0 || (std::isfinite(output.snr) && std::isfinite(output.cosine))) continue;
     LogWarning("output ", output.name,
                " holds NaN or infinity on samples of the report; its SNR says nothing");
@@ -137,14 +155,22 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   if (plan.nodes.empty()) LogWarning(paths.input, ": no operator can be quantized, the output stays float");
   LogInfo("quantizing ", plan.nodes.size(), " of ", graph.Order().size(), " operators");
 
+  const bool partial = settings.sensitivity || PrecisionTarget(settings);
+  if (partial) RefuseWithoutMeasuring(graph, facts, plan);
+  QuantPlan spare = partial ? SpareActivations(graph, facts, plan) : QuantPlan();
+  QuantPlan observed = plan;
+  observed.activations.insert(spare.activations.begin(), spare.activations.end());
   LogInfo("calibrating on ", choice.calibration.size(), " of ", samples->Describe());
   stage.Next("calibrate");
   RangeProposals proposals;
+  const Graph untuned = graph;
   {  // the histograms are gone again before tuning and the report
-    const Observations found = ObtainStatistics(graph, facts, plan, *samples, choice.calibration,
+    const Observations found = ObtainStatistics(graph, facts, observed, *samples, choice.calibration,
                                                 settings.max_percentile, options, pool);
     stage.Next("choose ranges");
+    WarnOfStrayInputs(graph, found.statistics);
     ChooseRanges(graph, found.statistics, config.calibration.calibration_type, pool, &plan);
+    ChooseRanges(graph, found.statistics, config.calibration.calibration_type, pool, &spare);
     if (settings.finetune_level > 0) {
       proposals = ProposeRanges(found.statistics, plan, pool);
     } else {
@@ -156,7 +182,6 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   if (settings.finetune_level > 0) {
     stage.Next("tune layers");
     LogInfo("tuning layers");
-    const Graph reference = graph;
     const LayerTuningResult tuned =
         TuneLayers(&graph, &plan, facts, *samples, choice.calibration, {}, pool, progress("tune layers"));
     LogInfo("tuned on ", tuned.samples, " samples: weights of ", tuned.rounded, " operators rounded, ",
@@ -165,34 +190,59 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
     LogInfo("refining by output error");
     RefineOptions refining;
     refining.window_rounds = settings.finetune_level - 1;
-    const RefineResult refined = Refine(reference, &graph, &plan, facts, proposals, tuned.original_biases,
+    const RefineResult refined = Refine(untuned, &graph, &plan, facts, proposals, tuned.original_biases,
                                         *samples, choice.calibration, refining, pool, progress("refine"));
     LogInfo("refined: ", refined.ranges, " ranges changed, ", refined.biases_undone,
             " bias corrections undone, output noise-to-signal ratio ", refined.before, " -> ", refined.after);
   }
 
+  const std::vector<OutputParts> parts = FindOutputParts(graph, facts, pool);
+  const MeasurePlan measure = [&](const Graph& reference, const Graph& exported, const QuantPlan& of) {
+    LogInfo("measuring the int8 model on ", choice.report.size(), " samples");
+    return Measure(original, reference, exported, of, parts, *samples, choice.report, pool,
+                   progress("report"), MemoryCeiling(options.max_memory));
+  };
+  std::optional<Measures> measures;
+  std::string sensitivity_markdown;
+  RunResult result{paths.model, "", {}};
+  Sections sections;
+  if (partial) {
+    stage.Next("precision");
+    PrecisionRun run = RunPrecision(settings, {untuned, facts, parts, *samples, choice.calibration},
+                                    std::move(spare), measure, pool, progress, &graph, &plan);
+    result.sensitivity = std::move(run.lines);
+    sensitivity_markdown = std::move(run.markdown);
+    sections = std::move(run.sections);
+    measures = std::move(run.measures);
+  }
+
   stage.Next("export");
   DropUnusedFunctions(&graph);
   const Graph exported = ExportQdq(graph, plan);
-  RunResult result{paths.model, "", {}};
-  std::string report;
-  if (settings.analysis_enable) {
+  Texts texts;
+  if (settings.analysis_enable || partial || HasGates(settings)) {
     stage.Next("report");
-    LogInfo("measuring the int8 model on ", choice.report.size(), " samples");
-    const Measures measures = Measure(original, graph, exported, plan, *samples, choice.report, pool,
-                                      progress("report"), MemoryCeiling(options.max_memory));
-    const ReportHead head =
-        StaticReportHead(graph, plan, facts, config, std::filesystem::path(paths.input).filename().string(),
-                         samples->Describe(), choice.calibration.size(), choice.report.size());
-    report = MarkdownReport(graph, head, measures);
-    for (const OutputMeasure& output : measures.outputs)
+    if (!measures) measures = measure(graph, exported, plan);
+    for (const OutputMeasure& output : measures->outputs)
       result.outputs.push_back({output.name, output.snr, output.cosine, output.samples, output.note});
-    WarnNonFinite(measures.outputs);
-    result.report_path = paths.report;
+    WarnOfOutputs(measures->outputs);
+    const std::string model = std::filesystem::path(paths.input).filename().string();
+    if (settings.analysis_enable) {
+      const ReportHead head = StaticReportHead(graph, plan, facts, config, model, samples->Describe(),
+                                               choice.calibration.size(), choice.report.size());
+      texts.push_back({paths.report, MarkdownReport(graph, head, *measures) + sensitivity_markdown});
+      result.report_path = paths.report;
+    }
+    const std::vector<GateResult> gates = JudgeGates(measures->outputs, settings);
+    for (const GateResult& gate : gates)
+      result.missed.insert(result.missed.end(), gate.missed.begin(), gate.missed.end());
+    texts.push_back({paths.verdict,
+                     VerdictJson(StaticVerdictHead(graph, plan, facts, model), *measures, gates, sections)});
+    result.verdict_path = paths.verdict;
   }
   stage.Next("save");
   MemoryCeiling(options.max_memory).Check("the run");
-  SaveOutputs(exported, paths, SaveOptionsFor(config), report);
+  SaveOutputs(exported, paths, SaveOptionsFor(config), texts);
   LeftList left;
   for (const auto& [id, why] : plan.left_float) left.push_back({graph.node(id).Title(), why});
   Summarize(CountModel(original), CountModel(exported), paths.input, left, &result);

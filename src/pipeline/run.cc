@@ -14,6 +14,21 @@
 namespace xslim {
 namespace {
 
+// What is measured on samples needs a run that has some.
+void RefuseMeasuring(const Config& config) {
+  const QuantizationParameters& settings = config.quantization;
+  const char* key = settings.min_cosine         ? "min_cosine"
+                    : settings.max_snr          ? "max_snr"
+                    : settings.fail_on_collapse ? "fail_on_collapse"
+                    : settings.sensitivity      ? "sensitivity"
+                    : settings.auto_precision   ? "auto_precision"
+                                                : nullptr;
+  if (key == nullptr) return;
+  throw Error("needs a calibrated int8 run, no other is measured",
+              std::string("quantization_parameters.") + key,
+              "leave it out, or use precision_level 0, 1 or 2");
+}
+
 RunResult RunMode(Graph graph, const Config& config, const RunOptions& options, const OutputPaths& paths,
                   ThreadPool& pool) {
   const QuantizationParameters& settings = config.quantization;
@@ -22,6 +37,7 @@ RunResult RunMode(Graph graph, const Config& config, const RunOptions& options, 
       level != kPrecisionSlimOnly && level != kPrecisionDynamic && level != kPrecisionFp16;
   if (!calibrates && (!options.save_stats.empty() || !options.load_stats.empty() || options.max_memory > 0))
     LogWarning("--save-stats, --load-stats and --max-memory have no effect without calibration");
+  if (!calibrates) RefuseMeasuring(config);
   if (!calibrates && (!settings.custom_setting.empty() || !settings.truncate_var_names.empty() ||
                       settings.placement != Placement::kXslim))
     LogWarning("custom_setting, truncate_var_names and placement have no effect at precision_level ", level);

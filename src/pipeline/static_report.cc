@@ -42,19 +42,34 @@ std::string PlacementText(const QuantizationParameters& settings) {
 
 }  // namespace
 
-ReportHead StaticReportHead(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts,
-                            const Config& config, const std::string& model, const std::string& data,
-                            size_t calibrated, size_t measured) {
-  int64_t macs = 0, int8_macs = 0, compute = 0, int8_compute = 0;
+Int8Share ShareOfInt8(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts) {
+  Int8Share share;
   for (NodeId id : graph.Order()) {
     const int64_t work = MacsOf(graph.node(id), facts);
     if (work == 0) continue;
-    macs += work;
-    ++compute;
+    share.macs += work;
+    ++share.compute;
     if (!plan.nodes.count(id)) continue;
-    int8_macs += work;
-    ++int8_compute;
+    share.int8_macs += work;
+    ++share.int8_compute;
   }
+  return share;
+}
+
+VerdictHead StaticVerdictHead(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts,
+                              const std::string& model) {
+  VerdictHead head{model, ShareOfInt8(graph, plan, facts), {}};
+  for (const UnknownOperator& unknown : facts.unknown())
+    head.stays_float.push_back({unknown.name, Describe(unknown), 0});
+  for (const auto& [id, why] : plan.left_float)
+    head.stays_float.push_back({graph.node(id).Title(), why, MacsOf(graph.node(id), facts)});
+  return head;
+}
+
+ReportHead StaticReportHead(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts,
+                            const Config& config, const std::string& model, const std::string& data,
+                            size_t calibrated, size_t measured) {
+  const Int8Share share = ShareOfInt8(graph, plan, facts);
   ReportHead head;
   head.lines = {
       {"Model", model + " (opset " + std::to_string(graph.opset()) + ")"},
@@ -65,8 +80,9 @@ ReportHead StaticReportHead(const Graph& graph, const QuantPlan& plan, const Val
                        ", finetune_level " + std::to_string(config.quantization.finetune_level) +
                        ", equalization " + (config.quantization.equalization ? "on" : "off") +
                        PlacementText(config.quantization)},
-      {"Multiply-adds in int8", Percent(int8_macs, macs) + " of " + std::to_string(macs)},
-      {"Computing operators in int8", std::to_string(int8_compute) + " of " + std::to_string(compute)},
+      {"Multiply-adds in int8", Percent(share.int8_macs, share.macs) + " of " + std::to_string(share.macs)},
+      {"Computing operators in int8",
+       std::to_string(share.int8_compute) + " of " + std::to_string(share.compute)},
       {"Tensors with Q/DQ", std::to_string(plan.activations.size()) + " activations, " +
                                 std::to_string(plan.weights.size()) + " constants"},
       {"xslim", Version()},

@@ -1,4 +1,4 @@
-// The head of a static run's report.
+// The heads of a static run's report and verdict.
 #ifndef XSLIM_PIPELINE_STATIC_REPORT_H_
 #define XSLIM_PIPELINE_STATIC_REPORT_H_
 
@@ -9,9 +9,16 @@
 #include "quant/facts.h"
 #include "quant/plan.h"
 #include "report/markdown.h"
+#include "report/verdict.h"
 #include "xslim/config.h"
 
 namespace xslim {
+
+Int8Share ShareOfInt8(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts);
+
+// model: its file name.
+VerdictHead StaticVerdictHead(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts,
+                              const std::string& model);
 
 // model, data: how the report names them; calibrated, measured: numbers of samples.
 ReportHead StaticReportHead(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts,

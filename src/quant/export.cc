@@ -26,13 +26,6 @@ class Exporter {
   }
 
  private:
-  // The part of the real line that the int8 codes of `params` span.
-  static std::pair<float, float> Span(const QuantParams& params) {
-    const float scale = params.scale[0];
-    const int32_t zero = params.zero_point[0];
-    return {static_cast<float>(-128 - zero) * scale, static_cast<float>(127 - zero) * scale};
-  }
-
   float Bound(const Node& node, size_t slot, const char* attribute, float otherwise) const {
     if (node.input(slot) != kNone) {
       const Tensor* bound = graph_.Constant(node.input(slot));

@@ -61,6 +61,14 @@ QuantRole RoleOf(const Graph& graph, const Node& node) {
   return row ? row->role : QuantRole::kNone;
 }
 
+bool MovesData(const Node& node) {
+  for (const char* type :
+       {"Concat", "Reshape", "Transpose", "Split", "Slice", "Squeeze", "Unsqueeze", "Flatten", "Identity"}) {
+    if (node.Is(type)) return true;
+  }
+  return false;
+}
+
 InterestRange VisibleRange(const Graph& graph, ValueId value) { return InterestOf(graph, value, 0); }
 
 }  // namespace xslim

@@ -10,6 +10,9 @@ namespace xslim {
 // The operator's role; kNone outside ai.onnx and for unknown ones.
 QuantRole RoleOf(const Graph& graph, const Node& node);
 
+// Whether the operator only moves the elements of its input 0 (Concat: of all inputs) about.
+bool MovesData(const Node& node);
+
 // The union of what all consumers see, through data movement; a graph output is seen whole.
 InterestRange VisibleRange(const Graph& graph, ValueId value);
 

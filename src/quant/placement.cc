@@ -45,6 +45,15 @@ class Placer {
     return std::move(plan_);
   }
 
+  QuantPlan PlaceOnly(std::set<NodeId> nodes) {
+    plan_.quantize_bias = options_.bias == BiasType::kInt32;
+    plan_.nodes = std::move(nodes);
+    FoldActivations();
+    if (options_.placement == Placement::kFused) inside_ = InsideFusedUnits(graph_, plan_.nodes);
+    for (NodeId id : order_) PlaceNode(graph_.node(id));
+    return std::move(plan_);
+  }
+
  private:
   // Quantizable and downstream of a computing operator through quantizable ones (XSlim's "conservative"
   // dispatch).
@@ -162,17 +171,11 @@ class Placer {
     });
   }
 
-  static bool Moves(const Node& node) {
-    return node.Is("Concat") || node.Is("Reshape") || node.Is("Transpose") || node.Is("Split") ||
-           node.Is("Slice") || node.Is("Squeeze") || node.Is("Unsqueeze") || node.Is("Flatten") ||
-           node.Is("Identity");
-  }
-
   bool Bounded(ValueId id, int depth) const {
     const Node* node = graph_.Producer(id);
     if (node == nullptr || depth > 32) return false;
     if (node->Is("Sigmoid") || node->Is("Softmax") || node->Is("HardSigmoid")) return true;
-    if (!Moves(*node)) return false;
+    if (!MovesData(*node)) return false;
     const size_t inputs = node->Is("Concat") ? node->inputs.size() : 1;
     for (size_t i = 0; i < inputs; ++i) {
       if (!Bounded(node->inputs[i], depth + 1)) return false;
@@ -311,6 +314,12 @@ QuantPlan PlacePlan(const Graph& graph, const ValueFacts& facts, const Quantizat
   QuantPlan plan = Placer(graph, facts, options, choices).Place();
   QuantizeWeights(graph, options, &plan);
   return plan;
+}
+
+QuantPlan PlaceOnly(const Graph& graph, const ValueFacts& facts, const QuantizationParameters& options,
+                    std::set<NodeId> nodes) {
+  const Choices none;
+  return Placer(graph, facts, options, none).PlaceOnly(std::move(nodes));
 }
 
 }  // namespace xslim

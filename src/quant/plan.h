@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "graph/graph.h"
@@ -68,11 +69,19 @@ struct QuantPlan {
 QuantPlan PlacePlan(const Graph& graph, const ValueFacts& facts, const QuantizationParameters& options,
                     const Choices& choices = {});
 
+// The same for exactly the operators `nodes`, which are of a full plan: pairs and constants, all without
+// parameters.
+QuantPlan PlaceOnly(const Graph& graph, const ValueFacts& facts, const QuantizationParameters& options,
+                    std::set<NodeId> nodes);
+
 // Codes and scales of all constant inputs; called again when weights change (equalization, bias correction).
 void QuantizeWeights(const Graph& graph, const QuantizationParameters& options, QuantPlan* plan);
 
 // Sets the activation's range: lo <= 0 <= hi after widening.
 void SetRange(QuantPlan* plan, ValueId value, float lo, float hi, std::string why);
+
+// The part of the real line that the int8 codes of per-tensor parameters span.
+std::pair<float, float> Span(const QuantParams& params);
 
 // A copy of the graph with the plan written into it: QuantizeLinear/DequantizeLinear pairs, int8 weights,
 // Relu and Clip gone where the int8 range already enforces them. Needs opset 13 (RaiseOpset first).

@@ -76,4 +76,10 @@ void SetRange(QuantPlan* plan, ValueId value, float lo, float hi, std::string wh
   quant.why = std::move(why);
 }
 
+std::pair<float, float> Span(const QuantParams& params) {
+  const float scale = params.scale[0];
+  const int32_t zero = params.zero_point[0];
+  return {static_cast<float>(-128 - zero) * scale, static_cast<float>(127 - zero) * scale};
+}
+
 }  // namespace xslim

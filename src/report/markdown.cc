@@ -30,6 +30,23 @@ std::string Escape(const std::string& text) {
 
 std::string MinMax(float lo, float hi) { return Fixed(lo, 3) + ", " + Fixed(hi, 3); }
 
+// Of the outputs that are joined of several tensors; "" when there is none.
+std::string PartsTable(const std::vector<OutputMeasure>& outputs) {
+  std::string rows;
+  for (const OutputMeasure& output : outputs) {
+    if (output.parts.size() < 2) continue;
+    for (const PartMeasure& part : output.parts) {
+      rows += "| " + Escape(output.name) + " | " + Escape(part.tensor) + " | " +
+              Red(Fixed(part.snr, 6), part.snr > 0.1) + " | " +
+              Red(Fixed(part.cosine, 6), part.cosine < 0.99) + " | " + Fixed(part.saturated, 4) + " |\n";
+    }
+  }
+  if (rows.empty()) return "";
+  return "\nParts of outputs, over all samples together:\n\n"
+         "| Output | Part | SNR | Cosine | Saturated |\n|---|---|---|---|---|\n" +
+         rows;
+}
+
 bool IsPassive(const Graph& graph, const Node& node) {
   const OperatorRow* row = FindOperator(node.domain, node.op_type, graph.opset());
   return row != nullptr && row->role == QuantRole::kPassive;
@@ -55,6 +72,10 @@ std::string MarkdownReport(const Graph& graph, const ReportHead& head, const Mea
   }
   for (const OutputMeasure& output : measures.outputs) {
     if (output.samples > 0 && !output.note.empty()) text += "\n" + output.name + ": " + output.note + "\n";
+  }
+  text += PartsTable(measures.outputs);
+  for (const OutputMeasure& output : measures.outputs) {
+    for (const std::string& line : Collapses(output)) text += "\n" + Red(line, true) + "\n";
   }
   if (!head.notes.empty()) {
     text += "\n## Notes\n\n";

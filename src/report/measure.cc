@@ -4,7 +4,6 @@
 #include <cmath>
 #include <memory>
 #include <mutex>
-#include <optional>
 
 #include "base/random.h"
 #include "ops/operator.h"
@@ -71,83 +70,6 @@ class Sampler {
   Picked picked_;
 };
 
-// One output of one sample, against the original's.
-struct OutputResult {
-  std::optional<ErrorSums> sums;  // of floats of one shape
-  DType dtype = DType::kUndefined;
-  bool lost = false, other_shape = false;
-  int64_t equal = 0, total = 0;  // elements of other types
-};
-
-bool IsFloat(DType dtype) {
-  return dtype == DType::kFloat || dtype == DType::kDouble || dtype == DType::kFloat16 ||
-         dtype == DType::kBFloat16;
-}
-
-OutputResult CompareOutputs(const Tensor& expected, const Tensor& actual) {
-  OutputResult result;
-  if (!expected.defined() || !actual.defined()) {
-    result.lost = true;
-    return result;
-  }
-  result.dtype = expected.dtype();
-  result.other_shape = expected.shape() != actual.shape() || expected.dtype() != actual.dtype();
-  result.total = expected.size();
-  if (result.other_shape) return result;
-  if (IsFloat(expected.dtype())) {
-    const Tensor f = expected.ToFloat32(), q = actual.ToFloat32();
-    result.sums = Compare(f.data<float>(), q.data<float>(), f.size());
-  } else if (expected.dtype() == DType::kString) {
-    for (size_t i = 0; i < expected.strings().size(); ++i)
-      result.equal += expected.strings()[i] == actual.strings()[i];
-  } else {
-    const std::vector<int64_t> f = expected.ToInts(), q = actual.ToInts();
-    for (size_t i = 0; i < f.size(); ++i) result.equal += f[i] == q[i];
-  }
-  return result;
-}
-
-// Means over the samples, and what there is to say beside them.
-OutputMeasure Summary(const std::string& name, const std::vector<const OutputResult*>& results) {
-  OutputMeasure output;
-  output.name = name;
-  int64_t lost = 0, other_shape = 0, equal = 0, total = 0;
-  const char* type = "";
-  for (const OutputResult* result : results) {
-    lost += result->lost;
-    other_shape += result->other_shape;
-    if (result->sums) {
-      const double snr = result->sums->Snr(), cosine = result->sums->Cosine();
-      ++output.samples;
-      output.snr += snr;
-      output.cosine += cosine;
-      output.snr_worst = std::max(output.snr_worst, snr);
-      output.cosine_worst = std::min(output.cosine_worst, cosine);
-    } else if (!result->lost && !IsFloat(result->dtype)) {
-      type = NameOf(result->dtype);
-      equal += result->equal;
-      total += result->total;
-    }
-  }
-  output.snr /= static_cast<double>(std::max<int64_t>(output.samples, 1));
-  output.cosine /= static_cast<double>(std::max<int64_t>(output.samples, 1));
-  const auto add = [&output](const std::string& text) {
-    output.note += (output.note.empty() ? "" : "; ") + text;
-  };
-  const auto of_samples = [&results](int64_t count) {
-    return count == static_cast<int64_t>(results.size()) ? std::string()
-                                                         : " on " + std::to_string(count) + " samples";
-  };
-  if (*type != '\0')
-    add(std::string(type) + ": " + std::to_string(equal) + " of " + std::to_string(total) +
-        " elements are equal");
-  if (other_shape > 0)
-    add("not measured" + of_samples(other_shape) + ": its shape differs from the float model's");
-  if (lost > 0)
-    add("not measured" + of_samples(lost) + ": it depends on an operator that cannot be computed here");
-  return output;
-}
-
 // What the drawn elements of one tensor give: of one sample or, added up, of all.
 struct TensorResult {
   double snr = 0;  // sum over samples
@@ -174,11 +96,7 @@ TensorResult Summarize(const std::vector<float>& reference, const std::vector<fl
 
 void Add(const TensorResult& one, TensorResult* all) {
   all->snr += one.snr;
-  all->sums.signal += one.sums.signal;
-  all->sums.noise += one.sums.noise;
-  all->sums.dot += one.sums.dot;
-  all->sums.quant += one.sums.quant;
-  all->sums.count += one.sums.count;
+  all->sums.Add(one.sums);
   all->f_min = std::min(all->f_min, one.f_min);
   all->f_max = std::max(all->f_max, one.f_max);
   all->q_min = std::min(all->q_min, one.q_min);
@@ -275,26 +193,9 @@ bool Same(const std::vector<Tensor>& a, const std::vector<Tensor>& b) {
 
 }  // namespace
 
-double ErrorSums::Cosine() const {
-  if (signal > 0 && quant > 0) return dot / std::sqrt(signal * quant);
-  return signal == quant ? 1.0 : 0.0;
-}
-
-ErrorSums Compare(const float* reference, const float* other, int64_t n) {
-  ErrorSums sums;
-  sums.count = n;
-  for (int64_t i = 0; i < n; ++i) {
-    const double f = reference[i], q = other[i], d = q - f;
-    sums.signal += f * f;
-    sums.quant += q * q;
-    sums.noise += d * d;
-    sums.dot += f * q;
-  }
-  return sums;
-}
-
 Measures Measure(const Graph& original, const Graph& reference, const Graph& exported, const QuantPlan& plan,
-                 const SampleSource& source, const std::vector<int64_t>& indices, ThreadPool& pool,
+                 const std::vector<OutputParts>& parts, const SampleSource& source,
+                 const std::vector<int64_t>& indices, ThreadPool& pool,
                  const std::function<void(int64_t, int64_t)>& progress, const MemoryCeiling& ceiling) {
   const std::vector<Watch> watches = Watches(reference, plan);
   std::vector<std::string> names;
@@ -317,8 +218,14 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
   const int64_t total = static_cast<int64_t>(indices.size());
   std::vector<SampleResult> results(indices.size());
   if (total == 0) {
-    for (ValueId id : original.outputs()) measures.outputs.push_back(Summary(original.value(id).name, {}));
+    for (size_t i = 0; i < original.outputs().size(); ++i)
+      measures.outputs.push_back(Summary(original.value(original.outputs()[i]).name, parts[i], {}));
     return measures;
+  }
+  std::vector<std::vector<CodeEnds>> ends;  // by output, by part
+  for (const OutputParts& output : parts) {
+    ends.emplace_back();
+    for (const OutputPart& part : output.parts) ends.back().push_back(EndsOf(plan, part));
   }
   // The first sample is run by all threads together, which packs the weights once; then each thread runs
   // whole samples on one-thread executors that share them. Results are added up in the order of the samples.
@@ -335,7 +242,7 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
     if (originals) expected = *originals;
     const std::vector<Tensor> actual = lane.exported->Run(sample, &quantized);
     for (size_t i = 0; i < expected.size() && i < actual.size(); ++i) {
-      result->outputs.push_back(CompareOutputs(expected[i], actual[i]));
+      result->outputs.push_back(CompareOutputs(expected[i], actual[i], parts[i], ends[i]));
     }
     for (const std::string& name : names) {
       const auto f = floats.find(name), q = quantized.find(copy_of[name]);
@@ -398,7 +305,7 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
     for (const SampleResult& result : results) {
       if (i < result.outputs.size()) of_output.push_back(&result.outputs[i]);
     }
-    measures.outputs.push_back(Summary(original.value(original.outputs()[i]).name, of_output));
+    measures.outputs.push_back(Summary(original.value(original.outputs()[i]).name, parts[i], of_output));
   }
   std::map<std::string, bool> listed;
   for (const Watch& watch : watches) {

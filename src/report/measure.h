@@ -10,27 +10,11 @@
 #include "base/memory.h"
 #include "base/threads.h"
 #include "data/samples.h"
+#include "quant/output_parts.h"
 #include "quant/plan.h"
+#include "report/output_measure.h"
 
 namespace xslim {
-
-// Sums from which the measures follow; float64, added in the order of elements and samples.
-struct ErrorSums {
-  double signal = 0, noise = 0, dot = 0, quant = 0;  // sum f^2, (q-f)^2, f*q, q^2
-  int64_t count = 0;
-  double Snr() const { return noise / (signal + 1e-7); }  // noise power / signal power; lower is better
-  double Mse() const { return count ? noise / static_cast<double>(count) : 0; }
-  double Cosine() const;  // 1 for two zero vectors, 0 for one
-};
-
-ErrorSums Compare(const float* reference, const float* other, int64_t n);
-
-struct OutputMeasure {
-  std::string name;
-  double snr = 0, snr_worst = 0, cosine = 0, cosine_worst = 1;  // mean and worst over samples
-  int64_t samples = 0;  // that were compared; 0: the numbers say nothing
-  std::string note;     // why samples were not compared, or what was instead; "" when all were
-};
 
 struct TensorMeasure {
   NodeId node;  // operator that the row belongs to
@@ -47,9 +31,11 @@ struct Measures {
   std::vector<TensorMeasure> tensors;  // inner tensors: against the equalized float graph
 };
 
-// original: the model as read; reference: the float graph that the plan belongs to; exported: with Q/DQ.
+// original: the model as read; reference: the float graph that the plan belongs to, parts: of its outputs;
+// exported: with Q/DQ.
 Measures Measure(const Graph& original, const Graph& reference, const Graph& exported, const QuantPlan& plan,
-                 const SampleSource& source, const std::vector<int64_t>& indices, ThreadPool& pool,
+                 const std::vector<OutputParts>& parts, const SampleSource& source,
+                 const std::vector<int64_t>& indices, ThreadPool& pool,
                  const std::function<void(int64_t, int64_t)>& progress,
                  const MemoryCeiling& ceiling = MemoryCeiling());
 

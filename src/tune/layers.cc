@@ -191,9 +191,11 @@ class LayerTuner {
       scales[static_cast<size_t>(r)] = weight.params.scale[static_cast<size_t>(channel)];
     }
     const bool mean_is_free = biased_.count(layer.node) != 0;
+    std::vector<float> matrix = moments.Matrix(mean_is_free ? kKeepOut : 0.0, kDamping);
+    // Inputs with NaN or infinities (the data's, or a Log's) say nothing.
+    if (!std::all_of(matrix.begin(), matrix.end(), [](float x) { return std::isfinite(x); })) return;
     const std::vector<int8_t> rounded =
-        RoundAgainst(own, scales, moments.Matrix(mean_is_free ? kKeepOut : 0.0, kDamping), rows.depth,
-                     options_.descent, pool);
+        RoundAgainst(own, scales, std::move(matrix), rows.depth, options_.descent, pool);
     for (int64_t r = 0; r < rows.rows; ++r) {
       for (int64_t d = 0; d < rows.depth; ++d)
         codes->data<int8_t>()[rows.At(group, r, d)] = rounded[static_cast<size_t>(r * rows.depth + d)];
@@ -214,7 +216,9 @@ class LayerTuner {
         AddChannelMeans(sweep.Output(node, 0, s), visible_.at(node), shift, pool_, &now);
       Divide(&now, sweep.samples());
       for (size_t c = 0; c < shift.size(); ++c) {
-        if (now.inside[c] >= 0.05) shift[c] += (wanted.mean[c] - now.mean[c]) / now.inside[c];
+        if (!(now.inside[c] >= 0.05)) continue;
+        const double step = (wanted.mean[c] - now.mean[c]) / now.inside[c];
+        if (std::isfinite(step)) shift[c] += step;
       }
     }
     const ValueId bias = graph_->node(node).input(2);

@@ -110,6 +110,15 @@ def log_model():
     return model(nodes, [("x", [1, 3, 8, 8])], [("y", [1, 4, 8, 8])], weights)
 
 
+def joined_model():
+    """Large and small values in one output: a single int8 scale erases the small ones."""
+    rng, weights = np.random.default_rng(35), {"factor": np.array(300, np.float32)}
+    nodes = [conv("x", "a", weights, rng, 3, 4, 3), helper.make_node("Mul", ["a", "factor"], ["large"], name="mul"),
+             conv("x", "b", weights, rng, 3, 2, 3), helper.make_node("Sigmoid", ["b"], ["small"], name="sigmoid"),
+             helper.make_node("Concat", ["large", "small"], ["y"], name="concat", axis=1)]
+    return model(nodes, [("x", [1, 3, 8, 8])], [("y", [1, 6, 8, 8])], weights)
+
+
 def quantized_model():
     weights = {"s": np.array(0.1, np.float32), "z": np.array(0, np.int8)}
     nodes = [helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"], name="quantize_x"),
@@ -131,7 +140,7 @@ def build_template(folder):
     os.makedirs(at("dir"))
     write(at("dir", "keep"), "")
     for name, made in (("m", small_model()), ("two", two_input_model()), ("noin", no_input_model()),
-                       ("q", quantized_model()), ("log", log_model())):
+                       ("q", quantized_model()), ("log", log_model()), ("joined", joined_model())):
         write(at(name + ".onnx"), made.SerializeToString(deterministic=True))
     rng = np.random.default_rng(3)
     for i in range(12):
@@ -262,7 +271,7 @@ def path_cases():
     static("config and -o equal to the input", args="-c c.json -o m.onnx", status=1, says="m.onnx")
     static("config whose prefix names the input", {MODEL + "output_prefix": "m", MODEL + "working_dir": "."}, None)
     static("config and --opset", args="-c c.json --opset 17")
-    static("analysis", {QUANTIZATION + "analysis_enable": True}, files=["w/out.onnx", "w/out_report.md"],
+    static("analysis", {QUANTIZATION + "analysis_enable": True}, files=["w/out.onnx", "w/out_report.md", "w/out_verdict.json"],
            says=["output y: SNR", "cosine", "w/out_report.md"])
     static("ignored operator types", args="-c c.json --ignore_op_types Relu,Add")
     static("ignored names, given twice", args="-c c.json --ignore_op_names relu_1 --ignore_op_names a_conv")
@@ -319,7 +328,6 @@ def config_cases():
            ["c.json: quantization_parameters.truncate_var_names: truncate graph failed.", "tensor a lies above"])
     static("truncate in dynq", {QUANTIZATION + "truncate_var_names": ["r"], QUANTIZATION + "precision_level": 3}, 0,
            "have no effect at precision_level 3")
-    static("precision_level 1", {QUANTIZATION + "precision_level": 1}, 1, "not built into this version")
     static("precision_level 2", {QUANTIZATION + "precision_level": 2})
     static("placement fused", {QUANTIZATION + "placement": "fused"}, says="!warning")
     part = {"input_names": ["x"], "output_names": ["r"]}
@@ -339,6 +347,58 @@ def config_cases():
     static("int32 bias", environment={"XQUANT_BIAS_TO_FP32": "0"})
 
 
+def gate_cases():
+    both, verdict = ["w/out.onnx", "w/out_verdict.json"], QUANTIZATION + "max_snr"
+    static("gates that are met", {verdict: 0.5, QUANTIZATION + "min_cosine": 0.9, QUANTIZATION + "fail_on_collapse": True},
+           says=["output y: SNR", "w/out_verdict.json"], files=both)
+    static("gates of the command line", args="-c c.json --max-snr 0.5 --min-cosine 0.9 --fail-on-collapse", files=both)
+    static("SNR gate that is missed", {verdict: 1e-9}, 3, ["misses its gates: output y: SNR", "is over 1e-09"], both)
+    static("cosine gate that is missed, quietly", args="-c c.json -q --min-cosine 1", status=3,
+           says=["output y: cosine", "!model:"], files=both)
+    static("the command line overrides a gate", {verdict: 1e-9}, args="-c c.json --max-snr 0.5", files=both)
+    static("a missed gate with report", {verdict: 1e-9, QUANTIZATION + "analysis_enable": True}, 3, "misses its gates",
+           both + ["w/out_report.md"])
+    static("NaN misses a gate", {MODEL + "onnx_model": "log.onnx", verdict: 0.5}, 3, "output y: SNR nan", both)
+    joined = {MODEL + "onnx_model": "joined.onnx", QUANTIZATION + "fail_on_collapse": True}
+    static("collapse of a part", dict(joined, **{QUANTIZATION + "protect_outputs": "never"}), 3,
+           ["warning: output y, part small, has collapsed: its elements are all", "misses its gates"], both)
+    static("no collapse where outputs are protected", joined, 0, "!collapsed", both)
+    static("collapse without the gate", dict(joined, **{QUANTIZATION + "protect_outputs": "never",
+                                                        QUANTIZATION + "fail_on_collapse": False, QUANTIZATION + "analysis_enable": True}),
+           0, "has collapsed", both + ["w/out_report.md"])
+    static("SNR gate of a part", {MODEL + "onnx_model": "joined.onnx", QUANTIZATION + "protect_outputs": "never", verdict: 0.5}, 3,
+           ["output y, part small: SNR", "!gates: output y: SNR"], both)
+    static("cosine over 1", {QUANTIZATION + "min_cosine": 1.5}, 1, "min_cosine: expected a number from -1 to 1")
+    static("SNR a word", args="-c c.json --max-snr small", status=2, says="--max-snr")
+    static("verdict cannot be written", {verdict: 0.5}, 1, "out_verdict.json",
+           setup=lambda folder: os.makedirs(os.path.join(folder, "w", "out_verdict.json", "sub")))
+    for key, value in (("max_snr", 0.1), ("min_cosine", 0.9), ("fail_on_collapse", True), ("sensitivity", True),
+                       ("auto_precision", 0.01)):
+        static(key + " in another mode", {QUANTIZATION + key: value, QUANTIZATION + "precision_level": 3}, 1,
+               ["quantization_parameters." + key, "calibrated"])
+    case("gate without a config", "-i m.onnx -o o.onnx --max-snr 0.1", 1, "max_snr")
+
+
+def precision_cases():
+    both = ["w/out.onnx", "w/out_verdict.json"]
+    static("sensitivity", {QUANTIZATION + "sensitivity": True}, files=both,
+           says=["sensitivity on ", "a_conv[Conv]", "accuracy by share of int8", "100.0 %"])
+    static("sensitivity with report", {QUANTIZATION + "analysis_enable": True}, args="-c c.json --sensitivity",
+           files=both + ["w/out_report.md"])
+    static("auto_precision that has nothing to do", {QUANTIZATION + "auto_precision": 0.5}, files=both,
+           says=["0 of 2 operators left float", "!out of reach"])
+    static("auto_precision", args="-c c.json --auto-precision 5e-5", files=both, says=["auto_precision", "left float"])
+    static("auto_precision out of reach", {QUANTIZATION + "auto_precision": 1e-6}, files=both,
+           says=["the target 1e-06 is out of reach", "output y has the SNR"])
+    static("auto_precision with a gate", {QUANTIZATION + "auto_precision": 1e-6, QUANTIZATION + "max_snr": 1e-6}, 3,
+           "misses its gates", both)
+    static("auto_precision of 0", {QUANTIZATION + "auto_precision": 0}, 1, "auto_precision: expected a number from 1e-06")
+    static("precision_level 1", {QUANTIZATION + "precision_level": 1}, files=both, says="SNR of at most 0.001")
+    static("auto_precision without int8 operators", {QUANTIZATION + "auto_precision": 0.1, QUANTIZATION + "ignore_op_types": ["*"]},
+           1, "there are none")
+    static("auto_precision and tuning", {QUANTIZATION + "auto_precision": 1e-4, QUANTIZATION + "finetune_level": 1}, files=both)
+
+
 def data_cases():
     static("five samples", {INPUT + "data_list_path": "cal/five.txt"})
     static("one sample", {INPUT + "data_list_path": "cal/one.txt"})
@@ -352,7 +412,7 @@ def data_cases():
     static("missing npy", {INPUT + "data_list_path": "cal/missing.txt"}, 1, "nope.npy")
     static("npy of a wrong shape", {INPUT + "data_list_path": "cal/bad.txt"}, 1, "wrong.npy")
     static("NaN in an output", {MODEL + "onnx_model": "log.onnx", QUANTIZATION + "analysis_enable": True},
-           says="output y holds NaN", files=["w/out.onnx", "w/out_report.md"])
+           says="output y holds NaN", files=["w/out.onnx", "w/out_report.md", "w/out_verdict.json"])
     static("batch of 4 and one sample",
            {CALIBRATION + "calibration_batch_size": 4, INPUT + "data_list_path": "cal/one.txt"}, 1, "one batch of 4")
     static("NaN in the data", {INPUT + "data_list_path": "cal/nan.txt"}, None, "nan")
@@ -428,17 +488,42 @@ def complaints(item, program, folder):
     if changed:
         wrong.append("changed or removed %s" % changed)
     new = sorted(set(after) - set(before))
-    if done.returncode != 0 and new:
+    written = done.returncode in (0, 3)  # 3: a gate is missed, the files are there
+    if not written and new:
         wrong.append("left behind %s" % new)
     new = [name for name in new if not name.endswith(os.sep)]
-    if done.returncode == 0 and item["files"] and new != item["files"]:
+    if written and item["files"] and new != item["files"]:
         wrong.append("wrote %s, expected %s" % (new, item["files"]))
-    if done.returncode == 0:
+    if written:
         for name in new:
             if name.endswith(".onnx"):
                 onnx.checker.check_model(onnx.load(os.path.join(folder, name)))
+            if name.endswith("_verdict.json"):
+                wrong += wrong_verdict(os.path.join(folder, name), done.returncode)
     if wrong:
         wrong.append("stderr: " + err.strip()[-600:])
+    return wrong
+
+
+def wrong_verdict(path, status):
+    """What is wrong with a verdict file."""
+    def refuse(constant):
+        raise ValueError("%s in %s" % (constant, path))
+
+    with open(path, encoding="utf-8") as file:
+        verdict = json.load(file, parse_constant=refuse)
+    wrong = []
+    if verdict["pass"] != (status == 0) or verdict["pass"] != all(gate["pass"] for gate in verdict["gates"]):
+        wrong.append("the verdict says pass: %s, the status is %d" % (verdict["pass"], status))
+    if any(gate["pass"] != (not gate["missed"]) for gate in verdict["gates"]):
+        wrong.append("a gate that is missed by nothing or passed by something: %s" % verdict["gates"])
+    if not verdict["outputs"] or verdict["int8_macs"] > verdict["macs"]:
+        wrong.append("outputs %s, %s of %s multiply-adds" % (verdict["outputs"], verdict["int8_macs"], verdict["macs"]))
+    if verdict["collapsed"] != any(part["collapse"] for output in verdict["outputs"] for part in output["parts"]):
+        wrong.append("collapsed: %s, outputs %s" % (verdict["collapsed"], verdict["outputs"]))
+    for item in verdict.get("sensitivity", {}).get("operators", []):
+        if len(item["alone_int8"]) != len(verdict["sensitivity"]["rows"]):
+            wrong.append("sensitivity: %s" % item)
     return wrong
 
 
@@ -572,7 +657,7 @@ def profile(program, folder):
 
 def main():
     program, only = os.path.abspath(sys.argv[1]), sys.argv[2:]
-    for add in (usage_cases, simplify_cases, path_cases, config_cases, data_cases):
+    for add in (usage_cases, simplify_cases, path_cases, config_cases, gate_cases, precision_cases, data_cases):
         add()
     top = tempfile.mkdtemp(prefix="xslim_cli_")
     template = os.path.join(top, "template")

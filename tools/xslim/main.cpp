@@ -13,6 +13,7 @@
 #include <iostream>
 #include <iterator>
 #include <new>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -21,16 +22,17 @@
 
 namespace {
 
-constexpr int kDone = 0, kFailed = 1, kWrongUsage = 2;
+constexpr int kDone = 0, kFailed = 1, kWrongUsage = 2, kGateMissed = 3;
 
 struct Arguments {
   std::string config_path, input_path, output_path, log_file, save_stats, load_stats, max_memory, profile;
   std::vector<std::string> ignore_op_types, ignore_op_names, op_libraries, skip_passes;
+  std::optional<double> min_cosine, max_snr, auto_precision;
   int opset = 0, threads = 0, weight_bits = 0, weight_block = 0;  // opset, weight_*: 0 = not given
   bool external_data = false, fp16 = false, bf16 = false, fp16_io = false, dynq = false, dynq_contrib = false,
        dynq_full_range = false, weight_zero_points = false, strict = false, verbose = false, quiet = false,
        help = false, help_config = false, version = false, list_passes = false, verify = false,
-       no_verify = false;
+       no_verify = false, fail_on_collapse = false, sensitivity = false;
 };
 
 // One command line option: what CLI11 parses and what the help says.
@@ -38,10 +40,10 @@ struct Option {
   const char* names;
   const char* value;  // name of its value in the help; "" for a flag
   const char* help;
-  std::variant<bool Arguments::*, int Arguments::*, std::string Arguments::*,
-               std::vector<std::string> Arguments::*>
+  std::variant<bool Arguments::*, int Arguments::*, std::optional<double> Arguments::*,
+               std::string Arguments::*, std::vector<std::string> Arguments::*>
       target;
-  int low = 0, high = 0;  // range of an integer
+  int low = 0, high = 0;  // range of a number
 };
 
 const std::vector<Option> kOptions = {
@@ -61,6 +63,12 @@ const std::vector<Option> kOptions = {
     {"--fp16-io", "", "--fp16, --bf16: 16-bit model inputs and outputs, too", &Arguments::fp16_io},
     {"--ignore_op_types", "A,B", "operator types that stay float", &Arguments::ignore_op_types},
     {"--ignore_op_names", "x,y", "nodes that stay float", &Arguments::ignore_op_names},
+    {"--min-cosine", "X", "gate: least cosine of every output", &Arguments::min_cosine, -1, 1},
+    {"--max-snr", "X", "gate: largest noise/signal of every output", &Arguments::max_snr, 0, 1000000},
+    {"--fail-on-collapse", "", "gate: no output may have collapsed", &Arguments::fail_on_collapse},
+    {"--sensitivity", "", "measure what each int8 operator costs in accuracy", &Arguments::sensitivity},
+    {"--auto-precision", "X", "leave operators float until every output's noise/signal is at most X",
+     &Arguments::auto_precision, 0, 1000000},
     {"--opset", "N", "opset of the output, 7 to 24", &Arguments::opset, 7, 24},
     {"--strict", "", "an operator that cannot be computed is an error", &Arguments::strict},
     {"--op-library", "FILE", "shared library with more operators; may be repeated", &Arguments::op_libraries},
@@ -92,7 +100,7 @@ constexpr const char* kExamples =
     "  xslim -i m.onnx -o m.dynq.onnx --dynq         quantize dynamically, without data\n"
     "  xslim -i m.onnx -o m.fp16.onnx --fp16         convert to float16\n"
     "\n"
-    "Exit status: 0 done, 1 failed, 2 wrong usage.\n";
+    "Exit status: 0 done, 1 failed, 2 wrong usage, 3 written, but the model misses a gate.\n";
 
 std::string HelpText() {
   std::string text = "xslim " + xslim::Version() +
@@ -120,6 +128,8 @@ void AddOptions(CLI::App* app, Arguments* arguments) {
           } else {
             CLI::Option* added = app->add_option(option.names, field, option.help);
             if constexpr (std::is_same_v<Value, int>) added->check(CLI::Range(option.low, option.high));
+            if constexpr (std::is_same_v<Value, std::optional<double>>)
+              added->check(CLI::Range(static_cast<double>(option.low), static_cast<double>(option.high)));
             if constexpr (std::is_same_v<Value, std::vector<std::string>>)
               added->delimiter(',')->allow_extra_args(false);
             if constexpr (std::is_same_v<Value, std::string>) {
@@ -182,6 +192,7 @@ int Usage(const std::string& message) {
 void PrintSummary(const xslim::RunResult& result) {
   std::printf("model:  %s\n", result.model_path.c_str());
   if (!result.report_path.empty()) std::printf("report: %s\n", result.report_path.c_str());
+  if (!result.verdict_path.empty()) std::printf("verdict: %s\n", result.verdict_path.c_str());
   for (const xslim::OutputQuality& output : result.outputs) {
     if (output.samples == 0) {
       std::printf("output %s: %s\n", output.name.c_str(), output.note.c_str());
@@ -203,6 +214,7 @@ void PrintSummary(const xslim::RunResult& result) {
   if (!result.summary.empty()) print("", "before", "after");
   for (const xslim::SummaryRow& row : result.summary) print(row.what, row.before, row.after);
   for (const std::string& line : result.left) std::printf("%s\n", line.c_str());
+  for (const std::string& line : result.sensitivity) std::printf("%s\n", line.c_str());
 }
 
 // --dynq, --fp16 and --bf16 with the options that belong to them.
@@ -259,6 +271,11 @@ xslim::Config MakeConfig(const Arguments& arguments) {
     std::copy_if(from.begin(), from.end(), std::back_inserter(*to),
                  [](const std::string& s) { return !s.empty(); });
   };
+  if (arguments.min_cosine) config.quantization.min_cosine = arguments.min_cosine;
+  if (arguments.max_snr) config.quantization.max_snr = arguments.max_snr;
+  if (arguments.fail_on_collapse) config.quantization.fail_on_collapse = true;
+  if (arguments.sensitivity) config.quantization.sensitivity = true;
+  if (arguments.auto_precision) config.quantization.auto_precision = arguments.auto_precision;
   config.quantization.strict = config.quantization.strict || arguments.strict;
   append(arguments.ignore_op_types, &config.quantization.ignore_op_types);
   append(arguments.ignore_op_names, &config.quantization.ignore_op_names);
@@ -296,7 +313,14 @@ int64_t ReadSize(const std::string& text, const char* option) {
   return std::stoll(text.substr(0, digits)) * factor;
 }
 
-void Work(const Arguments& arguments, ProgressLine* progress) {
+// Texts of files and other programs may be in a message; it stays one line that does no harm to a terminal.
+std::string OneLine(std::string message) {
+  std::replace_if(
+      message.begin(), message.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; }, ' ');
+  return message;
+}
+
+int Work(const Arguments& arguments, ProgressLine* progress) {
   xslim::RunOptions options;
   options.input_path = arguments.input_path;
   options.output_path = arguments.output_path;
@@ -314,15 +338,19 @@ void Work(const Arguments& arguments, ProgressLine* progress) {
   const xslim::RunResult result = xslim::Run(MakeConfig(arguments), options);
   progress->Clear();
   if (!arguments.quiet) PrintSummary(result);
+  if (result.missed.empty()) return kDone;
+  std::string text = "the model is written, but misses its gates";
+  for (size_t i = 0; i < result.missed.size(); ++i) text += (i ? "; " : ": ") + result.missed[i];
+  xslim::LogLine(xslim::LogLevel::kError, OneLine(text));
+  return kGateMissed;
 }
 
-// Runs `work` and turns whatever it throws into one line of the log and a status.
+// The status that `work` returns; whatever it throws becomes one line of the log and a status.
 template <typename Function>
 int Guarded(ProgressLine* progress, const Function& work) {
   std::string message;
   try {
-    work();
-    return kDone;
+    return work();
   } catch (const xslim::Error& error) {
     message = error.what();
   } catch (const std::bad_alloc&) {
@@ -331,11 +359,7 @@ int Guarded(ProgressLine* progress, const Function& work) {
     message = std::string("unexpected failure: ") + error.what();
   }
   progress->Clear();
-  // Texts of files and other programs may be in the message; it stays one line that does no harm to a
-  // terminal.
-  std::replace_if(
-      message.begin(), message.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; }, ' ');
-  xslim::LogLine(xslim::LogLevel::kError, message);
+  xslim::LogLine(xslim::LogLevel::kError, OneLine(message));
   return kFailed;
 }
 
@@ -393,6 +417,6 @@ int main(int argc, char** argv) {
       RefuseLogOverInput(arguments);
       xslim::SetupLogging(level, arguments.log_file);
     }
-    Work(arguments, &progress);
+    return Work(arguments, &progress);
   });
 }

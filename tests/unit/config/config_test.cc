@@ -174,11 +174,10 @@ TEST_F(ConfigTest, RangesOfLevelsAndPercentile) {
   EXPECT_EQ(Quantization("\"max_percentile\": 1"), "");
 }
 
-TEST_F(ConfigTest, WhatIsNotBuiltIsRefused) {
+TEST_F(ConfigTest, SettingsOfQuantization) {
   EXPECT_THAT(Quantization("\"weight_bits\": 7"), HasSubstr("weight_bits: expected 8 or 4"));
   EXPECT_THAT(Quantization("\"weight_block\": 48"), HasSubstr("expected 16, 32, 64, 128 or 256"));
-  EXPECT_THAT(Quantization("\"precision_level\": 1"),
-              HasSubstr("precision_level 1 is not built into this version"));
+  EXPECT_EQ(Quantization("\"precision_level\": 1"), "");
   EXPECT_EQ(Quantization("\"precision_level\": 2, \"truncate_var_names\": [\"a\"]"), "");
   EXPECT_THAT(Quantization("\"truncate_var_names\": [\"a\", \"a\"]"), HasSubstr("duplicate tensor names: a"));
   EXPECT_EQ(Quantization("\"placement\": \"fused\""), "");
@@ -187,7 +186,7 @@ TEST_F(ConfigTest, WhatIsNotBuiltIsRefused) {
   EXPECT_THAT(Quantization(part + "\"precision_level\": 4}]"),
               HasSubstr("custom_setting[0].precision_level: expected 0, 2 or 3 (float)"));
   EXPECT_THAT(Quantization(part + "\"precision_level\": 1}]"),
-              HasSubstr("custom_setting[0].precision_level: precision_level 1 is not built"));
+              HasSubstr("custom_setting[0].precision_level: expected 0, 2 or 3 (float)"));
   EXPECT_THAT(Quantization("\"custom_setting\": [{\"input_names\": [\"a\"]}]"),
               HasSubstr("custom_setting[0]: output_names is missing"));
   EXPECT_EQ(Quantization("\"custom_setting\": [], \"truncate_var_names\": []"), "");

@@ -1,0 +1,172 @@
+#include "pipeline/precision.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace xslim {
+namespace {
+
+constexpr int kRounds = 6;          // of searching and measuring on the report's samples
+constexpr double kMargin = 0.9;     // of the target, where those samples turn out worse
+constexpr double kTightest = 0.25;  // of the bound, that one round may go down
+constexpr double kCurve[] = {1, 0.98, 0.95, 0.9, 0.8, 0.65, 0.5, 0.3};  // shares of int8 multiply-adds
+
+// The row furthest from the target, as a multiple of it.
+double WorstOf(const Measures& measures, double target, std::string* name) {
+  double worst = 0;
+  const auto see = [&](double snr, const std::string& what) {
+    if (snr / target <= worst) return;
+    worst = snr / target;
+    *name = what;
+  };
+  for (const OutputMeasure& output : measures.outputs) {
+    if (output.samples == 0) continue;
+    see(output.snr, "output " + output.name);
+    if (output.parts.size() < 2) continue;
+    for (const PartMeasure& part : output.parts)
+      see(part.snr, "output " + output.name + ", part " + part.tensor);
+  }
+  return worst;
+}
+
+// Notes in the plan why the operators that it lacks are float.
+void NoteReasons(const PartialPlans& plans, const OutputNoise& noise, const PrecisionSearch& search,
+                 QuantPlan* plan) {
+  for (NodeId id : plans.whole().nodes) {
+    if (!plan->nodes.count(id))
+      plan->left_float[id] = "auto_precision: only operators that are float now lead to it";
+  }
+  for (const PrecisionStep& step : search.steps()) {
+    for (size_t unit : step.units) {
+      if (!search.float_units().count(unit)) continue;
+      for (NodeId id : plans.units()[unit].nodes)
+        plan->left_float[id] =
+            StrCat("auto_precision: one of ", step.units.size(), " that took the SNR of ",
+                   noise.rows()[step.row].Name(), " from ", step.before, " to ", step.after);
+    }
+  }
+}
+
+struct Chosen {
+  AutoPrecision result;
+  Graph graph;  // float, with the biases that belong to the plan
+  QuantPlan plan;
+  Measures measures;
+};
+
+// Leaves operators float until the target is met, first on `samples`, then on those of the report.
+Chosen ChoosePrecision(const PartialPlans& plans, const OutputNoise& noise,
+                       const std::vector<Sample>& samples, double target, const MeasurePlan& measure,
+                       ThreadPool& pool, const ProgressCall& progress) {
+  Chosen chosen;
+  AutoPrecision& result = chosen.result;
+  result.target = target;
+  PrecisionSearch search(plans, noise, samples, pool, progress);
+  double bound = target, worst = 0;
+  std::string name;
+  for (int round = 0; round < kRounds && !result.met; ++round) {
+    const bool reached = search.Reach(bound, true);
+    chosen.plan = plans.Without(search.float_units());
+    chosen.graph = plans.WithBiases(chosen.plan);
+    chosen.measures = measure(chosen.graph, ExportQdq(chosen.graph, chosen.plan), chosen.plan);
+    worst = WorstOf(chosen.measures, target, &name);
+    result.met = worst <= 1;
+    if (!reached) break;
+    bound *= std::max(kMargin / worst, kTightest);
+  }
+  result.steps = search.steps();
+  NoteReasons(plans, noise, search, &chosen.plan);
+  const int64_t int8 = search.int8_macs();
+  LogInfo("auto_precision: ", search.float_units().size(), " of ", plans.units().size(),
+          " operators left float, ",
+          100.0 * static_cast<double>(int8) / static_cast<double>(std::max<int64_t>(plans.macs(), 1)),
+          " % of the multiply-adds stay int8");
+  for (const PrecisionStep& step : result.steps) {
+    std::string titles;
+    for (size_t unit : step.units) {
+      if (search.float_units().count(unit))
+        titles += (titles.empty() ? "" : ", ") + plans.graph().node(plans.units()[unit].node).Title();
+    }
+    if (!titles.empty())
+      LogDebug("auto_precision: float for the SNR of ", noise.rows()[step.row].Name(), " (", step.before,
+               " -> ", step.after, "): ", titles);
+  }
+  if (!result.met)
+    LogWarning("auto_precision: the target ", target, " is out of reach: ", name, " has the SNR ",
+               worst * target,
+               "; at least a tenth of the multiply-adds stays int8 (a higher finetune_level, more "
+               "calibration data or "
+               "a higher target may help)");
+  return chosen;
+}
+
+// Points of the curve of accuracy over the share of int8.
+std::vector<CurvePoint> PrecisionCurve(const PartialPlans& plans, const OutputNoise& noise,
+                                       const std::vector<Sample>& samples, ThreadPool& pool,
+                                       const ProgressCall& progress) {
+  PrecisionSearch search(plans, noise, samples, pool, progress);
+  std::vector<CurvePoint> curve;
+  for (double share : kCurve) {
+    CurvePoint point = search.Point(share);
+    if (curve.empty() || point.int8_macs < curve.back().int8_macs) curve.push_back(std::move(point));
+  }
+  return curve;
+}
+
+}  // namespace
+
+std::optional<double> PrecisionTarget(const QuantizationParameters& settings) {
+  if (settings.auto_precision) return settings.auto_precision;
+  if (settings.precision_level == kPrecisionAuto) return kAutoPrecisionTarget;
+  return std::nullopt;
+}
+
+void RefuseWithoutMeasuring(const Graph& graph, const ValueFacts& facts, const QuantPlan& plan) {
+  if (!facts.unknown().empty()) {
+    throw Error("sensitivity and auto_precision need a model that can be computed: " +
+                    Describe(facts.unknown().front()),
+                "quantization_parameters", "use precision_level 0 without them, or --op-library");
+  }
+  if (plan.nodes.empty())
+    throw Error("sensitivity and auto_precision need int8 operators, and there are none",
+                "quantization_parameters");
+  const std::vector<ValueId>& outputs = graph.outputs();
+  if (std::none_of(outputs.begin(), outputs.end(), [&](ValueId id) { return facts.is_float(id); }))
+    throw Error("sensitivity and auto_precision need an output of type float32", "quantization_parameters");
+}
+
+PrecisionRun RunPrecision(const QuantizationParameters& settings, const TunedRun& tuned, QuantPlan spare,
+                          const MeasurePlan& measure, ThreadPool& pool,
+                          const std::function<ProgressCall(const char*)>& progress, Graph* graph,
+                          QuantPlan* plan) {
+  PrecisionRun run;
+  const Graph whole_graph = *graph;
+  const QuantPlan whole = *plan;
+  const std::map<NodeId, Tensor> biases = MovedBiases(tuned.untuned, whole_graph);
+  const PartialPlans plans(whole_graph, biases, whole, tuned.facts, settings, std::move(spare));
+  const std::vector<Sample> samples =
+      SensitivitySamples(plans, tuned.parts, tuned.source, tuned.calibration, pool);
+  const OutputNoise noise(plans.WithBiases({}), tuned.parts, samples, pool);
+  if (settings.sensitivity) {
+    LogInfo("measuring the sensitivity of ", plans.units().size(), " operators on ", samples.size(),
+            " samples");
+    SensitivityResult sensitivity = MeasureSensitivity(plans, noise, samples, pool, progress("sensitivity"));
+    sensitivity.curve = PrecisionCurve(plans, noise, samples, pool, progress("sensitivity of tensors"));
+    run.lines = SensitivityLines(whole_graph, sensitivity);
+    run.markdown = SensitivityMarkdown(whole_graph, sensitivity);
+    run.sections.push_back({"sensitivity", SensitivityJson(whole_graph, sensitivity)});
+  }
+  if (const std::optional<double> target = PrecisionTarget(settings)) {
+    LogInfo("auto_precision: operators stay float until every output has an SNR of at most ", *target);
+    Chosen chosen =
+        ChoosePrecision(plans, noise, samples, *target, measure, pool, progress("auto precision"));
+    run.sections.push_back({"auto_precision", AutoPrecisionJson(plans, noise, chosen.result)});
+    run.measures = std::move(chosen.measures);
+    *graph = std::move(chosen.graph);
+    *plan = std::move(chosen.plan);
+  }
+  return run;
+}
+
+}  // namespace xslim

@@ -1,0 +1,36 @@
+// What a model output is made of: a detector's output may join boxes in pixels with scores in 0..1, and the
+// error of the whole then says nothing of the scores.
+#ifndef XSLIM_QUANT_OUTPUT_PARTS_H_
+#define XSLIM_QUANT_OUTPUT_PARTS_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "quant/facts.h"
+
+namespace xslim {
+
+struct OutputPart {
+  std::string tensor;         // that the part holds; of a single part: the output itself
+  std::vector<ValueId> path;  // from the output back to the tensor, both included
+};
+
+struct OutputParts {
+  std::vector<OutputPart> parts;  // at least one
+  std::vector<int32_t> labels;    // by element of the output: its part; empty when there is one part only
+  Shape shape;                    // that `labels` are for
+
+  // The number of the part that an element of an output of that shape belongs to is labels[element]; an
+  // output of another shape counts as one part.
+  bool Divides(const Shape& other) const { return !labels.empty() && other == shape; }
+};
+
+// By output of the graph. Parts are the tensors that data movement alone (Concat, Reshape, Transpose ...)
+// joins into the output. Not divided: outputs of other types than float32, of unknown shape, with constants
+// or more than 64 tensors in them.
+std::vector<OutputParts> FindOutputParts(const Graph& graph, const ValueFacts& facts, ThreadPool& pool);
+
+}  // namespace xslim
+
+#endif  // XSLIM_QUANT_OUTPUT_PARTS_H_

@@ -1,0 +1,102 @@
+#include "tune/output_noise.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "runtime/executor.h"
+
+namespace xslim {
+namespace {
+
+constexpr double kSilence = 1e-7;  // added to the signal, as in the report
+constexpr double kLost = 1e30;     // noise power where nothing can be compared
+
+}  // namespace
+
+OutputNoise::OutputNoise(const Graph& reference, std::vector<OutputParts> parts,
+                         const std::vector<Sample>& samples, ThreadPool& pool)
+    : parts_(std::move(parts)),
+      samples_(samples.size()),
+      reference_(parts_.size(), std::vector<Tensor>(samples.size())),
+      signal_(parts_.size()) {
+  Executor executor(reference, pool);
+  for (size_t s = 0; s < samples_; ++s) {
+    const std::vector<Tensor> outputs = executor.Run(samples[s]);
+    for (size_t o = 0; o < parts_.size(); ++o) {
+      if (outputs[o].defined() && outputs[o].dtype() == DType::kFloat) reference_[o][s] = outputs[o].Clone();
+    }
+  }
+  for (size_t o = 0; o < parts_.size(); ++o) {
+    const std::string& name = reference.value(reference.outputs()[o]).name;
+    const auto judged = [](const Tensor& tensor) { return tensor.defined() && tensor.size() > 0; };
+    if (!std::all_of(reference_[o].begin(), reference_[o].end(), judged)) {
+      reference_[o].clear();
+      continue;
+    }
+    for (const Tensor& tensor : reference_[o]) signal_[o].push_back(Powers(o, tensor, nullptr));
+    rows_.push_back({name, ""});
+    if (parts_[o].parts.size() < 2) continue;
+    for (const OutputPart& part : parts_[o].parts) rows_.push_back({name, part.tensor});
+  }
+}
+
+// Of the reference itself, or of its difference from `value`.
+std::vector<double> OutputNoise::Powers(size_t output, const Tensor& reference, const Tensor* value) const {
+  const OutputParts& parts = parts_[output];
+  const size_t divisions = parts.parts.size() < 2 ? 0 : parts.parts.size();
+  std::vector<double> powers(1 + divisions, 0.0);
+  const bool divides = parts.Divides(reference.shape());
+  const float* x = reference.data<float>();
+  const float* y = value == nullptr ? nullptr : value->data<float>();
+  for (int64_t i = 0; i < reference.size(); ++i) {
+    const double d = y == nullptr ? x[i] : static_cast<double>(y[i]) - x[i];
+    powers[0] += d * d;
+    if (divides) powers[1 + static_cast<size_t>(parts.labels[static_cast<size_t>(i)])] += d * d;
+  }
+  for (double& power : powers) {
+    if (!std::isfinite(power)) power = y == nullptr ? 0.0 : kLost;
+  }
+  return powers;
+}
+
+std::vector<std::vector<double>> OutputNoise::Signals() const {
+  std::vector<std::vector<double>> rows;
+  for (size_t o = 0; o < parts_.size(); ++o) {
+    if (reference_[o].empty()) continue;
+    for (size_t row = 0; row < signal_[o][0].size(); ++row) {
+      rows.emplace_back();
+      for (const std::vector<double>& sample : signal_[o]) rows.back().push_back(sample[row]);
+    }
+  }
+  return rows;
+}
+
+std::vector<double> OutputNoise::Of(size_t output, size_t sample, const Tensor& value) const {
+  if (reference_[output].empty()) return {};
+  const Tensor& reference = reference_[output][sample];
+  if (!value.defined() || value.dtype() != DType::kFloat || value.shape() != reference.shape())
+    return std::vector<double>(signal_[output][sample].size(), kLost);
+  return Powers(output, reference, &value);
+}
+
+std::vector<double> OutputNoise::Ratios(const std::vector<std::vector<std::vector<double>>>& noise) const {
+  std::vector<double> ratios;
+  for (size_t o = 0; o < parts_.size(); ++o) {
+    if (reference_[o].empty()) continue;
+    double mean = 0;
+    for (size_t s = 0; s < samples_; ++s)
+      mean += noise[o][s][0] / (signal_[o][s][0] + kSilence) / static_cast<double>(samples_);
+    ratios.push_back(mean);
+    for (size_t p = 1; p < signal_[o][0].size(); ++p) {
+      double all = 0, signal = kSilence;
+      for (size_t s = 0; s < samples_; ++s) {
+        all += noise[o][s][p];
+        signal += signal_[o][s][p];
+      }
+      ratios.push_back(all / signal);
+    }
+  }
+  return ratios;
+}
+
+}  // namespace xslim

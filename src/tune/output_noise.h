@@ -1,0 +1,54 @@
+// Noise-to-signal ratio of every output of a graph, and of every part of an output, as the report gives them
+// (report/output_measure.h): what decides which operators stay float.
+#ifndef XSLIM_TUNE_OUTPUT_NOISE_H_
+#define XSLIM_TUNE_OUTPUT_NOISE_H_
+
+#include <string>
+#include <vector>
+
+#include "base/threads.h"
+#include "data/samples.h"
+#include "quant/output_parts.h"
+
+namespace xslim {
+
+// One number that is judged: an output, or a part of one.
+struct NoiseRow {
+  std::string output, part;  // part "": the output as a whole
+  std::string Name() const { return part.empty() ? output : output + ", part " + part; }
+};
+
+class OutputNoise {
+ public:
+  // reference: the float graph, parts: of its outputs. Outputs that are no float32 tensors have no rows.
+  OutputNoise(const Graph& reference, std::vector<OutputParts> parts, const std::vector<Sample>& samples,
+              ThreadPool& pool);
+
+  const std::vector<NoiseRow>& rows() const { return rows_; }
+  size_t outputs() const { return parts_.size(); }
+  size_t samples() const { return samples_; }
+
+  // Signal power by row and sample.
+  std::vector<std::vector<double>> Signals() const;
+
+  // Noise power of one output of one sample: of the whole, then of its parts. Empty without rows; a value
+  // that is missing, of another shape or not finite has the noise of a lost output.
+  std::vector<double> Of(size_t output, size_t sample, const Tensor& value) const;
+
+  // noise[output][sample], as Of() gives it: the ratio of each row. Of a whole output the mean over the
+  // samples, of a part that of all samples together.
+  std::vector<double> Ratios(const std::vector<std::vector<std::vector<double>>>& noise) const;
+
+ private:
+  std::vector<double> Powers(size_t output, const Tensor& reference, const Tensor* value) const;
+
+  std::vector<OutputParts> parts_;
+  size_t samples_;
+  std::vector<NoiseRow> rows_;
+  std::vector<std::vector<Tensor>> reference_;            // by output and sample; undefined: no rows
+  std::vector<std::vector<std::vector<double>>> signal_;  // like `noise` of Ratios()
+};
+
+}  // namespace xslim
+
+#endif  // XSLIM_TUNE_OUTPUT_NOISE_H_

@@ -1,0 +1,78 @@
+#include "quant/output_parts.h"
+
+#include <gtest/gtest.h>
+
+namespace xslim {
+namespace {
+
+// boxes = Relu(x), scores = Sigmoid(x), both [2,3]; the output is made of them.
+class OutputPartsTest : public testing::Test {
+ protected:
+  OutputPartsTest() {
+    graph_.opset_imports[""] = 13;
+    x_ = graph_.AddValue("x", DType::kFloat);
+    graph_.AddInput(x_);
+    boxes_ = Node("Relu", {x_}, "boxes");
+    scores_ = Node("Sigmoid", {x_}, "scores");
+  }
+
+  ValueId Node(const char* type, std::vector<ValueId> inputs, const char* name,
+               std::map<std::string, Attribute> attributes = {}) {
+    const ValueId out = graph_.AddValue(name, DType::kFloat);
+    graph_.AddNode(type, std::string(name) + "_node", std::move(inputs), {out}, std::move(attributes));
+    return out;
+  }
+
+  OutputParts Find(ValueId output) {
+    graph_.AddOutput(output);
+    ThreadPool pool(1);
+    const ValueFacts facts(graph_, {Tensor::Of<float>({2, 3}, {1, 2, 3, 4, 5, 6})}, pool);
+    return FindOutputParts(graph_, facts, pool).at(0);
+  }
+
+  Graph graph_;
+  ValueId x_, boxes_, scores_;
+};
+
+TEST_F(OutputPartsTest, OneTensorIsOnePart) {
+  const OutputParts parts = Find(boxes_);
+  ASSERT_EQ(parts.parts.size(), 1u);
+  EXPECT_EQ(parts.parts[0].tensor, "boxes");
+  EXPECT_FALSE(parts.Divides({2, 3}));
+}
+
+TEST_F(OutputPartsTest, FollowsConcatAndTranspose) {
+  const ValueId joined = Node("Concat", {boxes_, scores_}, "joined", {{"axis", Attribute::Int(0)}});
+  const OutputParts parts = Find(Node("Transpose", {joined}, "y", {{"perm", Attribute::Ints({1, 0})}}));
+  ASSERT_EQ(parts.parts.size(), 2u);
+  EXPECT_EQ(parts.parts[0].tensor, "boxes");
+  EXPECT_EQ(parts.parts[1].tensor, "scores");
+  EXPECT_EQ(parts.parts[1].path, (std::vector<ValueId>{graph_.Find("y"), joined, scores_}));
+  EXPECT_TRUE(parts.Divides({3, 4}));
+  EXPECT_FALSE(parts.Divides({4, 3}));
+  EXPECT_EQ(parts.labels, (std::vector<int32_t>{0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1}));
+}
+
+TEST_F(OutputPartsTest, LooksIntoNestedConcats) {
+  const ValueId inner = Node("Concat", {boxes_, scores_}, "inner", {{"axis", Attribute::Int(1)}});
+  const ValueId third = Node("Neg", {inner}, "third");
+  const OutputParts parts = Find(Node("Concat", {inner, third}, "y", {{"axis", Attribute::Int(0)}}));
+  ASSERT_EQ(parts.parts.size(), 3u);
+  EXPECT_EQ(parts.labels,
+            (std::vector<int32_t>{0, 0, 0, 1, 1, 1, 0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2}));
+}
+
+TEST_F(OutputPartsTest, ATensorThatStandsTwiceIsOnePart) {
+  const OutputParts parts =
+      Find(Node("Concat", {boxes_, scores_, boxes_}, "y", {{"axis", Attribute::Int(0)}}));
+  ASSERT_EQ(parts.parts.size(), 2u);
+  EXPECT_EQ(parts.labels, (std::vector<int32_t>{0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0}));
+}
+
+TEST_F(OutputPartsTest, AConstantIsNotDivided) {
+  const ValueId constant = graph_.AddConstant("anchors", Tensor::Of<float>({1, 3}, {7, 8, 9}));
+  EXPECT_EQ(Find(Node("Concat", {boxes_, constant}, "y", {{"axis", Attribute::Int(0)}})).parts.size(), 1u);
+}
+
+}  // namespace
+}  // namespace xslim

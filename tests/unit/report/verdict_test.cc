@@ -1,0 +1,115 @@
+#include "report/verdict.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace xslim {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+OutputParts Whole() { return {{{"y", {0}}}, {}, {}}; }
+
+// Boxes in the first row of [2,4], scores in the second.
+OutputParts BoxesAndScores() {
+  return {{{"boxes", {0, 1}}, {"scores", {0, 2}}}, {0, 0, 0, 0, 1, 1, 1, 1}, {2, 4}};
+}
+
+OutputMeasure MeasureOf(const OutputParts& parts, const std::vector<CodeEnds>& ends, Shape shape,
+                        const std::vector<std::pair<std::vector<float>, std::vector<float>>>& samples) {
+  std::vector<OutputResult> results;
+  for (const auto& [f, q] : samples)
+    results.push_back(CompareOutputs(Tensor::Of(shape, f), Tensor::Of(shape, q), parts, ends));
+  std::vector<const OutputResult*> pointers;
+  for (const OutputResult& result : results) pointers.push_back(&result);
+  return Summary("y", parts, pointers);
+}
+
+TEST(Collapse, OfOnePartBesideASoundOne) {
+  const OutputMeasure output =
+      MeasureOf(BoxesAndScores(), {{}, {}}, {2, 4},
+                {{{100, 200, 300, 400, 0.1f, 0.9f, 0.2f, 0.3f}, {101, 200, 299, 400, 0, 0, 0, 0}}});
+  EXPECT_LT(output.snr, 1e-4);  // which says nothing of the scores
+  ASSERT_EQ(output.parts.size(), 2u);
+  EXPECT_EQ(output.parts[0].collapse, "");
+  EXPECT_NEAR(output.parts[1].snr, 1, 1e-6);
+  EXPECT_THAT(
+      Collapses(output),
+      ElementsAre("output y, part scores, has collapsed: its elements are all zero; the float model's run "
+                  "from 0.1 to 0.9"));
+}
+
+TEST(Collapse, NeedsAFloatModelThatVaries) {
+  EXPECT_THAT(Collapses(MeasureOf(Whole(), {{}}, {2}, {{{1, 1}, {0, 0}}, {{1, 1}, {0, 0}}})), IsEmpty());
+  EXPECT_THAT(Collapses(MeasureOf(Whole(), {{}}, {2}, {{{1, 1}, {0, 0}}, {{2, 2}, {0, 0}}})),
+              testing::SizeIs(1));
+  // Equal within a sample, but not over the samples.
+  EXPECT_THAT(Collapses(MeasureOf(Whole(), {{}}, {2}, {{{1, 3}, {2, 2}}, {{2, 4}, {3, 3}}})), IsEmpty());
+}
+
+TEST(Collapse, SaturationIsMeasuredAtTheEndsOfTheCodes) {
+  const std::vector<CodeEnds> ends = {{-1, 1, 0.1f}};
+  const OutputMeasure cut = MeasureOf(
+      Whole(), ends, {10}, {{{5, -5, 5, -5, 5, -5, 5, -5, 5, 0}, {1, -1, 1, -1, 1, -1, 1, -1, 1, 0}}});
+  EXPECT_DOUBLE_EQ(cut.parts[0].saturated, 0.9);
+  EXPECT_THAT(Collapses(cut), ElementsAre(HasSubstr("saturated at -1 and 1")));
+  // The float model has these values itself.
+  const OutputMeasure sound = MeasureOf(Whole(), ends, {4}, {{{1, -1, 1, -1.05f}, {1, -1, 1, -1}}});
+  EXPECT_EQ(sound.parts[0].saturated, 0);
+  EXPECT_THAT(Collapses(sound), IsEmpty());
+}
+
+TEST(Collapse, NotANumberWhereTheFloatModelHasOne) {
+  EXPECT_THAT(Collapses(MeasureOf(Whole(), {{}}, {2}, {{{1, 2}, {NAN, 2}}})), ElementsAre(HasSubstr("NaN")));
+  EXPECT_THAT(Collapses(MeasureOf(Whole(), {{}}, {2}, {{{NAN, 2}, {NAN, 2}}})), IsEmpty());
+}
+
+TEST(Gates, JudgeOutputsAndTheirParts) {
+  const OutputMeasure output =
+      MeasureOf(BoxesAndScores(), {{}, {}}, {2, 4},
+                {{{100, 200, 300, 400, 0.1f, 0.9f, 0.2f, 0.3f}, {101, 200, 299, 400, 0, 0, 0, 0}}});
+  QuantizationParameters settings;
+  EXPECT_THAT(JudgeGates({output}, settings), IsEmpty());
+  settings.max_snr = 0.5;
+  settings.min_cosine = -1;
+  settings.fail_on_collapse = true;
+  const std::vector<GateResult> gates = JudgeGates({output}, settings);
+  ASSERT_EQ(gates.size(), 3u);
+  EXPECT_EQ(gates[0].gate, "min_cosine");
+  EXPECT_THAT(gates[0].missed, IsEmpty());
+  EXPECT_THAT(gates[1].missed, ElementsAre(HasSubstr("output y, part scores: SNR")));
+  EXPECT_THAT(gates[2].missed, ElementsAre(HasSubstr("all zero")));
+}
+
+TEST(Gates, AreMissedByNaNAndByWhatIsNotMeasured) {
+  QuantizationParameters settings;
+  settings.max_snr = 1e6;
+  settings.min_cosine = 0.01;
+  for (const GateResult& gate : JudgeGates({MeasureOf(Whole(), {{}}, {2}, {{{1, 2}, {NAN, 2}}})}, settings))
+    EXPECT_EQ(gate.missed.size(), 1u) << gate.gate;
+  const OutputResult lost = CompareOutputs(Tensor(), Tensor(), Whole(), {{}});
+  for (const GateResult& gate : JudgeGates({Summary("y", Whole(), {&lost})}, settings))
+    EXPECT_THAT(gate.missed, ElementsAre(HasSubstr("not measured")));
+  const Tensor ids = Tensor::Of<int64_t>({2}, {1, 2});
+  const OutputResult integers = CompareOutputs(ids, ids, Whole(), {{}});
+  for (const GateResult& gate : JudgeGates({Summary("y", Whole(), {&integers})}, settings))
+    EXPECT_THAT(gate.missed, IsEmpty());
+}
+
+TEST(Verdict, SaysWhatWasFound) {
+  Measures measures;
+  measures.samples = 1;
+  measures.outputs.push_back(MeasureOf(Whole(), {{}}, {2}, {{{1, 2}, {0, 0}}}));
+  QuantizationParameters settings;
+  settings.fail_on_collapse = true;
+  const std::string text = VerdictJson({"m.onnx", {100, 75, 4, 3}, {{"a[Conv]", "ignore_op_types", 25}}},
+                                       measures, JudgeGates(measures.outputs, settings), {{"more", "[1]"}});
+  for (const char* part : {"\"pass\": false", "\"collapsed\": true", "\"macs\": 100", "\"int8_macs\": 75",
+                           "\"operator\": \"a[Conv]\"", "\"bound\": null", "\"more\": [1]"})
+    EXPECT_THAT(text, HasSubstr(part));
+}
+
+}  // namespace
+}  // namespace xslim
