@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "graph/subgraph.h"
 #include "tune/gradient_builder.h"
 
 namespace xslim {
@@ -44,14 +45,19 @@ void GradientBuilder::Give(ValueId input, ValueId derivative) {
   if (Needs(input)) given_[input].push_back(derivative);
 }
 
+// Itself or in a body.
+bool GradientBuilder::ReadsNeeded(const Node& node) const {
+  const std::vector<ValueId> reads = ReadsOf(*graph_, node);
+  return std::any_of(reads.begin(), reads.end(), [&](ValueId id) { return Needs(id); });
+}
+
 void GradientBuilder::FindNeeded(const std::set<ValueId>& wanted) {
   for (ValueId id : wanted) {
     if (facts_.is_float(id)) needed_.insert(id);
   }
   for (NodeId id : graph_->Order()) {
     const Node& node = graph_->node(id);
-    if (std::none_of(node.inputs.begin(), node.inputs.end(), [&](ValueId input) { return Needs(input); }))
-      continue;
+    if (!ReadsNeeded(node)) continue;
     for (ValueId output : node.outputs) {
       if (output != kNone && static_cast<size_t>(output) < known_ && facts_.is_float(output))
         needed_.insert(output);
@@ -85,8 +91,7 @@ Gradient GradientBuilder::Run(const std::map<ValueId, ValueId>& seeds, const std
       g.push_back(output == kNone ? kNone : Arrived(output));
       any |= g.back() != kNone;
     }
-    if (!any || std::none_of(node.inputs.begin(), node.inputs.end(), [&](ValueId x) { return Needs(x); }))
-      continue;
+    if (!any || !ReadsNeeded(node)) continue;
     if (!HandOn({*this, node, g})) result.stopped.push_back(id);
   }
   for (ValueId id : wanted) {

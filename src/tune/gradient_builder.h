@@ -42,6 +42,7 @@ class GradientBuilder {
   void Give(ValueId input, ValueId derivative);
 
  private:
+  bool ReadsNeeded(const Node& node) const;
   void FindNeeded(const std::set<ValueId>& wanted);
   ValueId Arrived(ValueId value);
 

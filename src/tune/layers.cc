@@ -255,7 +255,9 @@ FloatMeans::FloatMeans(const Graph& graph, const QuantPlan& plan, size_t samples
 void FloatMeans::See(size_t sample, ValueId value, const Tensor& x) {
   if (x.rank() < 2) return;
   ThreadPool one(1);
-  AddChannelMeans(x, VisibleRange(graph_, value), {}, one, &by_sample_[sample][graph_.value(value).producer]);
+  ChannelMeans means;
+  AddChannelMeans(x, VisibleRange(graph_, value), {}, one, &means);
+  by_sample_[sample][graph_.value(value).producer] = std::move(means);
 }
 
 bool FloatMeans::Has(NodeId node) const {

@@ -4,10 +4,14 @@
 #include <cmath>
 #include <map>
 #include <memory>
+#include <mutex>
+#include <string>
 
+#include "base/log.h"
 #include "base/random.h"
 #include "runtime/executor.h"
 #include "tune/gradient.h"
+#include "xslim/error.h"
 
 namespace xslim {
 namespace {
@@ -43,6 +47,55 @@ struct Lane {
   size_t sample = 0;
   std::map<ValueId, RunsOf> kept;
 };
+
+// Runs the chosen samples, one to a thread; the first one by all together, which packs the weights. Returns
+// those that threw an Error, and its text.
+std::map<size_t, std::string> RunAll(const Graph& graph, const std::vector<ValueId>& taps,
+                                     const std::function<TapFn(Lane*)>& tap,
+                                     const std::vector<Sample>& samples, std::vector<size_t> chosen,
+                                     const SampleLanes& lanes) {
+  std::map<size_t, std::string> failed;
+  std::vector<Lane> states(static_cast<size_t>(std::max(lanes.pool.size(), 1)));
+  ThreadPool one(1);
+  std::vector<std::unique_ptr<Executor>> executors;
+  int64_t bytes = 0;
+  while (!chosen.empty() && executors.empty()) {
+    Executor first(graph, lanes.pool);
+    first.SetTaps(taps, tap(&states[0]));
+    states[0] = {chosen[0], {}};
+    chosen.erase(chosen.begin());
+    try {
+      first.Run(samples[states[0].sample]);
+    } catch (const Error& error) {
+      failed[states[0].sample] = error.what();
+      continue;
+    }
+    bytes = first.buffer_bytes() * 3 / 2;
+    executors.push_back(first.Clone(one, tap(&states[0])));
+  }
+  if (chosen.empty()) return failed;
+  const int64_t rest = static_cast<int64_t>(chosen.size());
+  const int64_t pieces =
+      lanes.ceiling.Lanes(std::min(static_cast<int64_t>(states.size()), rest), bytes, "tuning");
+  for (int64_t p = 1; p < pieces; ++p)
+    executors.push_back(executors[0]->Clone(one, tap(&states[static_cast<size_t>(p)])));
+  std::mutex mutex;
+  lanes.pool.ParallelFor(pieces, 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t p = begin; p < end; ++p) {
+      Lane& lane = states[static_cast<size_t>(p)];
+      for (int64_t s = rest * p / pieces; s < rest * (p + 1) / pieces; ++s) {
+        lane = {chosen[static_cast<size_t>(s)], {}};
+        try {
+          executors[static_cast<size_t>(p)]->Run(samples[lane.sample]);
+        } catch (const Error& error) {
+          std::lock_guard<std::mutex> lock(mutex);
+          failed[lane.sample] = error.what();
+        }
+      }
+    }
+  });
+  return failed;
+}
 
 }  // namespace
 
@@ -102,30 +155,35 @@ std::vector<NodeId> VisitSensitivities(const Graph& graph, const ValueFacts& fac
     };
   };
 
-  const int64_t rest = static_cast<int64_t>(samples.size()) - 1;
-  std::vector<Lane> states(
-      static_cast<size_t>(std::clamp<int64_t>(lanes.pool.size(), 1, std::max<int64_t>(rest, 1))));
-  ThreadPool one(1);
-  auto first = std::make_unique<Executor>(both, lanes.pool);
-  first->SetTaps({taps.begin(), taps.end()}, tap(&states[0]));
-  first->Run(samples[0]);
-  const int64_t bytes = first->buffer_bytes() * 3 / 2;
-  std::vector<std::unique_ptr<Executor>> executors;
-  executors.push_back(first->Clone(one, tap(&states[0])));
-  first.reset();
-  const int64_t pieces = lanes.ceiling.Lanes(static_cast<int64_t>(states.size()), bytes, "tuning");
-  for (int64_t p = 1; p < pieces; ++p)
-    executors.push_back(executors[0]->Clone(one, tap(&states[static_cast<size_t>(p)])));
-  lanes.pool.ParallelFor(pieces, 1, [&](int64_t begin, int64_t end, int) {
-    for (int64_t p = begin; p < end; ++p) {
-      Lane& lane = states[static_cast<size_t>(p)];
-      for (int64_t s = 1 + rest * p / pieces; s < 1 + rest * (p + 1) / pieces; ++s) {
-        lane.sample = static_cast<size_t>(s);
-        lane.kept.clear();
-        executors[static_cast<size_t>(p)]->Run(samples[static_cast<size_t>(s)]);
-      }
+  // Derivatives hold for the shapes of `facts` alone. A sample that has others, at its inputs or on the way,
+  // is only seen.
+  const std::vector<ValueId> inputs = graph.FreeInputs();
+  std::vector<size_t> regular;
+  std::map<size_t, std::string> odd;
+  for (size_t s = 0; s < samples.size(); ++s) {
+    bool fits = true;
+    for (size_t i = 0; i < inputs.size(); ++i) fits &= samples[s][i].shape() == facts.of(inputs[i]).shape;
+    if (fits) {
+      regular.push_back(s);
+    } else {
+      odd[s] = "its inputs have shapes of their own";
     }
-  });
+  }
+  odd.merge(RunAll(both, {taps.begin(), taps.end()}, tap, samples, regular, lanes));
+  if (odd.empty()) return gradient.stopped;
+  LogInfo("ranges are not chosen by ", odd.size(), " of ", samples.size(),
+          " tuning samples, which derivatives cannot be had for; the first one: ", odd.begin()->second);
+  std::vector<ValueId> plain;
+  for (ValueId value : seen) {
+    if (facts.is_float(value)) plain.push_back(value);
+  }
+  const auto only_see = [&](Lane* lane) {
+    return [&, lane](ValueId id, const Tensor& tensor) { see(lane->sample, id, tensor); };
+  };
+  std::vector<size_t> left;
+  for (const auto& [sample, why] : odd) left.push_back(sample);
+  const std::map<size_t, std::string> failed = RunAll(graph, plain, only_see, samples, left, lanes);
+  if (!failed.empty()) throw Error(failed.begin()->second, "a tuning sample");
   return gradient.stopped;
 }
 

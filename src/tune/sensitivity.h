@@ -43,7 +43,8 @@ using FeelValue = std::function<void(size_t sample, ValueId value, const RunsOf&
 // forward pass, and in the backward pass each of `felt` that derivatives arrive at, with its elements x and
 // what belongs to them, g. With n an error of x whose elements are independent of each other, sum (g n)^2 is
 // what it costs at the points, in expectation over the signs of the projection. Called from several threads,
-// for one sample from one. Returns the operators that derivatives could not pass.
+// for one sample from one; of a sample that derivatives fail for, values may be seen twice. Returns the
+// operators that derivatives could not pass.
 std::vector<NodeId> VisitSensitivities(const Graph& graph, const ValueFacts& facts,
                                        const std::vector<WeightedPoint>& points,
                                        const std::vector<Sample>& samples, const SampleLanes& lanes,

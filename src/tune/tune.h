@@ -15,8 +15,8 @@
 namespace xslim {
 
 struct TuneOptions {
-  int level = 1;          // finetune_level
-  MemoryCeiling ceiling;  // results do not depend on it
+  int level = 1;                            // finetune_level
+  MemoryCeiling ceiling = MemoryCeiling();  // results do not depend on it
 };
 
 using TuneProgress = std::function<void(const char* stage, int64_t done, int64_t total)>;
