@@ -30,8 +30,7 @@
 #include "report/verdict.h"
 #include "tune/equalize.h"
 #include "tune/keep_means.h"
-#include "tune/layers.h"
-#include "tune/refine.h"
+#include "tune/tune.h"
 
 namespace xslim {
 namespace {
@@ -180,20 +179,13 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   }
 
   if (settings.finetune_level > 0) {
-    stage.Next("tune layers");
-    LogInfo("tuning layers");
-    const LayerTuningResult tuned =
-        TuneLayers(&graph, &plan, facts, *samples, choice.calibration, {}, pool, progress("tune layers"));
-    LogInfo("tuned on ", tuned.samples, " samples: weights of ", tuned.rounded, " operators rounded, ",
-            tuned.original_biases.size(), " biases corrected");
-    stage.Next("refine");
-    LogInfo("refining by output error");
-    RefineOptions refining;
-    refining.window_rounds = settings.finetune_level - 1;
-    const RefineResult refined = Refine(untuned, &graph, &plan, facts, proposals, tuned.original_biases,
-                                        *samples, choice.calibration, refining, pool, progress("refine"));
-    LogInfo("refined: ", refined.ranges, " ranges changed, ", refined.biases_undone,
-            " bias corrections undone, output noise-to-signal ratio ", refined.before, " -> ", refined.after);
+    stage.Next("tune");
+    LogInfo("tuning");
+    TuneOptions tuning;
+    tuning.level = settings.finetune_level;
+    tuning.ceiling = MemoryCeiling(options.max_memory);
+    Tune(&graph, &plan, facts, proposals, *samples, choice.calibration, tuning, pool,
+         [&](const char* part, int64_t done, int64_t total) { progress(part)(done, total); });
   }
 
   const std::vector<OutputParts> parts = FindOutputParts(graph, facts, pool);

@@ -22,6 +22,7 @@ class ValueFacts {
   // Runs the graph once on `inputs` (in the order of FreeInputs()). Throws what the executor throws. What
   // depends on an unknown operator has no facts.
   ValueFacts(const Graph& graph, const std::vector<Tensor>& inputs, ThreadPool& pool);
+  size_t size() const { return facts_.size(); }  // ids below it have a fact
   const ValueFact& of(ValueId id) const { return facts_[static_cast<size_t>(id)]; }
   const std::vector<UnknownOperator>& unknown() const { return unknown_; }
   bool is_float(ValueId id) const { return id != kNone && of(id).dtype == DType::kFloat; }

@@ -11,9 +11,11 @@ bool HasOwnConstant(const Graph& graph, const Node& node, size_t slot) {
          graph.value(id).uses.size() == 1 && !graph.value(id).is_output;
 }
 
+bool AddsBias(const Node& node) { return node.Is("Conv") || node.Is("ConvTranspose") || node.Is("Gemm"); }
+
 bool GiveBias(Graph* graph, NodeId id) {
   const Node& node = graph->node(id);
-  if (!node.Is("Conv") && !node.Is("ConvTranspose") && !node.Is("Gemm")) return false;
+  if (!AddsBias(node)) return false;
   const Tensor& weight = *graph->Constant(node.input(1));
   int64_t channels = weight.dim(0);
   if (node.Is("ConvTranspose")) channels = weight.dim(1) * node.Int("group", 1);

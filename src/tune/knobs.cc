@@ -219,10 +219,10 @@ std::vector<size_t> TurnKnobs(const Graph& exported, const std::vector<Knob>& kn
   return chosen;
 }
 
-double ErrorOf(const Graph& exported, const OutputError& error, const std::vector<Sample>& samples,
-               ThreadPool& pool) {
+std::vector<double> RatiosOf(const Graph& exported, const OutputError& error,
+                             const std::vector<Sample>& samples, ThreadPool& pool) {
   PointRunner runner(exported, error, samples.size(), pool);
-  return error.Of(runner.Run([&](size_t sample) { return samples[sample]; }));
+  return error.Ratios(runner.Run([&](size_t sample) { return samples[sample]; }));
 }
 
 }  // namespace xslim

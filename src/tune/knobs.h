@@ -24,9 +24,9 @@ std::vector<size_t> TurnKnobs(const Graph& exported, const std::vector<Knob>& kn
                               const std::vector<Sample>& samples, double worthwhile, ThreadPool& pool,
                               const std::function<void(int64_t, int64_t)>& progress);
 
-// The error of a graph as it is.
-double ErrorOf(const Graph& exported, const OutputError& error, const std::vector<Sample>& samples,
-               ThreadPool& pool);
+// The noise-to-signal ratios of a graph as it is, by point.
+std::vector<double> RatiosOf(const Graph& exported, const OutputError& error,
+                             const std::vector<Sample>& samples, ThreadPool& pool);
 
 }  // namespace xslim
 

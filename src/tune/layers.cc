@@ -6,7 +6,6 @@
 
 #include "base/log.h"
 #include "quant/interest.h"
-#include "runtime/executor.h"
 #include "tune/bias.h"
 #include "tune/layer_sweep.h"
 #include "tune/rounding.h"
@@ -15,8 +14,6 @@
 namespace xslim {
 namespace {
 
-constexpr int64_t kMostSamples = 64;
-constexpr int64_t kStoredBytes = int64_t{256} << 20;  // activations of all tuning samples together
 constexpr int64_t kFewestPatches = 2048, kMostPatches = 8192;
 constexpr int64_t kLargestDepth = 4608;  // wider layers keep their nearest codes: the matrix would pass 85 MB
 constexpr double kKeepOut = 1.0, kDamping = 0.01;
@@ -39,14 +36,9 @@ std::vector<Layer> FindLayers(const Graph& graph, const QuantPlan& plan) {
   return layers;
 }
 
-// Means over all samples and positions of what the consumers see of each channel, were `shift` added to it.
-struct ChannelMeans {
-  std::vector<double> mean, inside;  // inside: the share of elements that a shift moves
-};
-
 // The element ranges of channel `c`: axis 1 of [n, channels, ...].
-void AddChannelMeans(const Tensor& y, InterestRange visible, const std::vector<double>& shift,
-                     ThreadPool& pool, ChannelMeans* sums) {
+void AddVisibleMeans(const Tensor& y, InterestRange visible, const std::vector<double>& shift,
+                     ThreadPool& pool, VisibleMeans* sums) {
   const int64_t channels = y.dim(1), inner = InnerCount(y.shape(), 1), batch = y.dim(0);
   sums->mean.resize(static_cast<size_t>(channels));
   sums->inside.resize(static_cast<size_t>(channels));
@@ -71,25 +63,25 @@ void AddChannelMeans(const Tensor& y, InterestRange visible, const std::vector<d
   });
 }
 
-void Divide(ChannelMeans* sums, size_t samples) {
+void Divide(VisibleMeans* sums, size_t samples) {
   for (double& x : sums->mean) x /= static_cast<double>(std::max<size_t>(samples, 1));
   for (double& x : sums->inside) x /= static_cast<double>(std::max<size_t>(samples, 1));
 }
 
 class LayerTuner {
  public:
-  LayerTuner(Graph* graph, QuantPlan* plan, const ValueFacts& facts, const LayerTuning& options,
+  LayerTuner(Graph* graph, QuantPlan* plan, const FloatMeans& float_means, const LayerTuning& options,
              ThreadPool& pool)
       : graph_(graph),
         plan_(plan),
         options_(options),
         pool_(pool),
-        facts_(facts),
+        float_means_(float_means),
         layers_(FindLayers(*graph, *plan)) {}
 
-  LayerTuningResult Run(const SampleSource& source, const std::vector<int64_t>& indices,
+  LayerTuningResult Run(const std::vector<Sample>& samples,
                         const std::function<void(int64_t, int64_t)>& progress) {
-    if (layers_.empty() || indices.empty()) return result_;
+    if (layers_.empty() || samples.empty()) return result_;
     for (const Layer& layer : layers_) {
       by_node_[layer.node] = &layer;
       if (options_.bias_correction && GiveBias(graph_, layer.node)) biased_.insert(layer.node);
@@ -97,8 +89,6 @@ class LayerTuner {
     QuantPlan plan = *plan_;
     plan.quantize_bias = false;  // biases move, and are quantized at the end
     exported_ = ExportQdq(*graph_, plan);
-    const std::vector<Sample> samples = Draw(source, indices);
-    MeasureFloat(samples);
     std::vector<NodeId> watched;
     for (const Layer& layer : layers_) watched.push_back(layer.node);
     LayerSweep sweep(exported_, pool_);
@@ -113,39 +103,6 @@ class LayerTuner {
   }
 
  private:
-  std::vector<Sample> Draw(const SampleSource& source, const std::vector<int64_t>& indices) {
-    int64_t widest = 1;
-    for (NodeId id : graph_->Order()) {
-      int64_t bytes = 0;
-      for (ValueId value : graph_->node(id).outputs) {
-        if (value != kNone) bytes += facts_.elements(value) * static_cast<int64_t>(sizeof(float));
-      }
-      widest = std::max(widest, bytes);
-    }
-    // The widest float output, and about as much again in codes of what waits for later readers.
-    const int64_t most = std::clamp<int64_t>(kStoredBytes / (2 * widest), 1, kMostSamples);
-    std::vector<Sample> samples = DrawSamples(source, indices, most, 20260202);
-    result_.samples = static_cast<int64_t>(samples.size());
-    return samples;
-  }
-
-  void MeasureFloat(const std::vector<Sample>& samples) {
-    std::vector<ValueId> taps;
-    for (NodeId id : biased_) {
-      const ValueId output = graph_->node(id).outputs[0];
-      taps.push_back(output);
-      visible_[id] = VisibleRange(*graph_, output);
-    }
-    if (taps.empty()) return;
-    Executor executor(*graph_, pool_);
-    executor.SetTaps(taps, [&](ValueId id, const Tensor& tensor) {
-      const NodeId node = graph_->value(id).producer;
-      if (tensor.rank() >= 2) AddChannelMeans(tensor, visible_.at(node), {}, pool_, &float_means_[node]);
-    });
-    for (const Sample& sample : samples) executor.Run(sample);
-    for (auto& [node, means] : float_means_) Divide(&means, samples.size());
-  }
-
   void Round(const LayerSweep& sweep, const Layer& layer) {
     const WeightRows& rows = layer.rows;
     if (!options_.rounding || rows.depth > kLargestDepth || rows.depth < 2) return;
@@ -204,16 +161,17 @@ class LayerTuner {
 
   // Newton's method on the mean of what is seen, which is linear where everything is.
   void CorrectBias(LayerSweep& sweep, NodeId node) {
-    if (!biased_.count(node) || !float_means_.count(node)) return;
-    const ChannelMeans& wanted = float_means_.at(node);
+    if (!biased_.count(node) || !float_means_.Has(node)) return;
+    const VisibleMeans wanted = float_means_.Of(node);
+    const InterestRange visible = VisibleRange(*graph_, graph_->node(node).outputs[0]);
     std::vector<double> shift(wanted.mean.size(), 0.0);
     constexpr int kSteps = 3;
-    const bool linear = visible_.at(node).lo == -std::numeric_limits<float>::infinity() &&
-                        visible_.at(node).hi == std::numeric_limits<float>::infinity();
+    const bool linear = visible.lo == -std::numeric_limits<float>::infinity() &&
+                        visible.hi == std::numeric_limits<float>::infinity();
     for (int step = 0; step < (linear ? 1 : kSteps); ++step) {
-      ChannelMeans now;
+      VisibleMeans now;
       for (size_t s = 0; s < sweep.samples(); ++s)
-        AddChannelMeans(sweep.Output(node, 0, s), visible_.at(node), shift, pool_, &now);
+        AddVisibleMeans(sweep.Output(node, 0, s), visible, shift, pool_, &now);
       Divide(&now, sweep.samples());
       for (size_t c = 0; c < shift.size(); ++c) {
         if (!(now.inside[c] >= 0.05)) continue;
@@ -245,23 +203,59 @@ class LayerTuner {
   QuantPlan* plan_;
   const LayerTuning options_;
   ThreadPool& pool_;
-  const ValueFacts& facts_;
+  const FloatMeans& float_means_;
   const std::vector<Layer> layers_;
   std::map<NodeId, const Layer*> by_node_;
   std::set<NodeId> biased_;
-  std::map<NodeId, InterestRange> visible_;
-  std::map<NodeId, ChannelMeans> float_means_;
   Graph exported_;
   LayerTuningResult result_;
 };
 
 }  // namespace
 
-LayerTuningResult TuneLayers(Graph* graph, QuantPlan* plan, const ValueFacts& facts,
-                             const SampleSource& source, const std::vector<int64_t>& indices,
-                             const LayerTuning& options, ThreadPool& pool,
+FloatMeans::FloatMeans(const Graph& graph, const QuantPlan& plan, size_t samples)
+    : graph_(graph), by_sample_(samples) {
+  for (const Layer& layer : FindLayers(graph, plan)) {
+    const Node& node = graph.node(layer.node);
+    if (AddsBias(node)) values_.insert(node.outputs[0]);
+  }
+}
+
+void FloatMeans::See(size_t sample, ValueId value, const Tensor& x) {
+  if (x.rank() < 2) return;
+  ThreadPool one(1);
+  VisibleMeans means;
+  AddVisibleMeans(x, VisibleRange(graph_, value), {}, one, &means);
+  by_sample_[sample][graph_.value(value).producer] = std::move(means);
+}
+
+bool FloatMeans::Has(NodeId node) const {
+  return std::any_of(by_sample_.begin(), by_sample_.end(),
+                     [&](const std::map<NodeId, VisibleMeans>& means) { return means.count(node) != 0; });
+}
+
+VisibleMeans FloatMeans::Of(NodeId node) const {
+  VisibleMeans sums;
+  size_t count = 0;
+  for (const std::map<NodeId, VisibleMeans>& means : by_sample_) {
+    const auto found = means.find(node);
+    if (found == means.end()) continue;
+    ++count;
+    sums.mean.resize(found->second.mean.size());
+    sums.inside.resize(found->second.inside.size());
+    for (size_t c = 0; c < sums.mean.size(); ++c) {
+      sums.mean[c] += found->second.mean[c];
+      sums.inside[c] += found->second.inside[c];
+    }
+  }
+  Divide(&sums, count);
+  return sums;
+}
+
+LayerTuningResult TuneLayers(Graph* graph, QuantPlan* plan, const std::vector<Sample>& samples,
+                             const FloatMeans& float_means, const LayerTuning& options, ThreadPool& pool,
                              const std::function<void(int64_t, int64_t)>& progress) {
-  return LayerTuner(graph, plan, facts, options, pool).Run(source, indices, progress);
+  return LayerTuner(graph, plan, float_means, options, pool).Run(samples, progress);
 }
 
 }  // namespace xslim

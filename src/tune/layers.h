@@ -7,11 +7,11 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <set>
 #include <vector>
 
 #include "base/threads.h"
 #include "data/samples.h"
-#include "quant/facts.h"
 #include "quant/plan.h"
 
 namespace xslim {
@@ -23,17 +23,37 @@ struct LayerTuning {
 };
 
 struct LayerTuningResult {
-  int64_t samples = 0;                       // that the sweep ran on
   int rounded = 0;                           // operators
   std::map<NodeId, Tensor> original_biases;  // of the operators whose bias was moved
 };
 
+// Of a tensor, by channel (axis 1): the mean of what its consumers see of it, elements outside counting as
+// the nearer end, and the share of elements that they see.
+struct VisibleMeans {
+  std::vector<double> mean, inside;
+};
+
+// The means of the float outputs that TuneLayers brings the quantized ones back to.
+class FloatMeans {
+ public:
+  // graph: the float graph, which must outlive the object.
+  FloatMeans(const Graph& graph, const QuantPlan& plan, size_t samples);
+  const std::set<ValueId>& values() const { return values_; }
+  // From any thread, but for one sample from one.
+  void See(size_t sample, ValueId value, const Tensor& x);
+  bool Has(NodeId node) const;
+  VisibleMeans Of(NodeId node) const;  // over all samples
+
+ private:
+  const Graph& graph_;
+  std::set<ValueId> values_;
+  std::vector<std::map<NodeId, VisibleMeans>> by_sample_;
+};
+
 // Changes the codes of plan->weights and the biases of `graph` (operators without one get one). The ranges of
-// the activations must be set. indices: the calibration samples; a seeded choice of them is used, as many as
-// keep the stored activations under a fixed ceiling.
-LayerTuningResult TuneLayers(Graph* graph, QuantPlan* plan, const ValueFacts& facts,
-                             const SampleSource& source, const std::vector<int64_t>& indices,
-                             const LayerTuning& options, ThreadPool& pool,
+// the activations must be set. float_means: seen on the same samples.
+LayerTuningResult TuneLayers(Graph* graph, QuantPlan* plan, const std::vector<Sample>& samples,
+                             const FloatMeans& float_means, const LayerTuning& options, ThreadPool& pool,
                              const std::function<void(int64_t, int64_t)>& progress);
 
 }  // namespace xslim

@@ -13,6 +13,7 @@ namespace {
 
 constexpr int64_t kFewElements = 2048;  // of an output, per sample
 constexpr double kLeastSignal = 1e-3;   // of a sample, as part of the mean signal
+constexpr double kLeastRatio = 1e-12;
 
 double Power(const Tensor& tensor) {
   double sum = 0;
@@ -95,9 +96,8 @@ OutputError::OutputError(const Graph& graph, std::vector<std::string> points,
   }
 }
 
-double OutputError::Of(const std::vector<std::vector<Tensor>>& values) const {
-  double sum = 0;
-  int64_t counted = 0;
+std::vector<double> OutputError::Ratios(const std::vector<std::vector<Tensor>>& values) const {
+  std::vector<double> ratios(points_.size(), 0.0);
   for (size_t p = 0; p < points_.size(); ++p) {
     if (!(signal_[p] > 0) || !std::isfinite(signal_[p])) continue;
     double ratio = 0;
@@ -111,11 +111,22 @@ double OutputError::Of(const std::vector<std::vector<Tensor>>& values) const {
         const double difference = static_cast<double>(y[i]) - x[i];
         noise += difference * difference;
       }
-      ratio += noise / (Power(wanted) + kLeastSignal * signal_[p]);
+      ratio += noise / (Power(wanted) + floor(p));
       ++samples;
     }
-    if (samples == 0) continue;
-    sum += precise::Log(ratio / static_cast<double>(samples) + 1e-12);
+    if (samples > 0) ratios[p] = ratio / static_cast<double>(samples) + kLeastRatio;
+  }
+  return ratios;
+}
+
+double OutputError::floor(size_t point) const { return kLeastSignal * signal_[point]; }
+
+double OutputError::Of(const std::vector<std::vector<Tensor>>& values) const {
+  double sum = 0;
+  int64_t counted = 0;
+  for (double ratio : Ratios(values)) {
+    if (ratio == 0) continue;
+    sum += precise::Log(ratio);
     ++counted;
   }
   return counted ? sum / static_cast<double>(counted) : 0.0;

@@ -15,17 +15,6 @@ constexpr double kWorthwhile = 0.01;  // relative gain that a change must bring 
 // A pooled vector holds too few numbers to tell from some samples what of its range the next one needs: it is
 // never narrowed.
 constexpr int64_t kFewElements = 1024;
-constexpr int64_t kFewestSamples = 8, kMostSamples = 64;
-constexpr int64_t kMacs = 1'000'000'000'000;  // that one pass may take, about
-
-// How many samples a pass can afford: three settings a tensor, half of the graph behind each.
-int64_t AffordableSamples(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts) {
-  int64_t macs = 1;
-  for (NodeId id : graph.Order()) macs += MacsOf(graph.node(id), facts);
-  const int64_t runs = std::max<int64_t>(static_cast<int64_t>(plan.activations.size()) * 3 / 2, 1);
-  return std::clamp(kMacs / macs / runs, kFewestSamples, kMostSamples);
-}
-
 // What a knob stands for.
 struct Meaning {
   ValueId activation = kNone;       // a range ...
@@ -38,8 +27,6 @@ class Refiner {
   Refiner(Graph* graph, QuantPlan* plan, const ValueFacts& facts, const OutputError& error,
           const std::vector<Sample>& samples, ThreadPool& pool)
       : graph_(graph), plan_(plan), facts_(facts), error_(error), samples_(samples), pool_(pool) {}
-
-  double Error() const { return precise::Exp(ErrorOf(Exported(), error_, samples_, pool_)); }
 
   // One pass over all settings, in topological order.
   void Pass(const RangeProposals& proposals, const std::map<NodeId, Tensor>& biases, RefineResult* result,
@@ -148,23 +135,15 @@ RangeProposals Moved(const QuantPlan& plan, float factor) {
 
 }  // namespace
 
-RefineResult Refine(const Graph& reference, Graph* graph, QuantPlan* plan, const ValueFacts& facts,
-                    const RangeProposals& proposals, const std::map<NodeId, Tensor>& original_biases,
-                    const SampleSource& source, const std::vector<int64_t>& indices,
-                    const RefineOptions& options, ThreadPool& pool,
+RefineResult Refine(Graph* graph, QuantPlan* plan, const ValueFacts& facts, const RangeProposals& proposals,
+                    const std::map<NodeId, Tensor>& original_biases, const OutputError& error,
+                    const std::vector<Sample>& samples, const RefineOptions& options, ThreadPool& pool,
                     const std::function<void(int64_t, int64_t)>& progress) {
   RefineResult result;
-  const std::vector<std::string> points = OutputPoints(*graph, *plan, facts);
-  if (points.empty() || plan->activations.empty()) return result;
-  const std::vector<Sample> samples =
-      DrawSamples(source, indices, AffordableSamples(reference, *plan, facts), 20260303);
-  const OutputError error(reference, points, samples, pool);
   Refiner refiner(graph, plan, facts, error, samples, pool);
-  result.before = refiner.Error();
   refiner.Pass(proposals, original_biases, &result, progress);
   for (int round = 0; round < options.window_rounds; ++round)
     refiner.Pass(Moved(*plan, round % 2 == 0 ? 0.8f : 0.9f), {}, &result, progress);
-  result.after = refiner.Error();
   return result;
 }
 

@@ -12,29 +12,26 @@
 #include "data/samples.h"
 #include "quant/facts.h"
 #include "quant/plan.h"
+#include "tune/output_error.h"
+#include "tune/range_costs.h"
 
 namespace xslim {
-
-using RangeProposals = std::map<ValueId, std::vector<ChosenRange>>;
 
 struct RefineOptions {
   int window_rounds = 0;  // rounds in which each range is also moved on its own: finetune_level 2 and above
 };
 
 struct RefineResult {
-  int ranges = 0;                // ranges that were changed
-  int biases_undone = 0;         // corrections that were taken back
-  double before = 1, after = 1;  // noise-to-signal ratio of the outputs (geometric mean) on the samples tried
+  int ranges = 0;         // ranges that were changed
+  int biases_undone = 0;  // corrections that were taken back
 };
 
-// reference: the float graph; graph: the same with corrected biases; original_biases: what they were, by
-// operator. Every setting is tried on 8 to 64 samples, fewer for a large model. Chooses among the present
-// range of each activation and the proposed ones, and between the present and the original bias; then, in
-// `window_rounds`, moves the ends of ranges. Changes plan and graph.
-RefineResult Refine(const Graph& reference, Graph* graph, QuantPlan* plan, const ValueFacts& facts,
-                    const RangeProposals& proposals, const std::map<NodeId, Tensor>& original_biases,
-                    const SampleSource& source, const std::vector<int64_t>& indices,
-                    const RefineOptions& options, ThreadPool& pool,
+// graph: with corrected biases; original_biases: what they were, by operator. Every setting is tried on all
+// samples. Chooses among the present range of each activation and the proposed ones, and between the present
+// and the original bias; then, in `window_rounds`, moves the ends of ranges. Changes plan and graph.
+RefineResult Refine(Graph* graph, QuantPlan* plan, const ValueFacts& facts, const RangeProposals& proposals,
+                    const std::map<NodeId, Tensor>& original_biases, const OutputError& error,
+                    const std::vector<Sample>& samples, const RefineOptions& options, ThreadPool& pool,
                     const std::function<void(int64_t, int64_t)>& progress);
 
 }  // namespace xslim

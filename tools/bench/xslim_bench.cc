@@ -219,7 +219,11 @@ void BenchModel(const std::string& path, const std::map<std::string, Shape>& sha
                 const ModelBench& bench) {
   const int threads = bench.threads, runs = bench.runs;
   xslim::Graph graph = xslim::LoadModel(path);
-  if (bench.simplify) xslim::Simplify(&graph, {.legalize = true});
+  if (bench.simplify) {
+    xslim::SimplifyOptions simplifying;
+    simplifying.legalize = true;
+    xslim::Simplify(&graph, simplifying);
+  }
   const std::vector<Tensor> inputs = MakeInputs(graph, shapes);
   xslim::ThreadPool pool(threads);
   {

@@ -125,9 +125,15 @@ TEST(TuneLayers, LowersTheNoiseAndGivesTheSameForAnyNumberOfThreads) {
     const ValueFacts facts(model.graph, Source().at(0), pool);
     QuantPlan plan = PlanOf(model.graph, facts, pool);
     const double before = Snr(reference, ExportQdq(model.graph, plan), pool);
-    const LayerTuningResult result =
-        TuneLayers(&model.graph, &plan, facts, Source(), {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, {}, pool, nullptr);
-    EXPECT_EQ(result.samples, 10);
+    const std::vector<Sample> samples = DrawSamples(Source(), {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, 10, 1);
+    FloatMeans means(reference, plan, samples.size());
+    EXPECT_EQ(means.values().size(), 2u);
+    Executor executor(reference, pool);
+    size_t at = 0;
+    executor.SetTaps({means.values().begin(), means.values().end()},
+                     [&](ValueId id, const Tensor& tensor) { means.See(at, id, tensor); });
+    for (; at < samples.size(); ++at) executor.Run(samples[at]);
+    const LayerTuningResult result = TuneLayers(&model.graph, &plan, samples, means, {}, pool, nullptr);
     EXPECT_EQ(result.rounded, 2);
     EXPECT_EQ(result.original_biases.size(), 2u);
     const double after = Snr(reference, ExportQdq(model.graph, plan), pool);

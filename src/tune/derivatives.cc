@@ -1,0 +1,190 @@
+#include "tune/derivatives.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "base/log.h"
+#include "base/random.h"
+#include "runtime/executor.h"
+#include "tune/gradient.h"
+#include "xslim/error.h"
+
+namespace xslim {
+namespace {
+
+Tensor RandomSigns(const Shape& shape, double size, uint64_t seed) {
+  Tensor signs(DType::kFloat, shape);
+  Random random(seed);
+  uint64_t bits = 0;
+  for (int64_t i = 0; i < signs.size(); ++i) {
+    if (i % 64 == 0) bits = random.Next();
+    signs.data<float>()[i] = static_cast<float>((bits >> (i % 64)) & 1 ? size : -size);
+  }
+  return signs;
+}
+
+// signs * sqrt(weight / (|value|^2 + floor)).
+ValueId AddSeed(Graph* graph, const WeightedPoint& point, const Shape& shape, uint64_t seed) {
+  const auto emit = [&](const char* type, std::vector<ValueId> inputs) {
+    const ValueId out = graph->AddValue("xslim_seed", DType::kFloat);
+    graph->AddNode(type, "xslim_seed", std::move(inputs), {out});
+    return out;
+  };
+  const ValueId squares = emit("Mul", {point.value, point.value}),
+                sum = graph->AddValue("xslim_seed", DType::kFloat);
+  graph->AddNode("ReduceSum", "xslim_seed", {squares}, {sum}, {{"keepdims", Attribute::Int(0)}});
+  const ValueId floor = graph->AddConstant("xslim_seed", Tensor::Scalar(static_cast<float>(point.floor)));
+  const ValueId signs = graph->AddConstant("xslim_seed", RandomSigns(shape, std::sqrt(point.weight), seed));
+  return emit("Div", {signs, emit("Sqrt", {emit("Add", {sum, floor})})});
+}
+
+// The sample that a thread is at, and what is kept of it until its derivatives come.
+struct Lane {
+  size_t sample = 0;
+  std::map<ValueId, RunsOf> kept;
+};
+
+// Runs the chosen samples, one to a thread; the first one by all together, which packs the weights. Returns
+// those that threw an Error, and its text.
+std::map<size_t, std::string> RunAll(const Graph& graph, const std::vector<ValueId>& taps,
+                                     const std::function<TapFn(Lane*)>& tap,
+                                     const std::vector<Sample>& samples, std::vector<size_t> chosen,
+                                     const SampleLanes& lanes) {
+  std::map<size_t, std::string> failed;
+  std::vector<Lane> states(static_cast<size_t>(std::max(lanes.pool.size(), 1)));
+  ThreadPool one(1);
+  std::vector<std::unique_ptr<Executor>> executors;
+  int64_t bytes = 0;
+  while (!chosen.empty() && executors.empty()) {
+    Executor first(graph, lanes.pool);
+    first.SetTaps(taps, tap(&states[0]));
+    states[0] = {chosen[0], {}};
+    chosen.erase(chosen.begin());
+    try {
+      first.Run(samples[states[0].sample]);
+    } catch (const Error& error) {
+      failed[states[0].sample] = error.what();
+      continue;
+    }
+    bytes = first.buffer_bytes() * 3 / 2;
+    executors.push_back(first.Clone(one, tap(&states[0])));
+  }
+  if (chosen.empty()) return failed;
+  const int64_t rest = static_cast<int64_t>(chosen.size());
+  const int64_t pieces =
+      lanes.ceiling.Lanes(std::min(static_cast<int64_t>(states.size()), rest), bytes, "tuning");
+  for (int64_t p = 1; p < pieces; ++p)
+    executors.push_back(executors[0]->Clone(one, tap(&states[static_cast<size_t>(p)])));
+  std::mutex mutex;
+  lanes.pool.ParallelFor(pieces, 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t p = begin; p < end; ++p) {
+      Lane& lane = states[static_cast<size_t>(p)];
+      for (int64_t s = rest * p / pieces; s < rest * (p + 1) / pieces; ++s) {
+        lane = {chosen[static_cast<size_t>(s)], {}};
+        try {
+          executors[static_cast<size_t>(p)]->Run(samples[lane.sample]);
+        } catch (const Error& error) {
+          std::lock_guard<std::mutex> lock(mutex);
+          failed[lane.sample] = error.what();
+        }
+      }
+    }
+  });
+  return failed;
+}
+
+}  // namespace
+
+RunsOf ChooseRuns(const Tensor& tensor) {
+  constexpr int64_t kMostElements = 1 << 16;
+  RunsOf chosen;
+  chosen.every = std::max<int64_t>((tensor.size() + kMostElements - 1) / kMostElements, 1);
+  const float* x = tensor.data<float>();
+  if (chosen.every == 1) {
+    chosen.elements.assign(x, x + tensor.size());
+    return chosen;
+  }
+  // The place within each group of runs moves on, so that no column of an image is preferred.
+  const int64_t runs = tensor.size() / kRunElements;
+  for (int64_t first = 0, turn = 0; first < runs; first += chosen.every, ++turn) {
+    const int64_t run = first + turn * 7 % chosen.every;
+    if (run >= runs) break;
+    chosen.elements.insert(chosen.elements.end(), x + run * kRunElements, x + (run + 1) * kRunElements);
+  }
+  return chosen;
+}
+
+std::vector<NodeId> VisitSensitivities(const Graph& graph, const ValueFacts& facts,
+                                       const std::vector<WeightedPoint>& points,
+                                       const std::vector<Sample>& samples, const SampleLanes& lanes,
+                                       const std::set<ValueId>& seen, const SeeValue& see,
+                                       const std::set<ValueId>& felt, const FeelValue& feel) {
+  if (samples.empty()) return {};
+  Graph both = graph;
+  std::map<ValueId, ValueId> seeds;
+  for (size_t p = 0; p < points.size(); ++p)
+    seeds[points[p].value] = AddSeed(&both, points[p], facts.of(points[p].value).shape, 20260404 + p);
+  const Gradient gradient = AddGradient(&both, facts, seeds, felt, lanes.pool);
+  std::map<ValueId, std::vector<ValueId>> owners;  // by derivative: the values that it belongs to
+  std::set<ValueId> taps;
+  for (ValueId value : seen) {
+    if (facts.is_float(value)) taps.insert(value);
+  }
+  for (const auto& [value, derivative] : gradient.of) {
+    owners[derivative].push_back(value);
+    taps.insert(value);
+    taps.insert(derivative);
+  }
+  const auto tap = [&](Lane* lane) {
+    return [&, lane](ValueId id, const Tensor& tensor) {
+      if (seen.count(id)) see(lane->sample, id, tensor);
+      if (gradient.of.count(id)) lane->kept[id] = ChooseRuns(tensor);
+      const auto found = owners.find(id);
+      if (found == owners.end()) return;
+      const RunsOf g = ChooseRuns(tensor);
+      for (ValueId value : found->second) {
+        const auto x = lane->kept.find(value);
+        if (x != lane->kept.end() && x->second.elements.size() == g.elements.size())
+          feel(lane->sample, value, x->second, g);
+        lane->kept.erase(value);
+      }
+    };
+  };
+
+  // Derivatives hold for the shapes of `facts` alone. A sample that has others, at its inputs or on the way,
+  // is only seen.
+  const std::vector<ValueId> inputs = graph.FreeInputs();
+  std::vector<size_t> regular;
+  std::map<size_t, std::string> odd;
+  for (size_t s = 0; s < samples.size(); ++s) {
+    bool fits = true;
+    for (size_t i = 0; i < inputs.size(); ++i) fits &= samples[s][i].shape() == facts.of(inputs[i]).shape;
+    if (fits) {
+      regular.push_back(s);
+    } else {
+      odd[s] = "its inputs have shapes of their own";
+    }
+  }
+  odd.merge(RunAll(both, {taps.begin(), taps.end()}, tap, samples, regular, lanes));
+  if (odd.empty()) return gradient.stopped;
+  LogInfo("ranges are not chosen by ", odd.size(), " of ", samples.size(),
+          " tuning samples, which derivatives cannot be had for; the first one: ", odd.begin()->second);
+  std::vector<ValueId> plain;
+  for (ValueId value : seen) {
+    if (facts.is_float(value)) plain.push_back(value);
+  }
+  const auto only_see = [&](Lane* lane) {
+    return [&, lane](ValueId id, const Tensor& tensor) { see(lane->sample, id, tensor); };
+  };
+  std::vector<size_t> left;
+  for (const auto& [sample, why] : odd) left.push_back(sample);
+  const std::map<size_t, std::string> failed = RunAll(graph, plain, only_see, samples, left, lanes);
+  if (!failed.empty()) throw Error(failed.begin()->second, "a tuning sample");
+  return gradient.stopped;
+}
+
+}  // namespace xslim

@@ -1,0 +1,56 @@
+// How much the outputs of a graph feel an error of each value inside it: the derivatives of the outputs,
+// projected on random signs.
+#ifndef XSLIM_TUNE_DERIVATIVES_H_
+#define XSLIM_TUNE_DERIVATIVES_H_
+
+#include <functional>
+#include <set>
+#include <vector>
+
+#include "base/memory.h"
+#include "base/threads.h"
+#include "data/samples.h"
+#include "quant/facts.h"
+
+namespace xslim {
+
+// An output (or what stands for one, see OutputPoints), and what an error of it costs:
+// weight * |error|^2 / (|value|^2 + floor), by sample.
+struct WeightedPoint {
+  ValueId value;
+  double weight, floor;
+};
+
+// Chosen runs of neighbouring elements of a tensor, one after the other: all of a tensor of up to 65536
+// elements, of a larger one every so many'th run.
+inline constexpr int64_t kRunElements = 32;
+struct RunsOf {
+  std::vector<float> elements;
+  int64_t every = 1;
+};
+RunsOf ChooseRuns(const Tensor& tensor);
+
+// Threads, and how many samples may be under way at once.
+struct SampleLanes {
+  ThreadPool& pool;
+  MemoryCeiling ceiling;
+};
+
+using SeeValue = std::function<void(size_t sample, ValueId value, const Tensor& x)>;
+using FeelValue = std::function<void(size_t sample, ValueId value, const RunsOf& x, const RunsOf& g)>;
+
+// Runs the float graph forwards and backwards on all samples. Shows each of `seen` (that is float) in the
+// forward pass, and in the backward pass each of `felt` that derivatives arrive at, with its elements x and
+// what belongs to them, g. With n an error of x whose elements are independent of each other, sum (g n)^2 is
+// what it costs at the points, in expectation over the signs of the projection. Called from several threads,
+// for one sample from one; of a sample that derivatives fail for, values may be seen twice. Returns the
+// operators that derivatives could not pass.
+std::vector<NodeId> VisitSensitivities(const Graph& graph, const ValueFacts& facts,
+                                       const std::vector<WeightedPoint>& points,
+                                       const std::vector<Sample>& samples, const SampleLanes& lanes,
+                                       const std::set<ValueId>& seen, const SeeValue& see,
+                                       const std::set<ValueId>& felt, const FeelValue& feel);
+
+}  // namespace xslim
+
+#endif  // XSLIM_TUNE_DERIVATIVES_H_

@@ -1,0 +1,113 @@
+#include "tune/gradient.h"
+
+#include <algorithm>
+
+#include "graph/subgraph.h"
+#include "tune/gradient_builder.h"
+
+namespace xslim {
+
+ValueId GradientBuilder::Emit(const std::string& type, std::vector<ValueId> inputs,
+                              std::map<std::string, Attribute> attributes) {
+  const ValueId out = graph_->AddValue("xslim_gradient", DType::kFloat);
+  graph_->AddNode(type, "xslim_gradient_" + type, std::move(inputs), {out}, std::move(attributes));
+  return out;
+}
+
+ValueId GradientBuilder::Constant(Tensor tensor) {
+  return graph_->AddConstant("xslim_gradient_constant", std::move(tensor));
+}
+
+ValueId GradientBuilder::Scalar(float value) { return Constant(Tensor::Scalar(value)); }
+
+ValueId GradientBuilder::Ints(std::vector<int64_t> values) {
+  return Constant(Tensor::Of<int64_t>({static_cast<int64_t>(values.size())}, values));
+}
+
+ValueId GradientBuilder::Zeros(const Shape& shape) {
+  Tensor zeros(DType::kFloat, shape);
+  std::fill_n(zeros.data<float>(), zeros.size(), 0.0f);
+  return Constant(std::move(zeros));
+}
+
+ValueId GradientBuilder::SumTo(ValueId x, const Shape& from, const Shape& to) {
+  if (from == to) return x;
+  const size_t extra = from.size() - to.size();
+  std::vector<int64_t> axes;
+  for (size_t i = 0; i < from.size(); ++i) {
+    if (i < extra || to[i - extra] != from[i]) axes.push_back(static_cast<int64_t>(i));
+  }
+  const ValueId sum = axes.empty() ? x : SumOver(x, std::move(axes));
+  return extra ? Reshaped(sum, to) : sum;
+}
+
+void GradientBuilder::Give(ValueId input, ValueId derivative) {
+  if (Needs(input)) given_[input].push_back(derivative);
+}
+
+// Itself or in a body.
+bool GradientBuilder::ReadsNeeded(const Node& node) const {
+  const std::vector<ValueId> reads = ReadsOf(*graph_, node);
+  return std::any_of(reads.begin(), reads.end(), [&](ValueId id) { return Needs(id); });
+}
+
+void GradientBuilder::FindNeeded(const std::set<ValueId>& wanted) {
+  for (ValueId id : wanted) {
+    if (facts_.is_float(id)) needed_.insert(id);
+  }
+  for (NodeId id : graph_->Order()) {
+    const Node& node = graph_->node(id);
+    if (!ReadsNeeded(node)) continue;
+    for (ValueId output : node.outputs) {
+      if (output != kNone && static_cast<size_t>(output) < known_ && facts_.is_float(output))
+        needed_.insert(output);
+    }
+  }
+}
+
+// The sum of what the readers gave.
+ValueId GradientBuilder::Arrived(ValueId value) {
+  const auto known = arrived_.find(value);
+  if (known != arrived_.end()) return known->second;
+  const auto found = given_.find(value);
+  if (found == given_.end()) return kNone;
+  ValueId sum = found->second[0];
+  for (size_t i = 1; i < found->second.size(); ++i) sum = Emit("Add", {sum, found->second[i]});
+  arrived_[value] = sum;
+  return sum;
+}
+
+Gradient GradientBuilder::Run(const std::map<ValueId, ValueId>& seeds, const std::set<ValueId>& wanted) {
+  FindNeeded(wanted);
+  for (const auto& [value, weight] : seeds) Give(value, weight);
+  Gradient result;
+  std::vector<NodeId> order = graph_->Order();
+  std::reverse(order.begin(), order.end());
+  for (NodeId id : order) {
+    const Node node = graph_->node(id);  // a copy: the graph grows
+    std::vector<ValueId> g;
+    bool any = false;
+    for (ValueId output : node.outputs) {
+      g.push_back(output == kNone ? kNone : Arrived(output));
+      any |= g.back() != kNone;
+    }
+    if (!any || !ReadsNeeded(node)) continue;
+    if (!HandOn({*this, node, g})) result.stopped.push_back(id);
+  }
+  for (ValueId id : wanted) {
+    if (const ValueId derivative = Arrived(id); derivative != kNone) result.of[id] = derivative;
+  }
+  return result;
+}
+
+bool HandOn(const GradientSite& site) {
+  if (!site.node.domain.empty()) return false;
+  return HandOnProduct(site) || HandOnElementwise(site) || HandOnMoved(site);
+}
+
+Gradient AddGradient(Graph* graph, const ValueFacts& facts, const std::map<ValueId, ValueId>& seeds,
+                     const std::set<ValueId>& wanted, ThreadPool& pool) {
+  return GradientBuilder(graph, facts, pool).Run(seeds, wanted);
+}
+
+}  // namespace xslim

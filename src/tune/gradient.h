@@ -1,0 +1,30 @@
+// The derivative of a weighted sum of a graph's values by values before them, as operators of the same graph:
+// whoever runs the graph has both. What is differentiated is the float graph; where a derivative is not
+// unique (Relu at 0, equal elements of a MaxPool), one of them is taken. Resize by whole factors counts as
+// nearest in every mode.
+#ifndef XSLIM_TUNE_GRADIENT_H_
+#define XSLIM_TUNE_GRADIENT_H_
+
+#include <map>
+#include <set>
+#include <vector>
+
+#include "quant/facts.h"
+
+namespace xslim {
+
+struct Gradient {
+  std::map<ValueId, ValueId> of;  // by value: its derivative, of the same shape; absent where none arrives
+  std::vector<NodeId> stopped;    // operators that a derivative arrives at and that have no rule for it
+};
+
+// Adds operators to `graph` that compute the derivatives by `wanted` of sum over (value, weight) of `seeds`
+// of sum(value * weight). seeds: values of the graph, and values of the same shape, which do not depend on
+// them as far as the derivative is concerned. facts: of the graph as it was; derivatives only hold for inputs
+// of those shapes. Needs opset 13. What was there keeps its ids, and MaxPool gets its second output.
+Gradient AddGradient(Graph* graph, const ValueFacts& facts, const std::map<ValueId, ValueId>& seeds,
+                     const std::set<ValueId>& wanted, ThreadPool& pool);
+
+}  // namespace xslim
+
+#endif  // XSLIM_TUNE_GRADIENT_H_

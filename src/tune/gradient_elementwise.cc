@@ -1,0 +1,192 @@
+// Rules for operators that compute each element from those at the same place, and for those along one axis.
+#include <algorithm>
+#include <set>
+
+#include "tune/gradient_builder.h"
+
+namespace xslim {
+namespace {
+
+constexpr float kStep = 0.01f;  // of difference quotients
+
+// Functions of one number that have a derivative of ordinary size everywhere.
+const std::set<std::string>& SmoothFunctions() {
+  static const std::set<std::string> names = {
+      "HardSigmoid", "HardSwish", "Tanh", "Erf",   "Gelu",      "Softplus",
+      "Mish",        "Elu",       "Selu", "Celu",  "LeakyRelu", "Softsign",
+      "Swish",       "Sin",       "Cos",  "PRelu", "Atan",      "ThresholdedRelu"};
+  return names;
+}
+
+// (f(x + h) - f(x - h)) / 2h, with the operator itself as f.
+ValueId DifferenceQuotient(const GradientSite& site) {
+  GradientBuilder& b = site.builder;
+  const auto at = [&](float step) {
+    std::vector<ValueId> inputs = site.node.inputs;
+    inputs[0] = b.Emit("Add", {inputs[0], b.Scalar(step)});
+    return b.Emit(site.node.op_type, inputs, site.node.attributes);
+  };
+  const ValueId above = at(kStep), below = at(-kStep);
+  return b.Scaled(b.Emit("Sub", {above, below}), 0.5 / kStep);
+}
+
+// `g` where the output equals the input, else 0.
+ValueId WhereEqual(const GradientSite& site, ValueId x) {
+  GradientBuilder& b = site.builder;
+  const ValueId same = b.graph().AddValue("xslim_gradient_same", DType::kBool);
+  b.graph().AddNode("Equal", "xslim_gradient_Equal", {site.y(), x}, {same});
+  return b.Emit("Where", {same, site.g[0], b.Scalar(0)});
+}
+
+bool Unary(const GradientSite& site) {
+  GradientBuilder& b = site.builder;
+  const Node& node = site.node;
+  const ValueId g = site.g[0], x = site.x(0), y = site.y();
+  const auto times = [&](ValueId p, ValueId q) { return b.Emit("Mul", {p, q}); };
+  if (node.Is("Sigmoid")) {
+    b.Give(x, times(g, b.Emit("Sub", {y, times(y, y)})));
+  } else if (node.Is("Relu") || node.Is("Clip")) {
+    b.Give(x, WhereEqual(site, x));
+  } else if (node.Is("Neg")) {
+    b.Give(x, b.Emit("Neg", {g}));
+  } else if (node.Is("Abs")) {
+    b.Give(x, times(g, b.Emit("Sign", {x})));
+  } else if (node.Is("Exp")) {
+    b.Give(x, times(g, y));
+  } else if (node.Is("Log")) {
+    b.Give(x, b.Emit("Div", {g, x}));
+  } else if (node.Is("Sqrt")) {
+    b.Give(x, b.Scaled(b.Emit("Div", {g, y}), 0.5));
+  } else if (node.Is("Reciprocal")) {
+    b.Give(x, b.Emit("Neg", {times(g, times(y, y))}));
+  } else if (SmoothFunctions().count(node.op_type)) {
+    if (node.inputs.size() > 1 && b.Needs(node.input(1))) return false;  // PRelu with a computed slope
+    b.Give(x, times(g, DifferenceQuotient(site)));
+  } else {
+    return false;
+  }
+  return true;
+}
+
+bool Binary(const GradientSite& site) {
+  GradientBuilder& b = site.builder;
+  const Node& node = site.node;
+  const ValueId g = site.g[0], p = site.x(0), q = site.x(1);
+  const auto give = [&](size_t slot, auto&& derivative) {
+    if (b.Needs(site.x(slot)))
+      b.Give(site.x(slot), b.SumTo(derivative(), site.out_shape(), site.shape(slot)));
+  };
+  const auto same = [&] { return g; };
+  if (node.Is("Add") || node.Is("Sum")) {
+    for (size_t i = 0; i < node.inputs.size(); ++i) give(i, same);
+  } else if (node.Is("Sub")) {
+    give(0, same);
+    give(1, [&] { return b.Emit("Neg", {g}); });
+  } else if (node.Is("Mul")) {
+    give(0, [&] { return b.Emit("Mul", {g, q}); });
+    give(1, [&] { return b.Emit("Mul", {g, p}); });
+  } else if (node.Is("Div")) {
+    give(0, [&] { return b.Emit("Div", {g, q}); });
+    give(1, [&] { return b.Emit("Neg", {b.Emit("Div", {b.Emit("Mul", {g, site.y()}), q})}); });
+  } else if (node.Is("Pow")) {
+    if (b.Needs(q)) return false;
+    give(0, [&] { return b.Emit("Mul", {g, DifferenceQuotient(site)}); });
+  } else if (node.Is("Min") || node.Is("Max")) {
+    for (size_t i = 0; i < node.inputs.size(); ++i) give(i, [&] { return WhereEqual(site, site.x(i)); });
+  } else if (node.Is("Where")) {
+    give(1, [&] { return b.Emit("Where", {p, g, b.Scalar(0)}); });
+    give(2, [&] { return b.Emit("Where", {p, b.Scalar(0), g}); });
+  } else {
+    return false;
+  }
+  return true;
+}
+
+int64_t Axis(const Node& node, int64_t otherwise, int64_t rank) {
+  const int64_t axis = node.Int("axis", otherwise);
+  return axis < 0 ? axis + rank : axis;
+}
+
+bool Softmax(const GradientSite& site) {
+  GradientBuilder& b = site.builder;
+  const int64_t axis = Axis(site.node, -1, static_cast<int64_t>(site.out_shape().size()));
+  const ValueId g = site.g[0], y = site.y();
+  if (site.node.Is("LogSoftmax")) {
+    const ValueId sum = b.SumOver(g, {axis});
+    b.Give(site.x(0), b.Emit("Sub", {g, b.Emit("Mul", {b.Emit("Exp", {y}), sum})}));
+  } else {
+    const ValueId sum = b.SumOver(b.Emit("Mul", {g, y}), {axis});
+    b.Give(site.x(0), b.Emit("Mul", {y, b.Emit("Sub", {g, sum})}));
+  }
+  return true;
+}
+
+// dx = (s - mean(s) - n mean(s n)) / deviation, where n is the normalised x and s = g * scale.
+bool LayerNorm(const GradientSite& site) {
+  GradientBuilder& b = site.builder;
+  const Shape& shape = site.shape(0);
+  std::vector<int64_t> axes;
+  double count = 1;
+  for (int64_t i = Axis(site.node, -1, static_cast<int64_t>(shape.size()));
+       i < static_cast<int64_t>(shape.size()); ++i) {
+    axes.push_back(i);
+    count *= static_cast<double>(shape[static_cast<size_t>(i)]);
+  }
+  if (b.Needs(site.x(1)) || b.Needs(site.x(2))) return false;
+  const auto mean = [&](ValueId id) { return b.Scaled(b.SumOver(id, axes), 1 / count); };
+  const ValueId centred = b.Emit("Sub", {site.x(0), mean(site.x(0))});
+  const ValueId variance = mean(b.Emit("Mul", {centred, centred}));
+  const ValueId deviation =
+      b.Emit("Sqrt", {b.Emit("Add", {variance, b.Scalar(site.node.Float("epsilon", 1e-5f))})});
+  const ValueId normal = b.Emit("Div", {centred, deviation});
+  const ValueId s = b.Emit("Mul", {site.g[0], site.x(1)});
+  const ValueId along = b.Emit("Mul", {normal, mean(b.Emit("Mul", {s, normal}))});
+  const ValueId rest = b.Emit("Sub", {b.Emit("Sub", {s, mean(s)}), along});
+  b.Give(site.x(0), b.Emit("Div", {rest, deviation}));
+  return true;
+}
+
+bool Averaged(const GradientSite& site) {
+  GradientBuilder& b = site.builder;
+  const Node& node = site.node;
+  const Shape& shape = site.shape(0);
+  Shape kept = shape;  // the result's shape with the averaged axes as 1
+  double count = 1;
+  if (node.Is("GlobalAveragePool")) {
+    for (size_t i = 2; i < kept.size(); ++i) kept[i] = 1;
+  } else {
+    std::vector<int64_t> axes = node.Ints("axes");
+    if (node.input(1) != kNone) {
+      const Tensor* given = b.graph().Constant(node.input(1));
+      if (given == nullptr) return false;
+      axes = given->ToInts();
+    }
+    if (axes.empty() && node.Int("noop_with_empty_axes", 0) != 0) return false;
+    for (size_t i = 0; i < kept.size(); ++i) {
+      const bool named = std::any_of(axes.begin(), axes.end(), [&](int64_t axis) {
+        return axis + (axis < 0 ? static_cast<int64_t>(kept.size()) : 0) == static_cast<int64_t>(i);
+      });
+      if (axes.empty() || named) kept[i] = 1;
+    }
+  }
+  for (size_t i = 0; i < kept.size(); ++i)
+    count *= static_cast<double>(shape[i] / std::max<int64_t>(kept[i], 1));
+  const double factor = node.Is("ReduceSum") ? 1 : 1 / count;
+  const ValueId g = b.Scaled(b.Reshaped(site.g[0], kept), factor);
+  b.Give(site.x(0), b.Emit("Expand", {g, b.Ints(shape)}));
+  return true;
+}
+
+}  // namespace
+
+bool HandOnElementwise(const GradientSite& site) {
+  if (site.g[0] == kNone) return false;
+  const Node& node = site.node;
+  if (Unary(site) || Binary(site)) return true;
+  if (node.Is("Softmax") || node.Is("LogSoftmax")) return Softmax(site);
+  if (node.Is("LayerNormalization")) return LayerNorm(site);
+  if (node.Is("GlobalAveragePool") || node.Is("ReduceMean") || node.Is("ReduceSum")) return Averaged(site);
+  return false;
+}
+
+}  // namespace xslim

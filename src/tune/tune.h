@@ -1,0 +1,32 @@
+// Everything that finetune_level 1 and above do after calibration: ranges by what their errors cost at the
+// outputs, weights rounded and biases corrected layer by layer, and, above 1, a search by output error.
+#ifndef XSLIM_TUNE_TUNE_H_
+#define XSLIM_TUNE_TUNE_H_
+
+#include <functional>
+
+#include "base/memory.h"
+#include "base/threads.h"
+#include "data/samples.h"
+#include "quant/facts.h"
+#include "quant/plan.h"
+#include "tune/range_costs.h"
+
+namespace xslim {
+
+struct TuneOptions {
+  int level = 1;                            // finetune_level
+  MemoryCeiling ceiling = MemoryCeiling();  // results do not depend on it
+};
+
+using TuneProgress = std::function<void(const char* stage, int64_t done, int64_t total)>;
+
+// Changes ranges and weights of the plan and biases of the graph. proposals: ranges to choose from, besides
+// those in the plan. indices: the calibration samples, of which a seeded choice is used. Logs what it did.
+void Tune(Graph* graph, QuantPlan* plan, const ValueFacts& facts, const RangeProposals& proposals,
+          const SampleSource& source, const std::vector<int64_t>& indices, const TuneOptions& options,
+          ThreadPool& pool, const TuneProgress& progress);
+
+}  // namespace xslim
+
+#endif  // XSLIM_TUNE_TUNE_H_

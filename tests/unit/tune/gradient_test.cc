@@ -1,0 +1,214 @@
+#include "tune/gradient.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/random.h"
+#include "runtime/executor.h"
+
+namespace xslim {
+namespace {
+
+Tensor Noise(Shape shape, uint64_t seed, float scale = 2.0f) {
+  Random random(seed);
+  Tensor tensor(DType::kFloat, std::move(shape));
+  for (int64_t i = 0; i < tensor.size(); ++i) tensor.data<float>()[i] = scale * (random.Unit() - 0.5f);
+  return tensor;
+}
+
+// One operator with float inputs x0, x1 ... and what else it reads.
+struct Case {
+  std::string type;
+  std::vector<Tensor> inputs;  // differentiated
+  std::vector<Tensor> constants;
+  std::map<std::string, Attribute> attributes;
+  size_t outputs = 1;
+  float tolerance = 0.02f;
+};
+
+void Check(const Case& test) {
+  SCOPED_TRACE(test.type);
+  Graph graph;
+  graph.opset_imports[""] = 18;
+  std::vector<ValueId> inputs, outputs;
+  std::set<ValueId> wanted;
+  for (size_t i = 0; i < test.inputs.size(); ++i) {
+    inputs.push_back(graph.AddValue("x" + std::to_string(i), DType::kFloat));
+    graph.AddInput(inputs.back());
+    wanted.insert(inputs.back());
+  }
+  for (const Tensor& constant : test.constants)
+    inputs.push_back(constant.defined() ? graph.AddConstant("c", constant) : kNone);
+  for (size_t i = 0; i < test.outputs; ++i)
+    outputs.push_back(graph.AddValue("y" + std::to_string(i), DType::kFloat));
+  graph.AddNode(test.type, "node", inputs, outputs, test.attributes);
+  // Only the last output is weighted.
+  graph.AddOutput(outputs.back());
+  ThreadPool pool(2);
+  const ValueFacts facts(graph, test.inputs, pool);
+  const Tensor weight = Noise(facts.of(outputs.back()).shape, 99);
+  const auto loss = [&](const std::vector<Tensor>& x) {
+    Executor executor(graph, pool);
+    const Tensor y = executor.Run(x).at(0);
+    double sum = 0;
+    for (int64_t i = 0; i < y.size(); ++i)
+      sum += static_cast<double>(y.data<float>()[i]) * weight.data<float>()[i];
+    return sum;
+  };
+  Graph both = graph;
+  const ValueId seed = both.AddConstant("seed", weight);
+  const Gradient gradient = AddGradient(&both, facts, {{outputs.back(), seed}}, wanted, pool);
+  ASSERT_TRUE(gradient.stopped.empty());
+  ASSERT_EQ(gradient.of.size(), test.inputs.size());
+  std::map<ValueId, Tensor> found;
+  Executor executor(both, pool);
+  std::vector<ValueId> taps;
+  for (const auto& [value, derivative] : gradient.of) taps.push_back(derivative);
+  executor.SetTaps(taps, [&](ValueId id, const Tensor& tensor) { found[id] = tensor.Clone(); });
+  executor.Run(test.inputs);
+  for (size_t i = 0; i < test.inputs.size(); ++i) {
+    const Tensor& derivative =
+        gradient.of.at(inputs[i]) == seed ? weight : found.at(gradient.of.at(inputs[i]));
+    ASSERT_EQ(derivative.shape(), test.inputs[i].shape());
+    for (int64_t e = 0; e < test.inputs[i].size(); e += 1 + test.inputs[i].size() / 17) {
+      std::vector<Tensor> above = test.inputs, below = test.inputs;
+      constexpr float kStep = 1e-2f;
+      above[i] = above[i].Clone();
+      below[i] = below[i].Clone();
+      above[i].data<float>()[e] += kStep;
+      below[i].data<float>()[e] -= kStep;
+      const double wanted_value = (loss(above) - loss(below)) / (2 * kStep);
+      EXPECT_NEAR(derivative.data<float>()[e], wanted_value, test.tolerance * (1 + std::fabs(wanted_value)))
+          << "input " << i << " element " << e;
+    }
+  }
+}
+
+Attribute Ints(std::vector<int64_t> values) { return Attribute::Ints(std::move(values)); }
+Tensor List(const std::vector<int64_t>& values) {
+  return Tensor::Of<int64_t>({static_cast<int64_t>(values.size())}, values);
+}
+
+TEST(Gradient, Convolutions) {
+  Check({"Conv", {Noise({2, 4, 9, 8}, 1)}, {Noise({6, 4, 3, 3}, 2)}, {{"pads", Ints({1, 1, 1, 1})}}});
+  Check({"Conv",
+         {Noise({1, 4, 9, 8}, 1)},
+         {Noise({6, 2, 3, 2}, 2), Noise({6}, 3)},
+         {{"group", Attribute::Int(2)}}});
+  Check({"Conv",
+         {Noise({1, 4, 10, 9}, 1)},
+         {Noise({4, 1, 3, 3}, 2)},
+         {{"group", Attribute::Int(4)}, {"strides", Ints({2, 2})}, {"pads", Ints({1, 1, 1, 1})}}});
+  Check({"Conv",
+         {Noise({1, 3, 11, 12}, 1)},
+         {Noise({5, 3, 3, 3}, 2)},
+         {{"strides", Ints({2, 3})}, {"pads", Ints({0, 1, 1, 0})}}});
+  Check({"Conv", {Noise({1, 3, 11, 12}, 1)}, {Noise({5, 3, 1, 1}, 2)}, {{"strides", Ints({2, 2})}}});
+  Check({"Conv",
+         {Noise({1, 3, 11, 12}, 1)},
+         {Noise({5, 3, 3, 3}, 2)},
+         {{"dilations", Ints({2, 1})}, {"auto_pad", Attribute::String("SAME_UPPER")}}});
+  Check({"Conv", {Noise({1, 3, 11}, 1)}, {Noise({5, 3, 2}, 2)}, {{"pads", Ints({3, 0})}}});
+  Check({"ConvTranspose", {Noise({1, 4, 5, 6}, 1)}, {Noise({4, 3, 2, 2}, 2)}, {{"strides", Ints({2, 2})}}});
+  Check({"ConvTranspose",
+         {Noise({1, 4, 5, 6}, 1)},
+         {Noise({4, 3, 3, 3}, 2)},
+         {{"strides", Ints({2, 2})},
+          {"pads", Ints({1, 1, 1, 1})},
+          {"output_padding", Ints({1, 1})},
+          {"group", Attribute::Int(2)}}});
+}
+
+TEST(Gradient, Products) {
+  Check({"MatMul", {Noise({3, 4, 5}, 1), Noise({3, 5, 6}, 2)}, {}, {}});
+  Check({"MatMul", {Noise({3, 4, 5}, 1), Noise({5, 6}, 2)}, {}, {}});
+  Check({"MatMul", {Noise({2, 1, 4, 5}, 1), Noise({3, 5, 6}, 2)}, {}, {}});
+  Check({"Gemm", {Noise({4, 5}, 1), Noise({5, 6}, 2)}, {Noise({6}, 3)}, {{"alpha", Attribute::Float(0.5f)}}});
+  Check({"Gemm", {Noise({4, 5}, 1), Noise({6, 5}, 2)}, {}, {{"transB", Attribute::Int(1)}}});
+}
+
+TEST(Gradient, Windows) {
+  Check({"AveragePool",
+         {Noise({1, 3, 8, 8}, 1)},
+         {},
+         {{"kernel_shape", Ints({2, 2})}, {"strides", Ints({2, 2})}}});
+  Check({"MaxPool",
+         {Noise({1, 3, 7, 7}, 1, 20)},
+         {},
+         {{"kernel_shape", Ints({3, 3})}, {"pads", Ints({1, 1, 1, 1})}}});
+  Check({"GlobalAveragePool", {Noise({2, 3, 4, 5}, 1)}, {}, {}});
+  Check({"ReduceMean", {Noise({2, 3, 4, 5}, 1)}, {List({1, -1})}, {{"keepdims", Attribute::Int(0)}}});
+  Check({"Resize",
+         {Noise({1, 2, 3, 4}, 1)},
+         {Tensor(), Tensor::Of<float>({4}, {1, 1, 2, 3})},
+         {{"mode", Attribute::String("nearest")},
+          {"coordinate_transformation_mode", Attribute::String("asymmetric")},
+          {"nearest_mode", Attribute::String("floor")}}});
+}
+
+// Away from whole numbers, where functions have kinks.
+Tensor Smooth(Shape shape, uint64_t seed) {
+  Tensor tensor = Noise(std::move(shape), seed, 6);
+  for (int64_t i = 0; i < tensor.size(); ++i)
+    tensor.data<float>()[i] = std::floor(tensor.data<float>()[i] * 10) / 10 + 0.05f;
+  return tensor;
+}
+
+TEST(Gradient, Elementwise) {
+  for (const char* type : {"Sigmoid", "Relu", "Neg", "Abs", "Exp", "HardSigmoid", "HardSwish", "Tanh", "Erf",
+                           "Softplus", "Elu", "LeakyRelu"})
+    Check({type, {Smooth({3, 40}, 4)}, {}, {}});
+  Check({"Clip", {Smooth({3, 40}, 4)}, {Tensor::Scalar(-1.0f), Tensor::Scalar(2.0f)}, {}});
+  Tensor positive = Noise({3, 40}, 4);
+  for (int64_t i = 0; i < positive.size(); ++i) positive.data<float>()[i] += 2.0f;
+  for (const char* type : {"Sqrt", "Log", "Reciprocal"}) Check({type, {positive}, {}, {}});
+  for (const char* type : {"Add", "Sub", "Mul", "Min", "Max"})
+    Check({type, {Noise({2, 3, 4}, 5, 20), Noise({3, 1}, 6, 20)}, {}, {}});
+  Check({"Div", {Noise({2, 3, 40}, 5), positive}, {}, {}});
+  Check({"Pow", {positive}, {Tensor::Scalar(2.0f)}, {}});
+  Check({"Softmax", {Noise({2, 5, 3}, 5)}, {}, {{"axis", Attribute::Int(1)}}});
+  Check({"LogSoftmax", {Noise({2, 5, 3}, 5)}, {}, {}});
+  Check({"LayerNormalization", {Noise({2, 5, 8}, 5)}, {Noise({8}, 6), Noise({8}, 7)}, {}});
+}
+
+TEST(Gradient, Moves) {
+  Check({"Reshape", {Noise({2, 6}, 5)}, {List({3, 4})}, {}});
+  Check({"Transpose", {Noise({2, 6, 3}, 5)}, {}, {{"perm", Ints({2, 0, 1})}}});
+  Check({"Concat", {Noise({2, 6}, 5), Noise({2, 3}, 6)}, {}, {{"axis", Attribute::Int(-1)}}});
+  Check({"Split", {Noise({2, 6}, 5)}, {List({2, 4})}, {{"axis", Attribute::Int(1)}}, 2});
+  Check({"Slice", {Noise({4, 6}, 5)}, {List({0, 5}), List({3, 0}), List({0, 1}), List({1, -2})}, {}});
+  Check({"Pad", {Noise({4, 6}, 5)}, {List({1, 0, 0, 2})}, {}});
+  Check({"Gather", {Noise({4, 6}, 5)}, {List({1, 1, 3})}, {{"axis", Attribute::Int(1)}}});
+  Check({"Expand", {Noise({4, 1}, 5)}, {List({2, 4, 3})}, {}});
+  Check({"DepthToSpace", {Noise({1, 8, 2, 3}, 5)}, {}, {{"blocksize", Attribute::Int(2)}}});
+}
+
+TEST(Gradient, SumsOverReadersAndSaysWhereItStops) {
+  Graph graph;
+  graph.opset_imports[""] = 13;
+  const ValueId x = graph.AddValue("x", DType::kFloat), a = graph.AddValue("a", DType::kFloat),
+                s = graph.AddValue("s", DType::kFloat), y = graph.AddValue("y", DType::kFloat);
+  graph.AddInput(x);
+  graph.AddNode("Neg", "neg", {x}, {a});
+  const NodeId sum =
+      graph.AddNode("CumSum", "sum", {x, graph.AddConstant("axis", Tensor::Scalar<int64_t>(0))}, {s});
+  const ValueId b = graph.AddValue("b", DType::kFloat);
+  graph.AddNode("Add", "add", {a, s}, {b});
+  graph.AddNode("Add", "again", {b, x}, {y});
+  graph.AddOutput(y);
+  ThreadPool pool(1);
+  const ValueFacts facts(graph, {Noise({5}, 1)}, pool);
+  Graph both = graph;
+  const Tensor weight = Noise({5}, 2);
+  const Gradient gradient = AddGradient(&both, facts, {{y, both.AddConstant("w", weight)}}, {x}, pool);
+  EXPECT_EQ(gradient.stopped, std::vector<NodeId>{sum});
+  Tensor found;
+  Executor executor(both, pool);
+  executor.SetTaps({gradient.of.at(x)}, [&](ValueId, const Tensor& tensor) { found = tensor.Clone(); });
+  executor.Run({Noise({5}, 1)});
+  for (int64_t i = 0; i < 5; ++i) EXPECT_EQ(found.data<float>()[i], 0.0f);  // 1 - 1
+}
+
+}  // namespace
+}  // namespace xslim

@@ -1,0 +1,139 @@
+#include "tune/tune.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/random.h"
+#include "quant/scale.h"
+#include "runtime/executor.h"
+#include "tune/range_costs.h"
+
+namespace xslim {
+namespace {
+
+Tensor Noise(Shape shape, uint64_t seed, float scale = 1, float shift = -0.5f) {
+  Random random(seed);
+  Tensor tensor(DType::kFloat, std::move(shape));
+  for (int64_t i = 0; i < tensor.size(); ++i) tensor.data<float>()[i] = scale * (random.Unit() + shift);
+  return tensor;
+}
+
+// Of most samples 64 columns, of `wide` ones 80.
+class Source : public SampleSource {
+ public:
+  explicit Source(bool wide = false) : wide_(wide) {}
+  int64_t size() const override { return 12; }
+  Sample at(int64_t index) const override {
+    return {Noise({1, 4, 16, wide_ && index % 3 == 1 ? 80 : 64}, static_cast<uint64_t>(index) + 100)};
+  }
+  std::string Describe() const override { return "noise"; }
+
+ private:
+  const bool wide_;
+};
+
+// y = Conv(Sigmoid(8 * Conv(x))): the first convolution's result is far wider than what Sigmoid tells apart.
+struct Model {
+  Graph graph;
+  ValueId x, inner, gate, y;
+  Model() {
+    graph.opset_imports[""] = 13;
+    x = graph.AddValue("x", DType::kFloat);
+    inner = graph.AddValue("inner", DType::kFloat);
+    gate = graph.AddValue("gate", DType::kFloat);
+    y = graph.AddValue("y", DType::kFloat);
+    graph.AddInput(x);
+    graph.AddNode("Conv", "first", {x, graph.AddConstant("w1", Noise({6, 4, 1, 1}, 1, 40))}, {inner});
+    graph.AddNode("Sigmoid", "sigmoid", {inner}, {gate});
+    graph.AddNode("Conv", "second", {gate, graph.AddConstant("w2", Noise({6, 6, 1, 1}, 2))}, {y});
+    graph.AddOutput(y);
+  }
+};
+
+TEST(RangeCosts, CountWhatReachesTheOutput) {
+  Model model;
+  ThreadPool pool(2);
+  std::vector<Sample> samples;
+  for (int64_t s = 0; s < 4; ++s) samples.push_back(Source().at(s));
+  const ValueFacts facts(model.graph, samples[0], pool);
+  const RangeProposals proposals = {
+      {model.inner, {{-40, 40, "whole"}, {-8, 8, "middle"}, {-0.5f, 0.5f, "none"}}},
+      {model.gate, {{0, 1, "whole"}, {0, 0.5f, "half"}, {0, 2, "twice"}}}};
+  const RangeCosts costs = MeasureRangeCosts(model.graph, facts, {{model.y, 1.0, 0.0}}, proposals, samples,
+                                             {pool, MemoryCeiling()}, {}, nullptr);
+  EXPECT_TRUE(costs.stopped.empty());
+  const std::vector<double>&inner = costs.of.at(model.inner), &gate = costs.of.at(model.gate);
+  EXPECT_LT(inner[1], 0.5 * inner[0]);  // what lies outside does not matter, finer steps do
+  EXPECT_LT(inner[1], 0.1 * inner[2]);
+  EXPECT_LT(gate[0], 0.1 * gate[1]);
+  EXPECT_NEAR(gate[2] / gate[0], 4, 1);  // twice the step, four times the noise
+
+  // The noise-to-signal ratio that rounding `gate` alone makes, in truth.
+  const ScaleZero step = AsymmetricInt8(0, 1);
+  Graph rounded = model.graph;
+  const ValueId codes = rounded.AddValue("codes", DType::kInt8),
+                back = rounded.AddValue("back", DType::kFloat);
+  const ValueId scale = rounded.AddConstant("s", Tensor::Scalar(step.scale)),
+                zero = rounded.AddConstant("z", Tensor::Scalar(static_cast<int8_t>(step.zero_point)));
+  const NodeId second = rounded.value(model.y).producer;
+  rounded.AddNode("QuantizeLinear", "q", {model.gate, scale, zero}, {codes});
+  rounded.AddNode("DequantizeLinear", "d", {codes, scale, zero}, {back});
+  rounded.SetInput(second, 0, back);
+  Executor a(model.graph, pool), b(rounded, pool);
+  double ratio = 0;
+  for (const Sample& sample : samples) {
+    const Tensor wanted = a.Run(sample)[0], got = b.Run(sample)[0];
+    double noise = 0, signal = 0;
+    for (int64_t i = 0; i < wanted.size(); ++i) {
+      const double difference = static_cast<double>(got.data<float>()[i]) - wanted.data<float>()[i];
+      noise += difference * difference;
+      signal += static_cast<double>(wanted.data<float>()[i]) * wanted.data<float>()[i];
+    }
+    ratio += noise / signal;
+  }
+  EXPECT_NEAR(gate[0] / ratio, 1, 0.2);
+}
+
+struct Tuned {
+  std::map<ValueId, float> scales;
+  std::vector<Tensor> codes;
+};
+
+Tuned TunedWith(int threads, const SampleSource& source) {
+  ThreadPool pool(threads);
+  Model model;
+  const ValueFacts facts(model.graph, source.at(0), pool);
+  QuantPlan plan = PlacePlan(model.graph, facts, {});
+  RangeProposals proposals;
+  for (const auto& [id, quant] : plan.activations) {
+    SetRange(&plan, id, -40, 40, "wide");
+    proposals[id] = {{-8, 8, "middle"}};
+  }
+  std::vector<int64_t> indices(12);
+  for (size_t i = 0; i < indices.size(); ++i) indices[i] = static_cast<int64_t>(i);
+  Tune(&model.graph, &plan, facts, proposals, source, indices, {}, pool,
+       [](const char*, int64_t, int64_t) {});
+  Tuned tuned;
+  for (const auto& [id, quant] : plan.activations) tuned.scales[id] = quant.params.scale[0];
+  for (const WeightQuant& weight : plan.weights) tuned.codes.push_back(weight.codes);
+  // The input lies in -0.5..0.5, the gate in 0..1: the narrowest of what is tried serves both best.
+  EXPECT_LT(tuned.scales.at(model.x), 20.0f / 255);
+  EXPECT_LT(tuned.scales.at(model.gate), 20.0f / 255);
+  return tuned;
+}
+
+TEST(Tune, GivesTheSameForAnyNumberOfThreads) {
+  const Tuned one = TunedWith(1, Source()), three = TunedWith(3, Source());
+  EXPECT_EQ(one.scales, three.scales);
+  ASSERT_EQ(one.codes.size(), three.codes.size());
+  for (size_t i = 0; i < one.codes.size(); ++i) EXPECT_TRUE(one.codes[i].SameBytes(three.codes[i]));
+}
+
+TEST(Tune, TakesSamplesOfSeveralShapes) {
+  const Tuned one = TunedWith(1, Source(true)), three = TunedWith(3, Source(true));
+  EXPECT_EQ(one.scales, three.scales);
+}
+
+}  // namespace
+}  // namespace xslim
