@@ -215,14 +215,15 @@ StatisticsFile LoadStatistics(const std::string& path, const Graph& graph, const
   for (size_t i = 0; i < magic; ++i) in.Fixed(1);
   in.Fixed(4);
   const std::string model = in.Text(), data = in.Text();
+  // The data first: equalization looks at them, so that other data may give another graph.
+  if (data != key.data) {
+    throw Error("the statistics are of other data: list, files, preprocessing or number of samples differ",
+                path, "make the file anew with --save-stats");
+  }
   if (model != key.model) {
     throw Error(
         "the statistics are of another model, or of this one with other simplification or equalization", path,
         "make the file anew with --save-stats");
-  }
-  if (data != key.data) {
-    throw Error("the statistics are of other data: list, files, preprocessing or number of samples differ",
-                path, "make the file anew with --save-stats");
   }
   StatisticsFile file;
   const uint64_t tensors = in.Fixed(4);
