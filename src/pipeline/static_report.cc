@@ -29,6 +29,17 @@ const char* NameOf(CalibrationType type) {
   return "";
 }
 
+// What of the settings of placement is not the default.
+std::string PlacementText(const QuantizationParameters& settings) {
+  std::string text;
+  if (settings.placement == Placement::kFused) text += ", placement fused";
+  if (!settings.custom_setting.empty())
+    text += ", entries of custom_setting: " + std::to_string(settings.custom_setting.size());
+  for (size_t i = 0; i < settings.truncate_var_names.size(); ++i)
+    text += (i == 0 ? ", truncated at " : ", ") + settings.truncate_var_names[i];
+  return text;
+}
+
 }  // namespace
 
 Int8Share ShareOfInt8(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts) {
@@ -67,7 +78,8 @@ ReportHead StaticReportHead(const Graph& graph, const QuantPlan& plan, const Val
       {"Settings", std::string("calibration_type ") + NameOf(config.calibration.calibration_type) +
                        ", precision_level " + std::to_string(config.quantization.precision_level) +
                        ", finetune_level " + std::to_string(config.quantization.finetune_level) +
-                       ", equalization " + (config.quantization.equalization ? "on" : "off")},
+                       ", equalization " + (config.quantization.equalization ? "on" : "off") +
+                       PlacementText(config.quantization)},
       {"Multiply-adds in int8", Percent(share.int8_macs, share.macs) + " of " + std::to_string(share.macs)},
       {"Computing operators in int8",
        std::to_string(share.int8_compute) + " of " + std::to_string(share.compute)},

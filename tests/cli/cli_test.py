@@ -579,8 +579,11 @@ def statistics_files(program, folder):
     def same(a, b):
         return open(os.path.join(folder, a), "rb").read() == open(os.path.join(folder, b), "rb").read()
 
+    own = {CALIBRATION + "calibration_type": "percentile", QUANTIZATION + "custom_setting": [
+        {"input_names": ["a"], "output_names": ["y"], "max_percentile": 0.99}]}
     wrong = []
     for name, changes, *options in (
+            ("own", own), ("own_saved", own, "--save-stats", "own.stats"), ("own_loaded", own, "--load-stats", "own.stats"),
             ("plain", {}), ("saved", {}, "--save-stats", "s.stats"), ("loaded", {}, "--load-stats", "s.stats"),
             ("mse", {CALIBRATION + "calibration_type": "mse", QUANTIZATION + "ignore_op_types": ["Relu"]}),
             ("mse_loaded", {CALIBRATION + "calibration_type": "mse", QUANTIZATION + "ignore_op_types": ["Relu"]},
@@ -592,7 +595,7 @@ def statistics_files(program, folder):
             return ["%s: status %d, stderr: %s" % (name, done.returncode, done.stderr.decode(errors="replace"))]
         if name == "other_percentile" and b"histograms" not in done.stderr:
             wrong.append("does not say that the percentile comes from the histograms")
-    for a, b in (("plain", "saved"), ("plain", "loaded"), ("mse", "mse_loaded")):
+    for a, b in (("plain", "saved"), ("plain", "loaded"), ("mse", "mse_loaded"), ("own", "own_saved"), ("own", "own_loaded")):
         if not same(a + ".onnx", b + ".onnx"):
             wrong.append("%s and %s differ" % (a, b))
     whole = open(os.path.join(folder, "s.stats"), "rb").read()
