@@ -16,6 +16,7 @@ class Extractor {
     part_.graph.opset_imports = source_.opset_imports;
     part_.graph.ir_version = source_.ir_version;
     part_.graph.model_source = source_.model_source;
+    part_.graph.functions = source_.functions;
     for (NodeId id : nodes_) {
       const Node& node = source_.node(id);
       for (ValueId input : ReadsOf(source_, node)) Read(input);

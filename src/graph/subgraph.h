@@ -19,7 +19,7 @@ struct Subgraph {
 
 // The chosen nodes of `source`. Inputs: what they read (or their bodies capture) and do not make; constants
 // are shared, not inputs. Outputs: what they make and other nodes, other bodies or the graph's outputs read.
-// Names, opsets and attributes are kept.
+// Names, opsets, attributes and functions are kept.
 Subgraph Extract(const Graph& source, const std::vector<NodeId>& nodes);
 
 }  // namespace xslim

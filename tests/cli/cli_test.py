@@ -604,7 +604,7 @@ def statistics_files(program, folder):
     for name, changes, says in (
             ("cut.stats", {}, "damaged"), ("flipped.stats", {}, "damaged"), ("m.onnx", {}, "no file of statistics"),
             ("nope.stats", {}, "nope.stats"), ("s.stats", {CALIBRATION + "calibration_step": 11}, "other data"),
-            ("s.stats", {INPUT + "data_list_path": "cal/five.txt"}, "other data"),
+            ("s.stats", {INPUT + "data_list_path": "cal/five.txt"}, "make the file anew"),  # equalization reads data, too
             ("s.stats", {MODEL + "onnx_model": "log.onnx"}, "another model")):
         done = run("refused", changes, "--load-stats", name)
         if done.returncode != 1 or says not in done.stderr.decode(errors="replace"):

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "graph/function.h"
+
 namespace xslim {
 namespace {
 
@@ -43,6 +45,12 @@ TEST(Extract, InnerValuesAreNoOutputsUnlessReadOutside) {
   const Chain chain;
   EXPECT_THAT(Extract(chain.graph, {chain.a, chain.b, chain.c}).outputs, ElementsAre(chain.y, chain.z));
   EXPECT_THAT(Extract(chain.graph, {chain.a, chain.b}).outputs, ElementsAre(chain.ax, chain.y));
+}
+
+TEST(Extract, CallsFindTheirFunctions) {
+  Chain chain;
+  chain.graph.functions.push_back(std::make_shared<Function>());
+  EXPECT_EQ(Extract(chain.graph, {chain.a}).graph.functions, chain.graph.functions);
 }
 
 TEST(Extract, WhatABodyCapturesIsAnInput) {

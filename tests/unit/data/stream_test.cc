@@ -1,0 +1,54 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "data/samples.h"
+
+namespace xslim {
+namespace {
+
+// Sample i holds i; NaN where `broken` says so.
+class Numbers : public SampleSource {
+ public:
+  explicit Numbers(std::vector<bool> broken) : broken_(std::move(broken)) {}
+  int64_t size() const override { return static_cast<int64_t>(broken_.size()); }
+  Sample at(int64_t index) const override {
+    return {Tensor::Scalar(broken_[static_cast<size_t>(index)] ? NAN : static_cast<float>(index)),
+            Tensor::Scalar<int64_t>(index)};
+  }
+  std::string Describe() const override { return "numbers"; }
+
+ private:
+  std::vector<bool> broken_;
+};
+
+std::vector<int64_t> Drawn(const SampleSource& source, const std::vector<int64_t>& indices, int64_t count) {
+  std::vector<int64_t> numbers;
+  for (const Sample& sample : DrawSamples(source, indices, count, 1))
+    numbers.push_back(sample[1].ToInts()[0]);
+  return numbers;
+}
+
+TEST(DrawSamples, GivesAllInOrderWhenThereAreFewer) {
+  EXPECT_THAT(Drawn(Numbers(std::vector<bool>(6)), {1, 2, 5}, 10), testing::ElementsAre(1, 2, 5));
+}
+
+TEST(DrawSamples, IsASeededChoice) {
+  const Numbers source(std::vector<bool>(50));
+  std::vector<int64_t> all(50);
+  for (size_t i = 0; i < all.size(); ++i) all[i] = static_cast<int64_t>(i);
+  const std::vector<int64_t> drawn = Drawn(source, all, 7);
+  EXPECT_EQ(drawn.size(), 7u);
+  EXPECT_TRUE(std::is_sorted(drawn.begin(), drawn.end()));
+  EXPECT_EQ(drawn, Drawn(source, all, 7));
+}
+
+TEST(DrawSamples, LeavesOutWhatHoldsNaNUnlessAllDo) {
+  EXPECT_THAT(Drawn(Numbers({false, true, false, true}), {0, 1, 2, 3}, 4), testing::ElementsAre(0, 2));
+  EXPECT_THAT(Drawn(Numbers({true, true}), {0, 1}, 4), testing::ElementsAre(0, 1));
+}
+
+}  // namespace
+}  // namespace xslim
