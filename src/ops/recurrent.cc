@@ -1,12 +1,14 @@
-// LSTM, GRU and RNN: plain chains of sums in order, activations on the kernels, so the bits do not depend on
-// threads or instruction sets. Computed in float32 whatever the float type.
+// LSTM, GRU and RNN: products (that of the input for all steps at once) and activations on the kernels.
+// Computed in float32 whatever the float type.
 #include <algorithm>
 #include <limits>
 #include <string>
+#include <vector>
 
 #include "kernels/kernels.h"
 #include "ops/copy.h"
 #include "ops/float_result.h"
+#include "ops/matmul.h"
 
 namespace xslim {
 namespace {
@@ -98,20 +100,37 @@ std::vector<Activation> ActivationsOf(const Node& node, size_t directions,
 
 enum class Cell { kRnn, kGru, kLstm };
 
-// to[r] += sum over k ascending of matrix[r, k] * x[k], `rows` rows of `n`.
-void AddProduct(const float* matrix, const float* x, int64_t rows, int64_t n, float* to) {
-  for (int64_t r = 0; r < rows; ++r) {
-    float sum = 0;
-    for (int64_t k = 0; k < n; ++k) sum += matrix[r * n + k] * x[k];
-    to[r] += sum;
+// Rows [begin, begin + rows) of a matrix with `depth` columns, packed as the right side of a product.
+struct PackedRows {
+  int64_t rows = 0, depth = 0;
+  std::vector<float> panels;
+
+  PackedRows() = default;
+  PackedRows(ThreadPool& pool, const float* matrix, int64_t begin, int64_t rows, int64_t depth)
+      : rows(rows), depth(depth), panels(static_cast<size_t>(PackedSizeB(depth, rows))) {
+    PackBParallel(pool, depth, rows, matrix + begin * depth, 1, depth, panels.data());
   }
-}
+
+  // to[r] += sum over k of matrix[r, k] * x[k]; left: scratch of PackedSizeA(1, depth).
+  void AddProduct(const float* x, float* to, float* left) const {
+    const kernels::Table& table = kernels::Active();
+    table.pack_a(1, depth, x, depth, 1, left);
+    table.gemm(1, rows, depth, left, panels.data(), to, rows, nullptr, nullptr, true,
+               {kernels::kNoActivation, 0, 0});
+  }
+};
+
+// One direction's. GRU's candidate is not computed together with its gates.
+struct PackedWeights {
+  PackedRows input, recurrent, candidate;
+};
 
 // One direction's weights and the arithmetic of a step.
 struct Step {
   Cell cell;
-  int64_t hidden, input;
-  const float *w, *r, *bias, *peephole;  // bias (both halves) and peephole may be null
+  int64_t hidden;
+  const PackedWeights& weights;
+  const float *bias, *peephole;  // bias (both halves) and peephole may be null
   const Activation* f;
   float clip;  // infinity = none
   bool linear_before_reset, input_forget;
@@ -120,17 +139,17 @@ struct Step {
     if (clip < std::numeric_limits<float>::infinity()) kernels::Active().clamp(x, -clip, clip, x, n);
   }
 
-  // The state h (and c) of one sequence after x; `gates` is scratch of 5 * hidden.
-  void Run(const float* x, float* h, float* c, float* gates) const {
+  // The state h (and c) of one sequence after a step. projected: W x + the bias's first half. Scratch:
+  // `gates` of 5 * hidden, `left` of PackedSizeA(1, hidden).
+  void Run(const float* projected, float* h, float* c, float* gates, float* left) const {
     const int64_t n = hidden, count = cell == Cell::kLstm ? 4 : cell == Cell::kGru ? 3 : 1;
-    for (int64_t i = 0; i < count * n; ++i) gates[i] = bias ? bias[i] : 0;
-    AddProduct(w, x, count * n, input, gates);
+    std::copy_n(projected, count * n, gates);
     const float* recurrent_bias = bias ? bias + count * n : nullptr;
     auto add_bias = [&](float* to, int64_t from, int64_t length) {
       for (int64_t i = 0; recurrent_bias && i < length; ++i) to[i] += recurrent_bias[from + i];
     };
-    if (cell == Cell::kGru) return RunGru(h, gates, add_bias);
-    AddProduct(r, h, count * n, n, gates);
+    if (cell == Cell::kGru) return RunGru(h, gates, left, add_bias);
+    weights.recurrent.AddProduct(h, gates, left);
     add_bias(gates, 0, count * n);
     if (cell == Cell::kRnn) {
       Clip(gates, n);
@@ -161,21 +180,21 @@ struct Step {
   }
 
   template <typename AddBias>
-  void RunGru(float* h, float* gates, const AddBias& add_bias) const {
+  void RunGru(float* h, float* gates, float* left, const AddBias& add_bias) const {
     const int64_t n = hidden;
     float *update = gates, *reset = gates + n, *candidate = gates + 2 * n, *part = gates + 3 * n;
-    AddProduct(r, h, 2 * n, n, gates);
+    weights.recurrent.AddProduct(h, gates, left);
     add_bias(gates, 0, 2 * n);
     Clip(gates, 2 * n);
     f[0](gates, 2 * n);
     std::fill_n(part, n, 0.0f);
     if (linear_before_reset) {
-      AddProduct(r + 2 * n * n, h, n, n, part);
+      weights.candidate.AddProduct(h, part, left);
       add_bias(part, 2 * n, n);
       for (int64_t i = 0; i < n; ++i) candidate[i] += reset[i] * part[i];
     } else {
       for (int64_t i = 0; i < n; ++i) part[i] = reset[i] * h[i];
-      AddProduct(r + 2 * n * n, part, n, n, candidate);
+      weights.candidate.AddProduct(part, candidate, left);
       add_bias(candidate, 2 * n, n);
     }
     Clip(candidate, n);
@@ -183,6 +202,31 @@ struct Step {
     for (int64_t i = 0; i < n; ++i) h[i] = (1 - update[i]) * candidate[i] + update[i] * h[i];
   }
 };
+
+std::vector<PackedWeights> Pack(ThreadPool& pool, Cell cell, const Tensor& w, const Tensor& r) {
+  const int64_t rows = w.dim(1), hidden = r.dim(2), together = cell == Cell::kGru ? 2 * hidden : rows;
+  std::vector<PackedWeights> packed;
+  for (int64_t d = 0; d < w.dim(0); ++d) {
+    const float* recurrent = r.data<float>() + d * rows * hidden;
+    packed.push_back({{pool, w.data<float>() + d * rows * w.dim(2), 0, rows, w.dim(2)},
+                      {pool, recurrent, 0, together, hidden},
+                      {pool, recurrent, together, rows - together, hidden}});
+  }
+  return packed;
+}
+
+// W x + the bias's first half for all steps of all sequences: rows in the order of x.
+Tensor Project(EvalContext& c, const Tensor& x, const PackedRows& w, const float* bias) {
+  const int64_t rows = x.dim(0) * x.dim(1), depth = x.dim(2);
+  Tensor projected = c.scratch(DType::kFloat, {rows, w.rows});
+  Tensor left = c.scratch(DType::kFloat, {PackedSizeA(rows, depth)});
+  kernels::Active().pack_a(rows, depth, x.data<float>(), depth, 1, left.data<float>());
+  PackedProduct product{rows,  w.rows, depth, left.data<float>(), w.panels.data(), projected.data<float>(),
+                        w.rows};
+  product.bias_n = bias;
+  RunProduct(c.pool, product);
+  return projected;
+}
 
 // Inputs X W R B sequence_lens initial_h (LSTM: initial_c P); outputs Y Y_h (LSTM: Y_c).
 void Evaluate(EvalContext& c, Cell cell, const std::vector<std::string>& defaults) {
@@ -231,15 +275,23 @@ void Evaluate(EvalContext& c, Cell cell, const std::vector<std::string>& default
                                                : Shape{length, directions, batch, hidden});
   Tensor last_h = c.scratch(DType::kFloat, state_shape), last_c = c.scratch(DType::kFloat, state_shape);
   std::fill_n(y.data<float>(), y.size(), 0.0f);  // what lies behind a sequence's end stays zero
+  std::vector<PackedWeights> unkept;
+  const bool keep = c.is_constant(1) && c.is_constant(2);
+  std::vector<PackedWeights>& weights = keep ? c.state<std::vector<PackedWeights>>() : unkept;
+  if (weights.empty()) weights = Pack(c.pool, cell, w, r);
+  std::vector<Tensor> projected;
+  for (int64_t d = 0; d < directions; ++d) {
+    projected.push_back(Project(c, x, weights[static_cast<size_t>(d)].input,
+                                bias.defined() ? bias.data<float>() + d * 2 * gates * hidden : nullptr));
+  }
   c.pool.ParallelFor(directions * batch, 1, [&](int64_t begin, int64_t end, int) {
-    std::vector<float> scratch(static_cast<size_t>(5 * hidden));
+    std::vector<float> scratch(static_cast<size_t>(5 * hidden)),
+        left(static_cast<size_t>(PackedSizeA(1, hidden)));
     for (int64_t i = begin; i < end; ++i) {
       const int64_t d = i / batch, b = i % batch, state = (by_batch ? b * directions + d : i) * hidden;
       Step step{cell,
                 hidden,
-                input,
-                w.data<float>() + d * gates * hidden * input,
-                r.data<float>() + d * gates * hidden * hidden,
+                weights[static_cast<size_t>(d)],
                 bias.defined() ? bias.data<float>() + d * 2 * gates * hidden : nullptr,
                 peephole.defined() ? peephole.data<float>() + d * 3 * hidden : nullptr,
                 activations.data() + static_cast<size_t>(d) * defaults.size(),
@@ -255,8 +307,9 @@ void Evaluate(EvalContext& c, Cell cell, const std::vector<std::string>& default
       const int64_t own = lengths[static_cast<size_t>(b)];
       for (int64_t s = 0; s < own; ++s) {
         const int64_t t = backward ? own - 1 - s : s;
-        step.Run(x.data<float>() + (by_batch ? b * length + t : t * batch + b) * input, h, cell_state,
-                 scratch.data());
+        const int64_t at = by_batch ? b * length + t : t * batch + b;
+        step.Run(projected[static_cast<size_t>(d)].data<float>() + at * gates * hidden, h, cell_state,
+                 scratch.data(), left.data());
         const int64_t row = by_batch ? (b * length + t) * directions + d : (t * directions + d) * batch + b;
         std::copy_n(h, hidden, y.data<float>() + row * hidden);
       }

@@ -38,6 +38,21 @@ ValueId WhereEqual(const GradientSite& site, ValueId x) {
   return b.Emit("Where", {same, site.g[0], b.Scalar(0)});
 }
 
+// `g` where the output lies strictly between the bounds (kNone: none), else 0. The input is not needed, so it
+// need not be kept.
+ValueId WhereBetween(const GradientSite& site, ValueId lo, ValueId hi) {
+  GradientBuilder& b = site.builder;
+  ValueId g = site.g[0];
+  const auto mask = [&](const char* type, ValueId bound) {
+    const ValueId inside = b.graph().AddValue("xslim_gradient_inside", DType::kBool);
+    b.graph().AddNode(type, "xslim_gradient_inside", {site.y(), bound}, {inside});
+    g = b.Emit("Where", {inside, g, b.Scalar(0)});
+  };
+  if (lo != kNone) mask("Greater", lo);
+  if (hi != kNone) mask("Less", hi);
+  return g;
+}
+
 bool Unary(const GradientSite& site) {
   GradientBuilder& b = site.builder;
   const Node& node = site.node;
@@ -45,8 +60,10 @@ bool Unary(const GradientSite& site) {
   const auto times = [&](ValueId p, ValueId q) { return b.Emit("Mul", {p, q}); };
   if (node.Is("Sigmoid")) {
     b.Give(x, times(g, b.Emit("Sub", {y, times(y, y)})));
-  } else if (node.Is("Relu") || node.Is("Clip")) {
-    b.Give(x, WhereEqual(site, x));
+  } else if (node.Is("Relu")) {
+    b.Give(x, WhereBetween(site, b.Scalar(0), kNone));
+  } else if (node.Is("Clip")) {
+    b.Give(x, WhereBetween(site, site.x(1), site.x(2)));
   } else if (node.Is("Neg")) {
     b.Give(x, b.Emit("Neg", {g}));
   } else if (node.Is("Abs")) {

@@ -112,16 +112,24 @@ class LayerTuner {
     const int64_t patches = std::clamp(2 * rows.depth, kFewestPatches, kMostPatches);
     const int64_t each =
         (patches + static_cast<int64_t>(sweep.samples()) - 1) / static_cast<int64_t>(sweep.samples());
-    std::vector<Tensor> inputs;
-    for (size_t s = 0; s < sweep.samples(); ++s) inputs.push_back(sweep.Input(layer.node, 0, s));
     Tensor codes = weight.codes.Clone();
     // Many groups (depthwise): one to a thread; few: threads within the products.
     const bool many = rows.groups >= 4;
     ThreadPool one(1);
-    pool_.ParallelFor(many ? rows.groups : 1, 1, [&](int64_t begin, int64_t end, int) {
-      for (int64_t g = many ? begin : 0; g < (many ? end : rows.groups); ++g) {
-        RoundGroup(layer, constant, inputs, g, each, many ? one : pool_, &codes);
-      }
+    const auto for_groups = [&](const std::function<void(int64_t, ThreadPool&)>& body) {
+      pool_.ParallelFor(many ? rows.groups : 1, 1, [&](int64_t begin, int64_t end, int) {
+        for (int64_t g = many ? begin : 0; g < (many ? end : rows.groups); ++g) body(g, many ? one : pool_);
+      });
+    };
+    std::vector<Moments> moments(static_cast<size_t>(rows.groups), Moments(rows.depth));
+    for (size_t s = 0; s < sweep.samples(); ++s) {  // one input at a time: all together are large
+      const Tensor input = sweep.Input(layer.node, 0, s);
+      for_groups([&](int64_t g, ThreadPool& pool) {
+        moments[static_cast<size_t>(g)].Add(Patches(node, constant, input, g, each, s), pool);
+      });
+    }
+    for_groups([&](int64_t g, ThreadPool& pool) {
+      RoundGroup(layer, constant, moments[static_cast<size_t>(g)], g, pool, &codes);
     });
     weight.codes = codes;
     const Node& reader = exported_.node(layer.node);
@@ -129,14 +137,10 @@ class LayerTuner {
     ++result_.rounded;
   }
 
-  void RoundGroup(const Layer& layer, const Tensor& constant, const std::vector<Tensor>& inputs,
-                  int64_t group, int64_t each, ThreadPool& pool, Tensor* codes) const {
+  void RoundGroup(const Layer& layer, const Tensor& constant, const Moments& moments, int64_t group,
+                  ThreadPool& pool, Tensor* codes) const {
     const WeightRows& rows = layer.rows;
     const WeightQuant& weight = plan_->weights[layer.weight];
-    Moments moments(rows.depth);
-    for (size_t s = 0; s < inputs.size(); ++s) {
-      moments.Add(Patches(graph_->node(layer.node), constant, inputs[s], group, each, s), pool);
-    }
     if (moments.count() == 0) return;
     std::vector<float> own(static_cast<size_t>(rows.rows * rows.depth)),
         scales(static_cast<size_t>(rows.rows));
