@@ -16,7 +16,8 @@ constexpr size_t kMeasured = 12;      // candidates of a step that are measured,
 constexpr size_t kFailures = 4;       // rounds without any gain, one after the other
 constexpr double kLeastTrust = 0.05;  // in a candidate that has disappointed
 constexpr size_t kMostSteps = 60;
-constexpr size_t kPruned = 12;  // units that pruning tries to make int8 again
+constexpr size_t kMostMeasured = 200;  // candidates in all, over every call of Reach
+constexpr size_t kPruned = 12;         // units that pruning tries to make int8 again
 constexpr double kLeastNoise = 1e-15;
 
 }  // namespace
@@ -118,7 +119,8 @@ NoiseRatios PrecisionSearch::Foretell(const std::set<size_t>& float_units) const
   return sum;
 }
 
-NoiseRatios PrecisionSearch::Measure(const std::set<size_t>& float_units) const {
+NoiseRatios PrecisionSearch::Measure(const std::set<size_t>& float_units) {
+  ++measured_;
   const Graph written = plans_.Written(plans_.Without(float_units));
   return VariantRunner(written, measure_, samples_, pool_).base();
 }
@@ -184,7 +186,7 @@ bool PrecisionSearch::Met(const NoiseRatios& noise, double target) const {
 bool PrecisionSearch::Reach(double target, bool prune) {
   size_t failures = 0;
   while (!Met(now_, target)) {
-    if (steps_.size() >= kMostSteps) return false;
+    if (steps_.size() >= kMostSteps || measured_ >= kMostMeasured) return false;
     const std::vector<Move> ranked = Ranked(target);
     const Move* best = nullptr;
     NoiseRatios noise;

@@ -88,7 +88,7 @@ class PrecisionSearch {
   void MeasureSources(const ProgressCall& progress);
   void ListMoves();
   NoiseRatios Foretell(const std::set<size_t>& float_units) const;
-  NoiseRatios Measure(const std::set<size_t>& float_units) const;
+  NoiseRatios Measure(const std::set<size_t>& float_units);
   double Gain(const NoiseRatios& before, const NoiseRatios& after, double target) const;
   double Cost(const std::set<size_t>& float_units, const std::vector<size_t>& more) const;
   std::vector<Move> Ranked(double target) const;
@@ -104,6 +104,7 @@ class PrecisionSearch {
   std::map<ValueId, NoiseRatios> pairs_;         // of each pair alone
   std::vector<std::vector<size_t>> moves_;       // units that may become float together
   std::map<std::vector<size_t>, double> trust_;  // measured by foretold gain, of moves that were tried
+  size_t measured_ = 0;                          // times that Measure() ran
   std::set<size_t> float_;
   NoiseRatios now_;
   std::vector<PrecisionStep> steps_;
