@@ -1,7 +1,11 @@
 // Operators of two or more tensors, element by element with numpy broadcasting: arithmetic, comparison,
 // logic, Where.
+#include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #include "kernels/kernels.h"
 #include "ops/elementwise.h"
@@ -17,16 +21,36 @@ void RequireSameType(const Tensor& a, const Tensor& b) {
   }
 }
 
+// Calls body with steps that the compiler knows where all are 1, or all but the last, which is 0: such loops
+// become vectors. Else with the numbers.
+template <size_t kCount, typename Body>
+void WithSteps(const std::array<int64_t, kCount>& steps, Body&& body) {
+  constexpr std::integral_constant<int64_t, 0> zero;
+  constexpr std::integral_constant<int64_t, 1> one;
+  const bool ones = std::all_of(steps.begin(), steps.end() - 1, [](int64_t step) { return step == 1; });
+  if constexpr (kCount == 2) {
+    if (ones && steps[1] == 1) return body(one, one);
+    if (ones && steps[1] == 0) return body(one, zero);
+    body(steps[0], steps[1]);
+  } else {
+    if (ones && steps[2] == 1) return body(one, one, one);
+    if (ones && steps[2] == 0) return body(one, one, zero);
+    body(steps[0], steps[1], steps[2]);
+  }
+}
+
 // y[i] = fn(a[i], b[i]) over the broadcast of both; A, B, R are the element types, fn takes the computing
 // types.
 template <typename A, typename B, typename R, typename Fn>
 void Combine(ThreadPool& pool, const Broadcast& walk, const A* a, const B* b, R* y, Fn&& fn) {
-  const int64_t step_a = walk.step(0), step_b = walk.step(1);
-  pool.ParallelFor(walk.size(), kElementGrain, [&](int64_t begin, int64_t end, int) {
-    walk.Runs(begin, end, [&](int64_t at, int64_t n, const int64_t* offsets) {
-      const A* pa = a + offsets[0];
-      const B* pb = b + offsets[1];
-      for (int64_t i = 0; i < n; ++i) y[at + i] = Store<R>(fn(Load(pa[i * step_a]), Load(pb[i * step_b])));
+  WithSteps<2>({walk.step(0), walk.step(1)}, [&](auto step_a, auto step_b) {
+    pool.ParallelFor(walk.size(), kElementGrain, [&](int64_t begin, int64_t end, int) {
+      walk.Runs(begin, end, [&](int64_t at, int64_t n, const int64_t* offsets) {
+        const A* pa = a + offsets[0];
+        const B* pb = b + offsets[1];
+        R* to = y + at;
+        for (int64_t i = 0; i < n; ++i) to[i] = Store<R>(fn(Load(pa[i * step_a]), Load(pb[i * step_b])));
+      });
     });
   });
 }
@@ -144,19 +168,23 @@ C IntegerPower(C base, int64_t exponent) {
   return static_cast<C>(result);
 }
 
+bool AllTwo(const Tensor& power) {
+  const Tensor floats = power.ToFloat32();
+  const float* p = floats.data<float>();
+  return std::all_of(p, p + floats.size(), [](float exponent) { return exponent == 2.0f; });
+}
+
 void Pow(EvalContext& ctx) {
   const Tensor &x = ctx.in(0), &power = ctx.in(1);
   const Broadcast walk({&x.shape(), &power.shape()});
   Tensor& y = ctx.out(0, x.dtype(), walk.shape());
-  if (x.dtype() == DType::kFloat && power.size() == 1 && walk.shape() == x.shape()) {
-    const float exponent = power.ToFloat32().data<float>()[0];
-    if (exponent == 2.0f) {  // the same bits as by the general way: the product rounds once
-      const float* from = x.data<float>();
-      float* to = y.data<float>();
-      return ctx.pool.ParallelFor(x.size(), kElementGrain, [&](int64_t begin, int64_t end, int) {
-        kernels::Active().binary(kernels::kMul, from + begin, from + begin, to + begin, end - begin);
-      });
-    }
+  if (x.dtype() == DType::kFloat && walk.shape() == x.shape() && AllTwo(power)) {
+    // The same bits as by the general way: the product rounds once.
+    const float* from = x.data<float>();
+    float* to = y.data<float>();
+    return ctx.pool.ParallelFor(x.size(), kElementGrain, [&](int64_t begin, int64_t end, int) {
+      kernels::Active().binary(kernels::kMul, from + begin, from + begin, to + begin, end - begin);
+    });
   }
   VisitNumbers(x.dtype(), [&](auto type) {
     using T = decltype(type);
@@ -228,7 +256,8 @@ void CompareOperator(EvalContext& ctx) {
   } else {
     VisitNumbers(a.dtype(), [&](auto type) {
       using T = decltype(type);
-      Combine(ctx.pool, walk, a.data<T>(), b.data<T>(), to, Compare<kOp, ComputeType<T>>);
+      Combine(ctx.pool, walk, a.data<T>(), b.data<T>(), to,
+              [](auto u, auto v) { return Compare<kOp>(u, v); });
     });
   }
 }
@@ -317,13 +346,27 @@ void PRelu(EvalContext& ctx) {
 }
 
 template <typename T>
+T Chosen(bool first, const T& a, const T& b) {
+  return first ? a : b;
+}
+// By bits: a branch on data that nobody can foresee would cost ten times as much.
+float Chosen(bool first, float a, float b) {
+  const uint32_t mask = 0u - static_cast<uint32_t>(first);
+  return std::bit_cast<float>((std::bit_cast<uint32_t>(a) & mask) | (std::bit_cast<uint32_t>(b) & ~mask));
+}
+
+template <typename T>
 void Select(ThreadPool& pool, const Broadcast& walk, const bool* condition, const T* a, const T* b, T* y) {
-  const int64_t step_c = walk.step(0), step_a = walk.step(1), step_b = walk.step(2);
-  pool.ParallelFor(walk.size(), kElementGrain, [&](int64_t begin, int64_t end, int) {
-    walk.Runs(begin, end, [&](int64_t at, int64_t n, const int64_t* offsets) {
-      const bool* pc = condition + offsets[0];
-      const T *pa = a + offsets[1], *pb = b + offsets[2];
-      for (int64_t i = 0; i < n; ++i) y[at + i] = pc[i * step_c] ? pa[i * step_a] : pb[i * step_b];
+  WithSteps<3>({walk.step(0), walk.step(1), walk.step(2)}, [&](auto step_c, auto step_a, auto step_b) {
+    pool.ParallelFor(walk.size(), kElementGrain, [&](int64_t begin, int64_t end, int) {
+      walk.Runs(begin, end, [&](int64_t at, int64_t n, const int64_t* offsets) {
+        const bool* pc = condition + offsets[0];
+        const T *pa = a + offsets[1], *pb = b + offsets[2];
+        T* to = y + at;
+        for (int64_t i = 0; i < n; ++i) {
+          to[i] = Chosen(pc[i * step_c], pa[i * step_a], pb[i * step_b]);
+        }
+      });
     });
   });
 }
@@ -342,6 +385,8 @@ void Where(EvalContext& ctx) {
   if (a.dtype() == DType::kString) {
     return Select(ctx.pool, walk, chosen, a.strings().data(), b.strings().data(), y.strings().data());
   }
+  if (a.dtype() == DType::kFloat)
+    return Select(ctx.pool, walk, chosen, a.data<float>(), b.data<float>(), y.data<float>());
   const auto select = [&](auto unit) {
     using T = decltype(unit);
     Select(ctx.pool, walk, chosen, reinterpret_cast<const T*>(a.raw()), reinterpret_cast<const T*>(b.raw()),
