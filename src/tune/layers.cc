@@ -82,15 +82,29 @@ void AddChannelMeans(const Tensor& y, InterestRange visible, const std::vector<d
     for (int64_t c = begin; c < end; ++c) {
       const size_t at = static_cast<size_t>(c);
       const float move = shift.empty() ? 0.0f : static_cast<float>(shift[at]);
-      double sum = 0, inside = 0;
+      constexpr int64_t kLanes = 8;  // sums of their own: none waits for the one before
+      double sums_of[kLanes] = {}, inside_of[kLanes] = {};
       for (int64_t n = 0; n < batch; ++n) {
         const float* x = y.data<float>() + (n * channels + c) * inner;
-        for (int64_t i = 0; i < inner; ++i) {
+        const auto add = [&](int64_t i, int64_t lane) {
           const float value = x[i] + move;
           const bool seen = value >= visible.lo && value <= visible.hi;
-          sum += seen ? value : value < visible.lo ? visible.lo : value > visible.hi ? visible.hi : 0.0f;
-          inside += seen;
+          sums_of[lane] += seen                 ? value
+                           : value < visible.lo ? visible.lo
+                           : value > visible.hi ? visible.hi
+                                                : 0.0f;
+          inside_of[lane] += seen;
+        };
+        int64_t i = 0;
+        for (; i + kLanes <= inner; i += kLanes) {
+          for (int64_t lane = 0; lane < kLanes; ++lane) add(i + lane, lane);
         }
+        for (; i < inner; ++i) add(i, 0);
+      }
+      double sum = 0, inside = 0;
+      for (int64_t lane = 0; lane < kLanes; ++lane) {
+        sum += sums_of[lane];
+        inside += inside_of[lane];
       }
       sums->mean[at] += sum / static_cast<double>(batch * inner);
       sums->inside[at] += inside / static_cast<double>(batch * inner);
@@ -159,8 +173,9 @@ class LayerTuner {
     std::vector<Moments> moments(static_cast<size_t>(rows.groups), Moments(rows.depth));
     for (size_t s = 0; s < sweep.samples(); ++s) {  // one input at a time: all together are large
       const Tensor input = sweep.Input(layer.node, 0, s);
+      const std::vector<int64_t> places = PatchPlaces(node, constant, input, each, s);
       for_groups([&](int64_t g, ThreadPool& pool) {
-        moments[static_cast<size_t>(g)].Add(Patches(node, constant, input, g, each, s), pool);
+        moments[static_cast<size_t>(g)].Add(Patches(node, constant, input, g, places), pool);
       });
     }
     for_groups([&](int64_t g, ThreadPool& pool) {
