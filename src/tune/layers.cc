@@ -13,7 +13,9 @@
 namespace xslim {
 namespace {
 
-constexpr int64_t kFewestPatches = 2048, kMostPatches = 8192;
+// Patches per number of a patch's elements, and in all. Depthwise filters have so few elements that few
+// patches tell as much.
+constexpr int64_t kPatchesEach = 32, kFewestPatches = 2048, kMostPatches = 8192;
 constexpr int64_t kLargestDepth = 4608;  // wider layers keep their nearest codes: the matrix would pass 85 MB
 constexpr double kKeepOut = 1.0, kDamping = 0.01;
 
@@ -88,12 +90,10 @@ void AddChannelMeans(const Tensor& y, InterestRange visible, const std::vector<d
         const float* x = y.data<float>() + (n * channels + c) * inner;
         const auto add = [&](int64_t i, int64_t lane) {
           const float value = x[i] + move;
-          const bool seen = value >= visible.lo && value <= visible.hi;
-          sums_of[lane] += seen                 ? value
-                           : value < visible.lo ? visible.lo
-                           : value > visible.hi ? visible.hi
-                                                : 0.0f;
-          inside_of[lane] += seen;
+          const float above = value < visible.lo ? visible.lo : value;
+          const float clamped = above > visible.hi ? visible.hi : above;
+          sums_of[lane] += clamped == clamped ? clamped : 0.0f;  // NaN counts as zero, and as not seen
+          inside_of[lane] += clamped == value ? 1.0 : 0.0;
         };
         int64_t i = 0;
         for (; i + kLanes <= inner; i += kLanes) {
@@ -158,7 +158,8 @@ class LayerTuner {
     WeightQuant& weight = plan_->weights[layer.weight];
     const Node& node = graph_->node(layer.node);
     const Tensor& constant = *graph_->Constant(node.input(1));
-    const int64_t patches = std::clamp(2 * rows.depth, kFewestPatches, kMostPatches);
+    const int64_t patches =
+        std::clamp(2 * rows.depth, std::min(kPatchesEach * rows.depth, kFewestPatches), kMostPatches);
     const int64_t each =
         (patches + static_cast<int64_t>(sweep.samples()) - 1) / static_cast<int64_t>(sweep.samples());
     Tensor codes = weight.codes.Clone();
