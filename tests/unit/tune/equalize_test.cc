@@ -4,23 +4,16 @@
 
 #include <cmath>
 
-#include "base/random.h"
+#include "noise.h"
 #include "runtime/executor.h"
 
 namespace xslim {
 namespace {
 
-Tensor Noise(Shape shape, uint64_t seed) {
-  Random random(seed);
-  Tensor tensor(DType::kFloat, std::move(shape));
-  for (int64_t i = 0; i < tensor.size(); ++i) tensor.data<float>()[i] = random.Unit() - 0.4f;
-  return tensor;
-}
-
 // Element i is multiplied by 1, 1/4, 1/16 or 1/64, by its index along axis 0: layers like these leave
 // channels behind that use a small part of the tensor's range.
 Tensor Uneven(Shape shape, uint64_t seed) {
-  Tensor tensor = Noise(std::move(shape), seed);
+  Tensor tensor = Noise(std::move(shape), seed, 1, -0.4f);
   const int64_t inner = InnerCount(tensor.shape(), 0);
   for (int64_t i = 0; i < tensor.size(); ++i)
     tensor.data<float>()[i] *= std::ldexp(1.0f, static_cast<int>(-2 * (i / inner % 4)));

@@ -4,21 +4,14 @@
 
 #include <map>
 
-#include "base/random.h"
 #include "kernels/kernels.h"
+#include "noise.h"
 #include "quant/plan.h"
 #include "runtime/executor.h"
 #include "tune/layers.h"
 
 namespace xslim {
 namespace {
-
-Tensor Noise(Shape shape, uint64_t seed, float scale = 1, float shift = -0.5f) {
-  Random random(seed);
-  Tensor tensor(DType::kFloat, std::move(shape));
-  for (int64_t i = 0; i < tensor.size(); ++i) tensor.data<float>()[i] = scale * (random.Unit() + shift);
-  return tensor;
-}
 
 class Source : public SampleSource {
  public:

@@ -1,20 +1,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/random.h"
+#include "noise.h"
 #include "quant/output_parts.h"
 #include "runtime/executor.h"
 #include "tune/sensitivity.h"
 
 namespace xslim {
 namespace {
-
-Tensor Noise(Shape shape, uint64_t seed) {
-  Random random(seed);
-  Tensor tensor(DType::kFloat, std::move(shape));
-  for (int64_t i = 0; i < tensor.size(); ++i) tensor.data<float>()[i] = random.Unit() - 0.5f;
-  return tensor;
-}
 
 // Four layers of 16 x 16: Gemm + Relu, Gemm + Relu, Gemm, Gemm. The range of the tensor behind the third is
 // far too wide, so that its pair makes nearly all of the noise.

@@ -4,20 +4,13 @@
 
 #include <cmath>
 
-#include "base/random.h"
+#include "noise.h"
 #include "quant/scale.h"
 #include "runtime/executor.h"
 #include "tune/range_costs.h"
 
 namespace xslim {
 namespace {
-
-Tensor Noise(Shape shape, uint64_t seed, float scale = 1, float shift = -0.5f) {
-  Random random(seed);
-  Tensor tensor(DType::kFloat, std::move(shape));
-  for (int64_t i = 0; i < tensor.size(); ++i) tensor.data<float>()[i] = scale * (random.Unit() + shift);
-  return tensor;
-}
 
 // Of most samples 64 columns, of `wide` ones 80.
 class Source : public SampleSource {

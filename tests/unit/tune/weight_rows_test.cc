@@ -2,19 +2,12 @@
 
 #include <gtest/gtest.h>
 
-#include "base/random.h"
 #include "graph/graph.h"
+#include "noise.h"
 #include "runtime/executor.h"
 
 namespace xslim {
 namespace {
-
-Tensor Noise(Shape shape, uint64_t seed) {
-  Random random(seed);
-  Tensor tensor(DType::kFloat, std::move(shape));
-  for (int64_t i = 0; i < tensor.size(); ++i) tensor.data<float>()[i] = random.Unit() - 0.5f;
-  return tensor;
-}
 
 struct Case {
   const char* type;
