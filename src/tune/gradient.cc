@@ -85,16 +85,23 @@ Gradient GradientBuilder::Run(const std::map<ValueId, ValueId>& seeds, const std
   std::reverse(order.begin(), order.end());
   for (NodeId id : order) {
     const Node node = graph_->node(id);  // a copy: the graph grows
+    if (!ReadsNeeded(node)) continue;
     std::vector<ValueId> g;
-    bool any = false;
+    bool any = false, partial = false;
     for (ValueId output : node.outputs) {
       g.push_back(output == kNone ? kNone : Arrived(output));
       any |= g.back() != kNone;
+      partial |= partial_.count(output) != 0;
     }
-    if (!any || !ReadsNeeded(node)) continue;
-    if (!HandOn({*this, node, g})) result.stopped.push_back(id);
+    if (any && !HandOn({*this, node, g})) {
+      result.stopped.push_back(id);
+      partial = true;
+    }
+    if (!partial) continue;
+    for (ValueId read : ReadsOf(*graph_, node)) partial_.insert(read);
   }
   for (ValueId id : wanted) {
+    if (partial_.count(id)) continue;
     if (const ValueId derivative = Arrived(id); derivative != kNone) result.of[id] = derivative;
   }
   return result;

@@ -14,8 +14,9 @@
 namespace xslim {
 
 struct Gradient {
-  std::map<ValueId, ValueId> of;  // by value: its derivative, of the same shape; absent where none arrives
-  std::vector<NodeId> stopped;    // operators that a derivative arrives at and that have no rule for it
+  // By value: its derivative, of the same shape; absent where none arrives, or not all of it.
+  std::map<ValueId, ValueId> of;
+  std::vector<NodeId> stopped;  // operators that a derivative arrives at and that have no rule for it
 };
 
 // Adds operators to `graph` that compute the derivatives by `wanted` of sum over (value, weight) of `seeds`

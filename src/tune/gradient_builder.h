@@ -53,6 +53,7 @@ class GradientBuilder {
   std::set<ValueId> needed_;
   std::map<ValueId, std::vector<ValueId>> given_;
   std::map<ValueId, ValueId> arrived_;
+  std::set<ValueId> partial_;  // a derivative stopped on one of the ways to them
 };
 
 // One operator on the way back. g: the derivatives by its outputs, kNone where none arrived.

@@ -14,7 +14,9 @@
 namespace xslim {
 namespace {
 
-constexpr int64_t kFewestPatches = 2048, kMostPatches = 8192;
+// Patches per number of a patch's elements, and in all. Depthwise filters have so few elements that few
+// patches tell as much.
+constexpr int64_t kPatchesEach = 32, kFewestPatches = 2048, kMostPatches = 8192;
 constexpr int64_t kLargestDepth = 4608;  // wider layers keep their nearest codes: the matrix would pass 85 MB
 constexpr double kKeepOut = 1.0, kDamping = 0.01;
 
@@ -47,15 +49,27 @@ void AddVisibleMeans(const Tensor& y, InterestRange visible, const std::vector<d
     for (int64_t c = begin; c < end; ++c) {
       const size_t at = static_cast<size_t>(c);
       const float move = shift.empty() ? 0.0f : static_cast<float>(shift[at]);
-      double sum = 0, inside = 0;
+      constexpr int64_t kLanes = 8;  // sums of their own: none waits for the one before
+      double sums_of[kLanes] = {}, inside_of[kLanes] = {};
       for (int64_t n = 0; n < batch; ++n) {
         const float* x = y.data<float>() + (n * channels + c) * inner;
-        for (int64_t i = 0; i < inner; ++i) {
+        const auto add = [&](int64_t i, int64_t lane) {
           const float value = x[i] + move;
-          const bool seen = value >= visible.lo && value <= visible.hi;
-          sum += seen ? value : value < visible.lo ? visible.lo : value > visible.hi ? visible.hi : 0.0f;
-          inside += seen;
+          const float above = value < visible.lo ? visible.lo : value;
+          const float clamped = above > visible.hi ? visible.hi : above;
+          sums_of[lane] += clamped == clamped ? clamped : 0.0f;  // NaN counts as zero, and as not seen
+          inside_of[lane] += clamped == value ? 1.0 : 0.0;
+        };
+        int64_t i = 0;
+        for (; i + kLanes <= inner; i += kLanes) {
+          for (int64_t lane = 0; lane < kLanes; ++lane) add(i + lane, lane);
         }
+        for (; i < inner; ++i) add(i, 0);
+      }
+      double sum = 0, inside = 0;
+      for (int64_t lane = 0; lane < kLanes; ++lane) {
+        sum += sums_of[lane];
+        inside += inside_of[lane];
       }
       sums->mean[at] += sum / static_cast<double>(batch * inner);
       sums->inside[at] += inside / static_cast<double>(batch * inner);
@@ -109,7 +123,8 @@ class LayerTuner {
     WeightQuant& weight = plan_->weights[layer.weight];
     const Node& node = graph_->node(layer.node);
     const Tensor& constant = *graph_->Constant(node.input(1));
-    const int64_t patches = std::clamp(2 * rows.depth, kFewestPatches, kMostPatches);
+    const int64_t patches =
+        std::clamp(2 * rows.depth, std::min(kPatchesEach * rows.depth, kFewestPatches), kMostPatches);
     const int64_t each =
         (patches + static_cast<int64_t>(sweep.samples()) - 1) / static_cast<int64_t>(sweep.samples());
     Tensor codes = weight.codes.Clone();
@@ -124,8 +139,9 @@ class LayerTuner {
     std::vector<Moments> moments(static_cast<size_t>(rows.groups), Moments(rows.depth));
     for (size_t s = 0; s < sweep.samples(); ++s) {  // one input at a time: all together are large
       const Tensor input = sweep.Input(layer.node, 0, s);
+      const std::vector<int64_t> places = PatchPlaces(node, constant, input, each, s);
       for_groups([&](int64_t g, ThreadPool& pool) {
-        moments[static_cast<size_t>(g)].Add(Patches(node, constant, input, g, each, s), pool);
+        moments[static_cast<size_t>(g)].Add(Patches(node, constant, input, g, places), pool);
       });
     }
     for_groups([&](int64_t g, ThreadPool& pool) {

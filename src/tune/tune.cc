@@ -18,7 +18,7 @@ constexpr int64_t kMostErrorSamples = 8;
 constexpr double kWorthwhile = 0.02;  // relative gain in cost that a change of range must bring
 // A stage that multiplies the output noise by more than this is taken back. Less is within what so few
 // samples can tell.
-constexpr double kHarm = 1.5;
+constexpr double kHarm = 1.15;
 constexpr int64_t kStoredBytes = int64_t{128} << 20;  // activations of all tuning samples together
 constexpr int64_t kFewElements = 1024;  // a pooled vector is never narrowed: it holds too few numbers to tell
 

@@ -9,11 +9,10 @@ namespace xslim {
 namespace {
 
 // Patches of a convolution, by position of the output.
-void ConvPatches(const Node& node, const Tensor& weight, const Tensor& input, int64_t group, int64_t count,
-                 Random& random, std::vector<float>* out) {
+void ConvPatches(const Node& node, const Tensor& weight, const Tensor& input, int64_t group,
+                 const std::vector<int64_t>& places, std::vector<float>* out) {
   const ConvGeometry g = GeometryOfConv(node, input.shape(), weight.shape());
   const int64_t channels = weight.dim(1), first = group * channels, plane = g.pixels_in(), taps = g.taps();
-  const std::vector<int64_t> places = Choose(random, g.batch * g.pixels_out(), count);
   out->assign(places.size() * static_cast<size_t>(channels * taps), 0.0f);
   float* to = out->data();
   for (int64_t place : places) {
@@ -38,11 +37,9 @@ void ConvPatches(const Node& node, const Tensor& weight, const Tensor& input, in
 }
 
 // Vectors along `axis` of the input seen as [outer, axis, inner]; `begin`, `size`: the part of the axis.
-void AxisPatches(const Tensor& input, int64_t axis, int64_t begin, int64_t size, int64_t count,
-                 Random& random, std::vector<float>* out) {
+void AxisPatches(const Tensor& input, int64_t axis, int64_t begin, int64_t size,
+                 const std::vector<int64_t>& places, std::vector<float>* out) {
   const int64_t extent = input.dim(axis), inner = InnerCount(input.shape(), axis);
-  const int64_t vectors = extent == 0 ? 0 : input.size() / extent;
-  const std::vector<int64_t> places = Choose(random, vectors, count);
   out->resize(places.size() * static_cast<size_t>(size));
   float* to = out->data();
   for (int64_t place : places) {
@@ -87,17 +84,27 @@ std::optional<WeightRows> RowsOf(const Node& node, const Tensor& weight) {
   return rows;
 }
 
-std::vector<float> Patches(const Node& node, const Tensor& weight, const Tensor& input, int64_t group,
-                           int64_t count, uint64_t seed) {
+std::vector<int64_t> PatchPlaces(const Node& node, const Tensor& weight, const Tensor& input, int64_t count,
+                                 uint64_t seed) {
   Random random(seed);
+  if (node.Is("Conv")) {
+    const ConvGeometry g = GeometryOfConv(node, input.shape(), weight.shape());
+    return Choose(random, g.batch * g.pixels_out(), count);
+  }
+  const int64_t extent = input.dim(node.Is("ConvTranspose") ? 1 : input.rank() - 1);
+  return Choose(random, extent == 0 ? 0 : input.size() / extent, count);
+}
+
+std::vector<float> Patches(const Node& node, const Tensor& weight, const Tensor& input, int64_t group,
+                           const std::vector<int64_t>& places) {
   std::vector<float> out;
   if (node.Is("Conv")) {
-    ConvPatches(node, weight, input, group, count, random, &out);
+    ConvPatches(node, weight, input, group, places, &out);
   } else if (node.Is("ConvTranspose")) {
     const int64_t depth = weight.dim(0) / node.Int("group", 1);
-    AxisPatches(input, 1, group * depth, depth, count, random, &out);
+    AxisPatches(input, 1, group * depth, depth, places, &out);
   } else {
-    AxisPatches(input, input.rank() - 1, 0, input.dim(-1), count, random, &out);
+    AxisPatches(input, input.rank() - 1, 0, input.dim(-1), places, &out);
   }
   return out;
 }

@@ -26,10 +26,14 @@ struct WeightRows {
 // None for operators and weights that are no such product (slot 1 not of the weight's rank, transA ...).
 std::optional<WeightRows> RowsOf(const Node& node, const Tensor& weight);
 
-// Chosen patches of one sample's input, one after the other: out[p * depth + d] for group `group`. Padding
-// reads as zero. count: patches at most, drawn with `seed`.
+// Which patches of one sample's input are looked at, the same for all groups: `count` at most, drawn with
+// `seed`.
+std::vector<int64_t> PatchPlaces(const Node& node, const Tensor& weight, const Tensor& input, int64_t count,
+                                 uint64_t seed);
+
+// Those patches, one after the other: out[p * depth + d] for group `group`. Padding reads as zero.
 std::vector<float> Patches(const Node& node, const Tensor& weight, const Tensor& input, int64_t group,
-                           int64_t count, uint64_t seed);
+                           const std::vector<int64_t>& places);
 
 }  // namespace xslim
 

@@ -184,17 +184,15 @@ TEST(Gradient, Moves) {
   Check({"DepthToSpace", {Noise({1, 8, 2, 3}, 5)}, {}, {{"blocksize", Attribute::Int(2)}}});
 }
 
-TEST(Gradient, SumsOverReadersAndSaysWhereItStops) {
+// y = -x + x + x.
+TEST(Gradient, SumsOverReaders) {
   Graph graph;
   graph.opset_imports[""] = 13;
   const ValueId x = graph.AddValue("x", DType::kFloat), a = graph.AddValue("a", DType::kFloat),
-                s = graph.AddValue("s", DType::kFloat), y = graph.AddValue("y", DType::kFloat);
+                b = graph.AddValue("b", DType::kFloat), y = graph.AddValue("y", DType::kFloat);
   graph.AddInput(x);
   graph.AddNode("Neg", "neg", {x}, {a});
-  const NodeId sum =
-      graph.AddNode("CumSum", "sum", {x, graph.AddConstant("axis", Tensor::Scalar<int64_t>(0))}, {s});
-  const ValueId b = graph.AddValue("b", DType::kFloat);
-  graph.AddNode("Add", "add", {a, s}, {b});
+  graph.AddNode("Add", "add", {a, x}, {b});
   graph.AddNode("Add", "again", {b, x}, {y});
   graph.AddOutput(y);
   ThreadPool pool(1);
@@ -202,12 +200,35 @@ TEST(Gradient, SumsOverReadersAndSaysWhereItStops) {
   Graph both = graph;
   const Tensor weight = Noise({5}, 2);
   const Gradient gradient = AddGradient(&both, facts, {{y, both.AddConstant("w", weight)}}, {x}, pool);
-  EXPECT_EQ(gradient.stopped, std::vector<NodeId>{sum});
+  EXPECT_TRUE(gradient.stopped.empty());
   Tensor found;
   Executor executor(both, pool);
   executor.SetTaps({gradient.of.at(x)}, [&](ValueId, const Tensor& tensor) { found = tensor.Clone(); });
   executor.Run({Noise({5}, 1)});
-  for (int64_t i = 0; i < 5; ++i) EXPECT_EQ(found.data<float>()[i], 0.0f);  // 1 - 1
+  for (int64_t i = 0; i < 5; ++i) EXPECT_FLOAT_EQ(found.data<float>()[i], weight.data<float>()[i]);
+}
+
+// x -> a -> s -> y and a -> y; there is no rule for s. What arrives at a by the other way is not all of it.
+TEST(Gradient, PartsOfADerivativeAreNone) {
+  Graph graph;
+  graph.opset_imports[""] = 13;
+  const ValueId x = graph.AddValue("x", DType::kFloat), a = graph.AddValue("a", DType::kFloat),
+                s = graph.AddValue("s", DType::kFloat), y = graph.AddValue("y", DType::kFloat);
+  graph.AddInput(x);
+  graph.AddNode("Neg", "neg", {x}, {a});
+  const NodeId sum =
+      graph.AddNode("CumSum", "sum", {a, graph.AddConstant("axis", Tensor::Scalar<int64_t>(0))}, {s});
+  graph.AddNode("Add", "add", {a, s}, {y});
+  graph.AddOutput(y);
+  ThreadPool pool(1);
+  const ValueFacts facts(graph, {Noise({5}, 1)}, pool);
+  Graph both = graph;
+  const Gradient gradient =
+      AddGradient(&both, facts, {{y, both.AddConstant("w", Noise({5}, 2))}}, {x, a, s}, pool);
+  EXPECT_EQ(gradient.stopped, std::vector<NodeId>{sum});
+  EXPECT_EQ(gradient.of.count(x), 0u);
+  EXPECT_EQ(gradient.of.count(a), 0u);
+  EXPECT_EQ(gradient.of.count(s), 1u);
 }
 
 }  // namespace

@@ -59,7 +59,8 @@ TEST(WeightRows, TimesPatchesGiveTheOperatorsOutput) {
     const int64_t channels = expected.dim(axis), places = expected.size() / channels;
     ASSERT_EQ(rows->groups * rows->rows, channels) << c.type;
     for (int64_t g = 0; g < rows->groups; ++g) {
-      const std::vector<float> patches = Patches(graph.node(id), weight, input, g, places, 3);
+      const std::vector<float> patches =
+          Patches(graph.node(id), weight, input, g, PatchPlaces(graph.node(id), weight, input, places, 3));
       ASSERT_EQ(static_cast<int64_t>(patches.size()), places * rows->depth) << c.type;
       for (int64_t p = 0; p < places; ++p) {
         for (int64_t r = 0; r < rows->rows; ++r) {
@@ -81,8 +82,10 @@ TEST(WeightRows, ADrawIsPartOfThePatches) {
   const Tensor weight = Noise({2, 3, 3, 3}, 1), input = Noise({1, 3, 8, 8}, 2);
   const NodeId id = graph.AddNode("Conv", "n", {graph.AddValue("x"), graph.AddConstant("w", weight)},
                                   {graph.AddValue("y")});
-  EXPECT_EQ(Patches(graph.node(id), weight, input, 0, 5, 7).size(), 5u * 27);
-  EXPECT_EQ(Patches(graph.node(id), weight, input, 0, 5, 7), Patches(graph.node(id), weight, input, 0, 5, 7));
+  const std::vector<int64_t> places = PatchPlaces(graph.node(id), weight, input, 5, 7);
+  EXPECT_EQ(places.size(), 5u);
+  EXPECT_EQ(places, PatchPlaces(graph.node(id), weight, input, 5, 7));
+  EXPECT_EQ(Patches(graph.node(id), weight, input, 0, places).size(), 5u * 27);
 }
 
 TEST(WeightRows, NoneForOtherProducts) {
