@@ -43,7 +43,7 @@ def run_xslim(program, arguments, folder, environment=None):
 
 
 def copy_digits(folder, **quantization):
-    """A copy of samples/digits without its outputs in `folder`, both configs changed by `quantization`."""
+    """A copy of samples/digits without its outputs and test images in `folder`, both configs changed by `quantization`."""
     target = os.path.join(folder, "digits")
     shutil.copytree(DIGITS, target, ignore=shutil.ignore_patterns("temp", "test", "*.py"))
     for name in ("config.json", "config_vit.json"):
@@ -56,16 +56,21 @@ def copy_digits(folder, **quantization):
     return target
 
 
-def digits_test_set():
-    """(images float32 [n, 1, 3, 32, 32] as the configs preprocess them, labels [n])."""
-    images, labels = [], []
-    with open(os.path.join(DIGITS, "labels.txt")) as file:
+def digits_images(list_name):
+    """The images of a list of samples/digits as its configs preprocess them, float32 [n, 1, 3, 32, 32]."""
+    images = []
+    with open(os.path.join(DIGITS, list_name)) as file:
         for line in file:
-            path, label = line.split()
-            bgr = png.read_rgb(os.path.join(DIGITS, path))[:, :, ::-1].astype(np.float32)
+            bgr = png.read_rgb(os.path.join(DIGITS, line.split()[0]))[:, :, ::-1].astype(np.float32)
             images.append(((bgr - 127.5) / 64).transpose(2, 0, 1)[None])
-            labels.append(int(label))
-    return np.stack(images), np.array(labels)
+    return np.stack(images)
+
+
+def digits_test_set():
+    """(images as of digits_images, labels [n])."""
+    with open(os.path.join(DIGITS, "labels.txt")) as file:
+        labels = [int(line.split()[1]) for line in file]
+    return digits_images("labels.txt"), np.array(labels)
 
 
 def session(path, optimised=False):
