@@ -286,6 +286,15 @@ void Graph::AddInput(ValueId id) {
   inputs_.push_back(id);
 }
 
+int Graph::FixDefaults() {
+  return static_cast<int>(std::erase_if(inputs_, [&](ValueId id) {
+    Value& input = value(id);
+    if (!input.constant.defined()) return false;
+    input.is_input = false;
+    return true;
+  }));
+}
+
 void Graph::AddOutput(ValueId id) {
   value(id).is_output = true;
   outputs_.push_back(id);

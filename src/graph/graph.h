@@ -111,6 +111,8 @@ struct Value {
   std::string source;      // serialized onnx.ValueInfoProto as read; keeps types that we do not model
 
   bool is_constant() const { return constant.defined() && !is_input; }
+  // A constant, or an input that has a default: what nobody has to feed.
+  bool has_value() const { return constant.defined(); }
 };
 
 class Graph {
@@ -133,7 +135,9 @@ class Graph {
   // ---- reading
   size_t node_slots() const { return nodes_.size(); }  // ids run below this; some may be removed
   size_t value_slots() const { return values_.size(); }
-  bool alive(NodeId id) const { return id >= 0 && nodes_[static_cast<size_t>(id)].id != kNone; }
+  bool alive(NodeId id) const {
+    return id >= 0 && static_cast<size_t>(id) < nodes_.size() && nodes_[static_cast<size_t>(id)].id != kNone;
+  }
   Node& node(NodeId id) { return nodes_[static_cast<size_t>(id)]; }
   const Node& node(NodeId id) const { return nodes_[static_cast<size_t>(id)]; }
   Value& value(ValueId id) { return values_[static_cast<size_t>(id)]; }
@@ -163,6 +167,8 @@ class Graph {
                  std::vector<ValueId> outputs, std::map<std::string, Attribute> attributes = {},
                  const std::string& domain = "");
   void AddInput(ValueId id);
+  // Inputs that have a default become plain constants; returns their number.
+  int FixDefaults();
   void AddOutput(ValueId id);
   void RemoveOutput(ValueId id);  // from the graph's outputs, every place in their list; the value stays
   void SetInput(NodeId id, size_t slot, ValueId value);   // grows the list with kNone as needed

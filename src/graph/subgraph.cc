@@ -44,7 +44,7 @@ class Extractor {
     const auto found = made_.find(id);
     if (found != made_.end()) return found->second;
     const Value& value = source_.value(id);
-    const bool constant = value.is_constant();
+    const bool constant = value.has_value();
     const ValueId copy = constant ? part_.graph.AddConstant(value.name, value.constant)
                                   : part_.graph.AddValue(value.name, value.dtype);
     made_.emplace(id, copy);
@@ -62,7 +62,7 @@ class Extractor {
     const bool inside = value.producer != kNone && chosen_.count(value.producer) != 0;
     const bool fresh = made_.find(id) == made_.end();
     Make(id);
-    if (fresh && !inside && !value.is_constant()) part_.inputs.push_back(id);
+    if (fresh && !inside && !value.has_value()) part_.inputs.push_back(id);
   }
 
   std::vector<ValueId> Mapped(const std::vector<ValueId>& ids) const {

@@ -25,8 +25,9 @@ struct SaveOptions {
 };
 // Writes `path` whole or not at all; with external data together with `<stem>.onnx.data` beside it, which
 // then holds all large tensors: initializers, attributes, those of bodies. Bytes are streamed from where they
-// lie. Throws Error also when a file would take the place of one that the graph's elements were read from.
-void SaveModel(const Graph& graph, const std::string& path, const SaveOptions& options = {});
+// lie. Returns the path of the external data, "" without. Throws Error also when a file would take the place
+// of one that the graph's elements were read from.
+std::string SaveModel(const Graph& graph, const std::string& path, const SaveOptions& options = {});
 
 // A serialized onnx.TensorProto (an ONNX test data .pb file). Throws Error when malformed; external data is
 // refused.

@@ -469,7 +469,7 @@ void RefuseOverData(const Graph& graph, const std::string& path) {
 
 }  // namespace
 
-void SaveModel(const Graph& graph, const std::string& path, const SaveOptions& options) {
+std::string SaveModel(const Graph& graph, const std::string& path, const SaveOptions& options) {
   RefuseOverData(graph, path);
   const auto write = [](const Rope& rope, OutputFile* file) {
     rope.ForEach([&](const void* bytes, size_t count) { file->Write(bytes, count); });
@@ -485,7 +485,7 @@ void SaveModel(const Graph& graph, const std::string& path, const SaveOptions& o
   if (!outside) {
     write(model, &file);
     file.Commit();
-    return;
+    return "";
   }
   const std::filesystem::path beside = std::filesystem::path(path).replace_extension(".onnx.data");
   External external(beside.filename().string());
@@ -495,7 +495,7 @@ void SaveModel(const Graph& graph, const std::string& path, const SaveOptions& o
   if (external.data().size() == 0) {  // nothing in it is large enough
     write(model, &file);
     file.Commit();
-    return;
+    return "";
   }
   RefuseOverData(graph, beside.string());
   OutputFile data(beside.string());
@@ -510,6 +510,7 @@ void SaveModel(const Graph& graph, const std::string& path, const SaveOptions& o
     std::filesystem::remove(beside, ignored);
     throw;
   }
+  return beside.string();
 }
 
 }  // namespace xslim

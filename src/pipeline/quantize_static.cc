@@ -84,13 +84,14 @@ void SaveOutputs(const Graph& graph, const OutputPaths& paths, const SaveOptions
     files.push_back(std::make_unique<OutputFile>(path));
     files.back()->Write(text);
   }
-  SaveModel(graph, paths.model, options);
+  const std::string data = SaveModel(graph, paths.model, options);
   size_t done = 0;
   try {
     for (; done < files.size(); ++done) files[done]->Commit();
   } catch (...) {
     std::error_code ignored;
     std::filesystem::remove(paths.model, ignored);
+    if (!data.empty()) std::filesystem::remove(data, ignored);
     for (size_t i = 0; i < done; ++i) std::filesystem::remove(texts[i].first, ignored);
     throw;
   }
@@ -130,6 +131,8 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   const SampleChoice choice = ChooseSamples(samples->size(), config.calibration);
 
   Graph graph = original;
+  if (const int fixed = graph.FixDefaults())
+    LogInfo(fixed, " inputs have default values (initializers); those are taken for constants");
   if (const int calls = InlineForInt8(&graph)) LogInfo("inlined ", calls, " calls of the model's functions");
   NamedTensors named(config, &graph);
   PinOpset(&graph, config, paths.input);
@@ -150,6 +153,10 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   stage.Next("place");
   const ValueFacts facts(graph, samples->at(choice.calibration.front()), pool);
   ReportUnknown(facts.unknown(), settings.strict);
+  // Tuning asks what settings do to the outputs.
+  const int level = facts.unknown().empty() ? settings.finetune_level : 0;
+  if (level != settings.finetune_level)
+    LogWarning("finetune_level 0 is used: outputs depend on operators that cannot be computed");
   QuantPlan plan = PlacePlan(graph, facts, settings, choices);
   if (plan.nodes.empty()) LogWarning(paths.input, ": no operator can be quantized, the output stays float");
   LogInfo("quantizing ", plan.nodes.size(), " of ", graph.Order().size(), " operators");
@@ -170,7 +177,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
     WarnOfStrayInputs(graph, found.statistics);
     ChooseRanges(graph, found.statistics, config.calibration.calibration_type, pool, &plan);
     ChooseRanges(graph, found.statistics, config.calibration.calibration_type, pool, &spare);
-    if (settings.finetune_level > 0) {
+    if (level > 0) {
       proposals = ProposeRanges(found.statistics, plan, pool);
     } else {
       LogInfo("kept the mean of ", KeepMeans(&graph, plan, found.means),
@@ -178,11 +185,11 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
     }
   }
 
-  if (settings.finetune_level > 0) {
+  if (level > 0) {
     stage.Next("tune");
     LogInfo("tuning");
     TuneOptions tuning;
-    tuning.level = settings.finetune_level;
+    tuning.level = level;
     tuning.ceiling = MemoryCeiling(options.max_memory);
     Tune(&graph, &plan, facts, proposals, *samples, choice.calibration, tuning, pool,
          [&](const char* part, int64_t done, int64_t total) { progress(part)(done, total); });

@@ -82,13 +82,20 @@ void ProductAndBias(const Graph& graph, const std::set<NodeId>& quantized, const
 void ProductAndResidual(const Graph& graph, const std::set<NodeId>& quantized, const Node& last,
                         std::set<ValueId>* inside) {
   if (!last.Is("Add") || ConstantOperand(graph, last) != nullptr) return;
-  NodeId latest = kNone;
+  std::set<NodeId> candidates;
   for (ValueId input : last.inputs) {
     const Node* first = QuantizedProducer(graph, quantized, input);
-    if (first == nullptr || !EndsInFloat(graph, *first) || graph.SoleUser(input) != last.id) continue;
-    latest = std::max(latest, first->id);
+    if (first != nullptr && EndsInFloat(graph, *first) && graph.SoleUser(input) == last.id)
+      candidates.insert(first->id);
   }
-  if (latest != kNone) inside->insert(graph.node(latest).outputs[0]);
+  if (candidates.empty()) return;
+  NodeId latest = *candidates.begin();
+  if (candidates.size() > 1) {
+    for (NodeId id : graph.Order()) {
+      if (candidates.count(id)) latest = id;
+    }
+  }
+  inside->insert(graph.node(latest).outputs[0]);
 }
 
 // MatMul -> Softmax.

@@ -15,10 +15,14 @@
 namespace xslim {
 namespace {
 
-bool ScalesThrough(const Node& node) {
-  for (const char* type : {"Relu", "LeakyRelu", "PRelu", "MaxPool", "AveragePool", "GlobalAveragePool",
-                           "GlobalMaxPool", "Identity"}) {
+// Commutes with a factor for each channel. Pools do where channels are axis 1, and mix what lies along the
+// others.
+bool ScalesThrough(const Node& node, bool channels_first) {
+  for (const char* type : {"Relu", "LeakyRelu", "PRelu", "Identity"}) {
     if (node.Is(type)) return true;
+  }
+  for (const char* type : {"MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"}) {
+    if (node.Is(type)) return channels_first;
   }
   return false;
 }
@@ -114,7 +118,7 @@ bool CollectBehind(const Graph& graph, ValueId id, Pair* pair) {
     if (HasWeights(graph, user)) {
       if (ChannelsFirst(user) != pair->channels_first) return false;
       pair->behind.push_back(user.id);
-    } else if (ScalesThrough(user)) {
+    } else if (ScalesThrough(user, pair->channels_first)) {
       if (!CollectBehind(graph, user.outputs[0], pair)) return false;
     } else {
       return false;
@@ -201,9 +205,10 @@ void Observe(const Tensor& tensor, bool channels_first, ChannelStatistics* seen)
 // The weights behind a pair's tensor, seen from its channels.
 struct Behind {
   std::vector<double> energy;  // sum of squared weights that read the channel
-  // For each output channel: the largest weight of each input channel that it reads.
+  // For each output channel: the largest weight of each input channel that it reads, from `first` on.
   struct Row {
-    std::vector<std::pair<size_t, double>> largest;
+    size_t first = 0;
+    std::vector<float> largest;
   };
   std::vector<Row> rows;
 };
@@ -215,16 +220,21 @@ Behind Describe(const Graph& graph, const Pair& pair) {
     const Node& node = graph.node(id);
     const Tensor& weight = *graph.Constant(node.input(1));
     const ChannelMap input(node, weight, false), output(node, weight, true);
-    std::vector<std::map<size_t, double>> rows(static_cast<size_t>(output.channels()));
+    // An output channel of a convolution reads the channels of its group, others read all.
+    const size_t groups = node.Is("Conv") ? static_cast<size_t>(node.Int("group", 1)) : 1;
+    const size_t outputs = static_cast<size_t>(output.channels()), reads = pair.channels / groups;
+    const size_t before = all.rows.size();
+    for (size_t o = 0; o < outputs; ++o)
+      all.rows.push_back({o / (outputs / groups) * reads, std::vector<float>(reads, 0.0f)});
     const float* w = weight.data<float>();
     for (int64_t at = 0; at < weight.size(); ++at) {
       const size_t c = static_cast<size_t>(input(at));
-      const double magnitude = std::fabs(w[at]);
-      all.energy[c] += magnitude * magnitude;
-      double& most = rows[static_cast<size_t>(output(at))][c];
+      const float magnitude = std::fabs(w[at]);
+      all.energy[c] += static_cast<double>(magnitude) * magnitude;
+      Behind::Row& row = all.rows[before + static_cast<size_t>(output(at))];
+      float& most = row.largest[c - row.first];
       most = std::max(most, magnitude);
     }
-    for (const auto& row : rows) all.rows.push_back({{row.begin(), row.end()}});
   }
   return all;
 }
@@ -240,8 +250,9 @@ double PredictedNoise(const ChannelStatistics& seen, const Behind& behind, const
   for (size_t c = 0; c < scale.size(); ++c) noise += step * step * behind.energy[c] / (scale[c] * scale[c]);
   for (const Behind::Row& row : behind.rows) {
     double most = 0, power = 0;
-    for (const auto& [c, largest] : row.largest) {
-      most = std::max(most, largest / scale[c]);
+    for (size_t i = 0; i < row.largest.size(); ++i) {
+      const size_t c = row.first + i;
+      most = std::max(most, row.largest[i] / scale[c]);
       power += scale[c] * scale[c] * seen.squares[c] / seen.count;
     }
     noise += most / 127 * (most / 127) * power;
@@ -264,11 +275,10 @@ std::vector<double> Factors(const ChannelStatistics& seen, const Behind& behind)
   const size_t channels = behind.energy.size();
   std::vector<double> share(channels, 0.0), range(channels), best(channels, 1.0);
   for (const Behind::Row& row : behind.rows) {
-    double most = 0;
-    for (const auto& [c, largest] : row.largest) most = std::max(most, largest);
-    for (const auto& [c, largest] : row.largest) {
-      if (most > 0) share[c] = std::max(share[c], largest / most);
-    }
+    const double most = row.largest.empty() ? 0.0 : *std::max_element(row.largest.begin(), row.largest.end());
+    if (most == 0) continue;
+    for (size_t i = 0; i < row.largest.size(); ++i)
+      share[row.first + i] = std::max(share[row.first + i], row.largest[i] / most);
   }
   for (size_t c = 0; c < channels; ++c) range[c] = static_cast<double>(seen.hi[c]) - seen.lo[c];
   const double widest = *std::max_element(range.begin(), range.end());

@@ -38,6 +38,11 @@ std::vector<double> MeanErrors(const Node& node, const Tensor& weight, const Wei
   return errors;
 }
 
+// Means may come from a file.
+bool Fits(const WeightRows& rows, int64_t channels) {
+  return channels > 0 && channels % rows.groups == 0 && rows.depth % (channels / rows.groups) == 0;
+}
+
 }  // namespace
 
 int KeepMeans(Graph* graph, const QuantPlan& plan, const ChannelMeans& means) {
@@ -47,9 +52,7 @@ int KeepMeans(Graph* graph, const QuantPlan& plan, const ChannelMeans& means) {
     const auto mean = means.find(InputChannels(*graph, node));
     if (quant.slot != 1 || mean == means.end()) continue;
     const auto rows = RowsOf(node, *graph->Constant(node.input(1)));
-    if (!rows || mean->second.empty() ||
-        rows->depth * rows->groups % static_cast<int64_t>(mean->second.size()))
-      continue;
+    if (!rows || !Fits(*rows, static_cast<int64_t>(mean->second.size()))) continue;
     if (!GiveBias(graph, quant.node)) continue;
     const ValueId bias = graph->node(quant.node).input(2);
     Tensor changed = graph->Constant(bias)->Clone();

@@ -123,7 +123,7 @@ class Group {
       const Node& node = graph.node(id);
       const std::vector<ValueId> reads = ReadsOf(graph, node);
       const bool still = std::all_of(reads.begin(), reads.end(), [&](ValueId value) {
-        return graph.value(value).is_constant() || constant.count(value) != 0;
+        return graph.value(value).has_value() || constant.count(value) != 0;
       });
       if (still) constant.insert(node.outputs.begin(), node.outputs.end());
       if (std::none_of(reads.begin(), reads.end(), [&](ValueId value) { return moving.count(value) != 0; }))

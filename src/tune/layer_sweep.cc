@@ -16,14 +16,14 @@ bool LayerSweep::IsView(const Node& node) const {
   if (node.Is("DequantizeLinear")) return true;
   if (node.inputs.empty()) return false;
   return std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId input) {
-    if (input == kNone || graph_.value(input).is_constant()) return true;
+    if (input == kNone || graph_.value(input).has_value()) return true;
     const Node* producer = graph_.Producer(input);
     return producer != nullptr && IsView(*producer) && !producer->Is("DequantizeLinear");
   });
 }
 
 void LayerSweep::AddInput(ValueId value, Step* step) const {
-  if (graph_.value(value).is_constant()) return;
+  if (graph_.value(value).has_value()) return;
   const Node* producer = graph_.Producer(value);
   if (producer != nullptr && IsView(*producer)) {
     if (std::find(step->nodes.begin(), step->nodes.end(), producer->id) != step->nodes.end()) return;

@@ -188,7 +188,7 @@ class LayerTuner {
     constexpr int kSteps = 3;
     const bool linear = visible.lo == -std::numeric_limits<float>::infinity() &&
                         visible.hi == std::numeric_limits<float>::infinity();
-    for (int step = 0; step < (linear ? 1 : kSteps); ++step) {
+    for (int turn = 0; turn < (linear ? 1 : kSteps); ++turn) {
       VisibleMeans now;
       for (size_t s = 0; s < sweep.samples(); ++s)
         AddVisibleMeans(sweep.Output(node, 0, s), visible, shift, pool_, &now);

@@ -34,7 +34,7 @@ class PointFinder {
 
  private:
   void Visit(ValueId id) {
-    if (id == kNone || !seen_.insert(id).second || graph_.value(id).is_constant()) return;
+    if (id == kNone || !seen_.insert(id).second || graph_.value(id).has_value()) return;
     const Node* producer = graph_.Producer(id);
     if (producer == nullptr) return;
     const bool joined = producer->Is("Concat") && plan_.left_float.count(producer->id) != 0;

@@ -1,6 +1,7 @@
 #include "tune/partial_plans.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "quant/interest.h"
 
@@ -102,11 +103,13 @@ void PartialPlans::Fill(QuantPlan* plan) const {
     const auto tuned = plan_.activations.find(value);
     quant = tuned != plan_.activations.end() ? tuned->second : spare_.activations.at(value);
   }
-  for (WeightQuant& weight : plan->weights) {
-    for (const WeightQuant& tuned : plan_.weights) {
-      if (tuned.node == weight.node && tuned.slot == weight.slot) weight = tuned;
-    }
-  }
+  // Constants inside a fused unit of the whole plan stay float there, so they do here.
+  std::map<std::pair<NodeId, int>, const WeightQuant*> tuned;
+  for (const WeightQuant& weight : plan_.weights) tuned[{weight.node, weight.slot}] = &weight;
+  std::erase_if(plan->weights, [&](const WeightQuant& weight) {
+    return tuned.count({weight.node, weight.slot}) == 0;
+  });
+  for (WeightQuant& weight : plan->weights) weight = *tuned.at({weight.node, weight.slot});
   plan->left_float = plan_.left_float;
 }
 

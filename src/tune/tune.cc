@@ -1,6 +1,7 @@
 #include "tune/tune.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/log.h"
 #include "base/trace.h"
@@ -19,6 +20,7 @@ constexpr double kWorthwhile = 0.02;  // relative gain in cost that a change of 
 // A stage that multiplies the output noise by more than this is taken back. Less is within what so few
 // samples can tell.
 constexpr double kHarm = 1.15;
+constexpr double kLost = 1e6;                         // the ratio that a NaN counts as
 constexpr int64_t kStoredBytes = int64_t{128} << 20;  // activations of all tuning samples together
 constexpr int64_t kFewElements = 1024;  // a pooled vector is never narrowed: it holds too few numbers to tell
 
@@ -80,7 +82,7 @@ class Tuner {
     double sum = 0, count = 0;
     for (double ratio : ratios) {
       if (ratio <= 0) continue;
-      sum += precise::Log(ratio);
+      sum += precise::Log(std::isfinite(ratio) ? std::min(ratio, kLost) : kLost);
       ++count;
     }
     return count > 0 ? precise::Exp(sum / count) : 0.0;

@@ -8,6 +8,7 @@
 
 #include "graph/subgraph.h"
 #include "runtime/executor.h"
+#include "xslim/error.h"
 
 namespace xslim {
 namespace {
@@ -80,7 +81,7 @@ class VariantRunner::Variant {
       const Node& node = graph.node(id);
       const std::vector<ValueId> reads = ReadsOf(graph, node);
       if (std::all_of(reads.begin(), reads.end(), [&](ValueId read) {
-            return graph.value(read).is_constant() || constant.count(read) != 0;
+            return graph.value(read).has_value() || constant.count(read) != 0;
           })) {
         constant.insert(node.outputs.begin(), node.outputs.end());
       } else if (std::any_of(node.outputs.begin(), node.outputs.end(),
@@ -160,7 +161,11 @@ std::vector<NoiseRatios> VariantRunner::Run(size_t count, const std::function<Gr
     std::set<NodeId> needed;
     const std::vector<NodeId> order = base_.Order();
     std::vector<NodeId> front_nodes;
-    for (const std::string& name : wanted) needed.insert(base_.value(base_.Find(name)).producer);
+    for (const std::string& name : wanted) {
+      const ValueId id = base_.Find(name);
+      if (id == kNone) throw Error("a variant of the graph reads what the graph itself does not have", name);
+      needed.insert(base_.value(id).producer);
+    }
     for (auto it = order.rbegin(); it != order.rend(); ++it) {
       if (!needed.count(*it)) continue;
       for (ValueId read : ReadsOf(base_, base_.node(*it))) needed.insert(base_.value(read).producer);

@@ -153,6 +153,19 @@ def check_strict(checks, program, folder):
         checks.that(not os.path.exists(os.path.join(folder, "strict.onnx")), f"strict by {label}: a model was written")
 
 
+def check_untuned(checks, program, folder):
+    """What an unknown operator hides from tuning is quantized without it, at the default level as at any other."""
+    made, samples = odd_models.unknown()
+    onnx.save(made, os.path.join(folder, "m.onnx"))
+    entries = write_inputs(folder, made, samples)
+    for settings in ({}, {"finetune_level": 2}):
+        with open(os.path.join(folder, "c.json"), "w") as file:
+            json.dump({"model_parameters": {"onnx_model": "m.onnx"}, "calibration_parameters": {"input_parameters": entries},
+                       "quantization_parameters": settings}, file)
+        log = run_xslim(program, ["-c", "c.json", "-o", os.path.join(folder, "untuned.onnx")], folder)
+        checks.that(log.count("finetune_level 0 is used") == 1, f"unknown operator, {settings}: {log}")
+
+
 def check_library(checks, program, folder, library, other_version):
     """With its library the unknown operator is one like others, and its outputs are measured."""
     made, samples = odd_models.unknown()
@@ -192,6 +205,7 @@ def main(program, library, other_version, *names):
                 checks.that(False, f"{name}: {error}")
     with tempfile.TemporaryDirectory() as folder:
         check_strict(checks, program, folder)
+        check_untuned(checks, program, folder)
         check_library(checks, program, folder, library, other_version)
     return checks.finish()
 

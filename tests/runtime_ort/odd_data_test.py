@@ -15,8 +15,8 @@ from helpers import Checks, noise, run_xslim, session
 SHAPE = [1, 3, 32, 32]
 
 
-def model(change=None, unused=False):
-    """Conv, Relu, Conv, pooling, Gemm; change(weights) may change the weights."""
+def model(change=None, unused=False, defaults=()):
+    """Conv, Relu, Conv, pooling, Gemm; change(weights) may change the weights. defaults: weights that are inputs, too."""
     rng = np.random.default_rng(5)
     weights = {"w1": rng.standard_normal((8, 3, 3, 3)) * 0.3, "b1": rng.standard_normal(8) * 0.1,
                "w2": rng.standard_normal((8, 8, 3, 3)) * 0.15, "b2": rng.standard_normal(8) * 0.1,
@@ -32,6 +32,7 @@ def model(change=None, unused=False):
     inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, SHAPE)]
     if unused:
         inputs.append(helper.make_tensor_value_info("idle", TensorProto.FLOAT, [1, 7]))
+    inputs += [helper.make_tensor_value_info(name, TensorProto.FLOAT, weights[name].shape) for name in defaults]
     graph = helper.make_graph(nodes, "g", inputs, [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 10])],
                               [numpy_helper.from_array(v.astype(np.float32), k) for k, v in weights.items()])
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
@@ -52,7 +53,8 @@ class Case:
         self.model = os.path.join(folder, "m.onnx")
         self.output = os.path.join(folder, "q.onnx")
         onnx.save(made, self.model)
-        names = [info.name for info in made.graph.input]
+        weights = {tensor.name for tensor in made.graph.initializer}
+        names = [info.name for info in made.graph.input if info.name not in weights]
         for i, sample in enumerate(samples):
             np.save(os.path.join(folder, "%02d.npy" % i), sample)
         with open(os.path.join(folder, "list.txt"), "w") as file:
@@ -132,6 +134,9 @@ def main(program):
 
         case("an output that is always 0", normal(8), made=model(silent), finetune_level=level, says=["!has collapsed"])
         case("an input that nobody reads", normal(8), made=model(unused=True), bar=0.002, finetune_level=level)
+
+        case("weights that are inputs, too", normal(8), made=model(defaults=["w1", "b2", "w3"]), bar=0.002, finetune_level=level,
+             says=["3 inputs have default values"])
 
         broken = normal(8)
         broken[4][0, 0, 3, 3] = np.nan

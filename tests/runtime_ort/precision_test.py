@@ -124,11 +124,40 @@ def detector(checks, program, folder):
             checks.that(a.read() == b.read(), f"detector: 3 threads and 1 give another {ending}")
 
 
+def fused(checks, program, folder):
+    """Constants inside a fused unit are float, also when a part of the unit is measured alone."""
+    rng = np.random.default_rng(11)
+    weights = {"w1": rng.standard_normal((16, 16)) * 0.3, "bias": rng.standard_normal(16), "half": np.array(0.5),
+               "w2": rng.standard_normal((16, 4)) * 0.3}
+    nodes = [helper.make_node("MatMul", ["x", "w1"], ["m"], "first"), helper.make_node("Add", ["m", "bias"], ["a"], "bias_add"),
+             helper.make_node("Mul", ["a", "half"], ["h"], "scalar"), helper.make_node("Relu", ["h"], ["r"], "relu"),
+             helper.make_node("MatMul", ["r", "w2"], ["y"], "second")]
+    graph = helper.make_graph(nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 8, 16])],
+                              [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 8, 4])],
+                              [numpy_helper.from_array(v.astype(np.float32), k) for k, v in weights.items()])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), os.path.join(folder, "m.onnx"))
+    for i in range(8):
+        np.save(os.path.join(folder, "%d.npy" % i), rng.standard_normal((1, 8, 16)).astype(np.float32))
+    with open(os.path.join(folder, "list.txt"), "w") as file:
+        file.write("".join("%d.npy\n" % i for i in range(8)))
+    for level in (0, 1):
+        with open(os.path.join(folder, "c.json"), "w") as file:
+            json.dump({"calibration_parameters": {"input_parameters": [
+                {"input_name": "x", "file_type": "npy", "data_list_path": "list.txt"}]},
+                       "quantization_parameters": {"finetune_level": level, "placement": "fused"}}, file)
+        run_xslim(program, ["-c", "c.json", "-i", "m.onnx", "-o", "fused.onnx", "--sensitivity"], folder)
+        verdict = read_verdict(os.path.join(folder, "fused.onnx"))
+        ranked = {item["operator"] for item in verdict["sensitivity"]["operators"]}
+        checks.that({"first[MatMul]", "second[MatMul]"} <= ranked, f"fused, level {level}: {ranked}")
+        checks.that(verdict["outputs"][0]["snr"] <= 0.002, f"fused, level {level}: {verdict['outputs']}")
+
+
 def main(program):
     checks = Checks()
     images, labels = digits_test_set()
     for run in (lambda folder: transformer(checks, program, folder, images, labels),
-                lambda folder: detector(checks, program, folder)):
+                lambda folder: detector(checks, program, folder),
+                lambda folder: fused(checks, program, folder)):
         with tempfile.TemporaryDirectory() as folder:
             run(folder)
     return checks.finish()

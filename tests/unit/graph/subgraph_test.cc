@@ -47,6 +47,18 @@ TEST(Extract, InnerValuesAreNoOutputsUnlessReadOutside) {
   EXPECT_THAT(Extract(chain.graph, {chain.a, chain.b}).outputs, ElementsAre(chain.ax, chain.y));
 }
 
+// An input with a default is nothing that a caller must feed.
+TEST(Extract, DefaultsOfInputsComeAlong) {
+  Chain chain;
+  chain.graph.AddInput(chain.k);
+  const Subgraph part = Extract(chain.graph, {chain.b});
+  EXPECT_THAT(part.inputs, ElementsAre(chain.ax));
+  EXPECT_NE(part.graph.Constant(part.graph.Find("k")), nullptr);
+  EXPECT_EQ(chain.graph.FixDefaults(), 1);
+  EXPECT_THAT(chain.graph.inputs(), ElementsAre(chain.x));
+  EXPECT_TRUE(chain.graph.value(chain.k).is_constant());
+}
+
 TEST(Extract, CallsFindTheirFunctions) {
   Chain chain;
   chain.graph.functions.push_back(std::make_shared<Function>());

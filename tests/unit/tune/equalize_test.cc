@@ -130,6 +130,15 @@ TEST_F(EqualizeTest, ProductWithBiasInFrontOfGemm) {
   EXPECT_EQ(Run(shape).changed, 1);
 }
 
+// A pool runs along the last axis, which holds the product's channels.
+TEST_F(EqualizeTest, PoolsOverTheChannelsOfProducts) {
+  const ValueId y = Op("MatMul", {x_, Weight(Transposed(Uneven({8, 6}, 4)))});
+  const ValueId pooled =
+      Op("MaxPool", {y}, {{"kernel_shape", Attribute::Ints({3})}, {"pads", Attribute::Ints({1, 1})}});
+  graph_.AddOutput(Op("MatMul", {pooled, Weight(Noise({8, 3}, 6))}));
+  EXPECT_EQ(Run({2, 5, 6}).pairs, 0);
+}
+
 TEST_F(EqualizeTest, LeavesEvenChannelsAlone) {
   const ValueId y = Op("Conv", {x_, Weight(Tensor::Of<float>({4, 1, 1, 1}, {0.5f, -0.5f, 0.5f, -0.5f}))});
   graph_.AddOutput(Op("Conv", {y, Weight(Tensor::Of<float>({1, 4, 1, 1}, {1, -1, 1, 1}))}));

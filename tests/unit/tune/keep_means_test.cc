@@ -145,6 +145,8 @@ TEST(KeepMeans, LeavesAloneWhatHasNoFiniteMeans) {
   plan.weights.push_back({node, 1, {}, {}});
   QuantizeWeights(graph, {}, &plan);
   EXPECT_EQ(KeepMeans(&graph, plan, {{{x, 1}, {std::nan("")}}}), 0);
+  EXPECT_EQ(KeepMeans(&graph, plan, {{{x, 1}, {}}}), 0);
+  EXPECT_EQ(KeepMeans(&graph, plan, {{{x, 1}, {0.5, 0.5}}}), 0);
   EXPECT_EQ(KeepMeans(&graph, plan, {}), 0);
   EXPECT_EQ(graph.Constant(bias)->data<float>()[0], 0.5f);
 }
