@@ -1,6 +1,7 @@
 #include "graph/graph.h"
 
 #include <algorithm>
+#include <charconv>
 #include <queue>
 #include <set>
 #include <unordered_set>
@@ -54,6 +55,31 @@ void RenameCapture(Node* node, const std::string& from, const std::string& to) {
     attribute.graph = std::move(body);
     attribute.source.clear();
   }
+}
+
+// `wanted` itself, unless a suffix is asked for, or with the first suffix that makes it unlike all of
+// `taken`.
+template <typename Names>
+std::string FirstFree(const std::string& wanted, bool suffixed, const Names& taken,
+                      std::unordered_map<std::string, int64_t>* suffixes) {
+  if (!suffixed && !taken.count(wanted)) return wanted;
+  const std::string stem = wanted + "_";
+  int64_t& suffix = suffixes->emplace(stem, 1).first->second;
+  for (;; ++suffix) {
+    std::string name = stem + std::to_string(suffix);
+    if (!taken.count(name)) return name;
+  }
+}
+
+// After `name` has become free: counting for its stem begins there again.
+void Release(const std::string& name, std::unordered_map<std::string, int64_t>* suffixes) {
+  const size_t digits = name.rfind('_') + 1;  // 0 when there is none
+  const auto at = suffixes->find(name.substr(0, digits));
+  if (at == suffixes->end()) return;
+  int64_t suffix = 0;
+  const char* end = name.data() + name.size();
+  const auto read = std::from_chars(name.data() + digits, end, suffix);
+  if (read.ec == std::errc() && read.ptr == end && suffix > 0) at->second = std::min(at->second, suffix);
 }
 
 [[noreturn]] void WrongKind(const Node& node, const std::string& attribute, const char* wanted) {
@@ -274,6 +300,7 @@ NodeId Graph::AddNode(const std::string& op_type, const std::string& wanted_name
       throw Error("tensor " + out.name + " is produced twice.", "node " + added.Title());
     }
   }
+  node_names_.insert(added.name);
   nodes_.push_back(std::move(added));
   for (size_t slot = 0; slot < inputs.size(); ++slot) SetInput(id, slot, inputs[slot]);
   for (size_t slot = 0; slot < outputs.size(); ++slot) SetOutput(id, slot, outputs[slot]);
@@ -378,6 +405,8 @@ void Graph::RemoveNode(NodeId id) {
   for (ValueId output : removed.outputs) {
     if (output != kNone) value(output).producer = kNone;
   }
+  node_names_.erase(removed.name);
+  Release(removed.name, &node_suffixes_);
   removed = Node();
 }
 
@@ -396,6 +425,7 @@ int Graph::RemoveDead() {
   };
   auto retire = [this](ValueId id) {
     by_name_.erase(value(id).name);
+    Release(value(id).name, &value_suffixes_);
     value(id) = Value();
   };
   std::vector<NodeId> work;
@@ -433,25 +463,12 @@ int Graph::RemoveDead() {
   return count;
 }
 
-std::string Graph::UniqueName(const std::string& wanted) const {
-  if (!wanted.empty() && !by_name_.count(wanted)) return wanted;
-  const std::string stem = (wanted.empty() ? "value" : wanted) + "_";
-  for (int64_t suffix = 1;; ++suffix) {
-    std::string name = stem + std::to_string(suffix);
-    if (!by_name_.count(name)) return name;
-  }
+std::string Graph::UniqueName(const std::string& wanted) {
+  return FirstFree(wanted.empty() ? "value" : wanted, wanted.empty(), by_name_, &value_suffixes_);
 }
 
-std::string Graph::UniqueNodeName(const std::string& wanted) const {
-  auto taken = [&](const Node& node) { return node.id != kNone && node.name == wanted; };
-  if (!wanted.empty() && std::none_of(nodes_.begin(), nodes_.end(), taken)) return wanted;
-  std::unordered_set<std::string> names;
-  for (const Node& node : nodes_) names.insert(node.name);
-  const std::string stem = (wanted.empty() ? "node" : wanted) + "_";
-  for (int64_t suffix = 1;; ++suffix) {
-    std::string name = stem + std::to_string(suffix);
-    if (!names.count(name)) return name;
-  }
+std::string Graph::UniqueNodeName(const std::string& wanted) {
+  return FirstFree(wanted.empty() ? "node" : wanted, wanted.empty(), node_names_, &node_suffixes_);
 }
 
 void Graph::Rename(ValueId id, const std::string& to) {
@@ -466,12 +483,14 @@ void Graph::Rename(ValueId id, const std::string& to) {
     }
   }
   by_name_.erase(from);
+  Release(from, &value_suffixes_);
   by_name_[to] = id;
   value(id).name = to;
 }
 
 void Graph::RenameValues(const std::map<std::string, std::string>& names) {
   by_name_.clear();
+  value_suffixes_.clear();
   for (Value& value : values_) {
     if (value.id == kNone) continue;
     const auto at = names.find(value.name);

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "tensor/tensor.h"
@@ -181,8 +182,10 @@ class Graph {
   void RemoveNode(NodeId id);  // its outputs lose their producer; the caller has rewired the uses
   int RemoveDead();  // nodes none of whose outputs is used, and initializers nobody reads; returns nodes
                      // removed
-  std::string UniqueName(const std::string& wanted) const;  // among values
-  std::string UniqueNodeName(const std::string& wanted) const;
+  // The wanted name, or when it is taken the first free one of name_1, name_2 ... They remember how far they
+  // counted. Of nodes they know the names that AddNode gave.
+  std::string UniqueName(const std::string& wanted);  // among values
+  std::string UniqueNodeName(const std::string& wanted);
   void Rename(ValueId id, const std::string& name);
   // All values by a table from old to new names, at once; bodies are left as they are. The new names must
   // differ from each other.
@@ -194,6 +197,9 @@ class Graph {
   std::vector<Value> values_;
   std::vector<ValueId> inputs_, outputs_;
   std::unordered_map<std::string, ValueId> by_name_;
+  std::unordered_set<std::string> node_names_;
+  // By stem ("name_"): every smaller suffix, from 1 on, is taken.
+  std::unordered_map<std::string, int64_t> value_suffixes_, node_suffixes_;
 };
 
 // The IR version that ONNX released an opset of the default domain with (the table of its Versioning.md).

@@ -111,23 +111,33 @@ class Placer {
     if (!node.Is("Add") && !node.Is("Sub")) return false;
     const NodeId user = graph_.SoleUser(node.outputs[0]);
     if (user == kNone || !graph_.node(user).Is("Softmax")) return false;
-    return MadeOfHuge(node.input(0), 0) || MadeOfHuge(node.input(1), 0);
+    return MadeOfHuge(node.input(0)) || MadeOfHuge(node.input(1));
   }
 
   // Whether a constant of at least 1000, as masks are made of (-10000, -1e9, -FLT_MAX, -inf), goes into the
   // value without a computing operator between.
-  bool MadeOfHuge(ValueId id, int depth) const {
+  bool MadeOfHuge(ValueId id) const {
     constexpr float kHuge = 1000;
     constexpr int kDepth = 12;
-    if (id == kNone || !facts_.is_float(id) || depth > kDepth) return false;
-    if (const Tensor* constant = graph_.Constant(id)) {
-      const float* x = constant->data<float>();
-      return std::any_of(x, x + constant->size(), [](float value) { return std::fabs(value) >= kHuge; });
+    std::set<ValueId> seen;
+    std::vector<ValueId> level = {id};
+    for (int depth = 0; depth <= kDepth; ++depth) {
+      std::vector<ValueId> before;
+      for (ValueId at : level) {
+        if (at == kNone || !facts_.is_float(at) || !seen.insert(at).second) continue;
+        if (const Tensor* constant = graph_.Constant(at)) {
+          const float* x = constant->data<float>();
+          if (std::any_of(x, x + constant->size(), [](float value) { return std::fabs(value) >= kHuge; }))
+            return true;
+          continue;
+        }
+        const Node* producer = graph_.Producer(at);
+        if (producer == nullptr || RoleOf(graph_, *producer) == QuantRole::kCompute) continue;
+        before.insert(before.end(), producer->inputs.begin(), producer->inputs.end());
+      }
+      level = std::move(before);
     }
-    const Node* producer = graph_.Producer(id);
-    if (producer == nullptr || RoleOf(graph_, *producer) == QuantRole::kCompute) return false;
-    return std::any_of(producer->inputs.begin(), producer->inputs.end(),
-                       [&](ValueId input) { return MadeOfHuge(input, depth + 1); });
+    return false;
   }
 
   // A data input comes from an operator of the plan, or from one that would be there but for a choice.
@@ -145,10 +155,13 @@ class Placer {
   // bounded functions (Sigmoid, Softmax) give with what they do not.
   void ProtectOutputs() {
     if (options_.protect_outputs == ProtectOutputs::kNever) return;
+    const std::vector<bool> bounded = FindBounded();
+    std::vector<bool> ends(graph_.node_slots(), false);
     for (auto it = order_.rbegin(); it != order_.rend(); ++it) {
       const Node& node = graph_.node(*it);
-      if (!plan_.nodes.count(node.id) || !EndsGraph(node)) continue;
-      const bool mixes = node.Is("Concat") && MixesScales(node);
+      ends[static_cast<size_t>(*it)] = EndsGraph(node, ends);
+      if (!plan_.nodes.count(node.id) || !ends[static_cast<size_t>(*it)]) continue;
+      const bool mixes = node.Is("Concat") && MixesScales(node, bounded);
       const bool always =
           options_.protect_outputs == ProtectOutputs::kAlways && RoleOf(graph_, node) != QuantRole::kCompute;
       if (!mixes && !always) continue;
@@ -160,33 +173,42 @@ class Placer {
     }
   }
 
-  bool EndsGraph(const Node& node) const {
+  // Whether only outputs lie behind the operator, but for data movement and what was left float. ends: the
+  // same of its users.
+  bool EndsGraph(const Node& node, const std::vector<bool>& ends) const {
+    if (node.outputs.empty() || node.outputs[0] == kNone) return false;
     const Value& value = graph_.value(node.outputs[0]);
-    if (value.is_output && value.uses.empty()) return true;
-    if (value.uses.empty()) return false;
+    if (value.uses.empty()) return value.is_output;
     return std::all_of(value.uses.begin(), value.uses.end(), [&](const Use& use) {
       const Node& user = graph_.node(use.node);
-      return (RoleOf(graph_, user) == QuantRole::kPassive || plan_.left_float.count(user.id)) &&
-             EndsGraph(user);
+      return ends[static_cast<size_t>(use.node)] &&
+             (RoleOf(graph_, user) == QuantRole::kPassive || plan_.left_float.count(user.id));
     });
   }
 
-  bool Bounded(ValueId id, int depth) const {
-    const Node* node = graph_.Producer(id);
-    if (node == nullptr || depth > 32) return false;
-    if (node->Is("Sigmoid") || node->Is("Softmax") || node->Is("HardSigmoid")) return true;
-    if (!MovesData(*node)) return false;
-    const size_t inputs = node->Is("Concat") ? node->inputs.size() : 1;
-    for (size_t i = 0; i < inputs; ++i) {
-      if (!Bounded(node->inputs[i], depth + 1)) return false;
+  // By operator: whether it hands on what bounded functions give, and nothing else.
+  std::vector<bool> FindBounded() const {
+    std::vector<bool> bounded(graph_.node_slots(), false);
+    for (NodeId id : order_) {
+      const Node& node = graph_.node(id);
+      const auto end = node.Is("Concat") || node.inputs.empty() ? node.inputs.end() : node.inputs.begin() + 1;
+      bounded[static_cast<size_t>(id)] =
+          node.Is("Sigmoid") || node.Is("Softmax") || node.Is("HardSigmoid") ||
+          (MovesData(node) &&
+           std::all_of(node.inputs.begin(), end, [&](ValueId input) { return FromBounded(input, bounded); }));
     }
-    return true;
+    return bounded;
   }
 
-  bool MixesScales(const Node& node) const {
-    size_t bounded = 0;
-    for (ValueId id : node.inputs) bounded += Bounded(id, 0);
-    return bounded != 0 && bounded != node.inputs.size();
+  bool FromBounded(ValueId id, const std::vector<bool>& bounded) const {
+    const Node* producer = graph_.Producer(id);
+    return producer != nullptr && bounded[static_cast<size_t>(producer->id)];
+  }
+
+  bool MixesScales(const Node& node, const std::vector<bool>& bounded) const {
+    const auto count = std::count_if(node.inputs.begin(), node.inputs.end(),
+                                     [&](ValueId input) { return FromBounded(input, bounded); });
+    return count != 0 && count != std::ssize(node.inputs);
   }
 
   // Operators that were reachable only through ones that have become float since.

@@ -28,11 +28,6 @@ namespace {
 constexpr size_t kLargestFolded = size_t{64} << 20;  // bytes of one value that is computed once and kept
 constexpr int64_t kGrain = 1 << 15;                  // elements
 
-class OutOfMemory : public Error {
- public:
-  using Error::Error;
-};
-
 std::string UnknownName(const Node& node, int opset) {
   return node.op_type + " (" + (node.domain.empty() ? "ai.onnx" : node.domain) + ", version " +
          std::to_string(opset) + ")";
@@ -416,8 +411,8 @@ struct Executor::Impl : GraphRunner {
       return std::move(context.outputs);
     } catch (const std::bad_alloc&) {
       throw OutOfMemory("not enough memory", node.Title() + " (" + Describe(node, step.opset) + ")");
-    } catch (const OutOfMemory&) {
-      throw;  // of a body
+    } catch (const OutOfMemory& error) {
+      throw OutOfMemory(error.what(), node.Title() + " (" + Describe(node, step.opset) + ")");
     } catch (const Unsupported& error) {
       throw Unsupported(error.what(), node.Title() + " (" + Describe(node, step.opset) + ")");
     } catch (const std::exception& error) {

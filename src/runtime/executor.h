@@ -24,7 +24,8 @@ struct ExecutorOptions {
   bool profile = false;  // measure every operator: see Executor::Profile
   // Operators that are not known, or whose evaluation says that it cannot do that (of those that have no role
   // in quantization: whatever it says), are left out together with all that depends on them; without it they
-  // are an Error. Bad data that an operator of the float model refuses is always an Error.
+  // are an Error. Bad data that an operator of the float model refuses is always an Error, and
+  // so is too little memory (OutOfMemory).
   bool skip_unknown = true;
 };
 

@@ -57,8 +57,8 @@ constexpr size_t kMapped = std::numeric_limits<size_t>::max();
 constexpr size_t kMapped = size_t{256} << 10;
 #endif
 
-[[noreturn]] void OutOfMemory(size_t bytes) {
-  throw Error("out of memory: " + std::to_string(bytes) + " bytes for one tensor");
+[[noreturn]] void Refuse(size_t bytes) {
+  throw OutOfMemory("out of memory: " + std::to_string(bytes) + " bytes for one tensor");
 }
 
 }  // namespace
@@ -67,11 +67,11 @@ std::shared_ptr<std::byte> AllocateAligned(size_t bytes) {
   const size_t rounded = std::max<size_t>((bytes + 63) / 64 * 64, 64);
   if (rounded >= kMapped) {
     void* block = mmap(nullptr, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (block == MAP_FAILED) OutOfMemory(bytes);
+    if (block == MAP_FAILED) Refuse(bytes);
     return {static_cast<std::byte*>(block), [rounded](std::byte* p) { munmap(p, rounded); }};
   }
   void* block = std::aligned_alloc(64, rounded);
-  if (block == nullptr) OutOfMemory(bytes);
+  if (block == nullptr) Refuse(bytes);
   return {static_cast<std::byte*>(block), [](std::byte* p) { std::free(p); }};
 }
 

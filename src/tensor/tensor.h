@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tensor/dtype.h"
+#include "xslim/error.h"
 
 namespace xslim {
 
@@ -21,6 +22,12 @@ int64_t InnerCount(const Shape& shape, int64_t axis);
 std::string ToString(const Shape& shape);  // "[1,3,224,224]"
 // Numpy's rule; throws Error when the shapes do not agree.
 Shape BroadcastShapes(const Shape& a, const Shape& b);
+
+// The machine, not the model: nothing that goes on after other errors goes on after this one.
+class OutOfMemory : public Error {
+ public:
+  using Error::Error;
+};
 
 // Where the bytes of a tensor come from; a pool hands out recycled blocks. Blocks are 64-byte aligned.
 class Allocator {
@@ -106,7 +113,7 @@ class Tensor {
   std::shared_ptr<const std::vector<Tensor>> items_;
 };
 
-// Bytes on a fresh 64-byte aligned heap block (never null, also for 0 bytes).
+// Bytes on a fresh 64-byte aligned heap block (never null, also for 0 bytes). Throws OutOfMemory.
 std::shared_ptr<std::byte> AllocateAligned(size_t bytes);
 
 }  // namespace xslim

@@ -49,7 +49,7 @@ struct Lane {
 };
 
 // Runs the chosen samples, one to a thread; the first one by all together, which packs the weights. Returns
-// those that threw an Error, and its text.
+// those that threw an Error, and its text. Throws OutOfMemory.
 std::map<size_t, std::string> RunAll(const Graph& graph, const std::vector<ValueId>& taps,
                                      const std::function<TapFn(Lane*)>& tap,
                                      const std::vector<Sample>& samples, std::vector<size_t> chosen,
@@ -66,6 +66,8 @@ std::map<size_t, std::string> RunAll(const Graph& graph, const std::vector<Value
     chosen.erase(chosen.begin());
     try {
       first.Run(samples[states[0].sample]);
+    } catch (const OutOfMemory&) {
+      throw;
     } catch (const Error& error) {
       failed[states[0].sample] = error.what();
       continue;
@@ -87,6 +89,8 @@ std::map<size_t, std::string> RunAll(const Graph& graph, const std::vector<Value
         lane = {chosen[static_cast<size_t>(s)], {}};
         try {
           executors[static_cast<size_t>(p)]->Run(samples[lane.sample]);
+        } catch (const OutOfMemory&) {
+          throw;
         } catch (const Error& error) {
           std::lock_guard<std::mutex> lock(mutex);
           failed[lane.sample] = error.what();
@@ -118,11 +122,10 @@ RunsOf ChooseRuns(const Tensor& tensor) {
   return chosen;
 }
 
-std::vector<NodeId> VisitSensitivities(const Graph& graph, const ValueFacts& facts,
-                                       const std::vector<WeightedPoint>& points,
-                                       const std::vector<Sample>& samples, const SampleLanes& lanes,
-                                       const std::set<ValueId>& seen, const SeeValue& see,
-                                       const std::set<ValueId>& felt, const FeelValue& feel) {
+Visit VisitSensitivities(const Graph& graph, const ValueFacts& facts,
+                         const std::vector<WeightedPoint>& points, const std::vector<Sample>& samples,
+                         const SampleLanes& lanes, const std::set<ValueId>& seen, const SeeValue& see,
+                         const std::set<ValueId>& felt, const FeelValue& feel) {
   if (samples.empty()) return {};
   Graph both = graph;
   std::map<ValueId, ValueId> seeds;
@@ -170,7 +173,7 @@ std::vector<NodeId> VisitSensitivities(const Graph& graph, const ValueFacts& fac
     }
   }
   odd.merge(RunAll(both, {taps.begin(), taps.end()}, tap, samples, regular, lanes));
-  if (odd.empty()) return gradient.stopped;
+  if (odd.empty()) return {gradient.stopped, {}};
   LogInfo("ranges are not chosen by ", odd.size(), " of ", samples.size(),
           " tuning samples, which derivatives cannot be had for; the first one: ", odd.begin()->second);
   std::vector<ValueId> plain;
@@ -184,7 +187,7 @@ std::vector<NodeId> VisitSensitivities(const Graph& graph, const ValueFacts& fac
   for (const auto& [sample, why] : odd) left.push_back(sample);
   const std::map<size_t, std::string> failed = RunAll(graph, plain, only_see, samples, left, lanes);
   if (!failed.empty()) throw Error(failed.begin()->second, "a tuning sample");
-  return gradient.stopped;
+  return {gradient.stopped, left};
 }
 
 }  // namespace xslim

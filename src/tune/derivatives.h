@@ -39,17 +39,21 @@ struct SampleLanes {
 using SeeValue = std::function<void(size_t sample, ValueId value, const Tensor& x)>;
 using FeelValue = std::function<void(size_t sample, ValueId value, const RunsOf& x, const RunsOf& g)>;
 
+struct Visit {
+  std::vector<NodeId> stopped;    // operators that derivatives could not pass
+  std::vector<size_t> only_seen;  // samples that derivatives failed for: what was felt of them does not count
+};
+
 // Runs the float graph forwards and backwards on all samples. Shows each of `seen` (that is float) in the
 // forward pass, and in the backward pass each of `felt` that derivatives arrive at, with its elements x and
 // what belongs to them, g. With n an error of x whose elements are independent of each other, sum (g n)^2 is
 // what it costs at the points, in expectation over the signs of the projection. Called from several threads,
-// for one sample from one; of a sample that derivatives fail for, values may be seen twice. Returns the
-// operators that derivatives could not pass.
-std::vector<NodeId> VisitSensitivities(const Graph& graph, const ValueFacts& facts,
-                                       const std::vector<WeightedPoint>& points,
-                                       const std::vector<Sample>& samples, const SampleLanes& lanes,
-                                       const std::set<ValueId>& seen, const SeeValue& see,
-                                       const std::set<ValueId>& felt, const FeelValue& feel);
+// for one sample from one; of a sample that derivatives fail for, values may be seen twice, and felt although
+// others are not. Throws Error for a sample that the float graph fails for, OutOfMemory at once.
+Visit VisitSensitivities(const Graph& graph, const ValueFacts& facts,
+                         const std::vector<WeightedPoint>& points, const std::vector<Sample>& samples,
+                         const SampleLanes& lanes, const std::set<ValueId>& seen, const SeeValue& see,
+                         const std::set<ValueId>& felt, const FeelValue& feel);
 
 }  // namespace xslim
 

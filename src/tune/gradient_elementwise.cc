@@ -30,6 +30,18 @@ ValueId DifferenceQuotient(const GradientSite& site) {
   return b.Scaled(b.Emit("Sub", {above, below}), 0.5 / kStep);
 }
 
+// power * x^(power - 1), and 0 for power 0, whatever x is.
+ValueId PowerDerivative(const GradientSite& site, const Tensor& power) {
+  GradientBuilder& b = site.builder;
+  Tensor lower = power.Clone();
+  for (int64_t i = 0; i < lower.size(); ++i) {
+    float& exponent = lower.data<float>()[i];
+    if (exponent != 0) exponent -= 1;
+  }
+  const ValueId rest = b.Emit("Pow", {site.x(0), b.Constant(std::move(lower))});
+  return b.Emit("Mul", {b.Constant(power), rest});
+}
+
 // `g` where the output equals the input, else 0.
 ValueId WhereEqual(const GradientSite& site, ValueId x) {
   GradientBuilder& b = site.builder;
@@ -106,8 +118,9 @@ bool Binary(const GradientSite& site) {
     give(0, [&] { return b.Emit("Div", {g, q}); });
     give(1, [&] { return b.Emit("Neg", {b.Emit("Div", {b.Emit("Mul", {g, site.y()}), q})}); });
   } else if (node.Is("Pow")) {
-    if (b.Needs(q)) return false;
-    give(0, [&] { return b.Emit("Mul", {g, DifferenceQuotient(site)}); });
+    const Tensor* power = b.graph().Constant(q);
+    if (power == nullptr) return false;
+    give(0, [&] { return b.Emit("Mul", {g, PowerDerivative(site, power->ToFloat32())}); });
   } else if (node.Is("Min") || node.Is("Max")) {
     for (size_t i = 0; i < node.inputs.size(); ++i) give(i, [&] { return WhereEqual(site, site.x(i)); });
   } else if (node.Is("Where")) {

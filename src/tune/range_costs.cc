@@ -46,13 +46,15 @@ RangeCosts MeasureRangeCosts(const Graph& graph, const ValueFacts& facts,
     felt.insert(id);
   }
   std::vector<std::map<ValueId, std::vector<double>>> by_sample(samples.size());
+  const Visit visit = VisitSensitivities(graph, facts, points, samples, lanes, seen, see, felt,
+                                         [&](size_t sample, ValueId id, const RunsOf& x, const RunsOf& g) {
+                                           std::vector<double>& costs = by_sample[sample][id];
+                                           for (const ScaleZero& scale : scales.at(id))
+                                             costs.push_back(CostOf(x, g, scale));
+                                         });
+  for (size_t sample : visit.only_seen) by_sample[sample].clear();
   RangeCosts result;
-  result.stopped = VisitSensitivities(graph, facts, points, samples, lanes, seen, see, felt,
-                                      [&](size_t sample, ValueId id, const RunsOf& x, const RunsOf& g) {
-                                        std::vector<double>& costs = by_sample[sample][id];
-                                        for (const ScaleZero& scale : scales.at(id))
-                                          costs.push_back(CostOf(x, g, scale));
-                                      });
+  result.stopped = visit.stopped;
   for (const auto& costs : by_sample) {
     for (const auto& [id, of] : costs) {
       std::vector<double>& sums = result.of[id];

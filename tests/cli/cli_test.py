@@ -393,6 +393,8 @@ def precision_cases():
     static("auto_precision with a gate", {QUANTIZATION + "auto_precision": 1e-6, QUANTIZATION + "max_snr": 1e-6}, 3,
            "misses its gates", both)
     static("auto_precision of 0", {QUANTIZATION + "auto_precision": 0}, 1, "auto_precision: expected a number from 1e-06")
+    for value in ("0", "9e-7", "1000001", "nan"):
+        static("--auto-precision " + value, args="-c c.json --auto-precision " + value, status=2, says="--auto-precision")
     static("precision_level 1", {QUANTIZATION + "precision_level": 1}, files=both, says="SNR of at most 0.001")
     static("auto_precision without int8 operators", {QUANTIZATION + "auto_precision": 0.1, QUANTIZATION + "ignore_op_types": ["*"]},
            1, "there are none")

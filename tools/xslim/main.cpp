@@ -6,8 +6,10 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <iostream>
@@ -43,7 +45,7 @@ struct Option {
   std::variant<bool Arguments::*, int Arguments::*, std::optional<double> Arguments::*,
                std::string Arguments::*, std::vector<std::string> Arguments::*>
       target;
-  int low = 0, high = 0;  // range of a number
+  double low = 0, high = 0;  // range of a number
 };
 
 const std::vector<Option> kOptions = {
@@ -68,7 +70,7 @@ const std::vector<Option> kOptions = {
     {"--fail-on-collapse", "", "gate: no output may have collapsed", &Arguments::fail_on_collapse},
     {"--sensitivity", "", "measure what each int8 operator costs in accuracy", &Arguments::sensitivity},
     {"--auto-precision", "X", "leave operators float until every output's noise/signal is at most X",
-     &Arguments::auto_precision, 0, 1000000},
+     &Arguments::auto_precision, 1e-6, 1e6},
     {"--opset", "N", "opset of the output, 7 to 24", &Arguments::opset, 7, 24},
     {"--strict", "", "an operator that cannot be computed is an error", &Arguments::strict},
     {"--op-library", "FILE", "shared library with more operators; may be repeated", &Arguments::op_libraries},
@@ -127,9 +129,14 @@ void AddOptions(CLI::App* app, Arguments* arguments) {
             app->add_flag(option.names, field, option.help);
           } else {
             CLI::Option* added = app->add_option(option.names, field, option.help);
-            if constexpr (std::is_same_v<Value, int>) added->check(CLI::Range(option.low, option.high));
-            if constexpr (std::is_same_v<Value, std::optional<double>>)
-              added->check(CLI::Range(static_cast<double>(option.low), static_cast<double>(option.high)));
+            if constexpr (std::is_same_v<Value, int>)
+              added->check(CLI::Range(static_cast<int>(option.low), static_cast<int>(option.high)));
+            if constexpr (std::is_same_v<Value, std::optional<double>>) {
+              added->check(CLI::Range(option.low, option.high));
+              added->check([](const std::string& text) {  // which a range lets pass
+                return std::string(std::isnan(std::strtod(text.c_str(), nullptr)) ? "is no number" : "");
+              });
+            }
             if constexpr (std::is_same_v<Value, std::vector<std::string>>)
               added->delimiter(',')->allow_extra_args(false);
             if constexpr (std::is_same_v<Value, std::string>) {

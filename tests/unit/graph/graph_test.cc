@@ -156,6 +156,46 @@ TEST(GraphTest, MakesNamesUnique) {
   EXPECT_EQ(c.graph.Find("h"), kNone);
 }
 
+TEST(GraphTest, AFreedNameIsGivenAgain) {
+  Graph graph;
+  std::vector<ValueId> values;
+  std::vector<NodeId> nodes;
+  for (int i = 0; i < 12; ++i) {
+    values.push_back(graph.AddValue("v"));
+    nodes.push_back(graph.AddNode("Relu", "n", {}, {values.back()}));
+  }
+  EXPECT_EQ(graph.value(values[11]).name, "v_11");
+  EXPECT_EQ(graph.node(nodes[11]).name, "n_11");
+  const Graph copy = graph;
+  graph.Rename(values[10], "other");
+  graph.Rename(values[4], "another");
+  graph.RemoveNode(nodes[10]);
+  graph.RemoveNode(nodes[4]);
+  graph.RemoveNode(nodes[0]);
+  for (const char* wanted : {"4", "10", "12"}) {
+    const ValueId value = graph.AddValue("v");
+    EXPECT_EQ(graph.value(value).name, std::string("v_") + wanted);
+  }
+  for (const char* wanted : {"n", "n_4", "n_10", "n_12"})
+    EXPECT_EQ(graph.node(graph.AddNode("Relu", "n", {}, {graph.AddValue("out")})).name, wanted);
+  graph.Validate();
+  EXPECT_EQ(Graph(copy).UniqueName("v"), "v_12");
+  // Values that go with what nobody reads.
+  EXPECT_GT(graph.RemoveDead(), 0);
+  EXPECT_EQ(graph.UniqueName(""), "value_1");
+  for (const char* wanted : {"v_1", "v_2", "v_3", "v_5"})
+    EXPECT_EQ(graph.value(graph.AddValue("v")).name, wanted);
+}
+
+// Trying each suffix from 1 on for each name would take hours.
+TEST(GraphTest, ManyValuesAndNodesMayWantOneName) {
+  Graph graph;
+  constexpr int kMany = 100000;
+  for (int i = 0; i < kMany; ++i) graph.AddNode("Relu", "n", {}, {graph.AddValue("v")});
+  EXPECT_EQ(graph.UniqueName("v"), "v_" + std::to_string(kMany));
+  EXPECT_EQ(graph.UniqueNodeName("n"), "n_" + std::to_string(kMany));
+}
+
 TEST(GraphTest, RefusesASecondProducer) {
   Chain c;
   EXPECT_THAT(MessageOf([&] { c.graph.AddNode("Neg", "n", {c.x}, {c.h}); }),

@@ -131,6 +131,46 @@ QuantizationParameters Fused() {
   return options;
 }
 
+// Ways through the graph are not gone one by one: here there are 2^40 of them.
+TEST(Placement, TakesLinearTimeWhereOperatorsReadOneTensorTwice) {
+  SmallGraph model;
+  model.Op("MatMul", "m", {"x", model.Constant({6, 6})});
+  std::string last = "m";
+  for (int i = 0; i < 40; ++i) {
+    const std::string sum = "a" + std::to_string(i);
+    model.Op("Add", sum, {last, last});
+    last = sum;
+  }
+  model.Output(last);
+  QuantizationParameters options;
+  options.ignore_op_types = {"Add"};
+  EXPECT_THAT(model.Quantized(model.Plan(options)), UnorderedElementsAre("m"));
+}
+
+TEST(Placement, FindsScoresBehindALongWayOfDataMovement) {
+  SmallGraph model;
+  model.Conv("boxes", "x");
+  model.Op("Sigmoid", "scores", {"boxes"});
+  const auto ints = [&](const char* name, int64_t value) {
+    model.graph.AddConstant(name, Tensor::Of<int64_t>({1}, {value}));
+  };
+  ints("first", 0);
+  ints("end", 4);
+  ints("axis", 1);
+  std::string last = "scores";
+  for (int i = 0; i < 40; ++i) {
+    const std::string joined = "j" + std::to_string(i), half = "h" + std::to_string(i);
+    model.Op("Concat", joined, {last, last}, {{"axis", Attribute::Int(1)}});
+    model.Op("Slice", half, {joined, "first", "end", "axis"});
+    last = half;
+  }
+  model.Op("Concat", "y", {"boxes", last}, {{"axis", Attribute::Int(1)}});
+  model.Output("y");
+  const QuantPlan plan = model.Plan();
+  ASSERT_TRUE(plan.left_float.count(model.Node("y")));
+  EXPECT_THAT(plan.left_float.at(model.Node("y")), HasSubstr("bounded scores"));
+}
+
 TEST(FusedPlacement, AProductAndItsActivationRoundOnce) {
   for (const char* type : {"HardSwish", "Gelu", "LeakyRelu", "Sigmoid", "HardSigmoid"}) {
     SmallGraph model;

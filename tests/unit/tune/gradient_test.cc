@@ -172,6 +172,41 @@ TEST(Gradient, Elementwise) {
   Check({"LayerNormalization", {Noise({2, 5, 8}, 5)}, {Noise({8}, 6), Noise({8}, 7)}, {}});
 }
 
+// Where a step of a difference quotient would be longer than x.
+TEST(Gradient, PowNearZero) {
+  const Tensor x = Tensor::Of<float>({4}, {1e-4f, 3e-4f, 2.5e-3f, 0});
+  for (double power : {0.5, -0.5, 1.5, 2.0, 1.0, 0.0}) {
+    SCOPED_TRACE(power);
+    Graph graph;
+    graph.opset_imports[""] = 13;
+    const ValueId in = graph.AddValue("x", DType::kFloat), y = graph.AddValue("y", DType::kFloat);
+    graph.AddInput(in);
+    const ValueId exponent = graph.AddConstant("p", Tensor::Scalar(static_cast<float>(power)));
+    graph.AddNode("Pow", "pow", {in, exponent}, {y});
+    graph.AddOutput(y);
+    ThreadPool pool(1);
+    const ValueFacts facts(graph, {x}, pool);
+    Graph both = graph;
+    const Tensor weight = Tensor::Of<float>({4}, {1, -2, 3, 4});
+    const Gradient gradient = AddGradient(&both, facts, {{y, both.AddConstant("w", weight)}}, {in}, pool);
+    ASSERT_TRUE(gradient.stopped.empty());
+    Tensor found;
+    Executor executor(both, pool);
+    executor.SetTaps({gradient.of.at(in)}, [&](ValueId, const Tensor& tensor) { found = tensor.Clone(); });
+    executor.Run({x});
+    ASSERT_TRUE(found.defined());
+    for (int64_t i = 0; i < 3; ++i) {
+      const double at = x.data<float>()[i];
+      const double wanted = weight.data<float>()[i] * power * std::pow(at, power - 1);
+      EXPECT_NEAR(found.data<float>()[i], wanted, 1e-5 * std::fabs(wanted));
+    }
+    // At 0 itself: a constant, and x.
+    if (power == 0 || power == 1) {
+      EXPECT_EQ(found.data<float>()[3], power == 0 ? 0.0f : 4.0f);
+    }
+  }
+}
+
 TEST(Gradient, Moves) {
   Check({"Reshape", {Noise({2, 6}, 5)}, {List({3, 4})}, {}});
   Check({"Transpose", {Noise({2, 6, 3}, 5)}, {}, {{"perm", Ints({2, 0, 1})}}});

@@ -88,6 +88,59 @@ TEST(RangeCosts, CountWhatReachesTheOutput) {
   EXPECT_NEAR(gate[0] / ratio, 1, 0.2);
 }
 
+// y = 2 * (sum of s * s), s the first n elements of x; besides, m zeros.
+struct Resized {
+  Graph graph;
+  ValueId x, n, m, part, sum, y;
+  Resized() {
+    graph.opset_imports[""] = 13;
+    const auto add = [&](const char* type, std::vector<ValueId> inputs, DType dtype,
+                         std::map<std::string, Attribute> attributes = {}) {
+      const ValueId out = graph.AddValue("v", dtype);
+      graph.AddNode(type, "", std::move(inputs), {out}, std::move(attributes));
+      return out;
+    };
+    for (ValueId* input : {&x, &n, &m}) graph.AddInput(*input = graph.AddValue("in", DType::kFloat));
+    const std::map<std::string, Attribute> to_int = {{"to", Attribute::Int(7)}};
+    const ValueId first = graph.AddConstant("first", Tensor::Of<int64_t>({1}, {0}));
+    part = add("Slice", {x, first, add("Cast", {n}, DType::kInt64, to_int)}, DType::kFloat);
+    sum = add("ReduceSum", {add("Mul", {part, part}, DType::kFloat)}, DType::kFloat);
+    y = add("Mul", {sum, graph.AddConstant("two", Tensor::Scalar(2.0f))}, DType::kFloat);
+    graph.AddOutput(y);
+    graph.AddOutput(add("ConstantOfShape", {add("Cast", {m}, DType::kInt64, to_int)}, DType::kFloat));
+  }
+
+  RangeCosts Costs(const std::vector<std::pair<float, float>>& sizes) const {
+    std::vector<Sample> samples;
+    for (const auto& [part_size, zeros] : sizes)
+      samples.push_back(
+          {Noise({8}, 7), Tensor::Of<float>({1}, {part_size}), Tensor::Of<float>({1}, {zeros})});
+    ThreadPool pool(1);
+    const ValueFacts facts(graph, samples[0], pool);
+    return MeasureRangeCosts(graph, facts, {{y, 1.0, 0.0}},
+                             {{sum, {{-1, 1, "some"}}}, {part, {{-1, 1, "some"}}}}, samples,
+                             {pool, MemoryCeiling()}, {}, nullptr);
+  }
+};
+
+TEST(RangeCosts, ASampleWhoseDerivativesFailHalfwayDoesNotCount) {
+  const Resized model;
+  const std::vector<double> one = model.Costs({{8, 1}}).of.at(model.sum);
+  EXPECT_GT(one[0], 0);
+  EXPECT_EQ(model.Costs({{8, 1}, {8, 1}}).of.at(model.sum)[0], 2 * one[0]);
+  EXPECT_EQ(model.Costs({{8, 1}, {3, 1}}).of.at(model.sum), one);
+}
+
+TEST(RangeCosts, WithoutMemoryNothingGoesOn) {
+#if defined(__SANITIZE_ADDRESS__)
+  GTEST_SKIP() << "the sanitizer ends a program that asks for so much";
+#endif
+  constexpr float kZeros = 0x1p46f;  // more than the address space holds
+  const Resized model;
+  EXPECT_THROW(model.Costs({{8, 1}, {8, kZeros}}), OutOfMemory);
+  EXPECT_THROW(model.Costs({{8, 1}, {8, 1}, {8, kZeros}}), OutOfMemory);
+}
+
 struct Tuned {
   std::map<ValueId, float> scales;
   std::vector<Tensor> codes;
