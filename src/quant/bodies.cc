@@ -10,12 +10,20 @@ void Walk(const Scope& scope, const std::function<void(const Scope&)>& visit) {
       if (!attribute.graph) continue;
       attribute.graph = std::make_shared<Graph>(*attribute.graph);
       attribute.source.clear();
-      Walk({attribute.graph.get(), &scope}, visit);
     }
+    for (Graph* body : BodiesOf(&scope.graph->node(id))) Walk({body, &scope}, visit);
   }
 }
 
 }  // namespace
+
+std::vector<Graph*> BodiesOf(Node* node) {
+  std::vector<Graph*> bodies;
+  for (auto& [key, attribute] : node->attributes) {
+    if (attribute.graph) bodies.push_back(attribute.graph.get());
+  }
+  return bodies;
+}
 
 void ForEachScope(Graph* graph, const std::function<void(const Scope&)>& visit) {
   Walk({graph, nullptr}, visit);

@@ -5,6 +5,7 @@
 #include <functional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "graph/graph.h"
 
@@ -15,6 +16,10 @@ struct Scope {
   Graph* graph;
   const Scope* outer;  // null for the model's own graph
 };
+
+// The bodies of a node. Unlike the node's attributes they stay where they are when the graph around them
+// grows.
+std::vector<Graph*> BodiesOf(Node* node);
 
 // Calls visit for the graph, then for every body inside it, outer ones first. Bodies that are shared with
 // copies of the graph are copied before.

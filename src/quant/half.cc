@@ -77,10 +77,8 @@ class Converter {
         ConvertInputsOf(scope, id, half);
         if (half) ConvertOutputsOf(scope, id);
       }
-      for (auto& [key, attribute] : graph.node(id).attributes) {
-        if (!attribute.graph) continue;
-        Visit({attribute.graph.get(), &scope});
-      }
+      // A body may add Casts to this graph.
+      for (Graph* body : BodiesOf(&graph.node(id))) Visit({body, &scope});
     }
     if (scope.outer == nullptr && options_.io) ConvertOutputs();
   }
@@ -100,14 +98,13 @@ class Converter {
     Emitter emit(&model_, &names_);
     const std::vector<ValueId> outputs = model_.outputs();
     for (ValueId id : outputs) {
-      const Value& value = model_.value(id);
+      const Value value = model_.value(id);  // a copy: values are added below
       if (value.dtype != DType::kFloat || value.producer == kNone) continue;
       const NodeId producer = value.producer;
       const size_t slot = static_cast<size_t>(value.producer_slot);
       const ValueId full = emit.AddValue(value.name + "_fp32", DType::kFloat);
-      const std::vector<Use> uses = value.uses;
       model_.SetOutput(producer, slot, full);
-      for (const Use& use : uses) model_.SetInput(use.node, static_cast<size_t>(use.slot), full);
+      for (const Use& use : value.uses) model_.SetInput(use.node, static_cast<size_t>(use.slot), full);
       model_.value(id).dtype = options_.type;
       AddCast(&model_, full, id, options_.type);
     }

@@ -173,6 +173,40 @@ def loop(m):
     return [m.op("MatMul", y, m.random(16, 8)), trace]
 
 
+def branches_of_input(m):
+    """Branches that read nothing but an input of the model."""
+    x = m.input("x", [2, 16])
+
+    def branch(name, kind):
+        return _body(name, [], [(name + "_y", FLOAT)], [helper.make_node(kind, [x], [name + "_y"])], [])
+    m.inputs.append(helper.make_tensor_value_info("c", TensorProto.BOOL, []))
+    m.feeds["c"] = [np.asarray(i % 2 == 0) for i in range(4)]
+    return m.op("If", "c", then_branch=branch("then", "Relu"), else_branch=branch("else", "Sigmoid"))
+
+
+def loop_of_input(m):
+    """A loop over an If in a body: the innermost bodies read an input of the model."""
+    x, bias = m.input("x", [2, 16]), m.input("bias", [16])
+
+    def branch(name, kind):
+        return _body(name, [], [(name + "_y", FLOAT)], [helper.make_node(kind, ["s_in", bias], [name + "_y"])], [])
+    nodes = [helper.make_node("If", ["go_in"], ["a"], then_branch=branch("then", "Add"), else_branch=branch("else", "Sub")),
+             helper.make_node("Tanh", ["a"], ["b"]), helper.make_node("Add", ["b", x], ["s_out"]),
+             helper.make_node("Identity", ["go_in"], ["go_out"])]
+    body = _body("body", [("i", INT64), ("go_in", TensorProto.BOOL), ("s_in", FLOAT)],
+                 [("go_out", TensorProto.BOOL), ("s_out", FLOAT)], nodes, [])
+    return m.op("Loop", m.constant(3, np.int64), m.constant(True, bool), x, body=body)
+
+
+def scan_of_input(m):
+    """Sums along a sequence, with an input of the model that the body captures."""
+    x, gain = m.input("x", [5, 16]), m.input("gain", [16])
+    nodes = [helper.make_node("Mul", ["x_in", gain], ["a"]), helper.make_node("Tanh", ["a"], ["b"]),
+             helper.make_node("Add", ["s_in", "b"], ["s_out"]), helper.make_node("Sigmoid", ["s_out"], ["y_out"])]
+    body = _body("body", [("s_in", FLOAT), ("x_in", FLOAT)], [("s_out", FLOAT), ("y_out", FLOAT)], nodes, [])
+    return m.op("Scan", gain, x, outputs=2, num_scan_inputs=1, body=body)
+
+
 def detector_tail(m):
     """Resize, TopK and an output that inner operators read, too."""
     x = m.conv(m.input("x", [1, 3, 8, 8]), 3, 8)
@@ -210,4 +244,4 @@ def wide_range(m):
 
 
 ALL = [mlp, gemm_forms, batched_weights, left_weight, cnn, conv_transpose_groups, transformer, recurrent, contrib_attention, embeddings, branches,
-       loop, detector_tail, shapes, masked]
+       loop, branches_of_input, loop_of_input, scan_of_input, detector_tail, shapes, masked]
