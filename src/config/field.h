@@ -30,16 +30,18 @@ class Field {
   std::vector<float> Floats() const;
   std::vector<int64_t> Dims() const;  // every one positive
 
-  // "<name> <value> not implemented yet." for a word outside `words`.
+  // What the word stands for. `xslim`: a word that is none is refused as XSlim does, "<name> <value> not
+  // implemented yet."
   template <typename E>
-  E Word(const std::vector<std::pair<const char*, E>>& words) const {
-    const std::string text = String();
+  E Word(const std::vector<std::pair<const char*, E>>& words, bool xslim = false) const {
     std::string known;
     for (const auto& [word, value] : words) {
-      if (text == word) return value;
+      if (value_ == word) return value;
       known += (known.empty() ? "" : ", ") + std::string(word);
     }
-    Fail(Name() + " " + text + " not implemented yet.", "one of " + known);
+    if (xslim && value_.is_string())
+      Fail(Name() + " " + String() + " not implemented yet.", "one of " + known);
+    Expected("one of " + known);
   }
 
   Field Member(const std::string& key) const {

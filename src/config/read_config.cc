@@ -62,14 +62,13 @@ const Keys<Input> kInputKeys = {
        const std::set<std::string> known = {"",        "bool",    "int8",   "uint8", "int16",
                                             "uint16",  "int32",   "uint32", "int64", "uint64",
                                             "float16", "float32", "float64"};
-       if (!known.count(name))
-         f.Fail("dtype " + name + " not implemented yet.", "e.g. float32, int64, uint8");
+       if (!known.count(name)) f.Expected("a type, e.g. float32, int64 or uint8");
        i->dtype = name;
      }},
     {"file_type", "img|npy|raw", "kind of the listed files (default: img)",
      [](Input* i, const Field& f) {
-       i->file_type =
-           f.Word<FileType>({{"img", FileType::kImage}, {"npy", FileType::kNpy}, {"raw", FileType::kRaw}});
+       i->file_type = f.Word<FileType>(
+           {{"img", FileType::kImage}, {"npy", FileType::kNpy}, {"raw", FileType::kRaw}}, true);
      }},
     {"color_format", "bgr|rgb", "channel order of images (default: bgr)",
      [](Input* i, const Field& f) {
@@ -122,7 +121,7 @@ const Keys<Calibration> kCalibrationKeys = {
        c->calibration_device = "cpu";
      }},
     {"calibration_type", "string", "default, kl, minmax, percentile or mse (default: default)",
-     [](Calibration* c, const Field& f) { c->calibration_type = f.Word(kCalibrationTypes); }},
+     [](Calibration* c, const Field& f) { c->calibration_type = f.Word(kCalibrationTypes, true); }},
     {"input_parameters", "list of objects", "one per model input, in the model's order",
      [](Calibration* c, const Field& f) { SetInputs(c, f); }},
     {"input_parametres", "list of objects", "the same, in the spelling of older configs",
@@ -144,7 +143,7 @@ const Keys<Custom> kCustomKeys = {
        c->precision_level = level;
      }},
     {"calibration_type", "string", "as the global key, for this subgraph",
-     [](Custom* c, const Field& f) { c->calibration_type = f.Word(kCalibrationTypes); }},
+     [](Custom* c, const Field& f) { c->calibration_type = f.Word(kCalibrationTypes, true); }},
 };
 
 void SetCustom(QuantizationParameters* out, const Field& field) {

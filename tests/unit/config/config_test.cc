@@ -138,7 +138,8 @@ TEST_F(ConfigTest, ErrorsNameFileAndPath) {
               HasSubstr("input_shape[1]: expected an integer of at least 0, got the number -2"));
   EXPECT_THAT(Input("\"input_shape\": [1, 99999999999999999999]"),
               HasSubstr("input_shape[1]: expected an integer"));
-  EXPECT_THAT(Input("\"dtype\": \"floaty\""), HasSubstr("dtype: dtype floaty not implemented yet."));
+  EXPECT_THAT(Input("\"dtype\": \"floaty\""),
+              HasSubstr("dtype: expected a type, e.g. float32, int64 or uint8, got the string \"floaty\""));
   EXPECT_THAT(
       Calibration("\"calibration_step\": \"100\""),
       HasSubstr("calibration_parameters.calibration_step: expected an integer, got the string \"100\""));
@@ -159,8 +160,18 @@ TEST_F(ConfigTest, UnknownWordsAreRefusedInXslimsWording) {
       HasSubstr("calibration_parameters.calibration_type: calibration_type entropy not implemented yet. "
                 "(one of default, kl, minmax, percentile, mse)"));
   EXPECT_THAT(Input("\"file_type\": \"jpeg\""), HasSubstr("file_type jpeg not implemented yet."));
-  EXPECT_THAT(Input("\"color_format\": \"hsv\""), HasSubstr("color_format hsv not implemented yet."));
   EXPECT_THAT(Calibration("\"calibration_device\": \"tpu\""), HasSubstr("Device type tpu not understand."));
+}
+
+TEST_F(ConfigTest, OtherUnknownWordsNameTheAllowedOnes) {
+  EXPECT_THAT(Input("\"color_format\": \"hsv\""),
+              HasSubstr("color_format: expected one of bgr, rgb, got the string \"hsv\""));
+  EXPECT_THAT(Calibration("\"calibration_type\": 3"),
+              HasSubstr("expected one of default, kl, minmax, percentile, mse, got the number 3"));
+  EXPECT_THAT(Failure("{\"quantization_parameters\": {\"protect_outputs\": true}}"),
+              HasSubstr("protect_outputs: expected one of auto, always, never, got true"));
+  EXPECT_THAT(Failure("{\"quantization_parameters\": {\"placement\": \"free\"}}"),
+              HasSubstr("placement: expected one of xslim, fused, got the string \"free\""));
 }
 
 TEST_F(ConfigTest, RangesOfLevelsAndPercentile) {
