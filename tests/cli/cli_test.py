@@ -296,7 +296,7 @@ def config_cases():
     for kind in ("default", "kl", "percentile", "mse"):
         static("calibration_type " + kind, {CALIBRATION + "calibration_type": kind})
     static("file_type", {INPUT + "file_type": "jpeg"}, 1, "file_type jpeg not implemented yet.")
-    static("color_format", {INPUT + "color_format": "hsv"}, 1, "color_format hsv")
+    static("color_format", {INPUT + "color_format": "hsv"}, 1, "color_format: expected one of bgr, rgb")
     static("precision_level 7", {QUANTIZATION + "precision_level": 7}, 1, "precision_level")
     static("precision_level 3", {QUANTIZATION + "precision_level": 3}, 0, "DequantizeLinear", files=["w/out.onnx"])
     static("precision_level 4", {QUANTIZATION + "precision_level": 4}, 0, "Cast", files=["w/out.onnx"])
