@@ -221,6 +221,8 @@ def usage_cases():
     case("log file over the config", "-c bad.json --log-file ./dir/../bad.json", 1, "bad.json")
     case("unknown instruction set", "-i m.onnx -o o.onnx", 1, ["XSLIM_ISA=bogus", "scalar"],
          environment={"XSLIM_ISA": "bogus"})
+    case("statistics over a file of another kind", "-i m.onnx -o o.onnx --save-stats text.onnx", 1, "--save-stats would overwrite")
+    case("profile over the model", "-i m.onnx -o o.onnx --profile m.onnx", 1, "--profile would overwrite")
     case("log file below a file", "-i m.onnx -o o.onnx --log-file text.onnx/log", 1, "text.onnx/log")
     case("two models", "-i m.onnx -i two.onnx -o o.onnx", 2, "--input_path")
     case("a word too much", "-i m.onnx -o o.onnx more", 2, "more")

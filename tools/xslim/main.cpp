@@ -7,11 +7,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
+#include <fstream>
 #include <iostream>
 #include <iterator>
 #include <new>
@@ -306,6 +308,19 @@ void RefuseLogOverInput(const Arguments& arguments) {
   }
 }
 
+// Statistics and profiles replace older ones of theirs, and no other file.
+void RefuseForeignTarget(const std::string& path, const std::string& start, const char* option) {
+  std::error_code ignored;
+  if (path.empty() || !std::filesystem::is_regular_file(path, ignored)) return;
+  std::ifstream file(path, std::ios::binary);
+  std::string found(start.size(), '\0');
+  file.read(found.data(), static_cast<std::streamsize>(found.size()));
+  found.resize(static_cast<size_t>(file.gcount()));
+  if (found.empty() || found == start) return;
+  throw xslim::Error(std::string(option) + " would overwrite a file that it did not write", path,
+                     "give another name, or remove the file");
+}
+
 // "300M": a whole number and K, M or G, powers of 1000.
 int64_t ReadSize(const std::string& text, const char* option) {
   const size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
@@ -382,6 +397,7 @@ void KeepStandardStreamsOpen() {
 
 int main(int argc, char** argv) {
   KeepStandardStreamsOpen();
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that grows past the limit is a write error like others
   Arguments arguments;
   CLI::App app;
   app.set_help_flag();
@@ -424,6 +440,8 @@ int main(int argc, char** argv) {
       RefuseLogOverInput(arguments);
       xslim::SetupLogging(level, arguments.log_file);
     }
+    RefuseForeignTarget(arguments.save_stats, "xslim-st", "--save-stats");
+    RefuseForeignTarget(arguments.profile, "{\"displayTimeUnit\"", "--profile");
     return Work(arguments, &progress);
   });
 }
