@@ -86,7 +86,10 @@ const Keys<Input> kInputKeys = {
     {"preprocess_file", "string", "PT_IMAGENET, IMAGENET or file.py:function",
      [](Input* i, const Field& f) { i->preprocess_file = f.String(); }},
     {"data_list_path", "path", "text file with one data file per line",
-     [](Input* i, const Field& f) { i->data_list_path = f.String(); }},
+     [](Input* i, const Field& f) {
+       i->data_list_path = f.String();
+       if (i->data_list_path.empty()) f.Fail("is empty", "name a list file, or leave it out");
+     }},
 };
 
 void SetInputs(CalibrationParameters* out, const Field& field) {

@@ -151,7 +151,14 @@ bool HasNonFinite(const Tensor& tensor) {
   return false;
 }
 
-Tensor FitShape(const Tensor& tensor, const Shape& shape, const std::string& path) {
+std::string DimsText(const Shape& shape) {
+  std::string text = "[";
+  for (size_t i = 0; i < shape.size(); ++i)
+    text += (i ? "," : "") + (shape[i] < 0 ? "?" : std::to_string(shape[i]));
+  return text + "]";
+}
+
+Tensor FitShape(const Tensor& tensor, const Shape& shape, const std::string& path, const std::string& input) {
   const auto matches = [&shape](const Shape& actual) {
     if (actual.size() != shape.size()) return false;
     for (size_t i = 0; i < shape.size(); ++i) {
@@ -163,9 +170,9 @@ Tensor FitShape(const Tensor& tensor, const Shape& shape, const std::string& pat
   Shape batched = tensor.shape();
   batched.insert(batched.begin(), 1);
   if (matches(batched)) return tensor.Reshaped(batched);
-  throw Error(
-      StrCat("the array's shape is ", ToString(tensor.shape()), ", the model input takes ", ToString(shape)),
-      path);
+  throw Error(StrCat("the array's shape is ", ToString(tensor.shape()), ", the model input ", input,
+                     " takes ", DimsText(shape)),
+              path, "make the array of that shape, or correct input_shape where the model leaves it open");
 }
 
 }  // namespace xslim

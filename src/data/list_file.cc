@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "data/readers.h"
+#include "data/samples.h"
 #include "xslim/error.h"
 
 namespace xslim {
@@ -67,6 +68,31 @@ std::vector<std::string> ReadListFile(const std::string& list, const std::string
     paths.push_back(path.string());
   }
   return paths;
+}
+
+bool HasData(const Config& config) {
+  const auto& inputs = config.calibration.input_parameters;
+  return std::any_of(inputs.begin(), inputs.end(),
+                     [](const InputParameters& input) { return !input.data_list_path.empty(); });
+}
+
+std::vector<std::string> DataFiles(const Config& config) {
+  std::vector<std::string> files;
+  for (const InputParameters& input : config.calibration.input_parameters) {
+    const size_t colon = input.preprocess_file.rfind(':');
+    if (colon != std::string::npos)
+      files.push_back(ResolvePath(input.preprocess_file.substr(0, colon), config.source));
+    if (input.data_list_path.empty()) continue;
+    const std::string list = ResolvePath(input.data_list_path, config.source);
+    files.push_back(list);
+    try {
+      const std::vector<std::string> listed = ReadListFile(list, "data_list_path");
+      files.insert(files.end(), listed.begin(), listed.end());
+    } catch (const Error&) {
+      continue;  // said by the run, if it reads the list at all
+    }
+  }
+  return files;
 }
 
 }  // namespace xslim

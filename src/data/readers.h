@@ -33,9 +33,12 @@ Tensor FromFloat32(const Tensor& tensor, DType dtype);
 // Whether a float tensor holds NaN or infinity; false for other types.
 bool HasNonFinite(const Tensor& tensor);
 
+// "[?,3,224,224]": a shape whose -1 are unknown.
+std::string DimsText(const Shape& shape);
+
 // Lets `tensor` pass as `shape` (-1 = any): equal, or equal but for a missing leading 1. Throws Error naming
-// `path`.
-Tensor FitShape(const Tensor& tensor, const Shape& shape, const std::string& path);
+// `path` and the model's input.
+Tensor FitShape(const Tensor& tensor, const Shape& shape, const std::string& path, const std::string& input);
 
 // A .npy file (versions 1 to 3, either byte order, C or Fortran order) in C order, its own element type.
 Tensor ReadNpy(const std::string& path);

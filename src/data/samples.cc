@@ -75,8 +75,8 @@ Shape MergeShape(const ModelInput& model, const InputParameters& entry, const st
     agree = model.dims[i] < 0 || model.dims[i] == shape[i];
   }
   if (!agree) {
-    throw Error(StrCat("input_shape ", ToString(entry.input_shape), " does not agree with the model's ",
-                       ToString(model.dims), " of input ", model.name),
+    throw Error(StrCat("input_shape ", DimsText(entry.input_shape), " does not agree with the model's ",
+                       DimsText(model.dims), " of input ", model.name),
                 where + ".input_shape");
   }
   return shape;
@@ -100,7 +100,7 @@ const std::string& SymbolOf(const Input& input, size_t axis) {
 }
 
 [[noreturn]] void FailUnknown(const Input& input, const char* why) {
-  throw Error(input.has_shape ? StrCat("input ", input.name, " has the shape ", ToString(input.shape),
+  throw Error(input.has_shape ? StrCat("input ", input.name, " has the shape ", DimsText(input.shape),
                                        " with unknown dimensions")
                               : StrCat("the shape of input ", input.name, " is unknown"),
               input.where + ".input_shape", StrCat("give input_shape: ", why));
@@ -406,7 +406,7 @@ class ListSource : public SampleSource {
       tensor = ConvertElements(ReadRaw(path, input.file_dtype, RawShape(input, path)), input.dtype, path);
     } else {
       tensor = ConvertElements(ReadNpy(path), input.dtype, path);
-      if (input.has_shape) tensor = FitShape(tensor, input.item, path);
+      if (input.has_shape) tensor = FitShape(tensor, input.item, path, input.name);
     }
     WarnNonFinite(tensor, path);
     return tensor;
@@ -419,11 +419,11 @@ class ListSource : public SampleSource {
       Shape expected = input.shape;
       if (!expected.empty() && tensor.rank() > 0 && (tensor.dim(0) == batch_ || batch_ > 1)) expected[0] = -1;
       if (tensor.rank() != static_cast<int64_t>(expected.size())) {
-        throw Error(StrCat("the function returned the shape ", ToString(tensor.shape()),
-                           ", the model input takes ", ToString(input.shape)),
+        throw Error(StrCat("the function returned the shape ", ToString(tensor.shape()), ", the model input ",
+                           input.name, " takes ", DimsText(input.shape)),
                     where, "the first axis is the batch");
       }
-      FitShape(tensor, expected, where);
+      FitShape(tensor, expected, where, input.name);
     }
     WarnNonFinite(tensor, where);
     return tensor;

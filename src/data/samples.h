@@ -44,6 +44,19 @@ class SampleSource {
 std::unique_ptr<SampleSource> OpenSamples(const Config& config, const std::vector<ModelInput>& inputs,
                                           int64_t limit);
 
+// The files that the config names for calibration: lists, what they list, preprocess scripts. Of a list that
+// cannot be read, the list alone.
+std::vector<std::string> DataFiles(const Config& config);
+
+// Whether the config names data for any input; the others are filled with zeros.
+bool HasData(const Config& config);
+
+// Whether the samples of `indices` hold a finite element other than 0 in an input of floats (true where the
+// model has none). Decodes until it knows. Throws Error ("no finite sample") for a float input that is NaN or
+// infinite throughout.
+bool HoldValues(const SampleSource& source, const std::vector<int64_t>& indices,
+                const std::vector<ModelInput>& inputs);
+
 // Walks over chosen samples in order, decoding up to two ahead on another thread.
 class SampleStream {
  public:

@@ -9,6 +9,7 @@
 
 #include "base/random.h"
 #include "data/samples.h"
+#include "xslim/error.h"
 
 namespace xslim {
 
@@ -123,11 +124,13 @@ class CachedSource : public SampleSource {
 
 namespace {
 
+bool IsFloat(DType dtype) {
+  return dtype == DType::kFloat || dtype == DType::kDouble || dtype == DType::kFloat16 ||
+         dtype == DType::kBFloat16;
+}
+
 bool HoldsNaN(const Tensor& tensor) {
-  const DType dtype = tensor.dtype();
-  if (dtype != DType::kFloat && dtype != DType::kDouble && dtype != DType::kFloat16 &&
-      dtype != DType::kBFloat16)
-    return false;
+  if (!IsFloat(tensor.dtype())) return false;
   const Tensor floats = tensor.ToFloat32();
   const float* x = floats.data<float>();
   return std::any_of(x, x + floats.size(), [](float value) { return std::isnan(value); });
@@ -150,6 +153,31 @@ std::vector<Sample> DrawSamples(const SampleSource& source, const std::vector<in
 
 std::unique_ptr<SampleSource> Cached(const SampleSource& source, size_t budget) {
   return std::make_unique<CachedSource>(source, budget);
+}
+
+bool HoldValues(const SampleSource& source, const std::vector<int64_t>& indices,
+                const std::vector<ModelInput>& inputs) {
+  std::vector<size_t> waiting;  // float inputs without a finite element so far
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (IsFloat(inputs[i].dtype)) waiting.push_back(i);
+  }
+  const std::vector<size_t> floats = waiting;
+  bool varies = floats.empty();
+  for (size_t s = 0; s < indices.size() && !(varies && waiting.empty()); ++s) {
+    const Sample sample = source.at(indices[s]);
+    for (const size_t input : floats) {
+      const Tensor tensor = sample[input].ToFloat32();
+      const float *begin = tensor.data<float>(), *end = begin + tensor.size();
+      varies = varies || std::any_of(begin, end, [](float x) { return std::isfinite(x) && x != 0; });
+      if (begin == end || std::any_of(begin, end, [](float x) { return std::isfinite(x); }))
+        std::erase(waiting, input);
+    }
+  }
+  if (!waiting.empty())
+    throw Error("no finite sample: all calibration data of input " + inputs[waiting.front()].name +
+                    " are NaN or infinite",
+                "calibration_parameters.input_parameters", "mend the data or their preprocessing");
+  return varies;
 }
 
 }  // namespace xslim

@@ -17,12 +17,6 @@ constexpr int kBFloat16Opset = 22;            // Conv, pooling and others take b
 constexpr float kSafe = 0.9f * kLargestHalf;  // data not seen may be a little larger
 constexpr int64_t kMostSamples = 64;
 
-bool HasData(const Config& config) {
-  const auto& inputs = config.calibration.input_parameters;
-  return std::any_of(inputs.begin(), inputs.end(),
-                     [](const InputParameters& input) { return !input.data_list_path.empty(); });
-}
-
 // Float values of the outermost graph that the calibration data drives to the end of float16's range.
 std::set<ValueId> FindWide(const Graph& graph, const Config& config, const RunOptions& options,
                            ThreadPool& pool) {

@@ -73,6 +73,8 @@ SampleChoice ChooseSamples(int64_t available, const CalibrationParameters& param
   return choice;
 }
 
+constexpr char kOnZeros[] = "calibrated on zeros: ranges mean nothing";
+
 // Further files of a run: path and content.
 using Texts = std::vector<std::pair<std::string, std::string>>;
 
@@ -129,6 +131,8 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   }
   const std::unique_ptr<SampleSource> samples = OpenSamples(config, InputsOf(original), 0);
   const SampleChoice choice = ChooseSamples(samples->size(), config.calibration);
+  const bool meaningful = HasData(config) && HoldValues(*samples, choice.calibration, InputsOf(original));
+  if (!meaningful) LogWarning(kOnZeros, "; give real data in calibration_parameters.input_parameters");
 
   Graph graph = original;
   if (const int fixed = graph.FixDefaults())
@@ -227,12 +231,16 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
     WarnOfOutputs(measures->outputs);
     const std::string model = std::filesystem::path(paths.input).filename().string();
     if (settings.analysis_enable) {
-      const ReportHead head = StaticReportHead(graph, plan, facts, config, model, samples->Describe(),
-                                               choice.calibration.size(), choice.report.size());
+      ReportHead head = StaticReportHead(graph, plan, facts, config, model, samples->Describe(),
+                                         choice.calibration.size(), choice.report.size());
+      if (!meaningful) head.notes.insert(head.notes.begin(), kOnZeros);
       texts.push_back({paths.report, MarkdownReport(graph, head, *measures) + sensitivity_markdown});
       result.report_path = paths.report;
     }
-    const std::vector<GateResult> gates = JudgeGates(measures->outputs, settings);
+    std::vector<GateResult> gates = JudgeGates(measures->outputs, settings);
+    if (!meaningful) {
+      for (GateResult& gate : gates) gate.missed.push_back(gate.gate + ": " + kOnZeros);
+    }
     for (const GateResult& gate : gates)
       result.missed.insert(result.missed.end(), gate.missed.begin(), gate.missed.end());
     texts.push_back({paths.verdict,

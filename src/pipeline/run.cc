@@ -10,6 +10,7 @@
 #include "ops/custom.h"
 #include "pipeline/modes.h"
 #include "pipeline/output_paths.h"
+#include "pipeline/written_files.h"
 
 namespace xslim {
 namespace {
@@ -69,6 +70,7 @@ RunResult Run(Config config, const RunOptions& options) {
   LogDebug("kernels: ", kernels::Active().name, ", threads: ", pool.size());
   const TraceSession trace(options.profile);
   try {
+    RefuseOverwriting(config, options, paths, "");
     for (const std::string& library : options.op_libraries) {
       LoadOperatorLibrary(library);
       LogInfo("operators of ", library);

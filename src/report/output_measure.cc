@@ -125,7 +125,7 @@ std::vector<std::string> Collapses(const OutputMeasure& output) {
   for (const PartMeasure& part : output.parts) {
     if (part.collapse.empty()) continue;
     lines.push_back("output " + output.name + (part.tensor == output.name ? "" : ", part " + part.tensor) +
-                    ", has collapsed: its elements are " + part.collapse);
+                    " has collapsed: its elements are " + part.collapse);
   }
   return lines;
 }

@@ -126,6 +126,11 @@ def quantized_model():
     return model(nodes, [("x", [1, 3, 8, 8])], [("y", [1, 3, 8, 8])], weights)
 
 
+def external_model(folder):
+    onnx.save(small_model(), os.path.join(folder, "ext.onnx"), save_as_external_data=True, location="ext.bin",
+              size_threshold=0)
+
+
 def write(path, content):
     with open(path, "wb") as file:
         file.write(content if isinstance(content, bytes) else content.encode())
@@ -150,6 +155,7 @@ def build_template(folder):
         write(at("cal", "%02d.png" % i), png.encode_rgb(rng.integers(0, 255, (10, 12, 3)).astype(np.uint8)))
     np.save(at("cal", "wrong.npy"), np.zeros((1, 3, 4, 4), np.float32))
     np.save(at("cal", "nan.npy"), np.full((1, 3, 8, 8), np.nan, np.float32))
+    np.save(at("cal", "zeros.npy"), np.zeros((1, 3, 8, 8), np.float32))
     write(at("cal", "broken.png"), png.encode_rgb(np.zeros((8, 8, 3), np.uint8))[:40])
     write(at("cal", "short.raw"), b"\0" * 100)
     npy, image = ["%02d.npy" % i for i in range(12)], ["%02d.png" % i for i in range(12)]
@@ -158,6 +164,7 @@ def build_template(folder):
             "list": npy, "blank": ["", npy[0], "   "] + npy[1:] + [""], "five": npy[:5], "one": npy[:1], "empty": [],
             "missing": npy[:6] + ["nope.npy"] + npy[6:], "bad": npy[:6] + ["wrong.npy"] + npy[6:],
             "nan": npy[:6] + ["nan.npy"] + npy[6:], "img": image, "raw": raw,
+            "zeros": ["zeros.npy"] * 2, "somezeros": ["zeros.npy", npy[0]], "allnan": ["nan.npy"] * 2,
             "missingimg": image[:6] + ["nope.png"] + image[6:], "brokenimg": image[:6] + ["broken.png"] + image[6:],
             "shortraw": raw[:6] + ["short.raw"] + raw[6:]}.items():
         write(at("cal", name + ".txt"), "".join(line + "\n" for line in lines))
@@ -218,11 +225,23 @@ def usage_cases():
     case("wrong weight bits", "-i m.onnx -o o.onnx --dynq --weight-bits 6", 2, "8 or 4")
     case("wrong weight block", "-i m.onnx -o o.onnx --dynq --weight-bits 4 --weight-block 48", 2, "--weight-block")
     case("log file over the model", "-i m.onnx -o o.onnx --log-file m.onnx", 1, "m.onnx")
-    case("log file over the config", "-c bad.json --log-file ./dir/../bad.json", 1, "bad.json")
+    for option in ("--save-stats", "--profile", "--log-file"):
+        for name, path in (("model", "m.onnx"), ("config", "./dir/../c.json"), ("list", "cal/list.txt"),
+                           ("sample", "cal/03.npy"), ("script", "pre.py"), ("output model", "w/../w/out.onnx.data"),
+                           ("report", "w/out_report.md"), ("verdict", "w/out_verdict.json")):
+            static("%s over the %s" % (option, name), {INPUT + "preprocess_file": "pre.py:g"}, 1,
+                   [option + " would overwrite", "!warning"], args="-c c.json %s %s" % (option, path))
+        static(option + " over external data", {MODEL + "onnx_model": "ext.onnx"}, 1,
+               [option + " would overwrite the model's external data"], args="-c c.json %s ext.bin" % option, setup=external_model)
+        static(option + " over an operator library", status=1, says=option + " would overwrite an operator library",
+               args="-c c.json --op-library text.onnx %s text.onnx" % option)
+        static(option + " named like a model", status=1, says="has the name of a model", args="-c c.json %s new.onnx" % option)
+    static("profile over the statistics", status=1, says="--profile would overwrite --save-stats",
+           args="-c c.json --save-stats s.json --profile ./s.json")
+    static("log file beside them", args="-c c.json --save-stats s.stats --profile p.json --log-file l.txt",
+           files=["l.txt", "p.json", "s.stats", "w/out.onnx"])
     case("unknown instruction set", "-i m.onnx -o o.onnx", 1, ["XSLIM_ISA=bogus", "scalar"],
          environment={"XSLIM_ISA": "bogus"})
-    case("statistics over a file of another kind", "-i m.onnx -o o.onnx --save-stats text.onnx", 1, "--save-stats would overwrite")
-    case("profile over the model", "-i m.onnx -o o.onnx --profile m.onnx", 1, "--profile would overwrite")
     case("log file below a file", "-i m.onnx -o o.onnx --log-file text.onnx/log", 1, "text.onnx/log")
     case("two models", "-i m.onnx -i two.onnx -o o.onnx", 2, "--input_path")
     case("a word too much", "-i m.onnx -o o.onnx more", 2, "more")
@@ -363,7 +382,7 @@ def gate_cases():
     static("NaN misses a gate", {MODEL + "onnx_model": "log.onnx", verdict: 0.5}, 3, "output y: SNR nan", both)
     joined = {MODEL + "onnx_model": "joined.onnx", QUANTIZATION + "fail_on_collapse": True}
     static("collapse of a part", dict(joined, **{QUANTIZATION + "protect_outputs": "never"}), 3,
-           ["warning: output y, part small, has collapsed: its elements are all", "misses its gates"], both)
+           ["warning: output y, part small has collapsed: its elements are all", "misses its gates"], both)
     static("no collapse where outputs are protected", joined, 0, "!collapsed", both)
     static("collapse without the gate", dict(joined, **{QUANTIZATION + "protect_outputs": "never",
                                                         QUANTIZATION + "fail_on_collapse": False, QUANTIZATION + "analysis_enable": True}),
@@ -408,13 +427,22 @@ def data_cases():
     static("one sample", {INPUT + "data_list_path": "cal/one.txt"})
     static("batches of 4", {CALIBRATION + "calibration_batch_size": 4}, None)
     static("batch over the samples", {CALIBRATION + "calibration_batch_size": 50}, 1, "50")
-    static("no list", remove=[INPUT + "data_list_path"])
+    zeros = "warning: calibrated on zeros: ranges mean nothing"
+    static("no list", remove=[INPUT + "data_list_path"], says=zeros)
+    static("no list and a gate", {QUANTIZATION + "max_snr": 100}, 3, ["max_snr: calibrated on zeros"],
+           ["w/out.onnx", "w/out_verdict.json"], remove=[INPUT + "data_list_path"])
+    static("samples of zeros and a gate", {INPUT + "data_list_path": "cal/zeros.txt", QUANTIZATION + "max_snr": 100}, 3,
+           [zeros, "max_snr: calibrated on zeros"], ["w/out.onnx", "w/out_verdict.json"])
+    static("one sample that is not zeros", {INPUT + "data_list_path": "cal/somezeros.txt"}, says="!calibrated on zeros")
+    static("empty name of a list", {INPUT + "data_list_path": ""}, 1, "data_list_path: is empty")
+    static("nothing finite", {INPUT + "data_list_path": "cal/allnan.txt"}, 1, ["no finite sample", "input x"])
     static("missing list", {INPUT + "data_list_path": "cal/nope.txt"}, 1, "cal/nope.txt")
     static("empty list", {INPUT + "data_list_path": "cal/empty.txt"}, 1, "Calibration input x finds 0 items.")
     static("data file as list", {INPUT + "data_list_path": "cal/00.npy"}, 1, "not a text file")
     static("blank lines", {INPUT + "data_list_path": "cal/blank.txt"})
     static("missing npy", {INPUT + "data_list_path": "cal/missing.txt"}, 1, "nope.npy")
-    static("npy of a wrong shape", {INPUT + "data_list_path": "cal/bad.txt"}, 1, "wrong.npy")
+    static("npy of a wrong shape", {INPUT + "data_list_path": "cal/bad.txt"}, 1,
+           ["wrong.npy", "the model input x takes [1,3,8,8]", "make the array of that shape"])
     static("NaN in an output", {MODEL + "onnx_model": "log.onnx", QUANTIZATION + "analysis_enable": True},
            says="output y holds NaN", files=["w/out.onnx", "w/out_report.md", "w/out_verdict.json"])
     static("batch of 4 and one sample",

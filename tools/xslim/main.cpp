@@ -13,7 +13,6 @@
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <iterator>
 #include <new>
@@ -293,34 +292,6 @@ xslim::Config MakeConfig(const Arguments& arguments) {
   return config;
 }
 
-// The log file is emptied when it is opened: it must not be something the run reads.
-void RefuseLogOverInput(const Arguments& arguments) {
-  namespace fs = std::filesystem;
-  const fs::path log(arguments.log_file);
-  std::error_code ignored;
-  for (const std::string* input : {&arguments.config_path, &arguments.input_path}) {
-    if (fs::equivalent(log, *input, ignored))
-      throw xslim::Error("the log file would overwrite an input", *input);
-  }
-  if (log.extension() == ".onnx") {
-    throw xslim::Error("the log file has the name of a model", arguments.log_file,
-                       "give --log-file another name");
-  }
-}
-
-// Statistics and profiles replace older ones of theirs, and no other file.
-void RefuseForeignTarget(const std::string& path, const std::string& start, const char* option) {
-  std::error_code ignored;
-  if (path.empty() || !std::filesystem::is_regular_file(path, ignored)) return;
-  std::ifstream file(path, std::ios::binary);
-  std::string found(start.size(), '\0');
-  file.read(found.data(), static_cast<std::streamsize>(found.size()));
-  found.resize(static_cast<size_t>(file.gcount()));
-  if (found.empty() || found == start) return;
-  throw xslim::Error(std::string(option) + " would overwrite a file that it did not write", path,
-                     "give another name, or remove the file");
-}
-
 // "300M": a whole number and K, M or G, powers of 1000.
 int64_t ReadSize(const std::string& text, const char* option) {
   const size_t digits = std::min(text.find_first_not_of("0123456789"), text.size());
@@ -342,7 +313,7 @@ std::string OneLine(std::string message) {
   return message;
 }
 
-int Work(const Arguments& arguments, ProgressLine* progress) {
+xslim::RunOptions MakeOptions(const Arguments& arguments) {
   xslim::RunOptions options;
   options.input_path = arguments.input_path;
   options.output_path = arguments.output_path;
@@ -352,6 +323,11 @@ int Work(const Arguments& arguments, ProgressLine* progress) {
   options.load_stats = arguments.load_stats;
   options.profile = arguments.profile;
   if (!arguments.max_memory.empty()) options.max_memory = ReadSize(arguments.max_memory, "--max-memory");
+  return options;
+}
+
+int Work(const Arguments& arguments, ProgressLine* progress) {
+  xslim::RunOptions options = MakeOptions(arguments);
   if (isatty(STDERR_FILENO) && !arguments.quiet) {
     options.progress = [progress](const std::string& stage, int64_t done, int64_t total) {
       progress->Update(stage, done, total);
@@ -435,13 +411,13 @@ int main(int argc, char** argv) {
     const xslim::LogLevel level = arguments.verbose ? xslim::LogLevel::kDebug
                                   : arguments.quiet ? xslim::LogLevel::kWarning
                                                     : xslim::LogLevel::kInfo;
-    xslim::SetupLogging(level, "");  // first without the file, so that its own failure can be said
     if (!arguments.log_file.empty()) {
-      RefuseLogOverInput(arguments);
-      xslim::SetupLogging(level, arguments.log_file);
+      // Warnings of the config are said when it is read again, with the log file open.
+      xslim::SetupLogging(xslim::LogLevel::kError, "");
+      xslim::CheckWrittenFiles(MakeConfig(arguments), MakeOptions(arguments), arguments.log_file);
     }
-    RefuseForeignTarget(arguments.save_stats, "xslim-st", "--save-stats");
-    RefuseForeignTarget(arguments.profile, "{\"displayTimeUnit\"", "--profile");
+    xslim::SetupLogging(level, "");  // first without the file, so that its own failure can be said
+    if (!arguments.log_file.empty()) xslim::SetupLogging(level, arguments.log_file);
     return Work(arguments, &progress);
   });
 }

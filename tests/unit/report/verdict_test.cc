@@ -37,7 +37,7 @@ TEST(Collapse, OfOnePartBesideASoundOne) {
   EXPECT_NEAR(output.parts[1].snr, 1, 1e-6);
   EXPECT_THAT(
       Collapses(output),
-      ElementsAre("output y, part scores, has collapsed: its elements are all zero; the float model's run "
+      ElementsAre("output y, part scores has collapsed: its elements are all zero; the float model's run "
                   "from 0.1 to 0.9"));
 }
 

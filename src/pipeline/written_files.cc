@@ -1,0 +1,90 @@
+#include "pipeline/written_files.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <vector>
+
+#include "base/log.h"
+#include "data/samples.h"
+#include "onnx/model_io.h"
+
+namespace xslim {
+namespace {
+namespace fs = std::filesystem;
+
+struct Named {
+  std::string what, path;
+};
+
+fs::path Canonical(const std::string& path) {
+  std::error_code ignored;
+  const fs::path absolute = fs::absolute(path, ignored);
+  const fs::path canonical = fs::weakly_canonical(absolute, ignored);
+  return canonical.empty() ? absolute.lexically_normal() : canonical;
+}
+
+bool IsBelow(const fs::path& file, const fs::path& folder) {
+  return std::mismatch(folder.begin(), folder.end(), file.begin(), file.end()).first == folder.end();
+}
+
+std::vector<Named> FilesRead(const Config& config, const RunOptions& options, const OutputPaths& paths) {
+  std::vector<Named> files = {{"the model", paths.input},
+                              {"the config", config.source},
+                              {"the statistics of --load-stats", options.load_stats}};
+  for (const std::string& library : options.op_libraries) files.push_back({"an operator library", library});
+  for (const std::string& file : DataFiles(config)) files.push_back({"calibration data", file});
+  return files;
+}
+
+[[noreturn]] void Refuse(const Named& written, const std::string& what) {
+  throw Error(written.what + " would overwrite " + what, written.path,
+              "give " + written.what + " another name");
+}
+
+}  // namespace
+
+void RefuseOverwriting(const Config& config, const RunOptions& options, const OutputPaths& paths,
+                       const std::string& log_file) {
+  std::vector<Named> outputs = {{"the output model", paths.model},
+                                {"the output model's data", paths.model + ".data"},
+                                {"the report", paths.report},
+                                {"the verdict", paths.verdict}};
+  std::vector<Named> inputs;
+  for (const Named& written : {Named{"--save-stats", options.save_stats}, Named{"--profile", options.profile},
+                               Named{"--log-file", log_file}}) {
+    std::error_code ignored;
+    const bool exists = fs::exists(written.path, ignored);
+    // Devices like /dev/null hold nothing; what is wrong with a folder is said when it is opened.
+    if (written.path.empty() || (exists && !fs::is_regular_file(written.path, ignored))) continue;
+    if (exists && inputs.empty()) inputs = FilesRead(config, options, paths);
+    for (const Named& input : inputs) {
+      if (exists && fs::equivalent(written.path, input.path, ignored)) Refuse(written, input.what);
+    }
+    if (fs::path(written.path).extension() == ".onnx")
+      throw Error(written.what + " has the name of a model", written.path,
+                  "give " + written.what + " another name");
+    const fs::path canonical = Canonical(written.path);
+    for (const Named& output : outputs) {
+      if (Canonical(output.path) == canonical) Refuse(written, output.what);
+    }
+    outputs.push_back(written);
+    // Only the model itself tells where its external data lie.
+    if (!exists || !IsBelow(canonical, Canonical(paths.input).parent_path())) continue;
+    for (const std::string& file : LoadModel(paths.input).data_files) {
+      if (fs::equivalent(written.path, file, ignored)) Refuse(written, "the model's external data");
+    }
+  }
+}
+
+void CheckWrittenFiles(const Config& config, const RunOptions& options, const std::string& log_file) {
+  const OutputPaths paths = ResolveOutputPaths(config, options);
+  try {
+    RefuseOverwriting(config, options, paths, log_file);
+  } catch (...) {
+    RemoveEmptyFolders(paths);
+    throw;
+  }
+  RemoveEmptyFolders(paths);
+}
+
+}  // namespace xslim
