@@ -23,6 +23,8 @@ struct SaveOptions {
   bool external_data = false;                // also for a small model
   int64_t largest_file = kLargestModelFile;  // a larger model gets external data
 };
+// "<stem>.onnx.data" beside the model.
+std::string ExternalDataPath(const std::string& path);
 // Writes `path` whole or not at all; with external data together with `<stem>.onnx.data` beside it, which
 // then holds all large tensors: initializers, attributes, those of bodies. Bytes are streamed from where they
 // lie. Returns the path of the external data, "" without. Throws Error also when a file would take the place

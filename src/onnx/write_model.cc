@@ -469,6 +469,10 @@ void RefuseOverData(const Graph& graph, const std::string& path) {
 
 }  // namespace
 
+std::string ExternalDataPath(const std::string& path) {
+  return std::filesystem::path(path).replace_extension(".onnx.data").string();
+}
+
 std::string SaveModel(const Graph& graph, const std::string& path, const SaveOptions& options) {
   RefuseOverData(graph, path);
   const auto write = [](const Rope& rope, OutputFile* file) {
@@ -487,7 +491,7 @@ std::string SaveModel(const Graph& graph, const std::string& path, const SaveOpt
     file.Commit();
     return "";
   }
-  const std::filesystem::path beside = std::filesystem::path(path).replace_extension(".onnx.data");
+  const std::filesystem::path beside = ExternalDataPath(path);
   External external(beside.filename().string());
   model = ModelRope(graph, &external);
   if (model.size() > static_cast<size_t>(kLargestModelFile))

@@ -46,7 +46,7 @@ std::vector<Named> FilesRead(const Config& config, const RunOptions& options, co
 void RefuseOverwriting(const Config& config, const RunOptions& options, const OutputPaths& paths,
                        const std::string& log_file) {
   std::vector<Named> outputs = {{"the output model", paths.model},
-                                {"the output model's data", paths.model + ".data"},
+                                {"the output model's data", ExternalDataPath(paths.model)},
                                 {"the report", paths.report},
                                 {"the verdict", paths.verdict}};
   std::vector<Named> inputs;

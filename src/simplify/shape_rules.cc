@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "simplify/same_shape.h"
+
 namespace xslim {
 namespace {
 
@@ -511,55 +513,7 @@ const ShapeRules& Rules() {
     add(DequantizeRule, {"DequantizeLinear"});
     add(QuantizeRule, {"QuantizeLinear"});
     add(ConstantRule, {"Constant"});
-    add(SameAsFirst, {"Abs",
-                      "Acos",
-                      "Acosh",
-                      "Asin",
-                      "Asinh",
-                      "Atan",
-                      "Atanh",
-                      "Ceil",
-                      "Celu",
-                      "Clip",
-                      "Cos",
-                      "Cosh",
-                      "CumSum",
-                      "Elu",
-                      "Erf",
-                      "Exp",
-                      "Floor",
-                      "Gelu",
-                      "HardSigmoid",
-                      "HardSwish",
-                      "Hardmax",
-                      "LeakyRelu",
-                      "Log",
-                      "LogSoftmax",
-                      "LpNormalization",
-                      "LRN",
-                      "Mish",
-                      "Neg",
-                      "PRelu",
-                      "Reciprocal",
-                      "Relu",
-                      "Round",
-                      "ScatterElements",
-                      "ScatterND",
-                      "Selu",
-                      "Shrink",
-                      "Sigmoid",
-                      "Sign",
-                      "Sin",
-                      "Sinh",
-                      "Softmax",
-                      "Softplus",
-                      "Softsign",
-                      "Sqrt",
-                      "Swish",
-                      "Tan",
-                      "Tanh",
-                      "ThresholdedRelu",
-                      "Trilu"});
+    for (const std::string& type : SameTypeAndShape()) table.emplace(type, SameAsFirst);
     add(BooleanLikeFirst, {"Not", "IsNaN", "IsInf"});
     add(BinaryRule, {"Add", "Sub", "Mul", "Div", "Equal"});
     add(BroadcastRule, {"Pow", "Mod", "Max", "Min", "Sum", "Mean", "BitShift"});

@@ -14,6 +14,7 @@ namespace {
 constexpr int64_t kFewElements = 2048;  // of an output, per sample
 constexpr double kLeastSignal = 1e-3;   // of a sample, as part of the mean signal
 constexpr double kLeastRatio = 1e-12;
+constexpr double kLost = 1e6;  // the largest ratio, which NaN counts as
 
 double Power(const Tensor& tensor) {
   double sum = 0;
@@ -114,7 +115,9 @@ std::vector<double> OutputError::Ratios(const std::vector<std::vector<Tensor>>& 
       ratio += noise / (Power(wanted) + floor(p));
       ++samples;
     }
-    if (samples > 0) ratios[p] = ratio / static_cast<double>(samples) + kLeastRatio;
+    if (samples == 0) continue;
+    ratios[p] = ratio / static_cast<double>(samples) + kLeastRatio;
+    if (!(ratios[p] < kLost)) ratios[p] = kLost;
   }
   return ratios;
 }
@@ -122,9 +125,13 @@ std::vector<double> OutputError::Ratios(const std::vector<std::vector<Tensor>>& 
 double OutputError::floor(size_t point) const { return kLeastSignal * signal_[point]; }
 
 double OutputError::Of(const std::vector<std::vector<Tensor>>& values) const {
+  return MeanLog(Ratios(values));
+}
+
+double OutputError::MeanLog(const std::vector<double>& ratios) {
   double sum = 0;
   int64_t counted = 0;
-  for (double ratio : Ratios(values)) {
+  for (double ratio : ratios) {
     if (ratio == 0) continue;
     sum += precise::Log(ratio);
     ++counted;

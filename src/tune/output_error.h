@@ -29,8 +29,11 @@ class OutputError {
   // ratio), which is a mean over the samples; a sample without much signal counts as one of a hundredth of
   // the mean signal. Points of another shape than the reference's, and silent ones, are left out.
   double Of(const std::vector<std::vector<Tensor>>& values) const;
-  // By point: the noise-to-signal ratio; 0 where nothing can be said.
+  // By point: the noise-to-signal ratio, at most 1e6, which is that of NaN and infinity, too; 0 where nothing
+  // can be said.
   std::vector<double> Ratios(const std::vector<std::vector<Tensor>>& values) const;
+  // What Of() makes of Ratios().
+  static double MeanLog(const std::vector<double>& ratios);
   // By point: what is added to a sample's signal.
   double floor(size_t point) const;
 

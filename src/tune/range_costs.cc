@@ -9,6 +9,8 @@
 namespace xslim {
 namespace {
 
+constexpr int64_t kFewElements = 1024;
+
 // What rounding x to the range costs: the sum over runs of elements of (sum g n)^2, n the rounding error.
 double CostOf(const RunsOf& x, const RunsOf& g, const ScaleZero& to) {
   const kernels::Table& table = kernels::Active();
@@ -33,6 +35,10 @@ double CostOf(const RunsOf& x, const RunsOf& g, const ScaleZero& to) {
 }
 
 }  // namespace
+
+bool MayTake(const ChosenRange& range, const ActivationQuant& present, int64_t elements) {
+  return elements >= kFewElements || (range.lo <= present.lo && range.hi >= present.hi);
+}
 
 RangeCosts MeasureRangeCosts(const Graph& graph, const ValueFacts& facts,
                              const std::vector<WeightedPoint>& points, const RangeProposals& proposals,

@@ -12,9 +12,6 @@ namespace xslim {
 namespace {
 
 constexpr double kWorthwhile = 0.01;  // relative gain that a change must bring on the samples tried
-// A pooled vector holds too few numbers to tell from some samples what of its range the next one needs: it is
-// never narrowed.
-constexpr int64_t kFewElements = 1024;
 // What a knob stands for.
 struct Meaning {
   ValueId activation = kNone;       // a range ...
@@ -76,10 +73,8 @@ class Refiner {
     Meaning meaning;
     meaning.activation = id;
     meaning.ranges = {{quant->second.lo, quant->second.hi, quant->second.why}};
-    const bool small = facts_.elements(id) < kFewElements;
     for (const ChosenRange& range : proposed->second) {
-      const bool narrower = range.lo > quant->second.lo || range.hi < quant->second.hi;
-      if (!small || !narrower) meaning.ranges.push_back(range);
+      if (MayTake(range, quant->second, facts_.elements(id))) meaning.ranges.push_back(range);
     }
     Knob knob;
     const Node& quantize = exported.node(pair.quantize);

@@ -1,7 +1,6 @@
 #include "tune/tune.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/log.h"
 #include "base/trace.h"
@@ -20,9 +19,7 @@ constexpr double kWorthwhile = 0.02;  // relative gain in cost that a change of 
 // A stage that multiplies the output noise by more than this is taken back. Less is within what so few
 // samples can tell.
 constexpr double kHarm = 1.15;
-constexpr double kLost = 1e6;                         // the ratio that a NaN counts as
 constexpr int64_t kStoredBytes = int64_t{128} << 20;  // activations of all tuning samples together
-constexpr int64_t kFewElements = 1024;  // a pooled vector is never narrowed: it holds too few numbers to tell
 
 // As many as keep the widest float output, and about as much again in codes of what waits for later readers,
 // under kStoredBytes.
@@ -78,14 +75,10 @@ class Tuner {
     return RatiosOf(ExportQdq(*graph_, plan), error_, judged_, pool_);
   }
 
+  // The geometric mean of the points; 0 where nothing can be said of any.
   static double Mean(const std::vector<double>& ratios) {
-    double sum = 0, count = 0;
-    for (double ratio : ratios) {
-      if (ratio <= 0) continue;
-      sum += precise::Log(std::isfinite(ratio) ? std::min(ratio, kLost) : kLost);
-      ++count;
-    }
-    return count > 0 ? precise::Exp(sum / count) : 0.0;
+    const bool none = std::all_of(ratios.begin(), ratios.end(), [](double ratio) { return ratio == 0; });
+    return none ? 0.0 : precise::Exp(OutputError::MeanLog(ratios));
   }
 
   // The present range first, then the proposed ones, then narrower ones.
@@ -110,9 +103,9 @@ class Tuner {
           ranges.push_back({lo * factor, hi, "part of the extremes"});
         }
       }
-      if (facts_.elements(id) >= kFewElements) continue;
-      std::erase_if(ranges,
-                    [&](const ChosenRange& range) { return range.lo > quant.lo || range.hi < quant.hi; });
+      std::erase_if(ranges, [&, &quant = quant, elements = facts_.elements(id)](const ChosenRange& range) {
+        return !MayTake(range, quant, elements);
+      });
     }
     return candidates;
   }

@@ -2,15 +2,17 @@
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
+from node_list import NodeList
+
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
 
 
-class Maker:
+class Maker(NodeList):
     """Collects inputs, constants and nodes; every method returns the name of its result."""
 
     def __init__(self, seed=5):
-        self.rng = np.random.default_rng(seed)
-        self.inputs, self.constants, self.nodes, self.feeds = [], [], [], {}
+        super().__init__(seed)
+        self.inputs, self.feeds = [], {}
         self.opset, self.domains = 17, []
 
     def input(self, name, shape, high=None, dims=None):
@@ -22,28 +24,9 @@ class Maker:
         self.inputs.append(helper.make_tensor_value_info(name, FLOAT if high is None else INT64, dims or shape))
         return name
 
-    def constant(self, value, dtype=np.float32):
-        name = f"k{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
-        return name
-
-    def ints(self, *values):
-        return self.constant(values, np.int64)
-
-    def random(self, *shape, scale=0.3):
-        return self.constant(self.rng.standard_normal(shape) * scale)
-
-    def op(self, kind, *inputs, outputs=1, domain="", **attributes):
-        made = [f"t{len(self.nodes)}_{i}" for i in range(outputs)]
-        self.nodes.append(helper.make_node(kind, list(inputs), made, name=f"{kind}_{len(self.nodes)}", domain=domain, **attributes))
-        return made[0] if outputs == 1 else made
-
     def conv(self, x, cin, cout, kernel=3, group=1):
         return self.op("Conv", x, self.random(cout, cin // group, kernel, kernel), self.random(cout),
                        kernel_shape=[kernel] * 2, pads=[kernel // 2] * 4, group=group)
-
-    def linear(self, x, size, to):
-        return self.op("Add", self.op("MatMul", x, self.random(size, to)), self.random(to))
 
     def model(self, outputs, types=None):
         outputs = [outputs] if isinstance(outputs, str) else outputs

@@ -11,47 +11,28 @@ import tempfile
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 
 import structure
 from helpers import Checks, noise, run_all, run_xslim
+from node_list import NodeList
 
 IMAGE = [1, 3, 8, 8]
 
 
-class Builder:
+class Builder(NodeList):
     """A model with one input `x` and one output `y`; every method returns the name of its result."""
 
     def __init__(self, shape, opset=17):
-        self.rng = np.random.default_rng(7)
+        super().__init__(seed=7)
         self.shape, self.opset = shape, opset
-        self.nodes, self.constants = [], []
-
-    def constant(self, value, dtype=np.float32):
-        name = f"k{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.asarray(value, dtype), name))
-        return name
-
-    def ints(self, *values):
-        return self.constant(values, np.int64)
-
-    def random(self, *shape, scale=0.3):
-        return self.constant(self.rng.standard_normal(shape) * scale)
 
     def positive(self, *shape):
         return self.constant(self.rng.uniform(0.5, 1.5, shape))
 
-    def op(self, kind, *inputs, outputs=1, **attributes):
-        made = [f"t{len(self.nodes)}_{i}" for i in range(outputs)]
-        self.nodes.append(helper.make_node(kind, list(inputs), made, name=f"{kind}_{len(self.nodes)}", **attributes))
-        return made[0] if outputs == 1 else made
-
     def conv(self, x, cin, cout, kernel=3, group=1, bias=True):
         inputs = [x, self.random(cout, cin // group, kernel, kernel)] + ([self.random(cout)] if bias else [])
         return self.op("Conv", *inputs, kernel_shape=[kernel] * 2, pads=[kernel // 2] * 4, group=group)
-
-    def linear(self, x, size, to):
-        return self.op("Add", self.op("MatMul", x, self.random(size, to)), self.random(to))
 
     def batch_norm(self, x, n):
         return self.op("BatchNormalization", x, self.positive(n), self.random(n), self.random(n), self.positive(n))

@@ -5,6 +5,7 @@
 
 #include "ops/operator.h"
 #include "simplify/opset/signature.h"
+#include "simplify/same_shape.h"
 #include "xslim/error.h"
 
 namespace xslim::opset {
@@ -15,72 +16,23 @@ constexpr size_t kLargestFolded =
 
 using Names = std::set<std::string>;
 
-// Shape of input 0 at output 0.
-const Names kKeepsShape = {"Abs",
-                           "Acos",
-                           "Acosh",
-                           "Asin",
-                           "Asinh",
-                           "Atan",
-                           "Atanh",
-                           "BatchNormalization",
+// Shape of input 0 at output 0, besides SameTypeAndShape().
+const Names kKeepsShape = {"BatchNormalization",
                            "Cast",
                            "CastLike",
-                           "Ceil",
-                           "Celu",
-                           "Clip",
-                           "Cos",
-                           "Cosh",
-                           "CumSum",
                            "DequantizeLinear",
                            "Dropout",
-                           "Elu",
-                           "Erf",
-                           "Exp",
-                           "Floor",
-                           "Gelu",
                            "GroupNormalization",
-                           "HardSigmoid",
-                           "HardSwish",
-                           "Hardmax",
                            "Identity",
                            "InstanceNormalization",
                            "IsInf",
                            "IsNaN",
-                           "LRN",
                            "LayerNormalization",
-                           "LeakyRelu",
-                           "Log",
-                           "LogSoftmax",
-                           "LpNormalization",
                            "MeanVarianceNormalization",
-                           "Mish",
-                           "Neg",
                            "Not",
-                           "PRelu",
                            "QuantizeLinear",
                            "RMSNormalization",
-                           "Reciprocal",
-                           "Relu",
-                           "Round",
-                           "Scatter",
-                           "ScatterElements",
-                           "ScatterND",
-                           "Selu",
-                           "Shrink",
-                           "Sigmoid",
-                           "Sign",
-                           "Sin",
-                           "Sinh",
-                           "Softmax",
-                           "Softplus",
-                           "Softsign",
-                           "Sqrt",
-                           "Swish",
-                           "Tan",
-                           "Tanh",
-                           "ThresholdedRelu",
-                           "Trilu"};
+                           "Scatter"};
 const Names kBroadcasts = {"Add",        "And",         "BitShift", "BitwiseAnd", "BitwiseOr",
                            "BitwiseXor", "Div",         "Equal",    "Greater",    "GreaterOrEqual",
                            "Less",       "LessOrEqual", "Max",      "Mean",       "Min",
@@ -270,7 +222,7 @@ std::optional<Shape> GraphFacts::ShapeOf(const Node& node) const {
     return Shape(std::max(wanted->size(), x->size()), -1);
   }
   if (!x) return std::nullopt;
-  if (kKeepsShape.count(op)) return x;
+  if (SameTypeAndShape().count(op) || kKeepsShape.count(op)) return x;
   if (kKeepsRank.count(op)) return Shape(x->size(), -1);
   if (kSpatial.count(op) || op == "Conv" || op == "ConvTranspose") {
     Shape out(x->size(), -1);

@@ -1,0 +1,58 @@
+#include "simplify/same_shape.h"
+
+namespace xslim {
+
+const std::set<std::string>& SameTypeAndShape() {
+  static const std::set<std::string> types = {"Abs",
+                                              "Acos",
+                                              "Acosh",
+                                              "Asin",
+                                              "Asinh",
+                                              "Atan",
+                                              "Atanh",
+                                              "Ceil",
+                                              "Celu",
+                                              "Clip",
+                                              "Cos",
+                                              "Cosh",
+                                              "CumSum",
+                                              "Elu",
+                                              "Erf",
+                                              "Exp",
+                                              "Floor",
+                                              "Gelu",
+                                              "HardSigmoid",
+                                              "HardSwish",
+                                              "Hardmax",
+                                              "LRN",
+                                              "LeakyRelu",
+                                              "Log",
+                                              "LogSoftmax",
+                                              "LpNormalization",
+                                              "Mish",
+                                              "Neg",
+                                              "PRelu",
+                                              "Reciprocal",
+                                              "Relu",
+                                              "Round",
+                                              "ScatterElements",
+                                              "ScatterND",
+                                              "Selu",
+                                              "Shrink",
+                                              "Sigmoid",
+                                              "Sign",
+                                              "Sin",
+                                              "Sinh",
+                                              "Softmax",
+                                              "Softplus",
+                                              "Softsign",
+                                              "Sqrt",
+                                              "Swish",
+                                              "Tan",
+                                              "Tanh",
+                                              "ThresholdedRelu",
+                                              "Trilu"};
+  return types;
+}
+
+}  // namespace xslim

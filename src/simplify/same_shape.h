@@ -1,0 +1,14 @@
+// Operators whose output 0 has the element type and shape of input 0, in every opset.
+#ifndef XSLIM_SIMPLIFY_SAME_SHAPE_H_
+#define XSLIM_SIMPLIFY_SAME_SHAPE_H_
+
+#include <set>
+#include <string>
+
+namespace xslim {
+
+const std::set<std::string>& SameTypeAndShape();
+
+}  // namespace xslim
+
+#endif  // XSLIM_SIMPLIFY_SAME_SHAPE_H_
