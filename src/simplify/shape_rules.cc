@@ -10,6 +10,8 @@
 namespace xslim {
 namespace {
 
+constexpr size_t kMostAxes = 64;  // of a shape whose length alone is known
+
 void IdentityRule(RuleContext& c) { c.outputs[0] = c.in(0); }
 
 void BooleanLikeFirst(RuleContext& c) {
@@ -239,10 +241,11 @@ void ReshapeRule(RuleContext& c) {
   out.dtype = c.in(0).dtype;
   if (!c.in(1).content) {
     if (c.in(1).dims && c.in(1).dims->size() == 1 && (*c.in(1).dims)[0].is_number()) {
+      const auto listed = static_cast<size_t>((*c.in(1).dims)[0].factor);
+      if (listed > kMostAxes) return;
       Sizes dims;
-      for (int64_t i = 0; i < std::min<int64_t>((*c.in(1).dims)[0].factor, 64); ++i)
-        dims.push_back(c.FreshDim(0, static_cast<size_t>(i)));
-      if (static_cast<int64_t>(dims.size()) == (*c.in(1).dims)[0].factor) out.dims = std::move(dims);
+      for (size_t i = 0; i < listed; ++i) dims.push_back(c.FreshDim(0, i));
+      out.dims = std::move(dims);
     }
     return;
   }
@@ -330,9 +333,18 @@ void TransposeRule(RuleContext& c) {
 void ExpandRule(RuleContext& c) {
   TensorFacts& out = c.outputs[0];
   out.dtype = c.in(0).dtype;
-  if (!c.in(1).content) return;
-  for (const Size& size : *c.in(1).content) {
-    if (!c.symbols.NeverNegative(size)) return;
+  const bool sizes_known =
+      c.in(1).content && std::all_of(c.in(1).content->begin(), c.in(1).content->end(),
+                                     [&](const Size& size) { return c.symbols.NeverNegative(size); });
+  if (!sizes_known) {  // the rank may be known all the same
+    if (!c.in(0).dims || !c.in(1).dims || c.in(1).dims->size() != 1 || !(*c.in(1).dims)[0].is_number())
+      return;
+    const auto listed = static_cast<size_t>((*c.in(1).dims)[0].factor);
+    if (listed > kMostAxes) return;
+    Sizes dims;
+    for (size_t i = 0; i < std::max(listed, c.in(0).dims->size()); ++i) dims.push_back(c.FreshDim(0, i));
+    out.dims = std::move(dims);
+    return;
   }
   TensorFacts target;
   target.dims = c.in(1).content;
