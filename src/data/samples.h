@@ -74,9 +74,6 @@ class SampleStream {
 std::vector<Sample> DrawSamples(const SampleSource& source, const std::vector<int64_t>& indices,
                                 int64_t count, uint64_t seed);
 
-// The same samples decoded once and kept while they fit `budget` bytes; decoded again past it.
-std::unique_ptr<SampleSource> Cached(const SampleSource& source, size_t budget);
-
 }  // namespace xslim
 
 #endif  // XSLIM_DATA_SAMPLES_H_

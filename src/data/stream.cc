@@ -4,7 +4,6 @@
 #include <deque>
 #include <exception>
 #include <mutex>
-#include <optional>
 #include <thread>
 
 #include "base/random.h"
@@ -88,49 +87,8 @@ bool SampleStream::Next(Sample* sample) {
 
 namespace {
 
-class CachedSource : public SampleSource {
- public:
-  CachedSource(const SampleSource& source, size_t budget)
-      : source_(source), left_(budget), kept_(static_cast<size_t>(source.size())) {}
-  int64_t size() const override { return source_.size(); }
-  std::string Describe() const override { return source_.Describe(); }
-
-  Sample at(int64_t index) const override {
-    if (index < 0 || index >= size()) return source_.at(index);  // which throws
-    std::optional<Sample>& slot = kept_[static_cast<size_t>(index)];
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      if (slot) return *slot;
-    }
-    Sample sample = source_.at(index);
-    size_t bytes = 0;
-    for (const Tensor& tensor : sample) bytes += tensor.bytes();
-    std::lock_guard<std::mutex> lock(mutex_);
-    if (!slot && bytes <= left_) {
-      left_ -= bytes;
-      slot = sample;
-    }
-    return sample;
-  }
-
- private:
-  const SampleSource& source_;
-  mutable std::mutex mutex_;
-  mutable size_t left_;
-  mutable std::vector<std::optional<Sample>> kept_;
-};
-
-}  // namespace
-
-namespace {
-
-bool IsFloat(DType dtype) {
-  return dtype == DType::kFloat || dtype == DType::kDouble || dtype == DType::kFloat16 ||
-         dtype == DType::kBFloat16;
-}
-
 bool HoldsNaN(const Tensor& tensor) {
-  if (!IsFloat(tensor.dtype())) return false;
+  if (!IsFloating(tensor.dtype())) return false;
   const Tensor floats = tensor.ToFloat32();
   const float* x = floats.data<float>();
   return std::any_of(x, x + floats.size(), [](float value) { return std::isnan(value); });
@@ -151,15 +109,11 @@ std::vector<Sample> DrawSamples(const SampleSource& source, const std::vector<in
   return sound.empty() ? samples : sound;
 }
 
-std::unique_ptr<SampleSource> Cached(const SampleSource& source, size_t budget) {
-  return std::make_unique<CachedSource>(source, budget);
-}
-
 bool HoldValues(const SampleSource& source, const std::vector<int64_t>& indices,
                 const std::vector<ModelInput>& inputs) {
   std::vector<size_t> waiting;  // float inputs without a finite element so far
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (IsFloat(inputs[i].dtype)) waiting.push_back(i);
+    if (IsFloating(inputs[i].dtype)) waiting.push_back(i);
   }
   const std::vector<size_t> floats = waiting;
   bool varies = floats.empty();

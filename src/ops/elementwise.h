@@ -95,10 +95,6 @@ void VisitInts(DType type, F&& f) {
       BadType(type, "an integer type");
   }
 }
-inline bool IsFloating(DType type) {
-  return type == DType::kFloat || type == DType::kDouble || type == DType::kFloat16 ||
-         type == DType::kBFloat16;
-}
 template <typename F>
 void VisitNumbers(DType type, F&& f) {
   if (IsFloating(type))

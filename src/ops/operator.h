@@ -114,7 +114,9 @@ std::vector<OperatorRow> NormOperators();    // norm.cc: BatchNormalization Laye
 std::vector<OperatorRow> QuantizeOperators();  // quantize.cc: QuantizeLinear DequantizeLinear ...
 std::vector<OperatorRow> ResizeOperators();    // resize.cc
 std::vector<OperatorRow> UnaryOperators();     // unary.cc
-std::vector<OperatorRow> BinaryOperators();    // binary.cc: arithmetic, comparison, logic, Where, variadic
+std::vector<OperatorRow> BinaryOperators();    // binary.cc: arithmetic of two or more tensors
+std::vector<OperatorRow> PowerOperators();     // power.cc: Pow Mod
+std::vector<OperatorRow> CompareOperators();   // compare.cc: comparison, logic, bits, Where
 std::vector<OperatorRow> ReduceOperators();    // reduce.cc: Reduce*, ArgMax, CumSum, TopK
 std::vector<OperatorRow>
 MoveOperators();  // move.cc: Reshape Transpose Slice Concat Split Pad Tile Expand ...

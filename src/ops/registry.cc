@@ -20,6 +20,8 @@ const std::vector<OperatorRow>& Rows() {
                         ResizeOperators,
                         UnaryOperators,
                         BinaryOperators,
+                        PowerOperators,
+                        CompareOperators,
                         ReduceOperators,
                         MoveOperators,
                         GatherOperators,

@@ -10,11 +10,6 @@ namespace {
 constexpr double kVaries = 1e-3;          // of the largest magnitude
 constexpr double kMostlySaturated = 0.9;  // of a part's elements
 
-bool IsFloat(DType dtype) {
-  return dtype == DType::kFloat || dtype == DType::kDouble || dtype == DType::kFloat16 ||
-         dtype == DType::kBFloat16;
-}
-
 void Add(float f, float q, const CodeEnds& ends, PartSums* part) {
   part->sums.Add(f, q);
   if (!std::isfinite(f)) return;
@@ -141,7 +136,7 @@ OutputResult CompareOutputs(const Tensor& expected, const Tensor& actual, const 
   result.other_shape = expected.shape() != actual.shape() || expected.dtype() != actual.dtype();
   result.total = expected.size();
   if (result.other_shape) return result;
-  if (IsFloat(expected.dtype())) {
+  if (IsFloating(expected.dtype())) {
     const Tensor f = expected.ToFloat32(), q = actual.ToFloat32();
     const float *x = f.data<float>(), *y = q.data<float>();
     result.sums = Compare(x, y, f.size());
@@ -182,7 +177,7 @@ OutputMeasure Summary(const std::string& name, const OutputParts& parts,
       output.cosine += cosine;
       output.snr_worst = std::max(output.snr_worst, snr);
       output.cosine_worst = std::min(output.cosine_worst, cosine);
-    } else if (!result->lost && !IsFloat(result->dtype)) {
+    } else if (!result->lost && !IsFloating(result->dtype)) {
       output.is_float = false;
       type = NameOf(result->dtype);
       equal += result->equal;

@@ -43,6 +43,12 @@ size_t SizeOf(DType type);
 const char* NameOf(DType type);         // numpy's names: "float32", "int8", "bool" ...
 DType DTypeFromName(const char* name);  // kUndefined when unknown
 
+// Whether it is float, double, float16 or bfloat16.
+constexpr bool IsFloating(DType type) {
+  return type == DType::kFloat || type == DType::kDouble || type == DType::kFloat16 ||
+         type == DType::kBFloat16;
+}
+
 // 16-bit floats are stored as their bits.
 struct Half {
   uint16_t bits;
