@@ -24,6 +24,9 @@ enum class MatrixWeights { kPerChannel, kPowerOfTwoPerTensor };
 enum class BiasType { kFloat, kInt32 };
 enum class HalfType { kFloat16, kBFloat16 };
 
+// Opsets that a model can be converted to; the one after them can be read, too.
+inline constexpr int kLowestOpset = 7, kHighestOpset = 24;
+
 // precision_level values beyond plain int8. Auto: int8, operators float until the outputs are good enough
 // (auto_precision); partial: int8, sensitive operators float.
 inline constexpr int kPrecisionAuto = 1, kPrecisionPartial = 2;

@@ -27,6 +27,12 @@ class Error : public std::runtime_error {
   std::string where_, hint_;
 };
 
+// Options that cannot be meant so, whatever the files hold. Thrown before anything is written.
+class UsageError : public Error {
+ public:
+  using Error::Error;
+};
+
 }  // namespace xslim
 
 #endif  // XSLIM_ERROR_H_

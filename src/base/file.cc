@@ -90,13 +90,57 @@ void OutputFile::Write(const void* data, size_t bytes) {
   }
 }
 
-void OutputFile::Commit() {
+void OutputFile::Finish() {
   if (fsync(descriptor_) != 0 && errno != EINVAL) Fail("cannot write the output file");
   const int descriptor = descriptor_;
   descriptor_ = -1;
   if (close(descriptor) != 0) Fail("cannot write the output file");
+}
+
+void OutputFile::Rename() {
   if (rename(temporary_.c_str(), path_.c_str()) != 0) Fail("cannot put the output file in its place");
   temporary_.clear();
+}
+
+void OutputFile::Commit() {
+  Finish();
+  Rename();
+}
+
+OutputFile* OutputFiles::Add(const std::string& path) {
+  files_.push_back(std::make_unique<OutputFile>(path));
+  return files_.back().get();
+}
+
+void OutputFiles::Commit() {
+  for (const auto& file : files_) file->Finish();
+  // A second name keeps the file that stood there until all are in place; "" where none did.
+  std::vector<std::string> kept;
+  size_t done = 0;
+  try {
+    for (; done < files_.size(); ++done) {
+      OutputFile& file = *files_[done];
+      std::string before = file.temporary_ + ".before";
+      unlink(before.c_str());
+      if (link(file.path_.c_str(), before.c_str()) != 0) before.clear();
+      kept.push_back(std::move(before));
+      file.Rename();
+    }
+  } catch (...) {
+    for (size_t i = 0; i < kept.size(); ++i) {
+      const std::string& path = files_[i]->path_;
+      if (i == done) {
+        if (!kept[i].empty()) unlink(kept[i].c_str());
+      } else if (kept[i].empty() || rename(kept[i].c_str(), path.c_str()) != 0) {
+        unlink(path.c_str());
+      }
+    }
+    throw;
+  }
+  for (const std::string& before : kept) {
+    if (!before.empty()) unlink(before.c_str());
+  }
+  files_.clear();
 }
 
 }  // namespace xslim

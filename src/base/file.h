@@ -3,7 +3,9 @@
 #define XSLIM_BASE_FILE_H_
 
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <vector>
 
 namespace xslim {
 
@@ -43,9 +45,23 @@ class OutputFile {
   void Commit();  // flush, sync, rename
 
  private:
+  friend class OutputFiles;
+  void Finish();  // flush, sync, close: what can still fail for want of space has then succeeded
+  void Rename();
   [[noreturn]] void Fail(const char* what);
   std::string path_, temporary_;
   int descriptor_ = -1;
+};
+
+// Files that belong together: Commit() renames none before all of them are whole. When one of them cannot be
+// renamed, those before it are taken back, and what stood in their place is there again.
+class OutputFiles {
+ public:
+  OutputFile* Add(const std::string& path);  // stays this object's
+  void Commit();
+
+ private:
+  std::vector<std::unique_ptr<OutputFile>> files_;
 };
 
 }  // namespace xslim

@@ -34,6 +34,8 @@ int PrecisionLevel(const Field& field) {
   return level;
 }
 
+const std::string kOpsetRange = StrCat(kLowestOpset, "..", kHighestOpset);
+
 using Model = ModelParameters;
 const Keys<Model> kModelKeys = {
     {"onnx_model", "path", "the float model; -i overrides it",
@@ -44,8 +46,8 @@ const Keys<Model> kModelKeys = {
      [](Model* m, const Field& f) { m->working_dir = f.String(); }},
     {"skip_onnxsim", "bool", "leave the simplifier out (default: false)",
      [](Model* m, const Field& f) { m->skip_onnxsim = f.Bool(); }},
-    {"opset", "7..24", "opset of the output (default: the model's, at least 13)",
-     [](Model* m, const Field& f) { m->opset = f.Int(7, 24); }},
+    {"opset", kOpsetRange.c_str(), "opset of the output (default: the model's, at least 13)",
+     [](Model* m, const Field& f) { m->opset = f.Int(kLowestOpset, kHighestOpset); }},
     {"external_data", "bool", "write large tensors beside the model (default: when it is over 1.9 GB)",
      [](Model* m, const Field& f) { m->external_data = f.Bool(); }},
 };

@@ -92,6 +92,33 @@ Kind KindOf(const InputParameters& entry, const std::string& where) {
   return type == FileType::kNpy ? Kind::kNpy : Kind::kRaw;
 }
 
+// What the entry sets and its kind of data does not look at. A preprocessing function gets the whole entry.
+void WarnIdle(const Input& input) {
+  const InputParameters& entry = input.entry;
+  const Kind kind = input.kind;
+  std::string keys;
+  const auto add = [&keys](const char* key, bool set) {
+    if (set) keys += (keys.empty() ? "" : ", ") + std::string(key);
+  };
+  if (kind != Kind::kImage && kind != Kind::kScript) {
+    add("mean_value", !entry.mean_value.empty());
+    add("std_value", !entry.std_value.empty());
+    add("color_format", entry.color_format != ColorFormat::kBgr);
+  }
+  if (kind == Kind::kZero) {
+    add("preprocess_file", !entry.preprocess_file.empty());
+    add("file_type", entry.file_type.has_value());
+  }
+  if (kind == Kind::kZero || kind == Kind::kImage)
+    add("dtype", input.file_dtype != input.dtype && input.file_dtype != DType::kFloat);
+  if (keys.empty()) return;
+  LogWarning(input.where, ": no effect on ",
+             kind == Kind::kZero    ? "an input without data_list_path"
+             : kind == Kind::kImage ? "images, which are read as float32"
+                                    : "files of arrays",
+             ": ", keys);
+}
+
 using Symbols = std::map<std::string, int64_t>;
 
 const std::string& SymbolOf(const Input& input, size_t axis) {
@@ -222,6 +249,7 @@ class ListSource : public SampleSource {
     input->symbols = model.symbols;
     input->shape = MergeShape(model, entry, where);
     input->kind = KindOf(entry, where);
+    WarnIdle(*input);
     if (input->kind == Kind::kZero) return;
     input->list = ResolvePath(entry.data_list_path, source);
     input->files = ReadListFile(input->list, where + ".data_list_path");
@@ -405,7 +433,12 @@ class ListSource : public SampleSource {
     } else if (input.kind == Kind::kRaw) {
       tensor = ConvertElements(ReadRaw(path, input.file_dtype, RawShape(input, path)), input.dtype, path);
     } else {
-      tensor = ConvertElements(ReadNpy(path), input.dtype, path);
+      tensor = ReadNpy(path);
+      if (!input.entry.dtype.empty() && tensor.dtype() != input.file_dtype && !warned_type_.exchange(true)) {
+        LogWarning(path, ": holds ", NameOf(tensor.dtype()), ", and ", input.where, ".dtype says ",
+                   input.entry.dtype, ", which has no effect on npy files (further files are not named)");
+      }
+      tensor = ConvertElements(tensor, input.dtype, path);
       if (input.has_shape) tensor = FitShape(tensor, input.item, path, input.name);
     }
     WarnNonFinite(tensor, path);
@@ -437,7 +470,7 @@ class ListSource : public SampleSource {
   std::vector<std::unique_ptr<Input>> inputs_;
   Symbols symbols_;  // that input_shape fixes
   int64_t files_ = 1, batch_ = 1, size_ = 0;
-  mutable std::atomic<bool> warned_{false};
+  mutable std::atomic<bool> warned_{false}, warned_type_{false};
 };
 
 }  // namespace

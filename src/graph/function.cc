@@ -72,8 +72,8 @@ class Specializer {
     body->RenameValues(names);
     for (size_t i = 0; i < body->node_slots(); ++i) {
       if (!body->alive(static_cast<NodeId>(i))) continue;
-      Node& node = body->node(static_cast<NodeId>(i));
-      node.attributes = Resolve(node.attributes, names);
+      const NodeId id = static_cast<NodeId>(i);
+      body->SetAttributes(id, Resolve(body->node(id).attributes, names));
     }
     return body;
   }

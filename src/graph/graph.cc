@@ -16,10 +16,14 @@ bool Defined(const Value& value) {
   return value.id != kNone && (value.producer != kNone || value.is_input || value.constant.defined());
 }
 
+bool HoldsBody(const Attribute& attribute) {
+  return attribute.kind == Attribute::Kind::kGraph && attribute.graph != nullptr;
+}
+
 // Names that the bodies of one node take from the graph around it.
 void AddCaptures(const Node& node, std::set<std::string>* names) {
   for (const auto& [key, attribute] : node.attributes) {
-    if (attribute.kind != Attribute::Kind::kGraph || !attribute.graph) continue;
+    if (!HoldsBody(attribute)) continue;
     for (std::string& name : attribute.graph->FreeNames()) names->insert(std::move(name));
   }
 }
@@ -33,7 +37,7 @@ void DropUse(Value* value, Use use) {
 // copied before they are changed.
 void RenameCapture(Node* node, const std::string& from, const std::string& to) {
   for (auto& [key, attribute] : node->attributes) {
-    if (attribute.kind != Attribute::Kind::kGraph || !attribute.graph) continue;
+    if (!HoldsBody(attribute)) continue;
     const std::vector<std::string> free = attribute.graph->FreeNames();
     if (!std::binary_search(free.begin(), free.end(), from)) continue;
     auto body = std::make_shared<Graph>(*attribute.graph);
@@ -238,15 +242,20 @@ NodeId Graph::SoleUser(ValueId id) const {
 }
 
 bool Graph::CapturedBySubgraph(const std::string& value_name) const {
-  for (const Node& node : nodes_) {
-    if (node.id == kNone) continue;
-    for (const auto& [key, attribute] : node.attributes) {
-      if (attribute.kind != Attribute::Kind::kGraph || !attribute.graph) continue;
+  for (NodeId holder : holders_) {
+    for (const auto& [key, attribute] : node(holder).attributes) {
+      if (!HoldsBody(attribute)) continue;
       const std::vector<std::string> free = attribute.graph->FreeNames();
       if (std::binary_search(free.begin(), free.end(), value_name)) return true;
     }
   }
   return false;
+}
+
+std::set<std::string> Graph::Captures() const {
+  std::set<std::string> names;
+  for (NodeId holder : holders_) AddCaptures(node(holder), &names);
+  return names;
 }
 
 std::vector<std::string> Graph::FreeNames() const {
@@ -255,14 +264,9 @@ std::vector<std::string> Graph::FreeNames() const {
     if (value.id != kNone && !Defined(value) && (!value.uses.empty() || value.is_output))
       names.insert(value.name);
   }
-  for (const Node& node : nodes_) {
-    if (node.id == kNone) continue;
-    std::set<std::string> inner;
-    AddCaptures(node, &inner);
-    for (const std::string& captured : inner) {
-      const ValueId id = Find(captured);
-      if (id == kNone || !Defined(value(id))) names.insert(captured);
-    }
+  for (const std::string& captured : Captures()) {
+    const ValueId id = Find(captured);
+    if (id == kNone || !Defined(value(id))) names.insert(captured);
   }
   return {names.begin(), names.end()};
 }
@@ -291,7 +295,6 @@ NodeId Graph::AddNode(const std::string& op_type, const std::string& wanted_name
   added.name = UniqueNodeName(wanted_name.empty() ? op_type : wanted_name);
   added.op_type = op_type;
   added.domain = domain == "ai.onnx" ? "" : domain;
-  added.attributes = std::move(attributes);
   const NodeId id = added.id;
   for (size_t slot = 0; slot < outputs.size(); ++slot) {
     if (outputs[slot] == kNone) continue;
@@ -302,9 +305,19 @@ NodeId Graph::AddNode(const std::string& op_type, const std::string& wanted_name
   }
   node_names_.insert(added.name);
   nodes_.push_back(std::move(added));
+  SetAttributes(id, std::move(attributes));
   for (size_t slot = 0; slot < inputs.size(); ++slot) SetInput(id, slot, inputs[slot]);
   for (size_t slot = 0; slot < outputs.size(); ++slot) SetOutput(id, slot, outputs[slot]);
   return id;
+}
+
+void Graph::SetAttributes(NodeId id, std::map<std::string, Attribute> attributes) {
+  Node& changed = node(id);
+  changed.attributes = std::move(attributes);
+  holders_.erase(id);
+  for (const auto& [name, attribute] : changed.attributes) {
+    if (HoldsBody(attribute)) holders_.insert(id);
+  }
 }
 
 void Graph::AddInput(ValueId id) {
@@ -408,18 +421,12 @@ void Graph::RemoveNode(NodeId id) {
   node_names_.erase(removed.name);
   Release(removed.name, &node_suffixes_);
   removed = Node();
+  holders_.erase(id);
 }
 
 int Graph::RemoveDead() {
   int count = 0;
-  auto captures = [this] {
-    std::set<std::string> names;
-    for (const Node& node : nodes_) {
-      if (node.id != kNone) AddCaptures(node, &names);
-    }
-    return names;
-  };
-  std::set<std::string> captured = captures();
+  std::set<std::string> captured = Captures();
   auto unused = [&](ValueId id) {
     return id == kNone || (value(id).uses.empty() && !value(id).is_output && !captured.count(value(id).name));
   };
@@ -449,7 +456,7 @@ int Graph::RemoveDead() {
       if (input != kNone && value(input).producer != kNone) work.push_back(value(input).producer);
     }
     if (bodies.empty()) continue;
-    captured = captures();
+    captured = Captures();
     for (const std::string& name : bodies) {
       const ValueId value_id = Find(name);
       if (value_id != kNone && value(value_id).producer != kNone) work.push_back(value(value_id).producer);
@@ -513,6 +520,9 @@ void Graph::Validate() const {
   for (const Node& node : nodes_) {
     if (node.id == kNone) continue;
     const std::string where = "node " + node.Title();
+    const bool holds = std::any_of(node.attributes.begin(), node.attributes.end(),
+                                   [](const auto& named) { return HoldsBody(named.second); });
+    if (holds != (holders_.count(node.id) != 0)) fail("its bodies are not known to the graph.", where);
     if (!node_names.insert(node.name).second) fail("two nodes have this name.", where);
     for (size_t slot = 0; slot < node.inputs.size(); ++slot) {
       if (node.inputs[slot] == kNone) continue;

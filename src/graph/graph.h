@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -157,6 +158,8 @@ class Graph {
   // kNone.
   NodeId SoleUser(ValueId id) const;
   bool CapturedBySubgraph(const std::string& value_name) const;
+  // All names for which that holds, or that bodies take from further outside: for many questions at once.
+  std::set<std::string> Captures() const;
   // Names that the graph (or a graph inside it) reads and does not define, sorted. Empty for a whole model.
   std::vector<std::string> FreeNames() const;
 
@@ -167,6 +170,8 @@ class Graph {
   NodeId AddNode(const std::string& op_type, const std::string& wanted_name, std::vector<ValueId> inputs,
                  std::vector<ValueId> outputs, std::map<std::string, Attribute> attributes = {},
                  const std::string& domain = "");
+  // Attributes that hold a body come in here or with AddNode; others may also be set in place.
+  void SetAttributes(NodeId id, std::map<std::string, Attribute> attributes);
   void AddInput(ValueId id);
   // Inputs that have a default become plain constants; returns their number.
   int FixDefaults();
@@ -196,6 +201,7 @@ class Graph {
   std::vector<Node> nodes_;
   std::vector<Value> values_;
   std::vector<ValueId> inputs_, outputs_;
+  std::set<NodeId> holders_;  // nodes with bodies: few, and asked for often
   std::unordered_map<std::string, ValueId> by_name_;
   std::unordered_set<std::string> node_names_;
   // By stem ("name_"): every smaller suffix, from 1 on, is taken.

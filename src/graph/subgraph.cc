@@ -10,7 +10,7 @@ namespace {
 class Extractor {
  public:
   Extractor(const Graph& source, const std::vector<NodeId>& nodes)
-      : source_(source), chosen_(nodes.begin(), nodes.end()), nodes_(nodes) {}
+      : source_(source), captured_(source.Captures()), chosen_(nodes.begin(), nodes.end()), nodes_(nodes) {}
 
   Subgraph Run() {
     part_.graph.opset_imports = source_.opset_imports;
@@ -77,10 +77,11 @@ class Extractor {
                     [&](const Use& use) { return chosen_.count(use.node) == 0; })) {
       return true;
     }
-    return source_.CapturedBySubgraph(value.name);
+    return captured_.count(value.name) != 0;
   }
 
   const Graph& source_;
+  const std::set<std::string> captured_;
   const std::set<NodeId> chosen_;
   const std::vector<NodeId>& nodes_;
   std::map<ValueId, ValueId> made_;

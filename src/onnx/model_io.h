@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "base/file.h"
 #include "graph/graph.h"
 
 namespace xslim {
@@ -27,9 +28,10 @@ struct SaveOptions {
 std::string ExternalDataPath(const std::string& path);
 // Writes `path` whole or not at all; with external data together with `<stem>.onnx.data` beside it, which
 // then holds all large tensors: initializers, attributes, those of bodies. Bytes are streamed from where they
-// lie. Returns the path of the external data, "" without. Throws Error also when a file would take the place
-// of one that the graph's elements were read from.
-std::string SaveModel(const Graph& graph, const std::string& path, const SaveOptions& options = {});
+// lie. Throws Error also when a file would take the place of one that the graph's elements were read from.
+void SaveModel(const Graph& graph, const std::string& path, const SaveOptions& options = {});
+// The same up to the renaming, which is left to `files`: for a model with further files.
+void WriteModel(const Graph& graph, const std::string& path, const SaveOptions& options, OutputFiles* files);
 
 // A serialized onnx.TensorProto (an ONNX test data .pb file). Throws Error when malformed; external data is
 // refused.

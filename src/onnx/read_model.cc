@@ -6,9 +6,11 @@
 #include <set>
 #include <utility>
 
+#include "base/log.h"
 #include "graph/function.h"
 #include "onnx/model_io.h"
 #include "onnx/proto.h"
+#include "xslim/config.h"
 #include "xslim/error.h"
 
 namespace xslim {
@@ -17,7 +19,8 @@ namespace {
 // Fields of onnx.proto that the message classes of older libonnx do not have (IR 10).
 constexpr uint32_t kNodeOverload = 8, kFunctionDefaults = 11, kFunctionOverload = 13;
 
-constexpr int64_t kFirstOpset = 7, kLastOpset = 25, kFirstIr = 3, kLastIr = 13, kOverloadIr = 10;
+constexpr int64_t kFirstOpset = kLowestOpset, kLastOpset = kHighestOpset + 1;
+constexpr int64_t kFirstIr = 3, kLastIr = 13, kOverloadIr = 10;
 
 // Models before AttributeProto.type existed tell the kind by the field that is set.
 Attribute::Kind KindOf(const onnx::AttributeProto& proto) {
@@ -240,7 +243,7 @@ void ReadOpsets(const onnx::ModelProto& model, const std::string& label, Graph* 
   }
   if (at->second < kFirstOpset || at->second > kLastOpset) {
     throw Error("opset " + std::to_string(at->second) + " is not supported.", label,
-                "supported are opsets 7 to 25");
+                StrCat("supported are opsets ", kFirstOpset, " to ", kLastOpset));
   }
 }
 

@@ -473,48 +473,33 @@ std::string ExternalDataPath(const std::string& path) {
   return std::filesystem::path(path).replace_extension(".onnx.data").string();
 }
 
-std::string SaveModel(const Graph& graph, const std::string& path, const SaveOptions& options) {
+void WriteModel(const Graph& graph, const std::string& path, const SaveOptions& options, OutputFiles* files) {
   RefuseOverData(graph, path);
-  const auto write = [](const Rope& rope, OutputFile* file) {
+  const auto write = [files](const Rope& rope, const std::string& to) {
+    OutputFile* file = files->Add(to);
     rope.ForEach([&](const void* bytes, size_t count) { file->Write(bytes, count); });
   };
   const size_t largest = static_cast<size_t>(options.largest_file);
-  bool outside = options.external_data || ElementBytes(graph) > options.largest_file;
-  Rope model;
-  if (!outside) {
-    model = ModelRope(graph, nullptr);
-    outside = model.size() > largest;
-  }
-  OutputFile file(path);
-  if (!outside) {
-    write(model, &file);
-    file.Commit();
-    return "";
+  if (!options.external_data && ElementBytes(graph) <= options.largest_file) {
+    const Rope model = ModelRope(graph, nullptr);
+    if (model.size() <= largest) return write(model, path);
   }
   const std::filesystem::path beside = ExternalDataPath(path);
   External external(beside.filename().string());
-  model = ModelRope(graph, &external);
+  const Rope model = ModelRope(graph, &external);
   if (model.size() > static_cast<size_t>(kLargestModelFile))
     throw Error("the model is over 2 GB without its tensors.", path);
-  if (external.data().size() == 0) {  // nothing in it is large enough
-    write(model, &file);
-    file.Commit();
-    return "";
+  if (external.data().size() > 0) {  // else nothing in it is large enough
+    RefuseOverData(graph, beside.string());
+    write(external.data(), beside.string());
   }
-  RefuseOverData(graph, beside.string());
-  OutputFile data(beside.string());
-  write(external.data(), &data);
-  write(model, &file);
-  // A model must never be there without its data, nor data without their model.
-  data.Commit();
-  try {
-    file.Commit();
-  } catch (...) {
-    std::error_code ignored;
-    std::filesystem::remove(beside, ignored);
-    throw;
-  }
-  return beside.string();
+  write(model, path);
+}
+
+void SaveModel(const Graph& graph, const std::string& path, const SaveOptions& options) {
+  OutputFiles files;
+  WriteModel(graph, path, options, &files);
+  files.Commit();
 }
 
 }  // namespace xslim

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ops/operator.h"
+#include "xslim/config.h"
 
 namespace xslim {
 
@@ -78,7 +79,7 @@ std::vector<int64_t> NormalAxes(const std::vector<int64_t>& axes, int64_t rank, 
 std::vector<int64_t> IntsOf(const EvalContext& context, size_t slot, const std::string& attribute);
 
 // The last default-domain opset that the rows of the move, gather and shape families speak for.
-inline constexpr int kLastOpset = 25;
+inline constexpr int kLastOpset = kHighestOpset + 1;
 
 }  // namespace xslim
 

@@ -75,30 +75,6 @@ SampleChoice ChooseSamples(int64_t available, const CalibrationParameters& param
 
 constexpr char kOnZeros[] = "calibrated on zeros: ranges mean nothing";
 
-// Further files of a run: path and content.
-using Texts = std::vector<std::pair<std::string, std::string>>;
-
-// The model and the texts, all or none.
-void SaveOutputs(const Graph& graph, const OutputPaths& paths, const SaveOptions& options,
-                 const Texts& texts) {
-  std::vector<std::unique_ptr<OutputFile>> files;
-  for (const auto& [path, text] : texts) {
-    files.push_back(std::make_unique<OutputFile>(path));
-    files.back()->Write(text);
-  }
-  const std::string data = SaveModel(graph, paths.model, options);
-  size_t done = 0;
-  try {
-    for (; done < files.size(); ++done) files[done]->Commit();
-  } catch (...) {
-    std::error_code ignored;
-    std::filesystem::remove(paths.model, ignored);
-    if (!data.empty()) std::filesystem::remove(data, ignored);
-    for (size_t i = 0; i < done; ++i) std::filesystem::remove(texts[i].first, ignored);
-    throw;
-  }
-}
-
 bool HasGates(const QuantizationParameters& settings) {
   return settings.min_cosine || settings.max_snr || settings.fail_on_collapse;
 }
@@ -173,7 +149,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   LogInfo("calibrating on ", choice.calibration.size(), " of ", samples->Describe());
   stage.Next("calibrate");
   RangeProposals proposals;
-  const Graph untuned = graph;
+  const Graph untuned = partial ? graph : Graph();  // asked for by the search alone
   {  // the histograms are gone again before tuning and the report
     const Observations found = ObtainStatistics(graph, facts, observed, *samples, choice.calibration,
                                                 settings.max_percentile, options, pool);
@@ -222,7 +198,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   stage.Next("export");
   DropUnusedFunctions(&graph);
   const Graph exported = ExportQdq(graph, plan);
-  Texts texts;
+  std::vector<std::pair<std::string, std::string>> texts;  // further files: path and content
   if (settings.analysis_enable || partial || HasGates(settings)) {
     stage.Next("report");
     if (!measures) measures = measure(graph, exported, plan);
@@ -249,7 +225,10 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   }
   stage.Next("save");
   MemoryCeiling(options.max_memory).Check("the run");
-  SaveOutputs(exported, paths, SaveOptionsFor(config), texts);
+  OutputFiles files;
+  WriteModel(exported, paths.model, SaveOptionsFor(config), &files);
+  for (const auto& [path, text] : texts) files.Add(path)->Write(text);
+  files.Commit();
   LeftList left;
   for (const auto& [id, why] : plan.left_float) left.push_back({graph.node(id).Title(), why});
   Summarize(CountModel(original), CountModel(exported), paths.input, left, &result);

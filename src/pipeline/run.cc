@@ -1,13 +1,16 @@
 // A run from paths to files: the page to read first. What each mode does is in its own file, see modes.h.
 #include <algorithm>
 #include <cstdlib>
+#include <filesystem>
 #include <thread>
 
 #include "base/log.h"
 #include "base/trace.h"
+#include "data/samples.h"
 #include "kernels/kernels.h"
 #include "onnx/model_io.h"
 #include "ops/custom.h"
+#include "pipeline/idle_settings.h"
 #include "pipeline/modes.h"
 #include "pipeline/output_paths.h"
 #include "pipeline/written_files.h"
@@ -30,18 +33,33 @@ void RefuseMeasuring(const Config& config) {
               "leave it out, or use precision_level 0, 1 or 2");
 }
 
+// Nodes and tensors say nothing of the file that they are in. What names a file, a setting or an option
+// already is said as it is.
+void NameModel(const Error& error, const Config& config, const RunOptions& options,
+               const OutputPaths& paths) {
+  const std::string text = error.what();
+  if (text.find(paths.input) != std::string::npos) return;
+  std::vector<std::string> named = DataFiles(config);
+  for (const std::string& place :
+       {std::string("calibration_parameters"), std::string("quantization_parameters"),
+        std::string("model_parameters"), std::string("environment "), std::string("-"), config.source,
+        options.save_stats, options.load_stats, paths.report, paths.verdict,
+        std::filesystem::path(paths.model).replace_extension("").string()})
+    named.push_back(place);
+  for (const std::string& place : named) {
+    if (!place.empty() && text.starts_with(place)) return;
+  }
+  throw Error(text, paths.input);
+}
+
 RunResult RunMode(Graph graph, const Config& config, const RunOptions& options, const OutputPaths& paths,
                   ThreadPool& pool) {
   const QuantizationParameters& settings = config.quantization;
   const int level = settings.precision_level;
   const bool calibrates =
       level != kPrecisionSlimOnly && level != kPrecisionDynamic && level != kPrecisionFp16;
-  if (!calibrates && (!options.save_stats.empty() || !options.load_stats.empty() || options.max_memory > 0))
-    LogWarning("--save-stats, --load-stats and --max-memory have no effect without calibration");
   if (!calibrates) RefuseMeasuring(config);
-  if (!calibrates && (!settings.custom_setting.empty() || !settings.truncate_var_names.empty() ||
-                      settings.placement != Placement::kXslim))
-    LogWarning("custom_setting, truncate_var_names and placement have no effect at precision_level ", level);
+  for (const std::string& sentence : IdleSettings(config, options)) LogWarning(sentence);
   switch (level) {
     case kPrecisionSlimOnly:
       return Slim(std::move(graph), config, paths, pool);
@@ -62,6 +80,8 @@ RunResult Run(Config config, const RunOptions& options) {
     throw Error(isa_error, StrCat("environment XSLIM_ISA=", std::getenv("XSLIM_ISA")));
   }
   CheckPassNames(config.model.skip_passes);
+  if (!options.save_stats.empty() && !options.load_stats.empty())
+    throw UsageError("--save-stats and --load-stats exclude each other");
   const OutputPaths paths = ResolveOutputPaths(config, options);
   const int threads = options.threads > 0
                           ? options.threads
@@ -76,8 +96,13 @@ RunResult Run(Config config, const RunOptions& options) {
       LogInfo("operators of ", library);
     }
     LogInfo("loading ", paths.input);
-    Graph graph = LoadModel(paths.input);
-    const RunResult result = RunMode(std::move(graph), config, options, paths, pool);
+    RunResult result;
+    try {
+      result = RunMode(LoadModel(paths.input), config, options, paths, pool);
+    } catch (const Error& error) {
+      NameModel(error, config, options, paths);
+      throw;
+    }
     trace.Save();
     return result;
   } catch (...) {

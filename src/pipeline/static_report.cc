@@ -1,8 +1,11 @@
 #include "pipeline/static_report.h"
 
 #include <algorithm>
+#include <cstdio>
+#include <optional>
 #include <utility>
 
+#include "pipeline/precision.h"
 #include "xslim/xslim.h"
 
 namespace xslim {
@@ -29,15 +32,39 @@ const char* NameOf(CalibrationType type) {
   return "";
 }
 
-// What of the settings of placement is not the default.
-std::string PlacementText(const QuantizationParameters& settings) {
+std::string Listed(const char* what, const std::vector<std::string>& names) {
   std::string text;
+  for (size_t i = 0; i < names.size(); ++i) text += (i == 0 ? std::string(what) + " " : ", ") + names[i];
+  return text;
+}
+
+std::string Number(double value) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.6g", value);
+  return text;
+}
+
+// What of the settings that change the model is not the default.
+std::string FurtherSettings(const QuantizationParameters& settings) {
+  const QuantizationParameters defaults;
+  std::string text;
+  if (settings.max_percentile != defaults.max_percentile)
+    text += ", max_percentile " + Number(settings.max_percentile);
   if (settings.placement == Placement::kFused) text += ", placement fused";
+  if (settings.matrix_weights == MatrixWeights::kPowerOfTwoPerTensor)
+    text += ", matrix_weights power_of_two_per_tensor";
+  if (settings.bias == BiasType::kInt32) text += ", bias int32";
+  if (settings.protect_outputs != defaults.protect_outputs) {
+    text += std::string(", protect_outputs ") +
+            (settings.protect_outputs == ProtectOutputs::kAlways ? "always" : "never");
+  }
+  if (const std::optional<double> target = PrecisionTarget(settings))
+    text += ", auto_precision " + Number(*target);
+  text += Listed(", ignore_op_types", settings.ignore_op_types);
+  text += Listed(", ignore_op_names", settings.ignore_op_names);
   if (!settings.custom_setting.empty())
     text += ", entries of custom_setting: " + std::to_string(settings.custom_setting.size());
-  for (size_t i = 0; i < settings.truncate_var_names.size(); ++i)
-    text += (i == 0 ? ", truncated at " : ", ") + settings.truncate_var_names[i];
-  return text;
+  return text + Listed(", truncated at", settings.truncate_var_names);
 }
 
 }  // namespace
@@ -79,7 +106,7 @@ ReportHead StaticReportHead(const Graph& graph, const QuantPlan& plan, const Val
                        ", precision_level " + std::to_string(config.quantization.precision_level) +
                        ", finetune_level " + std::to_string(config.quantization.finetune_level) +
                        ", equalization " + (config.quantization.equalization ? "on" : "off") +
-                       PlacementText(config.quantization)},
+                       FurtherSettings(config.quantization)},
       {"Multiply-adds in int8", Percent(share.int8_macs, share.macs) + " of " + std::to_string(share.macs)},
       {"Computing operators in int8",
        std::to_string(share.int8_compute) + " of " + std::to_string(share.compute)},

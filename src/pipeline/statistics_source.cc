@@ -81,8 +81,6 @@ std::string HashOf(const Graph& graph) {
 Observations ObtainStatistics(const Graph& graph, const ValueFacts& facts, const QuantPlan& plan,
                               const SampleSource& samples, const std::vector<int64_t>& indices,
                               double max_percentile, const RunOptions& options, ThreadPool& pool) {
-  if (!options.save_stats.empty() && !options.load_stats.empty())
-    throw Error("--save-stats and --load-stats exclude each other");
   const auto progress = [&](int64_t done, int64_t total) {
     if (options.progress) options.progress("calibrate", done, total);
   };

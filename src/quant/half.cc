@@ -71,6 +71,7 @@ class Converter {
       if (touches) {
         if (half) {
           ++outcome_.converted;
+          outcome_.types.insert(graph.node(id).op_type);
         } else {
           outcome_.left.push_back({graph.node(id).Title(), decision->second});
         }

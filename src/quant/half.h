@@ -3,6 +3,7 @@
 #define XSLIM_QUANT_HALF_H_
 
 #include <set>
+#include <string>
 
 #include "graph/graph.h"
 #include "quant/ignore_list.h"
@@ -22,9 +23,10 @@ struct HalfOptions {
 };
 
 struct HalfOutcome {
-  int converted = 0;  // operators that work on 16-bit values
-  int casts = 0;      // Cast nodes added
-  LeftList left;      // operators on floats that stay float32
+  int converted = 0;            // operators that work on 16-bit values
+  int casts = 0;                // Cast nodes added
+  std::set<std::string> types;  // of the converted operators
+  LeftList left;                // operators on floats that stay float32
 };
 
 // Converts the graph and its bodies. Each float32 value has one home, float32 or 16-bit; a reader that needs

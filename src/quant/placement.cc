@@ -217,7 +217,9 @@ class Placer {
       if (!plan_.nodes.count(id)) continue;
       const Node& node = graph_.node(id);
       const QuantRole role = RoleOf(graph_, node);
-      if (role != QuantRole::kCompute && !Reached(node, role)) plan_.nodes.erase(id);
+      if (role == QuantRole::kCompute || Reached(node, role)) continue;
+      plan_.nodes.erase(id);
+      plan_.left_float[id] = "what lies before it stays float";
     }
   }
 

@@ -20,7 +20,7 @@ struct ErrorSums {
   int64_t count = 0;
   void Add(double f, double q);
   void Add(const ErrorSums& other);
-  double Snr() const { return noise / (signal + 1e-7); }  // noise power / signal power; lower is better
+  double Snr() const { return NoiseRatio(noise, signal); }
   double Mse() const { return count ? noise / static_cast<double>(count) : 0; }
   double Cosine() const;  // 1 for two zero vectors, 0 for one
 };

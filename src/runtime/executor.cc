@@ -1,18 +1,24 @@
 #include "runtime/executor.h"
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <cmath>
+#include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <limits>
 #include <map>
+#include <mutex>
 #include <new>
 #include <set>
 #include <string>
+#include <system_error>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
+#include "base/log.h"
 #include "base/trace.h"
 #include "graph/function.h"
 #include "kernels/kernels.h"
@@ -27,6 +33,33 @@ namespace {
 
 constexpr size_t kLargestFolded = size_t{64} << 20;  // bytes of one value that is computed once and kept
 constexpr int64_t kGrain = 1 << 15;                  // elements
+constexpr int64_t kMostSteps = 1'000'000;            // of loops in one run
+constexpr int64_t kManySteps = 10'000;               // from which on a loop is said to run
+constexpr char kStepsVariable[] = "XSLIM_LOOP_STEPS";
+
+int64_t MostSteps() {
+  const char* text = std::getenv(kStepsVariable);
+  if (text == nullptr) return kMostSteps;
+  int64_t steps = 0;
+  const char* end = text + std::strlen(text);
+  const auto [at, failure] = std::from_chars(text, end, steps);
+  if (failure != std::errc() || at != end || steps < 1) {
+    throw Error("expected a whole number of steps", StrCat("environment ", kStepsVariable, "=", text),
+                "the most that the loops of a model may take in one run, e.g. 10000000");
+  }
+  return steps;
+}
+
+// Once for each node, however many executors run it.
+void SayManySteps(const Node& node, int64_t most) {
+  static std::mutex mutex;
+  static std::set<std::string> said;
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (!said.insert(node.Title()).second) return;
+  LogInfo(node.Title(), " has taken ", kManySteps,
+          " steps in one run of the model and goes on; the run ends at ", most, " (", kStepsVariable,
+          " in the environment)");
+}
 
 std::string UnknownName(const Node& node, int opset) {
   return node.op_type + " (" + (node.domain.empty() ? "ai.onnx" : node.domain) + ", version " +
@@ -64,6 +97,7 @@ struct Executor::Impl : GraphRunner {
       : graph(graph),
         pool(pool),
         options(options),
+        most_steps(options.most_steps > 0 ? options.most_steps : MostSteps()),
         parent(parent),
         buffers(parent ? parent->buffers : std::make_shared<BufferPool>()),
         values(graph.value_slots()),
@@ -83,6 +117,7 @@ struct Executor::Impl : GraphRunner {
         graph(other.graph),
         pool(pool),
         options(other.options),
+        most_steps(other.most_steps),
         parent(nullptr),
         buffers(std::make_shared<BufferPool>()),
         values(other.values),
@@ -411,6 +446,8 @@ struct Executor::Impl : GraphRunner {
       return std::move(context.outputs);
     } catch (const std::bad_alloc&) {
       throw OutOfMemory("not enough memory", node.Title() + " (" + Describe(node, step.opset) + ")");
+    } catch (const TooManySteps& error) {
+      throw TooManySteps(error.what(), node.Title() + " (" + Describe(node, step.opset) + ")");
     } catch (const OutOfMemory& error) {
       throw OutOfMemory(error.what(), node.Title() + " (" + Describe(node, step.opset) + ")");
     } catch (const Unsupported& error) {
@@ -422,7 +459,9 @@ struct Executor::Impl : GraphRunner {
 
   // Whether the run may go on without the step's outputs. A body's failure is its outermost node's.
   bool Tolerates(const Step& step, const Error& error) const {
-    if (!options.skip_unknown || parent || dynamic_cast<const OutOfMemory*>(&error)) return false;
+    if (!options.skip_unknown || parent || dynamic_cast<const OutOfMemory*>(&error) ||
+        dynamic_cast<const TooManySteps*>(&error))
+      return false;
     return step.row->role == QuantRole::kNone || dynamic_cast<const Unsupported*>(&error) != nullptr;
   }
 
@@ -488,9 +527,11 @@ struct Executor::Impl : GraphRunner {
     for (ValueId id : folded_taps) Tap(id);
     now = nullptr;
     failed = false;
+    steps_taken = 0;
     const bool traced = parent == nullptr && TraceIsOn();
     for (Step& step : steps) {
       if (failed && now->skipped(step.node->id)) continue;
+      running = step.node;
       const TraceClock::time_point begin = traced ? TraceClock::now() : TraceClock::time_point();
       std::vector<Tensor> outputs;
       try {
@@ -536,15 +577,33 @@ struct Executor::Impl : GraphRunner {
   }
 
   std::vector<Tensor> Run(const Graph& body, const std::vector<Tensor>& inputs) override {
+    CountStep();
     std::unique_ptr<Impl>& child = children[&body];
     if (!child) child = std::make_unique<Impl>(body, pool, options, this);
     return child->RunGraph(inputs);
+  }
+
+  // Of the outermost graph's run, which all bodies below add to.
+  void CountStep() {
+    Impl* outermost = this;
+    while (outermost->parent) outermost = outermost->parent;
+    const int64_t steps = ++outermost->steps_taken;
+    if (steps > most_steps) {
+      std::string hint;
+      if (options.most_steps == 0)
+        hint = StrCat("see its trip count and condition, or allow more with ", kStepsVariable,
+                      " in the environment");
+      throw TooManySteps(StrCat("loops go on after ", most_steps, " steps in one run of the model"), "",
+                         hint);
+    }
+    if (steps == kManySteps) SayManySteps(*outermost->running, most_steps);
   }
 
   std::shared_ptr<const Graph> inlined;  // `graph`, when the model calls functions; clones share it
   const Graph& graph;
   ThreadPool& pool;
   const ExecutorOptions options;
+  const int64_t most_steps;
   Impl* const parent;
   std::shared_ptr<BufferPool> buffers;
   std::vector<Tensor> values;  // by id; constants stay, others live from producer to last reader
@@ -558,6 +617,8 @@ struct Executor::Impl : GraphRunner {
   std::unordered_map<const Graph*, std::unique_ptr<Impl>> children;
   TapFn tap;
   bool planned = false;
+  const Node* running = nullptr;
+  int64_t steps_taken = 0;
 };
 
 Executor::Executor(const Graph& graph, ThreadPool& pool, ExecutorOptions options) {

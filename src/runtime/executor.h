@@ -4,6 +4,7 @@
 #ifndef XSLIM_RUNTIME_EXECUTOR_H_
 #define XSLIM_RUNTIME_EXECUTOR_H_
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -12,12 +13,20 @@
 #include "base/threads.h"
 #include "graph/graph.h"
 #include "runtime/computable.h"
+#include "xslim/error.h"
 
 namespace xslim {
 
 // Called right after a value is there, while it is in cache; not for initializers. The tensor is only good
 // during the call unless copied.
 using TapFn = std::function<void(ValueId, const Tensor&)>;
+
+// A run went through more bodies than it may: a loop whose trip count nobody meant, or that never ends.
+// Nothing is left out for it, since every further run would take as long.
+class TooManySteps : public Error {
+ public:
+  using Error::Error;
+};
 
 struct ExecutorOptions {
   bool fuse = true;  // fused kernels (Conv+bias+activation, Quantize+Dequantize) where no tap looks inside
@@ -27,6 +36,9 @@ struct ExecutorOptions {
   // are an Error. Bad data that an operator of the float model refuses is always an Error, and
   // so is too little memory (OutOfMemory).
   bool skip_unknown = true;
+  // Bodies (steps of loops, branches) that one Run may go through, all together, before it throws
+  // TooManySteps; 0: what the environment's XSLIM_LOOP_STEPS says, or a million.
+  int64_t most_steps = 0;
 };
 
 // One operator of the outermost graph: how often it ran and how long.

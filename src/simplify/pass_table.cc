@@ -125,8 +125,8 @@ void CheckPassNames(const std::vector<std::string>& names) {
   for (const std::string& name : names) {
     if (std::find(known.begin(), known.end(), name) != known.end()) continue;
     const std::string nearest = NearestName(name, known);
-    throw Error("there is no pass " + name, "--skip-pass",
-                nearest.empty() ? "--list-passes names them" : "did you mean " + nearest + "?");
+    throw UsageError("there is no pass " + name, "--skip-pass",
+                     nearest.empty() ? "--list-passes names them" : "did you mean " + nearest + "?");
   }
 }
 

@@ -8,14 +8,15 @@
 #include <vector>
 
 #include "graph/graph.h"
+#include "xslim/config.h"
 
 namespace xslim {
 
 struct SimplifyOptions {
-  bool legalize = false;       // before quantization: the rewrites that it needs, none that it does not want
-  int highest_opset = 24;      // fusions whose operator is newer are left out
-  std::set<std::string> skip;  // names of passes that are left out
-  bool body = false;           // the graph is a body of If, Loop or Scan
+  bool legalize = false;  // before quantization: the rewrites that it needs, none that it does not want
+  int highest_opset = kHighestOpset;  // fusions whose operator is newer are left out
+  std::set<std::string> skip;         // names of passes that are left out
+  bool body = false;                  // the graph is a body of If, Loop or Scan
 };
 
 enum class PassMode {

@@ -16,6 +16,7 @@ constexpr double kMostFlipped = 1e-3;
 constexpr int kMostRounds = 10;
 // Elements of all inputs together; a model that needs more is not run for the check.
 constexpr int64_t kMostElements = int64_t{1} << 26;
+constexpr int64_t kMostSteps = 2000;  // of loops in one run: what is random may be a trip count
 
 // How the open questions about inputs are answered in one try.
 struct Guess {
@@ -106,11 +107,6 @@ std::vector<Tensor> RandomInputs(const Graph& graph, const Guess& guess, uint64_
   return inputs;
 }
 
-bool IsFloat(DType dtype) {
-  return dtype == DType::kFloat || dtype == DType::kDouble || dtype == DType::kFloat16 ||
-         dtype == DType::kBFloat16;
-}
-
 double ElementOf(const Tensor& tensor, int64_t i) {
   return tensor.dtype() == DType::kDouble ? tensor.data<double>()[i] : tensor.data<float>()[i];
 }
@@ -124,7 +120,7 @@ bool TellsSomething(const Tensor& tensor) {
   if (tensor.dtype() == DType::kSequence)
     return std::any_of(tensor.items().begin(), tensor.items().end(), TellsSomething);
   if (!tensor.is_tensor()) return false;
-  if (!IsFloat(tensor.dtype())) return tensor.size() > 0 && tensor.dtype() != DType::kString;
+  if (!IsFloating(tensor.dtype())) return tensor.size() > 0 && tensor.dtype() != DType::kString;
   const Tensor numbers = Readable(tensor);
   bool varied = numbers.size() == 1;
   for (int64_t i = 0; i < numbers.size(); ++i) {
@@ -149,7 +145,7 @@ std::string Difference(const Tensor& got, const Tensor& wanted) {
   }
   if (!wanted.is_tensor()) return "";  // an empty optional
   if (got.dtype() == DType::kString) return got.strings() == wanted.strings() ? "" : "differs";
-  if (!IsFloat(got.dtype())) {
+  if (!IsFloating(got.dtype())) {
     if (got.SameBytes(wanted)) return "";
     const size_t size = SizeOf(got.dtype());
     int64_t flipped = 0;
@@ -184,7 +180,7 @@ Reference::Reference(const Graph& graph, ThreadPool& pool, int samples)
     : pool_(pool), skip_unknown_(!FindUnknown(graph).empty()) {
   std::vector<int> telling(graph.outputs().size(), 0);
   try {
-    Executor executor(graph, pool, {.skip_unknown = skip_unknown_});
+    Executor executor(graph, pool, {.skip_unknown = skip_unknown_, .most_steps = kMostSteps});
     const Guess* fits = nullptr;
     for (const Guess& guess : kGuesses) {
       try {
@@ -193,6 +189,8 @@ Reference::Reference(const Graph& graph, ThreadPool& pool, int samples)
         inputs_.push_back(std::move(inputs));
         fits = &guess;
         break;
+      } catch (const TooManySteps&) {
+        throw;  // other inputs would take as long
       } catch (const Error& error) {
         if (obstacle_.empty()) obstacle_ = error.what();
       }
@@ -231,7 +229,7 @@ Reference::~Reference() = default;
 
 std::string Reference::Differs(const Graph& changed) const {
   try {
-    Executor executor(changed, pool_, {.skip_unknown = skip_unknown_});
+    Executor executor(changed, pool_, {.skip_unknown = skip_unknown_, .most_steps = kMostSteps});
     for (size_t sample = 0; sample < inputs_.size(); ++sample) {
       const std::vector<Tensor> got = executor.Run(inputs_[sample]);
       for (size_t i = 0; i < got.size(); ++i) {

@@ -171,8 +171,7 @@ class LayerTuner {
     std::vector<float> matrix = moments.Matrix(mean_is_free ? kKeepOut : 0.0, kDamping);
     // Inputs with NaN or infinities (the data's, or a Log's) say nothing.
     if (!std::all_of(matrix.begin(), matrix.end(), [](float x) { return std::isfinite(x); })) return;
-    const std::vector<int8_t> rounded =
-        RoundAgainst(own, scales, std::move(matrix), rows.depth, options_.descent, pool);
+    const std::vector<int8_t> rounded = RoundAgainst(own, scales, std::move(matrix), rows.depth, pool);
     for (int64_t r = 0; r < rows.rows; ++r) {
       for (int64_t d = 0; d < rows.depth; ++d)
         codes->data<int8_t>()[rows.At(group, r, d)] = rounded[static_cast<size_t>(r * rows.depth + d)];

@@ -19,7 +19,6 @@ namespace xslim {
 struct LayerTuning {
   bool rounding = true;         // round weights against second moments
   bool bias_correction = true;  // move biases
-  int descent = 0;              // rounds of single code changes after rounding
 };
 
 struct LayerTuningResult {

@@ -8,8 +8,7 @@
 namespace xslim {
 namespace {
 
-constexpr double kSilence = 1e-7;  // added to the signal, as in the report
-constexpr double kLost = 1e30;     // noise power where nothing can be compared
+constexpr double kLost = 1e30;  // noise power where nothing can be compared
 
 }  // namespace
 
@@ -85,15 +84,15 @@ std::vector<double> OutputNoise::Ratios(const std::vector<std::vector<std::vecto
     if (reference_[o].empty()) continue;
     double mean = 0;
     for (size_t s = 0; s < samples_; ++s)
-      mean += noise[o][s][0] / (signal_[o][s][0] + kSilence) / static_cast<double>(samples_);
+      mean += NoiseRatio(noise[o][s][0], signal_[o][s][0]) / static_cast<double>(samples_);
     ratios.push_back(mean);
     for (size_t p = 1; p < signal_[o][0].size(); ++p) {
-      double all = 0, signal = kSilence;
+      double all = 0, signal = 0;
       for (size_t s = 0; s < samples_; ++s) {
         all += noise[o][s][p];
         signal += signal_[o][s][p];
       }
-      ratios.push_back(all / signal);
+      ratios.push_back(NoiseRatio(all, signal));
     }
   }
   return ratios;

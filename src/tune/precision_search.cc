@@ -22,6 +22,15 @@ constexpr double kLeastNoise = 1e-15;
 
 }  // namespace
 
+double MoveTrust::In(const std::vector<size_t>& units) const {
+  const auto found = shares_.find(units);
+  return found == shares_.end() ? 1.0 : found->second;
+}
+
+void MoveTrust::Learn(const std::vector<size_t>& units, double foretold, double measured) {
+  shares_[units] = std::clamp(measured / foretold, kLeastTrust, 1.0);
+}
+
 PrecisionSearch::PrecisionSearch(const PartialPlans& plans, const OutputNoise& noise,
                                  const std::vector<Sample>& samples, ThreadPool& pool,
                                  const ProgressCall& progress)
@@ -169,9 +178,8 @@ std::vector<PrecisionSearch::Move> PrecisionSearch::Ranked(double target) const 
     if (static_cast<double>(Int8Macs(all)) < (1 - kMostFloat) * static_cast<double>(plans_.macs())) continue;
     NoiseRatios after = Foretell(all);
     for (size_t r = 0; r < after.size(); ++r) after[r] *= now_[r] / foretold[r];
-    move.score = Gain(now_, after, target) / Cost(float_, move.units);
-    const auto trust = trust_.find(move.units);
-    if (trust != trust_.end()) move.score *= trust->second;
+    move.foretold = Gain(now_, after, target) / Cost(float_, move.units);
+    move.score = move.foretold * trust_.In(move.units);
     if (move.score > 0) ranked.push_back(std::move(move));
   }
   std::stable_sort(ranked.begin(), ranked.end(),
@@ -197,7 +205,7 @@ bool PrecisionSearch::Reach(double target, bool prune) {
       all.insert(ranked[i].units.begin(), ranked[i].units.end());
       const NoiseRatios measured = Measure(all);
       const double score = Gain(now_, measured, target) / Cost(float_, ranked[i].units);
-      trust_[ranked[i].units] = std::clamp(score / ranked[i].score, kLeastTrust, 1.0);
+      trust_.Learn(ranked[i].units, ranked[i].foretold, score);
       if (score <= best_score) continue;
       best_score = score;
       best = &ranked[i];
@@ -234,6 +242,7 @@ void PrecisionSearch::Prune(double target) {
     std::set<size_t> fewer = float_;
     for (size_t u : group) fewer.erase(u);
     if (fewer.size() == float_.size()) continue;
+    if (measured_ >= kMostMeasured) return;
     const NoiseRatios measured = Measure(fewer);
     if (!Met(measured, target)) continue;
     float_ = std::move(fewer);

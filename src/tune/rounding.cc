@@ -83,32 +83,6 @@ void FactorLdl(std::vector<float>* h, int64_t n, ThreadPool& pool) {
 
 float RoundedCode(float value) { return std::clamp(std::nearbyint(value), kLowest, kHighest); }
 
-// One row in steps of its scale: w, codes q, and H symmetric. Single changes by one step while they help.
-void Descend(const float* matrix, int64_t depth, int sweeps, const float* w, float* q) {
-  std::vector<double> gradient(static_cast<size_t>(depth), 0.0);  // H (q - w)
-  for (int64_t i = 0; i < depth; ++i) {
-    const float e = q[i] - w[i];
-    if (e == 0) continue;
-    const float* row = matrix + i * depth;
-    for (int64_t j = 0; j < depth; ++j) gradient[static_cast<size_t>(j)] += static_cast<double>(row[j]) * e;
-  }
-  for (int sweep = 0; sweep < sweeps; ++sweep) {
-    bool changed = false;
-    for (int64_t i = 0; i < depth; ++i) {
-      const float* row = matrix + i * depth;
-      const double g = gradient[static_cast<size_t>(i)];
-      if (!(2 * std::fabs(g) > row[i] * (1 + 1e-6))) continue;
-      const float step = g > 0 ? -1.0f : 1.0f;
-      if (q[i] + step < kLowest || q[i] + step > kHighest) continue;
-      q[i] += step;
-      changed = true;
-      for (int64_t j = 0; j < depth; ++j)
-        gradient[static_cast<size_t>(j)] += static_cast<double>(row[j]) * step;
-    }
-    if (!changed) break;
-  }
-}
-
 }  // namespace
 
 void Moments::Add(const std::vector<float>& patches, ThreadPool& pool) {
@@ -158,7 +132,7 @@ std::vector<float> Moments::Matrix(double keep_out, double damping) const {
 }
 
 std::vector<int8_t> RoundAgainst(const std::vector<float>& weights, const std::vector<float>& scales,
-                                 std::vector<float> matrix, int64_t depth, int sweeps, ThreadPool& pool) {
+                                 std::vector<float> matrix, int64_t depth, ThreadPool& pool) {
   const int64_t rows = static_cast<int64_t>(scales.size());
   const size_t n = static_cast<size_t>(depth);
   // Largest second moment first: what is rounded last has nobody left to mend its error.
@@ -219,16 +193,12 @@ std::vector<int8_t> RoundAgainst(const std::vector<float>& weights, const std::v
   }
   std::vector<int8_t> codes(w.size());
   pool.ParallelFor(rows, 1, [&](int64_t first, int64_t last, int) {
-    std::vector<float> own(n), q(n);
     for (int64_t r = first; r < last; ++r) {
       const size_t row = static_cast<size_t>(r) * n;
-      for (size_t i = 0; i < n; ++i) {
-        own[static_cast<size_t>(order[i])] = w[row + i];
-        q[static_cast<size_t>(order[i])] = w[row + i] - e[row + i];
+      for (size_t i = 0; i < n; ++i) {  // w - (w - q) is q but for float rounding
+        const float code = std::nearbyint(w[row + i] - e[row + i]);
+        codes[row + static_cast<size_t>(order[i])] = static_cast<int8_t>(code);
       }
-      for (float& code : q) code = std::nearbyint(code);  // w - (w - q) is q but for float rounding
-      if (sweeps > 0) Descend(matrix.data(), depth, sweeps, own.data(), q.data());
-      for (size_t i = 0; i < n; ++i) codes[row + i] = static_cast<int8_t>(q[i]);
     }
   });
   return codes;

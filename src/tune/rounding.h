@@ -38,12 +38,11 @@ class Moments {
   std::vector<double> first_;  // sum of x
 };
 
-// Codes for rows of weights: minimises (w - q s)' H (w - q s) greedily, then by single changes of codes by
-// one (coordinate descent) for `sweeps` rounds.
+// Codes for rows of weights: minimises (w - q s)' H (w - q s) greedily.
 //   weights: rows x depth; scales: one per row; matrix: depth x depth, symmetric positive definite
 //   codes: rows x depth, each in [-128, 127]
 std::vector<int8_t> RoundAgainst(const std::vector<float>& weights, const std::vector<float>& scales,
-                                 std::vector<float> matrix, int64_t depth, int sweeps, ThreadPool& pool);
+                                 std::vector<float> matrix, int64_t depth, ThreadPool& pool);
 
 }  // namespace xslim
 

@@ -58,6 +58,18 @@ struct PrecisionStep {
   double before = 0, after = 0;  // its noise
 };
 
+// How far the foretold gain of a move can be trusted: what it brought when it was last measured, as a share
+// of what was foretold then.
+class MoveTrust {
+ public:
+  double In(const std::vector<size_t>& units) const;  // 1 for a move that was never measured
+  // foretold: the gain without any trust, positive.
+  void Learn(const std::vector<size_t>& units, double foretold, double measured);
+
+ private:
+  std::map<std::vector<size_t>, double> shares_;
+};
+
 // Leaves units float, those first that take most noise away per multiply-add, until every row is at most
 // `target`. What a candidate takes away is foretold from the noise of every constant and every pair alone,
 // which adds up nearly; candidates are then measured in that order until none is foretold more than the best
@@ -83,7 +95,7 @@ class PrecisionSearch {
  private:
   struct Move {
     std::vector<size_t> units;
-    double score = 0;
+    double foretold = 0, score = 0;  // gain by cost: as foretold, and as far as that is trusted
   };
   void MeasureSources(const ProgressCall& progress);
   void ListMoves();
@@ -100,11 +112,11 @@ class PrecisionSearch {
   const OutputNoise& measure_;
   const std::vector<Sample>& samples_;
   ThreadPool& pool_;
-  std::vector<NoiseRatios> constants_;           // by unit: the noise of its constants alone
-  std::map<ValueId, NoiseRatios> pairs_;         // of each pair alone
-  std::vector<std::vector<size_t>> moves_;       // units that may become float together
-  std::map<std::vector<size_t>, double> trust_;  // measured by foretold gain, of moves that were tried
-  size_t measured_ = 0;                          // times that Measure() ran
+  std::vector<NoiseRatios> constants_;      // by unit: the noise of its constants alone
+  std::map<ValueId, NoiseRatios> pairs_;    // of each pair alone
+  std::vector<std::vector<size_t>> moves_;  // units that may become float together
+  MoveTrust trust_;
+  size_t measured_ = 0;  // times that Measure() ran
   std::set<size_t> float_;
   NoiseRatios now_;
   std::vector<PrecisionStep> steps_;

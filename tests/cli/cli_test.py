@@ -110,6 +110,19 @@ def log_model():
     return model(nodes, [("x", [1, 3, 8, 8])], [("y", [1, 4, 8, 8])], weights)
 
 
+def endless_model():
+    """A loop whose trip count nobody meant; its body adds the sample to a sum."""
+    rng, weights = np.random.default_rng(36), {"trips": np.array(2**62, np.int64), "go": np.array(True)}
+    value = helper.make_tensor_value_info
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["go_in"], ["go_out"]), helper.make_node("Add", ["sum_in", "a"], ["sum_out"])], "body",
+        [value("i", TensorProto.INT64, []), value("go_in", TensorProto.BOOL, []),
+         value("sum_in", TensorProto.FLOAT, [1, 4, 8, 8])],
+        [value("go_out", TensorProto.BOOL, []), value("sum_out", TensorProto.FLOAT, [1, 4, 8, 8])])
+    nodes = [conv("x", "a", weights, rng, 3, 4, 3), helper.make_node("Loop", ["trips", "go", "a"], ["y"], name="adding", body=body)]
+    return model(nodes, [("x", [1, 3, 8, 8])], [("y", [1, 4, 8, 8])], weights)
+
+
 def joined_model():
     """Large and small values in one output: a single int8 scale erases the small ones."""
     rng, weights = np.random.default_rng(35), {"factor": np.array(300, np.float32)}
@@ -145,7 +158,8 @@ def build_template(folder):
     os.makedirs(at("dir"))
     write(at("dir", "keep"), "")
     for name, made in (("m", small_model()), ("two", two_input_model()), ("noin", no_input_model()),
-                       ("q", quantized_model()), ("log", log_model()), ("joined", joined_model())):
+                       ("q", quantized_model()), ("log", log_model()), ("joined", joined_model()),
+                       ("endless", endless_model())):
         write(at(name + ".onnx"), made.SerializeToString(deterministic=True))
     rng = np.random.default_rng(3)
     for i in range(12):
@@ -213,12 +227,25 @@ def usage_cases():
     case("verbose and quiet", "-i m.onnx -o o.onnx -v -q", 2, "exclude")
     case("dynq", "-i m.onnx -o o.onnx --dynq", 0, ["DequantizeLinear", "before", "after"], ["o.onnx"])
     case("fp16", "-i m.onnx -o o.onnx --fp16", 0, ["Cast", "before", "after"], ["o.onnx"])
-    case("bf16", "-i m.onnx -o o.onnx --bf16", 0, "Cast", ["o.onnx"])
+    case("bf16", "-i m.onnx -o o.onnx --bf16", 0, ["Cast", "no bfloat16 kernels for Conv, Relu: it will not load"], ["o.onnx"])
+    case("bf16 of nothing that computes", "-i m.onnx -o o.onnx --bf16 --ignore_op_types Conv", 0, ["Cast", "kernels for Relu:"], ["o.onnx"])
+    case("fp16 says nothing of kernels", "-i m.onnx -o o.onnx --fp16", 0, "!kernels", ["o.onnx"])
     case("quiet fp16", "-i m.onnx -o o.onnx --fp16 -q", 0, "!before", ["o.onnx"])
     case("ignored in fp16", "-i m.onnx -o o.onnx --fp16 --ignore_op_types Conv", 0, "2 left: ignore_op_types", ["o.onnx"])
     case("ignored everywhere in dynq", "-i m.onnx -o o.onnx --dynq --ignore_op_names *", 0, "no weight can become integers", ["o.onnx"])
     case("misspelt name in dynq", "-i m.onnx -o o.onnx --dynq --ignore_op_names relu_2", 0, "did you mean relu_1?", ["o.onnx"])
     case("dynq below its opset", "-i m.onnx -o o.onnx --dynq --opset 12", 1, "opset")
+    for option in ("--min-cosine 0.9", "--max-snr 1", "--fail-on-collapse", "--sensitivity", "--auto-precision 0.1"):
+        case(option + " without a config", "-i m.onnx -o o.onnx " + option, 2, ["need an int8 run", option.split()[0]])
+        static(option + " with dynq", args="-c c.json --dynq " + option, status=2, says="need an int8 run")
+    static("statistics to save and to load", args="-c c.json --save-stats a --load-stats b", status=2, says="exclude each other")
+    case("a pass that is not there", "-i m.onnx -o o.onnx --skip-pass fuse-pat", 2, ["no pass fuse-pat", "did you mean fuse-pad?"])
+    for size in ("foo", "0M", "5T"):
+        case("memory of " + size, "-i m.onnx -o o.onnx --max-memory " + size, 2, ["--max-memory", "no size"])
+    case("an endless loop is not verified", "-i endless.onnx -o o.onnx", 0, ["not verified: adding[Loop]", "2000 steps"], ["o.onnx"])
+    static("an endless loop in calibration", {MODEL + "onnx_model": "endless.onnx"}, 1,
+           ["adding[Loop]", "500 steps", "allow more with XSLIM_LOOP_STEPS"], environment={"XSLIM_LOOP_STEPS": "500"})
+    static("steps a word", {MODEL + "onnx_model": "endless.onnx"}, 1, "XSLIM_LOOP_STEPS=few", environment={"XSLIM_LOOP_STEPS": "few"})
     case("two modes", "-i m.onnx -o o.onnx --dynq --fp16", 2, "exclude each other")
     case("fp16-io alone", "-i m.onnx -o o.onnx --fp16-io", 2, "--fp16-io needs")
     case("weight bits alone", "-i m.onnx -o o.onnx --weight-bits 4", 2, "need --dynq")
@@ -347,6 +374,18 @@ def config_cases():
            ["truncate_var_names contains non-existent tensor names: rr", "did you mean r?"])
     static("truncate at a tensor above another", {QUANTIZATION + "truncate_var_names": ["a", "r"]}, 1,
            ["c.json: quantization_parameters.truncate_var_names: truncate graph failed.", "tensor a lies above"])
+    images = {INPUT + "file_type": "img", INPUT + "data_list_path": "cal/img.txt"}
+    static("a mean of arrays", {INPUT + "mean_value": [1, 2, 3], INPUT + "color_format": "rgb"},
+           says="input_parameters[0]: no effect on files of arrays: mean_value, color_format")
+    static("a mean of images", {**images, INPUT + "mean_value": [1, 2, 3], INPUT + "dtype": "float32"}, says="!no effect")
+    static("two means for three channels", {**images, INPUT + "mean_value": [1, 2]}, 1, "input_parameters[0].mean_value: 2 values for 3")
+    static("dtype of images", {**images, INPUT + "dtype": "uint8"}, says="no effect on images, which are read as float32: dtype")
+    static("dtype that the file contradicts", {INPUT + "dtype": "int64"}, says=["00.npy: holds float32", "[0].dtype says int64", "no effect"])
+    static("dtype that the file agrees with", {INPUT + "dtype": "float32"}, says="!no effect")
+    static("preprocessing of no data", {INPUT + "std_value": [2.5], INPUT + "preprocess_file": "IMAGENET"}, remove=[INPUT + "data_list_path"],
+           says="no effect on an input without data_list_path: std_value, preprocess_file, file_type")
+    static("settings of dynq in int8", {QUANTIZATION + "weight_bits": 4, QUANTIZATION + "half_io": True},
+           says="c.json: weight_bits, half_io have no effect at precision_level 0")
     static("truncate in dynq", {QUANTIZATION + "truncate_var_names": ["r"], QUANTIZATION + "precision_level": 3}, 0,
            "have no effect at precision_level 3")
     static("precision_level 2", {QUANTIZATION + "precision_level": 2})
@@ -397,7 +436,7 @@ def gate_cases():
                        ("auto_precision", 0.01)):
         static(key + " in another mode", {QUANTIZATION + key: value, QUANTIZATION + "precision_level": 3}, 1,
                ["quantization_parameters." + key, "calibrated"])
-    case("gate without a config", "-i m.onnx -o o.onnx --max-snr 0.1", 1, "max_snr")
+    case("gate without a config", "-i m.onnx -o o.onnx --max-snr 0.1", 2, "--max-snr")
 
 
 def precision_cases():
@@ -581,6 +620,21 @@ def full_disk(program, template, folder):
         subprocess.run(["umount", disk], check=False)
 
 
+def full_output(program, folder):
+    """What does not take the summary or a help text is an error, and the model is there all the same."""
+    wrong = []
+    write(os.path.join(folder, "c.json"), json.dumps(config({QUANTIZATION + "min_cosine": 1})))
+    for args, status in ((["--help"], 1), (["--help-config"], 1), (["--version"], 1), (["--list-passes"], 1),
+                         (["-i", "m.onnx", "-o", "o.onnx"], 1), (["-i", "m.onnx", "-o", "o.onnx", "-q"], 0),
+                         (["-c", "c.json", "-q"], 3)):
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([program] + args, cwd=folder, stdout=full, stderr=subprocess.PIPE, timeout=120, check=False)
+        if done.returncode != status or (status == 1) != (b"standard output: cannot write (No space left" in done.stderr):
+            wrong.append("%s: status %d, stderr: %s" % (args, done.returncode, done.stderr.decode(errors="replace")))
+    onnx.checker.check_model(onnx.load(os.path.join(folder, "o.onnx")))
+    return wrong
+
+
 def closed_streams(program, folder):
     """Started without stdout and stderr, the program must not take a file of its own for one of them."""
     done = subprocess.run(["sh", "-c", 'exec "$0" -v -i m.onnx -o o.onnx <&- >&- 2>&-', os.path.abspath(program)], cwd=folder,
@@ -656,10 +710,9 @@ def memory_ceiling(program, folder):
     if not wrong and (open(os.path.join(folder, "free.onnx"), "rb").read() !=
                       open(os.path.join(folder, "tight.onnx"), "rb").read()):
         wrong.append("the ceiling changes the file")
-    for size, says in (("4M", "too low"), ("many", "no size"), ("0M", "no size"), ("5T", "no size")):
-        done = execute(program, ["-c", "c.json", "-o", "low.onnx", "--max-memory", size], folder)
-        if done.returncode != 1 or says not in done.stderr.decode(errors="replace"):
-            wrong.append("%s: status %d, stderr: %s" % (size, done.returncode, done.stderr.decode(errors="replace")))
+    done = execute(program, ["-c", "c.json", "-o", "low.onnx", "--max-memory", "4M"], folder)
+    if done.returncode != 1 or b"too low" not in done.stderr:
+        wrong.append("4M: status %d, stderr: %s" % (done.returncode, done.stderr.decode(errors="replace")))
     return wrong
 
 
@@ -696,6 +749,8 @@ def main():
     build_template(template)
     runs = [(item["name"], lambda folder, item=item: complaints(item, program, folder)) for item in CASES]
     runs.append(("full disk", lambda folder: full_disk(program, template, folder)))
+    if os.path.exists("/dev/full"):
+        runs.append(("full standard output", lambda folder: full_output(program, folder)))
     runs.append(("closed streams", lambda folder: closed_streams(program, folder)))
     runs.append(("threads do not change the file", lambda folder: same_bytes(program, folder)))
     runs.append(("statistics files", lambda folder: statistics_files(program, folder)))

@@ -5,19 +5,21 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
-#include <filesystem>
-#include <iostream>
+#include <initializer_list>
 #include <iterator>
 #include <new>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -49,6 +51,9 @@ struct Option {
   double low = 0, high = 0;  // range of a number
 };
 
+const std::string kOpsetHelp = "opset of the output, " + std::to_string(xslim::kLowestOpset) + " to " +
+                               std::to_string(xslim::kHighestOpset);
+
 const std::vector<Option> kOptions = {
     {"-c,--config", "FILE", "JSON configuration of a quantization", &Arguments::config_path},
     {"-i,--input_path", "FILE", "float model; overrides model_parameters.onnx_model", &Arguments::input_path},
@@ -72,7 +77,7 @@ const std::vector<Option> kOptions = {
     {"--sensitivity", "", "measure what each int8 operator costs in accuracy", &Arguments::sensitivity},
     {"--auto-precision", "X", "leave operators float until every output's noise/signal is at most X",
      &Arguments::auto_precision, 1e-6, 1e6},
-    {"--opset", "N", "opset of the output, 7 to 24", &Arguments::opset, 7, 24},
+    {"--opset", "N", kOpsetHelp.c_str(), &Arguments::opset, xslim::kLowestOpset, xslim::kHighestOpset},
     {"--strict", "", "an operator that cannot be computed is an error", &Arguments::strict},
     {"--op-library", "FILE", "shared library with more operators; may be repeated", &Arguments::op_libraries},
     {"--skip-pass", "NAME", "simplifier pass to leave out; may be repeated", &Arguments::skip_passes},
@@ -118,6 +123,8 @@ std::string HelpText() {
   }
   return text + "\n" + kExamples;
 }
+
+std::string VersionText() { return "xslim " + xslim::Version() + "\n"; }
 
 // Adds each row of the table to `app`, bound to its field of `arguments`.
 void AddOptions(CLI::App* app, Arguments* arguments) {
@@ -197,32 +204,51 @@ int Usage(const std::string& message) {
   return kWrongUsage;
 }
 
-void PrintSummary(const xslim::RunResult& result) {
-  std::printf("model:  %s\n", result.model_path.c_str());
-  if (!result.report_path.empty()) std::printf("report: %s\n", result.report_path.c_str());
-  if (!result.verdict_path.empty()) std::printf("verdict: %s\n", result.verdict_path.c_str());
+// What a pipe or a full disk does not take is an error like that of any other file.
+void Print(const std::string& text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0) return;
+  throw xslim::Error("cannot write", "standard output", std::strerror(errno));
+}
+
+// The rows under one another: what to the left, figures to the right.
+std::string Table(const std::vector<xslim::SummaryRow>& rows) {
+  size_t what = 0, before = 0, after = 0;
+  for (const xslim::SummaryRow& row : rows) {
+    what = std::max(what, row.what.size());
+    before = std::max(before, row.before.size());
+    after = std::max(after, row.after.size());
+  }
+  std::string text;
+  for (const xslim::SummaryRow& row : rows) {
+    text += "  " + row.what + std::string(what - row.what.size() + 2 + before - row.before.size(), ' ') +
+            row.before + std::string(2 + after - row.after.size(), ' ') + row.after + "\n";
+  }
+  return text;
+}
+
+std::string SummaryText(const xslim::RunResult& result) {
+  std::string text = "model:  " + result.model_path + "\n";
+  if (!result.report_path.empty()) text += "report: " + result.report_path + "\n";
+  if (!result.verdict_path.empty()) text += "verdict: " + result.verdict_path + "\n";
   for (const xslim::OutputQuality& output : result.outputs) {
+    text += "output " + output.name + ": ";
     if (output.samples == 0) {
-      std::printf("output %s: %s\n", output.name.c_str(), output.note.c_str());
+      text += output.note + "\n";
       continue;
     }
-    std::printf("output %s: SNR %.6g (noise/signal, lower is better), cosine %.6f\n", output.name.c_str(),
-                output.snr, output.cosine);
+    char figures[100];
+    std::snprintf(figures, sizeof(figures), "SNR %.6g (noise/signal, lower is better), cosine %.6f\n",
+                  output.snr, output.cosine);
+    text += figures;
   }
-  size_t widths[] = {0, 6, 5};  // of the head
-  for (const xslim::SummaryRow& row : result.summary) {
-    widths[0] = std::max(widths[0], row.what.size());
-    widths[1] = std::max(widths[1], row.before.size());
-    widths[2] = std::max(widths[2], row.after.size());
+  if (!result.summary.empty()) {
+    std::vector<xslim::SummaryRow> rows = {{"", "before", "after"}};
+    rows.insert(rows.end(), result.summary.begin(), result.summary.end());
+    text += Table(rows);
   }
-  const auto print = [&widths](const std::string& what, const std::string& before, const std::string& after) {
-    std::printf("  %-*s  %*s  %*s\n", static_cast<int>(widths[0]), what.c_str(), static_cast<int>(widths[1]),
-                before.c_str(), static_cast<int>(widths[2]), after.c_str());
-  };
-  if (!result.summary.empty()) print("", "before", "after");
-  for (const xslim::SummaryRow& row : result.summary) print(row.what, row.before, row.after);
-  for (const std::string& line : result.left) std::printf("%s\n", line.c_str());
-  for (const std::string& line : result.sensitivity) std::printf("%s\n", line.c_str());
+  for (const std::string& line : result.left) text += line + "\n";
+  for (const std::string& line : result.sensitivity) text += line + "\n";
+  return text;
 }
 
 // --dynq, --fp16 and --bf16 with the options that belong to them.
@@ -256,6 +282,13 @@ std::string WrongMode(const Arguments& arguments) {
     return "--weight-bits is 8 or 4";
   if ((arguments.weight_block & (arguments.weight_block - 1)) != 0)
     return "--weight-block is 16, 32, 64, 128 or 256";
+  const bool measured = arguments.min_cosine || arguments.max_snr || arguments.fail_on_collapse ||
+                        arguments.sensitivity || arguments.auto_precision;
+  const bool calibrated = configured && !arguments.dynq && !arguments.fp16 && !arguments.bf16;
+  if (measured && !calibrated) {
+    return "--min-cosine, --max-snr, --fail-on-collapse, --sensitivity and --auto-precision need an int8 run "
+           "with data: -c, without --dynq, --fp16 and --bf16";
+  }
   return "";
 }
 
@@ -267,12 +300,6 @@ xslim::Config MakeConfig(const Arguments& arguments) {
     config = xslim::ReadConfig(arguments.config_path);
   }
   ApplyMode(arguments, &config);
-  if (config.quantization.precision_level == xslim::kPrecisionSlimOnly) {
-    if (!arguments.ignore_op_types.empty() || !arguments.ignore_op_names.empty()) {
-      xslim::LogLine(xslim::LogLevel::kWarning,
-                     "--ignore_op_types and --ignore_op_names have no effect on simplification only");
-    }
-  }
   if (arguments.opset != 0) config.model.opset = arguments.opset;
   if (arguments.external_data) config.model.external_data = true;
   auto append = [](const std::vector<std::string>& from, std::vector<std::string>* to) {
@@ -302,7 +329,7 @@ int64_t ReadSize(const std::string& text, const char* option) {
                          : unit == "G" || unit == "g" ? 1000 * 1000 * 1000
                                                       : 0;
   if (digits == 0 || digits > 9 || factor == 0 || std::stoll(text.substr(0, digits)) == 0)
-    throw xslim::Error("'" + text + "' is no size", option, "write e.g. 300M or 2G");
+    throw xslim::UsageError("'" + text + "' is no size", option, "write e.g. 300M or 2G");
   return std::stoll(text.substr(0, digits)) * factor;
 }
 
@@ -335,20 +362,25 @@ int Work(const Arguments& arguments, ProgressLine* progress) {
   }
   const xslim::RunResult result = xslim::Run(MakeConfig(arguments), options);
   progress->Clear();
-  if (!arguments.quiet) PrintSummary(result);
-  if (result.missed.empty()) return kDone;
-  std::string text = "the model is written, but misses its gates";
-  for (size_t i = 0; i < result.missed.size(); ++i) text += (i ? "; " : ": ") + result.missed[i];
-  xslim::LogLine(xslim::LogLevel::kError, OneLine(text));
-  return kGateMissed;
+  if (!result.missed.empty()) {
+    std::string text = "the model is written, but misses its gates";
+    for (size_t i = 0; i < result.missed.size(); ++i) text += (i ? "; " : ": ") + result.missed[i];
+    xslim::LogLine(xslim::LogLevel::kError, OneLine(text));
+  }
+  if (!arguments.quiet) Print(SummaryText(result));
+  return result.missed.empty() ? kDone : kGateMissed;
 }
 
 // The status that `work` returns; whatever it throws becomes one line of the log and a status.
 template <typename Function>
 int Guarded(ProgressLine* progress, const Function& work) {
   std::string message;
+  int status = kFailed;
   try {
     return work();
+  } catch (const xslim::UsageError& error) {
+    message = error.what();
+    status = kWrongUsage;
   } catch (const xslim::Error& error) {
     message = error.what();
   } catch (const std::bad_alloc&) {
@@ -358,7 +390,7 @@ int Guarded(ProgressLine* progress, const Function& work) {
   }
   progress->Clear();
   xslim::LogLine(xslim::LogLevel::kError, OneLine(message));
-  return kFailed;
+  return status;
 }
 
 // A program started with closed standard streams would get their numbers for its own files, and log into its
@@ -383,30 +415,28 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return Usage(error.what());
   }
-  if (arguments.help || argc == 1) {
-    std::cout << HelpText();
-    return argc == 1 ? kWrongUsage : kDone;
-  }
-  if (arguments.version) {
-    std::cout << "xslim " << xslim::Version() << "\n";
-    return kDone;
-  }
-  if (arguments.help_config) {
-    std::cout << xslim::DescribeConfig();
-    return kDone;
-  }
-  if (arguments.list_passes) {
-    std::cout << xslim::DescribePasses();
-    return kDone;
+  ProgressLine progress;
+  for (const auto& [wanted, text] : std::initializer_list<std::pair<bool, std::string (*)()>>{
+           {arguments.help || argc == 1, HelpText},
+           {arguments.version, VersionText},
+           {arguments.help_config, xslim::DescribeConfig},
+           {arguments.list_passes, xslim::DescribePasses}}) {
+    if (!wanted) continue;
+    xslim::SetupLogging(xslim::LogLevel::kInfo, "");
+    const int status = Guarded(&progress, [text] {
+      Print(text());
+      return kDone;
+    });
+    return argc == 1 ? kWrongUsage : status;
   }
   if (arguments.verify && arguments.no_verify) return Usage("--verify and --no-verify exclude each other");
   if (arguments.config_path.empty() && (arguments.input_path.empty() || arguments.output_path.empty())) {
-    std::cout << HelpText() << std::flush;
+    std::fputs(HelpText().c_str(), stdout);
+    std::fflush(stdout);
     return Usage("without -c both -i and -o are needed");
   }
   if (const std::string wrong = WrongMode(arguments); !wrong.empty()) return Usage(wrong);
   if (arguments.verbose && arguments.quiet) return Usage("-v and -q exclude each other");
-  ProgressLine progress;
   return Guarded(&progress, [&] {
     const xslim::LogLevel level = arguments.verbose ? xslim::LogLevel::kDebug
                                   : arguments.quiet ? xslim::LogLevel::kWarning

@@ -52,7 +52,8 @@ class Step {
   Step(int from, int to, std::set<std::string>* stuck, std::vector<OpsetObstacle>* obstacles)
       : from_(from), to_(to), boundary_(std::max(from, to)), stuck_(*stuck), obstacles_(*obstacles) {}
 
-  void Convert(Graph* graph, const GraphFacts* outer, const std::string& path) {
+  // shapes: of the graph's values before the first step, or null.
+  void Convert(Graph* graph, const GraphFacts* outer, const std::string& path, const ShapeFacts* shapes) {
     std::vector<NodeId> changing, with_bodies;
     for (NodeId id = 0; id < static_cast<NodeId>(graph->node_slots()); ++id) {
       if (!graph->alive(id)) continue;
@@ -63,10 +64,10 @@ class Step {
       if (node.domain.empty() && Changes(node.op_type)) changing.push_back(id);
     }
     if (changing.empty() && with_bodies.empty()) return;
-    GraphFacts facts(*graph, from_, outer);
+    GraphFacts facts(*graph, from_, outer, shapes);
     for (NodeId id : with_bodies) {
       const std::string inner = path + graph->node(id).name + "/";
-      ForEachBody(graph, id, [&](Graph* body) { Convert(body, &facts, inner); });
+      ForEachBody(graph, id, [&](Graph* body) { Convert(body, &facts, inner, nullptr); });
     }
     for (NodeId id : changing) ConvertNode(graph, id, &facts, path);
   }
@@ -144,6 +145,17 @@ void SetVersion(Graph* graph, int version) {
   graph->opset_imports[""] = version;
   for (NodeId id = 0; id < static_cast<NodeId>(graph->node_slots()); ++id) {
     if (graph->alive(id)) ForEachBody(graph, id, [&](Graph* body) { SetVersion(body, version); });
+  }
+}
+
+// None for a graph with an attribute of the wrong kind: the run of the model will say so.
+std::optional<ShapeFacts> ShapesOf(const Graph& graph) {
+  try {
+    Graph initialized = graph;  // of Constant nodes the facts know nothing; values keep their ids
+    ConstantsToInitializers(&initialized, {});
+    return ShapeFacts(initialized, false);
+  } catch (const Error&) {
+    return std::nullopt;
   }
 }
 
@@ -227,7 +239,7 @@ void Site::Become(const std::string& op_type, const std::vector<ValueId>& inputs
     graph_.SetInput(id_, slot, slot < inputs.size() ? inputs[slot] : kNone);
   node().inputs.resize(inputs.size());
   node().op_type = op_type;
-  node().attributes = std::move(attributes);
+  graph_.SetAttributes(id_, std::move(attributes));
 }
 
 ValueId Site::Insert(const std::string& op_type, const std::vector<ValueId>& more_inputs,
@@ -259,10 +271,11 @@ std::vector<OpsetObstacle> ConvertOpset(Graph* graph, int version) {
   InlineCalls(&work, [&](const Function& function) { return opset::Changed(function.body, from, version); });
   DropUnusedFunctions(&work);
   opset::OwnBodies(&work);
+  const std::optional<ShapeFacts> shapes = opset::ShapesOf(work);
   std::set<std::string> stuck;
   for (int at = from; at != version;) {
     const int next = version > from ? at + 1 : at - 1;
-    opset::Step(at, next, &stuck, &obstacles).Convert(&work, nullptr, "");
+    opset::Step(at, next, &stuck, &obstacles).Convert(&work, nullptr, "", shapes ? &*shapes : nullptr);
     at = next;
   }
   if (!obstacles.empty()) return obstacles;

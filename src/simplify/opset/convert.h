@@ -16,7 +16,7 @@ struct OpsetObstacle {
                 // up
 };
 
-// Brings the graph with all bodies to `version` (7 to 24). On failure the graph is unchanged and every node
+// Brings the graph with all bodies to `version` (kLowestOpset to kHighestOpset). On failure the graph is unchanged and every node
 // that stands in the way is listed. Results stay equal; an operator that the target lacks is taken apart
 // where that is exact up to rounding. The IR version becomes one that ONNX released with the opset. A
 // function of the model follows as it is where its operators are the same in both opsets; calls of the others

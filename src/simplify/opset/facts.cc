@@ -55,7 +55,7 @@ DType FromAttribute(const Node& node, const char* attribute, DType otherwise) {
 
 }  // namespace
 
-GraphFacts::GraphFacts(const Graph& graph, int opset, const GraphFacts* outer)
+GraphFacts::GraphFacts(const Graph& graph, int opset, const GraphFacts* outer, const ShapeFacts* known)
     : graph_(graph), outer_(outer) {
   for (ValueId id = 0; id < static_cast<ValueId>(graph.value_slots()); ++id) {
     const Value& value = graph.value(id);
@@ -68,9 +68,13 @@ GraphFacts::GraphFacts(const Graph& graph, int opset, const GraphFacts* outer)
       continue;
     }
     fact.type = value.dtype;
-    if (!value.has_shape) continue;
-    fact.shape.emplace();
-    for (const Dim& dim : value.dims) fact.shape->push_back(dim.size);
+    if (value.has_shape) {
+      fact.shape.emplace();
+      for (const Dim& dim : value.dims) fact.shape->push_back(dim.size);
+    } else if (known && known->RankOf(id) >= 0) {
+      fact.shape.emplace();
+      for (int64_t axis = 0; axis < known->RankOf(id); ++axis) fact.shape->push_back(known->DimOf(id, axis));
+    }
   }
   for (NodeId id : graph.Order()) Infer(id, opset);
 }

@@ -9,13 +9,16 @@
 #include <vector>
 
 #include "graph/graph.h"
+#include "simplify/shape_facts.h"
 
 namespace xslim::opset {
 
 class GraphFacts {
  public:
-  // `outer` is what a body captures from, null for the whole model. Both must outlive this.
-  GraphFacts(const Graph& graph, int opset, const GraphFacts* outer);
+  // `outer` is what a body captures from, null for the whole model. `known`: what followed from the graph
+  // before it was changed, or null; the meaning of a value does not change with the opset. All must outlive
+  // this.
+  GraphFacts(const Graph& graph, int opset, const GraphFacts* outer, const ShapeFacts* known = nullptr);
 
   DType type(ValueId id) const;                  // kUndefined when not known
   std::optional<Shape> shape(ValueId id) const;  // -1: size not known

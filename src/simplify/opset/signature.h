@@ -14,7 +14,6 @@
 
 namespace xslim::opset {
 
-inline constexpr int kFirst = 7, kLast = 24;  // opsets that can be converted to; kLast + 1 can be read
 
 struct Formal {
   int variable = -1;  // index into Signature::variables

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <memory>
+
 #include "graph/function.h"
 
 namespace xslim {
@@ -82,6 +85,46 @@ TEST(Extract, WhatABodyCapturesIsAnInput) {
   chain.graph.AddOutput(result);
   EXPECT_THAT(ReadsOf(chain.graph, chain.graph.node(id)), ElementsAre(flag, chain.ax));
   EXPECT_THAT(Extract(chain.graph, {id}).inputs, ElementsAre(flag, chain.ax));
+}
+
+// Every question whether a body captures a value must not walk over all nodes.
+TEST(Extract, TakesTimeInProportionToTheNodes) {
+  Graph graph;
+  graph.opset_imports[""] = 13;
+  ValueId x = graph.AddValue("x", DType::kFloat);
+  graph.AddInput(x);
+  std::vector<NodeId> half;
+  for (int i = 0; i < 20000; ++i) {
+    const ValueId y = graph.AddValue("t", DType::kFloat);
+    const NodeId id = graph.AddNode("Transpose", "n", {x}, {y}, {{"perm", Attribute::Ints({1, 0})}});
+    if (i % 2 == 0) half.push_back(id);
+    x = y;
+  }
+  graph.AddOutput(x);
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(Extract(graph, half).outputs.size(), half.size());
+  for (NodeId id : half) EXPECT_EQ(graph.SoleUser(graph.node(id).outputs[0]), id + 1);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(2));
+}
+
+// A body is known to the graph however it came in, and forgotten with its node.
+TEST(Graph, KnowsWhatItsBodiesCapture) {
+  Chain chain;
+  auto body = std::make_shared<Graph>();
+  const ValueId captured = body->AddValue("ax"), result = body->AddValue("result");
+  body->AddNode("Neg", "inner", {captured}, {result});
+  body->AddOutput(result);
+  Attribute attribute;
+  attribute.kind = Attribute::Kind::kGraph;
+  attribute.graph = body;
+  EXPECT_FALSE(chain.graph.CapturedBySubgraph("ax"));
+  chain.graph.SetAttributes(chain.c, {{"body", attribute}});
+  EXPECT_TRUE(chain.graph.CapturedBySubgraph("ax"));
+  EXPECT_THAT(chain.graph.Captures(), ElementsAre("ax"));
+  chain.graph.Validate();
+  chain.graph.RemoveOutput(chain.z);
+  chain.graph.RemoveNode(chain.c);
+  EXPECT_TRUE(chain.graph.Captures().empty());
 }
 
 }  // namespace

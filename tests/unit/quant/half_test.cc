@@ -3,8 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <map>
+#include <memory>
 #include <string>
+
+#include "runtime/executor.h"
 
 namespace xslim {
 namespace {
@@ -184,6 +189,55 @@ TEST(Half, IgnoreListsAndUnknownOperators) {
   chain.Then("Relu").Then("Sigmoid").Then("Mystery").End();
   EXPECT_THAT(Kept(chain.Convert()), ElementsAre("Sigmoid[Sigmoid]", "Mystery[Mystery]"));
   EXPECT_THAT(chain.Types(), Contains("Mystery"));
+}
+
+// A branch that reads the model's input, in both forms: the Cast lies outside, where both branches find it.
+TEST(Half, ABranchThatReadsAnInputOfTheModel) {
+  for (const bool io : {false, true}) {
+    Graph graph;
+    graph.opset_imports[""] = 17;
+    const ValueId flag = graph.AddValue("flag", DType::kBool), x = graph.AddValue("x", DType::kFloat);
+    graph.AddInput(flag);
+    graph.AddInput(x);
+    const auto branch = [](const char* op, const char* name) {
+      auto body = std::make_shared<Graph>();
+      body->opset_imports[""] = 17;
+      const ValueId captured = body->AddValue("x", DType::kFloat), y = body->AddValue(name, DType::kFloat);
+      body->AddNode(op, name, {captured}, {y});
+      body->AddOutput(y);
+      Attribute attribute;
+      attribute.kind = Attribute::Kind::kGraph;
+      attribute.graph = std::move(body);
+      return attribute;
+    };
+    const ValueId y = graph.AddValue("y", DType::kFloat);
+    graph.AddNode("If", "if", {flag}, {y},
+                  {{"then_branch", branch("Relu", "then_y")}, {"else_branch", branch("Sigmoid", "else_y")}});
+    graph.AddOutput(y);
+    QuantizationParameters settings;
+    IgnoreList ignored(settings);
+    HalfOptions options;
+    options.io = io;
+    const HalfOutcome outcome = ConvertToHalf(&graph, options, &ignored);
+    graph.Validate();
+    EXPECT_EQ(outcome.converted, 2) << io;
+    EXPECT_EQ(graph.value(graph.Find("x")).dtype, io ? DType::kFloat16 : DType::kFloat);
+    EXPECT_EQ(graph.value(graph.outputs()[0]).dtype, io ? DType::kFloat16 : DType::kFloat);
+    ThreadPool pool(1);
+    Executor executor(graph, pool, {.skip_unknown = false});
+    Tensor yes(DType::kBool, {});
+    const Tensor input = Tensor::Of<float>({3}, {-1, 0.25f, 2});
+    for (const bool first : {true, false}) {
+      yes.data<bool>()[0] = first;
+      const Tensor fed = io ? Tensor::Of<Half>({3}, {ToHalf(-1), ToHalf(0.25f), ToHalf(2)}) : input;
+      const Tensor out = executor.Run({yes, fed})[0].ToFloat32();
+      for (int64_t i = 0; i < 3; ++i) {
+        const float v = input.data<float>()[i];
+        const float wanted = first ? std::max(v, 0.0f) : 1 / (1 + std::exp(-v));
+        EXPECT_NEAR(out.data<float>()[i], wanted, 1e-3) << io << first << i;
+      }
+    }
+  }
 }
 
 }  // namespace

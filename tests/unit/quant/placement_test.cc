@@ -104,6 +104,19 @@ TEST(Placement, Level2LeavesSigmoidAndArithmeticOnTwoActivationsFloat) {
               UnorderedElementsAre("c1", "c2", "scaled", "sum", "r", "l", "y"));
 }
 
+TEST(Placement, WhatIsNoLongerReachedSaysSo) {
+  SmallGraph model;
+  model.Conv("c1", "x");
+  model.Op("Sigmoid", "g", {"c1"});
+  model.Op("Concat", "joined", {"c1", "g"}, {{"axis", Attribute::Int(1)}});
+  model.Op("Transpose", "y", {"joined"}, {{"perm", Attribute::Ints({0, 2, 3, 1})}});
+  model.Output("y");
+  const QuantPlan plan = model.Plan();
+  EXPECT_THAT(model.Quantized(plan), UnorderedElementsAre("c1", "g"));
+  EXPECT_THAT(plan.left_float.at(model.Node("joined")), HasSubstr("output protected"));
+  EXPECT_EQ(plan.left_float.at(model.Node("y")), "what lies before it stays float");
+}
+
 TEST(Placement, SettingsOfATensorAreThoseOfItsProducerOrOfItsReaders) {
   SmallGraph model;
   model.Conv("c1", "x");

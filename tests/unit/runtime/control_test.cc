@@ -2,7 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <functional>
+#include <limits>
 #include <memory>
 
 #include "runtime/executor.h"
@@ -11,6 +13,7 @@
 namespace xslim {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 std::shared_ptr<Graph> Body() { return std::make_shared<Graph>(); }
@@ -127,6 +130,29 @@ TEST_F(ControlTest, LoopWithoutStepsGivesItsStartAndAnEmptyStack) {
     EXPECT_TRUE(y[0].SameBytes(start));
     EXPECT_EQ(y[1].shape(), (Shape{0, 2}));
   }
+}
+
+TEST_F(ControlTest, LoopsEndWhereTheRunMayTakeNoMoreSteps) {
+  const Graph graph = Doubling();
+  const auto message = [&](ExecutorOptions options, int64_t trips) -> std::string {
+    Executor executor(graph, pool_, options);
+    const std::vector<Tensor> inputs = {Tensor::Scalar(trips), Flag(true), Tensor::Of<float>({2}, {1, 3})};
+    try {
+      for (int run = 0; run < 2; ++run) executor.Run(inputs);  // each is counted from 0
+    } catch (const TooManySteps& error) {
+      return error.what();
+    }
+    return "";
+  };
+  const int64_t endless = std::numeric_limits<int64_t>::max();
+  EXPECT_EQ(message({.most_steps = 20}, 20), "");
+  EXPECT_THAT(message({.most_steps = 20}, 21), AllOf(HasSubstr("loop[Loop]"), HasSubstr("20 steps")));
+  EXPECT_THAT(message({.skip_unknown = true, .most_steps = 20}, endless), HasSubstr("20 steps"));
+  setenv("XSLIM_LOOP_STEPS", "30", 1);
+  EXPECT_THAT(message({}, endless), AllOf(HasSubstr("30 steps"), HasSubstr("XSLIM_LOOP_STEPS")));
+  setenv("XSLIM_LOOP_STEPS", "many", 1);
+  EXPECT_THROW(message({}, 1), Error);
+  unsetenv("XSLIM_LOOP_STEPS");
 }
 
 // Running sums along the last axis, from its end on.

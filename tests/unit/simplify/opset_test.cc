@@ -80,6 +80,41 @@ TEST(OpsetTest, AxesCountFromTheFrontBelow11) {
   EXPECT_THAT(squeeze.at().Ints("axes"), ElementsAre(2));
 }
 
+// What vision transformers begin with: a Reshape whose target is put together from sizes.
+TEST(OpsetTest, RanksFollowFromComputedShapes) {
+  Graph graph;
+  graph.opset_imports[""] = 13;
+  const auto add = [&](const std::string& op, const std::vector<ValueId>& inputs,
+                       std::map<std::string, Attribute> attributes = {}) {
+    const ValueId out = graph.AddValue(op + "_out");
+    graph.AddNode(op, op, inputs, {out}, std::move(attributes));
+    return out;
+  };
+  const auto ints = [&](const std::vector<int64_t>& values) {
+    const Tensor list = Tensor::Of<int64_t>({static_cast<int64_t>(values.size())}, values);
+    return add("Constant", {}, {{"value", Attribute::OfTensor(list)}});
+  };
+  const ValueId x = graph.AddValue("x", DType::kFloat);
+  graph.value(x).has_shape = true;
+  graph.value(x).dims = {{-1, "N"}, {4, ""}, {4, ""}};
+  graph.AddInput(x);
+  const ValueId shape = add("Shape", {x});
+  const ValueId rows = add("Slice", {shape, ints({0}), ints({1}), ints({0})});
+  const Attribute last = Attribute::OfTensor(Tensor::Scalar<int64_t>(2));
+  const ValueId columns = add("Gather", {shape, add("Constant", {}, {{"value", last}})});
+  const ValueId target = add("Concat", {rows, ints({-1}), add("Unsqueeze", {columns, ints({0})})},
+                             {{"axis", Attribute::Int(0)}});
+  const ValueId mean = add("ReduceMean", {add("Reshape", {x, target})}, {{"axes", Attribute::Ints({-1})}});
+  graph.AddOutput(add("Softmax", {mean}, {{"axis", Attribute::Int(-1)}}));
+  const std::vector<OpsetObstacle> obstacles = ConvertOpset(&graph, 9);
+  ASSERT_TRUE(obstacles.empty()) << Describe(obstacles, true);
+  for (NodeId id : graph.Order()) {
+    if (graph.node(id).Is("ReduceMean")) {
+      EXPECT_THAT(graph.node(id).Ints("axes"), ElementsAre(2));
+    }
+  }
+}
+
 TEST(OpsetTest, DefaultsAreDroppedAndOtherValuesRefused) {
   One plain(21, "AveragePool", {{"kernel_shape", Attribute::Ints({2})}, {"ceil_mode", Attribute::Int(0)}});
   ASSERT_TRUE(plain.Convert(7).empty());

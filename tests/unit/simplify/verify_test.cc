@@ -3,6 +3,9 @@
 
 #include <gmock/gmock.h>
 
+#include <limits>
+#include <memory>
+
 #include "rewrite_helper.h"
 #include "xslim/error.h"
 
@@ -42,6 +45,27 @@ TEST(Verify, EqualGraphsAndDifferentOnes) {
     if (renamed.node(id).Is("Relu")) renamed.node(id).op_type = "NoSuchOperator";
   }
   EXPECT_THAT(reference.Differs(renamed), HasSubstr("no longer runs"));
+}
+
+TEST(Verify, DoesNotWaitForALoopWithoutEnd) {
+  ThreadPool pool(1);
+  Model m;
+  auto body = std::make_shared<Graph>();
+  const ValueId i = body->AddValue("i", DType::kInt64), go = body->AddValue("go", DType::kBool),
+                sum = body->AddValue("sum", DType::kFloat), next = body->AddValue("next"),
+                on = body->AddValue("on");
+  for (ValueId input : {i, go, sum}) body->AddInput(input);
+  body->AddNode("Identity", "", {go}, {on});
+  body->AddNode("Add", "", {sum, sum}, {next});
+  body->AddOutput(on);
+  body->AddOutput(next);
+  Attribute attribute;
+  attribute.kind = Attribute::Kind::kGraph;
+  attribute.graph = std::move(body);
+  const Tensor trips = Tensor::Scalar(std::numeric_limits<int64_t>::max());
+  m.Output(m.Op("Loop", {m.graph.AddConstant("trips", trips), kNone, m.Input("x", {2})},
+                {{"body", std::move(attribute)}}));
+  EXPECT_THAT(Reference(m.graph, pool, 3).obstacle(), AllOf(HasSubstr("[Loop]"), HasSubstr("2000 steps")));
 }
 
 // A size that is right for one batch alone is seen.

@@ -167,5 +167,22 @@ TEST_F(PrecisionSearchTest, ACurveLeavesMoreAndMoreFloat) {
   EXPECT_LT(half.noise[0], whole.noise[0]);
 }
 
+// What a move brings is set against what was foretold, not against what its last disappointment left of that:
+// a move that always brings a tenth must not be trusted fully every other time.
+TEST(MoveTrust, IsTheShareOfWhatWasForetold) {
+  MoveTrust trust;
+  EXPECT_EQ(trust.In({1, 2}), 1);
+  for (int round = 0; round < 3; ++round) {
+    trust.Learn({1, 2}, 10, 1);
+    EXPECT_DOUBLE_EQ(trust.In({1, 2}), 0.1);
+  }
+  EXPECT_EQ(trust.In({1}), 1);
+  trust.Learn({1, 2}, 10, 30);
+  EXPECT_EQ(trust.In({1, 2}), 1);
+  trust.Learn({1, 2}, 10, -3);
+  EXPECT_GT(trust.In({1, 2}), 0);  // what has disappointed is tried again when nothing better is left
+  EXPECT_LT(trust.In({1, 2}), 0.1);
+}
+
 }  // namespace
 }  // namespace xslim

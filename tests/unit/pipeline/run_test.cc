@@ -1,0 +1,110 @@
+// What a run writes, what its verdict says, and what its errors name.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "small_run.h"
+
+namespace xslim {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::StartsWith;
+namespace fs = std::filesystem;
+
+TEST_F(SmallRun, WritesModelReportAndVerdict) {
+  const RunResult result = Run(config_, options_);
+  EXPECT_THAT(Outputs(), ElementsAre("out.onnx", "out_report.md", "out_verdict.json"));
+  EXPECT_EQ(result.model_path, At("out.onnx"));
+  EXPECT_THAT(result.missed, IsEmpty());
+  EXPECT_EQ(result.outputs.size(), 1u);
+  EXPECT_THAT(ReadFile(At("out_verdict.json")), HasSubstr("\"pass\": true"));
+}
+
+TEST_F(SmallRun, WritesNoVerdictWhereNothingIsMeasured) {
+  config_.quantization.analysis_enable = false;
+  EXPECT_EQ(Run(config_, options_).verdict_path, "");
+  EXPECT_THAT(Outputs(), ElementsAre("out.onnx"));
+}
+
+TEST_F(SmallRun, AGateThatIsMissedIsNamedAndTheFilesAreThere) {
+  config_.quantization.analysis_enable = false;  // a gate measures all the same
+  config_.quantization.min_cosine = 1.0;
+  config_.quantization.max_snr = 0.5;
+  const RunResult result = Run(config_, options_);
+  ASSERT_EQ(result.missed.size(), 1u);
+  EXPECT_THAT(result.missed[0], AllOf(HasSubstr("y"), HasSubstr("cosine")));
+  EXPECT_THAT(Outputs(), ElementsAre("out.onnx", "out_verdict.json"));
+  const std::string verdict = ReadFile(result.verdict_path);
+  EXPECT_THAT(verdict, AllOf(HasSubstr("\"pass\": false"), HasSubstr("min_cosine"), HasSubstr("max_snr")));
+}
+
+TEST_F(SmallRun, GatesAreMissedOnZeros) {
+  config_.calibration.input_parameters[0] = InputParameters();
+  config_.quantization.max_snr = 1000;
+  const RunResult result = Run(config_, options_);
+  ASSERT_EQ(result.missed.size(), 1u);
+  EXPECT_THAT(result.missed[0], HasSubstr("calibrated on zeros"));
+}
+
+TEST_F(SmallRun, AllFilesOrNone) {
+  Write("out.onnx", "of an earlier run");
+  // The report's temporary name is a folder: the model that was written before it must not appear.
+  fs::create_directories(At("out_report.md.tmp" + std::to_string(getpid())));
+  EXPECT_THAT(ErrorOf(), HasSubstr("out_report.md"));
+  EXPECT_EQ(ReadFile(At("out.onnx")), "of an earlier run");
+  EXPECT_FALSE(fs::exists(At("out_verdict.json")));
+}
+
+TEST_F(SmallRun, TheReportSaysWhatIsNotTheDefault) {
+  QuantizationParameters& settings = config_.quantization;
+  Run(config_, options_);
+  const auto line = [&] {
+    const std::string report = ReadFile(At("out_report.md"));
+    const size_t at = report.find("- Settings:");
+    return report.substr(at, report.find('\n', at) - at);
+  };
+  EXPECT_THAT(line(), AllOf(Not(HasSubstr("bias")), Not(HasSubstr("protect_outputs"))));
+  settings.matrix_weights = MatrixWeights::kPowerOfTwoPerTensor;
+  settings.bias = BiasType::kInt32;
+  settings.protect_outputs = ProtectOutputs::kNever;
+  settings.ignore_op_types = {"Relu", "Softmax"};
+  settings.ignore_op_names = {"third"};
+  settings.auto_precision = 0.25;
+  Run(config_, options_);
+  EXPECT_THAT(line(), AllOf(HasSubstr("matrix_weights power_of_two_per_tensor"), HasSubstr("bias int32"),
+                            HasSubstr("protect_outputs never"), HasSubstr("ignore_op_types Relu, Softmax"),
+                            HasSubstr("ignore_op_names third"), HasSubstr("auto_precision 0.25")));
+}
+
+// The model's file stands in every error of its nodes; files and settings are said as they are.
+TEST_F(SmallRun, ErrorsNameTheModelTheDataOrTheSetting) {
+  Graph graph = MakeGraph();
+  graph.node(2).op_type = "NoSuchOperator";
+  SaveModel(graph, At("m.onnx"));
+  config_.quantization.strict = true;
+  EXPECT_THAT(ErrorOf(), AllOf(StartsWith(At("m.onnx") + ": "), HasSubstr("NoSuchOperator")));
+  SaveModel(MakeGraph(), At("m.onnx"));
+  Write("3.raw", "short");
+  EXPECT_THAT(ErrorOf(), StartsWith(At("3.raw") + ": "));
+  config_.calibration.input_parameters[0].input_name = "z";
+  EXPECT_THAT(ErrorOf(), StartsWith(At("c.json") + ": calibration_parameters.input_parameters[0]"));
+}
+
+TEST_F(SmallRun, WrongOptionsAreErrorsOfUsage) {
+  options_.save_stats = At("s.stats");
+  options_.load_stats = At("t.stats");
+  EXPECT_THROW(Run(config_, options_), UsageError);
+  options_ = RunOptions();
+  config_.model.skip_passes = {"fuse-pat"};
+  EXPECT_THROW(Run(config_, options_), UsageError);
+  EXPECT_THAT(ErrorOf(), HasSubstr("did you mean fuse-pad?"));
+  EXPECT_THAT(Outputs(), IsEmpty());
+}
+
+}  // namespace
+}  // namespace xslim
