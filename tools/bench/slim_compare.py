@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Slimming, --fp16 and --dynq of many models beside XSlim's: operators, time, and how far the outputs are from the original's in ONNX Runtime.
 
-    slim_compare.py XSLIM PEER OUT MODEL...
+    slim_compare.py XSLIM PEER OUT [--bench BENCH_DIR] MODEL...
 
 XSLIM: our program. PEER: XSlim's (`-` for none). OUT: folder for the models. Both programs run one after the other on each model, so that
 their times share the machine's state; ours is the best of three runs, XSlim's is of one. Ours slims with `--opset 24` (XSlim's own choice)
-and without. Prints two Markdown tables, then what is missed; exit status 1 when a model has more nodes than XSlim's, its outputs
+and without. Models that BENCH_DIR's bench.json names get its evaluation data, the others random numbers. Prints two Markdown tables, then what is missed; exit status 1 when a model has more nodes than XSlim's, its outputs
 differ by more than 1e-5 of the largest number, float16 has a cosine of at most 0.9999, --dynq a worse one than XSlim's file here (by more
 than 5e-5), or ours takes more than a twentieth of XSlim's time.
 """
+import argparse
+import json
 import os
 import subprocess
 import sys
@@ -81,9 +83,22 @@ def cosine(wanted, got):
     return worst
 
 
+def bench_samples(bench, name):
+    """Evaluation data of a model of the bench."""
+    sys.path.insert(0, bench)
+    import prep  # pylint: disable=import-outside-toplevel
+    with open(os.path.join(bench, "bench.json")) as file:
+        lists = json.load(file)[name]["eval"]
+    config = prep.read_config(os.path.join(bench, "configs", name + ".json"))
+    return prep.load_inputs(config, lists=lists, n=SAMPLES, base=bench)
+
+
 class Comparison:
-    def __init__(self, ours, peer, out):
+    def __init__(self, ours, peer, out, bench):
         self.ours, self.peer, self.out, self.missed = ours, peer, out, []
+        self.bench = bench
+        with open(os.path.join(bench, "bench.json") if bench else os.devnull) as file:
+            self.listed = json.load(file) if bench else {}
 
     def ours_to(self, path, part, name, *arguments):
         """(path of the result, seconds)"""
@@ -109,7 +124,7 @@ class Comparison:
 
     def model(self, path, name):
         """The rows of the two tables."""
-        samples = feeds(path)
+        samples = bench_samples(self.bench, name) if name in self.listed else feeds(path)
         wanted = outputs(path, samples)
         peer = self.peer_to(path, "slim", name)
         new, _ = self.ours_to(path, "new", name, "--opset", "24")
@@ -148,11 +163,18 @@ class Comparison:
 
 
 def main():
-    ours, peer, out = os.path.abspath(sys.argv[1]), sys.argv[2], os.path.abspath(sys.argv[3])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("ours", "peer", "out"):
+        parser.add_argument(name)
+    parser.add_argument("models", nargs="+")
+    parser.add_argument("--bench")
+    given = parser.parse_args()
+    out = os.path.abspath(given.out)
     os.makedirs(out, exist_ok=True)
-    comparison = Comparison(ours, peer if peer == "-" else os.path.abspath(peer), out)
+    comparison = Comparison(os.path.abspath(given.ours), given.peer if given.peer == "-" else os.path.abspath(given.peer), out,
+                            given.bench and os.path.abspath(given.bench))
     rows = []
-    for path in sys.argv[4:]:
+    for path in given.models:
         path = os.path.abspath(path)
         name = os.path.splitext(os.path.basename(path))[0]
         name = os.path.basename(os.path.dirname(path)) if name == "model" else name
