@@ -23,8 +23,8 @@ NodeId Emitter::AddContribNode(const std::string& op_type, const std::string& wa
                         "com.microsoft");
 }
 
-ValueId Emitter::AddDequantized(const std::string& weight, Tensor codes, Tensor scale, ValueId zero_point,
-                                int axis, int64_t block) {
+ValueId Emitter::AddDequantized(std::string weight, Tensor codes, Tensor scale, ValueId zero_point, int axis,
+                                int64_t block) {
   std::vector<ValueId> inputs{AddConstant(weight + "_quantized", std::move(codes)),
                               AddConstant(weight + "_scale", std::move(scale))};
   if (zero_point != kNone) inputs.push_back(zero_point);

@@ -22,8 +22,9 @@ class Emitter {
   NodeId AddContribNode(const std::string& op_type, const std::string& wanted, std::vector<ValueId> inputs,
                         std::vector<ValueId> outputs, std::map<std::string, Attribute> attributes = {});
   // The output of a new DequantizeLinear(codes, scale, zero_point), named after the weight. zero_point may be
-  // kNone, block 0 (one scale per index of `axis`).
-  ValueId AddDequantized(const std::string& weight, Tensor codes, Tensor scale, ValueId zero_point, int axis,
+  // kNone, block 0 (one scale per index of `axis`). `weight` is a copy: adding values moves the names of
+  // others.
+  ValueId AddDequantized(std::string weight, Tensor codes, Tensor scale, ValueId zero_point, int axis,
                          int64_t block);
 
  private:

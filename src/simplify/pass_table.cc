@@ -86,6 +86,7 @@ const std::vector<Pass>& Passes() {
       {"reciprocal-to-div", kAlways, ReciprocalToDiv, "(1 / x) * y becomes y / x"},
       {"slices-to-split", kAlways, SlicesToSplit, "Slices that cut a tensor into parts become a Split"},
       {"split-to-slice", kAlways, SplitToSlice, "a Split with one output in use becomes a Slice"},
+      {"split-qkv", kAlways, SplitQkv, "one product for query, key and value becomes one for each"},
       {"fuse-layer-norm", kAlways, FuseLayerNorm, "the parts of a LayerNormalization (opset 17) become one"},
       {"fuse-rms-norm", kSlimOnly, FuseRmsNorm, "the parts of an RMSNormalization (opset 23) become one"},
       {"fuse-activations", kAlways, FuseActivations,

@@ -67,6 +67,7 @@ int MergeTransposes(Graph*, const SimplifyOptions&);
 int ReciprocalToDiv(Graph*, const SimplifyOptions&);
 int SlicesToSplit(Graph*, const SimplifyOptions&);
 int SplitToSlice(Graph*, const SimplifyOptions&);  // slices_to_split.cc
+int SplitQkv(Graph*, const SimplifyOptions&);
 int FuseBatchNorm(Graph*, const SimplifyOptions&);
 int FoldAffine(Graph*, const SimplifyOptions&);
 int FoldAffineForward(Graph*, const SimplifyOptions&);

@@ -2,6 +2,7 @@
 #ifndef XSLIM_SIMPLIFY_VERIFY_H_
 #define XSLIM_SIMPLIFY_VERIFY_H_
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -13,14 +14,16 @@ namespace xslim {
 
 // Largest difference of an output that counts as equal: |got - wanted| / largest |wanted| of that output. For
 // 16-bit floats the rounding of their 10 bits is allowed for. Of whole numbers and truth values (ArgMax,
-// TopK, comparisons) one in 1000 may differ, since they flip with the last bits of a float.
+// TopK, comparisons) one in 1000 may differ, since they flip with the last bits of a float. Where an output
+// is more sensitive than that (a Sigmoid far from 0), it may differ by four times what the rounding of all
+// inputs and weights to one unit of their 23rd bit does to it.
 inline constexpr double kVerifyTolerance = 1e-5;
 
 // Random inputs of a graph and the results that it gives on them.
 class Reference {
  public:
   // Tries sizes for symbolic dimensions and ranges for integer inputs until the graph runs; keeps at most
-  // `samples` inputs with results.
+  // `samples` inputs with results. The graph must outlive it.
   Reference(const Graph& graph, ThreadPool& pool, int samples);
   ~Reference();
 
@@ -31,12 +34,19 @@ class Reference {
 
   // "" when `changed` gives the same outputs within the tolerance, else what differs.
   std::string Differs(const Graph& changed) const;
+  // Whether an output was compared with what rounding does to it.
+  bool rounding_mattered() const { return !rounded_.empty(); }
 
  private:
+  // The results of a sample after rounding inputs and weights.
+  const std::vector<Tensor>& AfterRounding(size_t sample) const;
+
+  const Graph& graph_;
   ThreadPool& pool_;
   // Whether the graph holds operators that are not known; what depends on them is not compared.
   bool skip_unknown_;
-  std::vector<std::vector<Tensor>> inputs_, results_;  // by sample
+  std::vector<std::vector<Tensor>> inputs_, results_;      // by sample
+  mutable std::map<size_t, std::vector<Tensor>> rounded_;  // by sample, of those that needed it
   int outputs_ = 0;
   std::string obstacle_;
 };
