@@ -1,43 +1,61 @@
 #include "runtime/buffer_pool.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace xslim {
+namespace {
+
+constexpr size_t kLine = 64;
+constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kSmallestArea = size_t{32} << 20;  // of addresses; memory comes when it is written to
+
+size_t RoundUp(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
+
+// Tools that check memory accesses see no blocks in an area: they are told, and blocks are kept apart.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr size_t kGap = kLine;
+void Forbid(const std::byte* at, size_t bytes) { __asan_poison_memory_region(at, bytes); }
+void Allow(const std::byte* at, size_t bytes) { __asan_unpoison_memory_region(at, bytes); }
+#else
+constexpr size_t kGap = 0;
+void Forbid(const std::byte*, size_t) {}
+void Allow(const std::byte*, size_t) {}
+#endif
+
+std::byte* MapBytes(size_t bytes) {
+  void* area = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return area == MAP_FAILED ? nullptr : static_cast<std::byte*>(area);
+}
+
+// Gives the memory of the whole pages in [begin, end) back.
+void GiveBack(std::byte* base, size_t begin, size_t end) {
+  constexpr size_t kPage = 4096;
+  begin = RoundUp(begin, kPage);
+  end = end / kPage * kPage;
+  if (begin < end) madvise(base + begin, end - begin, MADV_DONTNEED);
+}
+
+}  // namespace
+
+BufferPool::~BufferPool() { core_->Close(); }
 
 std::shared_ptr<std::byte> BufferPool::Allocate(size_t bytes) {
-  const size_t wanted = std::max<size_t>((bytes + 63) / 64 * 64, 64);
-  size_t size = wanted;
-  std::shared_ptr<std::byte> block;
-  {
-    std::lock_guard<std::mutex> lock(core_->mutex);
-    auto found = core_->free.lower_bound(wanted);
-    if (found != core_->free.end() && found->first <= 2 * wanted + 4096) {
-      size = found->first;
-      block = std::move(found->second);
-      core_->free.erase(found);
-      core_->usage.free -= size;
-    }
-    core_->usage.used += size;
-    core_->usage.peak_used = std::max(core_->usage.peak_used, core_->usage.used);
-    if (!block) {
-      core_->usage.fresh++;
-      core_->Trim();
-    }
-  }
-  if (!block) {
-    try {
-      block = AllocateAligned(size);
-    } catch (...) {
-      std::lock_guard<std::mutex> lock(core_->mutex);
-      core_->usage.used -= size;
-      throw;
-    }
-  }
-  std::byte* raw = block.get();
-  return std::shared_ptr<std::byte>(raw, [core = core_, size, owner = std::move(block)](std::byte*) mutable {
-    core->Release(size, std::move(owner));
-  });
+  const size_t size = std::max(RoundUp(bytes, kLine), kLine) + kGap;
+  const auto [area, offset] = core_->Take(size);
+  if (area == nullptr) return AllocateAligned(bytes);  // says that there is no memory
+  std::byte* const block = area->base + offset;
+  Allow(block, bytes);
+  return {block, [core = core_, area = area, offset = offset, size](std::byte*) {
+            core->Release(area, offset, size);
+          }};
 }
 
 BufferPool::Usage BufferPool::usage() const {
@@ -45,21 +63,107 @@ BufferPool::Usage BufferPool::usage() const {
   return core_->usage;
 }
 
-void BufferPool::Core::Release(size_t size, std::shared_ptr<std::byte> block) {
-  std::lock_guard<std::mutex> lock(mutex);
-  usage.used -= size;
-  usage.free += size;
-  free.emplace(size, std::move(block));
-  Trim();
+BufferPool::Core::~Core() {
+  while (!areas.empty()) Unmap(areas.back().get());
 }
 
-void BufferPool::Core::Trim() {
-  const size_t limit = usage.peak_used + usage.peak_used / 2;
-  while (!free.empty() && usage.used + usage.free > limit) {
-    auto largest = std::prev(free.end());
-    usage.free -= largest->first;
-    free.erase(largest);
+std::pair<BufferPool::Area*, size_t> BufferPool::Core::Take(size_t size) {
+  std::lock_guard<std::mutex> lock(mutex);
+  Area* area = nullptr;
+  std::map<size_t, size_t>::iterator found;
+  for (const auto& each : areas) {
+    found = std::find_if(each->free.begin(), each->free.end(),
+                         [size](const auto& range) { return range.second >= size; });
+    if (found == each->free.end()) continue;
+    area = each.get();
+    break;
   }
+  if (area == nullptr) {
+    area = Map(size);
+    if (area == nullptr) return {nullptr, 0};
+    found = area->free.begin();
+  }
+  const auto [offset, length] = *found;
+  area->free.erase(found);
+  if (length > size) area->free.emplace(offset + size, length - size);
+  area->used += size;
+  if (offset + size > area->touched) {
+    usage.touched += offset + size - area->touched;
+    area->touched = offset + size;
+  }
+  usage.used += size;
+  usage.peak_used = std::max(usage.peak_used, usage.used);
+  return {area, offset};
+}
+
+void BufferPool::Core::Release(Area* area, size_t offset, size_t size) {
+  std::lock_guard<std::mutex> lock(mutex);
+  Forbid(area->base + offset, size);
+  usage.used -= size;
+  area->used -= size;
+  auto range = area->free.emplace(offset, size).first;
+  const auto next = std::next(range);
+  if (next != area->free.end() && range->first + range->second == next->first) {
+    range->second += next->second;
+    area->free.erase(next);
+  }
+  if (range != area->free.begin()) {
+    const auto before = std::prev(range);
+    if (before->first + before->second == range->first) {
+      before->second += range->second;
+      area->free.erase(range);
+      range = before;
+    }
+  }
+  if (closed) GiveBack(area->base, range->first, std::min(range->first + range->second, area->touched));
+  // What other shapes left behind.
+  const bool too_much = usage.touched > usage.peak_used + usage.peak_used / 2;
+  if (area->used == 0 && (closed || too_much)) Unmap(area);
+}
+
+void BufferPool::Core::Close() {
+  std::lock_guard<std::mutex> lock(mutex);
+  closed = true;
+  for (size_t i = areas.size(); i-- > 0;) {
+    Area* area = areas[i].get();
+    if (area->used == 0) {
+      Unmap(area);
+      continue;
+    }
+    for (const auto& [offset, length] : area->free) {
+      GiveBack(area->base, offset, std::min(offset + length, area->touched));
+    }
+  }
+}
+
+BufferPool::Area* BufferPool::Core::Map(size_t size) {
+  size_t wanted = kSmallestArea;
+  for (const auto& area : areas) wanted += area->size;
+  wanted = RoundUp(std::max(wanted, size), kHugePage);
+  auto area = std::make_unique<Area>();
+  area->size = wanted;
+  area->base = MapBytes(wanted);
+  if (area->base == nullptr) {
+    area->size = RoundUp(size, 4096);
+    area->base = MapBytes(area->size);
+  }
+  if (area->base == nullptr) return nullptr;
+  // Fewer and larger pages, but not for the little that a small model needs.
+  if (area->size > kHugePage) madvise(area->base + kHugePage, area->size - kHugePage, MADV_HUGEPAGE);
+  Forbid(area->base, area->size);
+  area->free.emplace(0, area->size);
+  areas.push_back(std::move(area));
+  ++usage.areas;
+  return areas.back().get();
+}
+
+void BufferPool::Core::Unmap(const Area* area) {
+  const auto found =
+      std::find_if(areas.begin(), areas.end(), [area](const auto& a) { return a.get() == area; });
+  usage.touched -= area->touched;
+  Allow(area->base, area->size);
+  munmap(area->base, area->size);
+  areas.erase(found);
 }
 
 }  // namespace xslim

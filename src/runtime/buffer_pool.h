@@ -5,32 +5,47 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <utility>
+#include <vector>
 
 #include "tensor/tensor.h"
 
 namespace xslim {
 
-// Thread-safe. A freed block goes to the list of free ones and is handed out again to a request that it fits
-// (best fit, at most twice as large and 4 KiB more). Free and used blocks together stay under one and a half
-// times the most that was ever in use at once. Blocks may outlive the pool.
+// Thread-safe. Blocks are cut from a few large areas, each request from the lowest place that it fits in, and
+// join their free neighbours when they are freed: runs that ask alike get the same places, which the system
+// has long filled with memory. Blocks may outlive the pool; what lies free between them then goes back to the
+// system.
 class BufferPool : public Allocator {
  public:
   BufferPool() : core_(std::make_shared<Core>()) {}
+  ~BufferPool() override;
   std::shared_ptr<std::byte> Allocate(size_t bytes) override;
 
   struct Usage {
-    size_t used, free, peak_used;  // bytes
-    size_t fresh;                  // blocks ever asked of the system
+    size_t used, peak_used;  // bytes in blocks, now and at most
+    size_t touched;          // bytes of areas that ever were in a block: what is held of the system's memory
+    size_t areas;            // ever asked of the system
   };
   Usage usage() const;
 
  private:
+  struct Area {
+    std::byte* base = nullptr;
+    size_t size = 0, used = 0, touched = 0;
+    std::map<size_t, size_t> free;  // offset to length; never side by side
+  };
   struct Core {
-    std::mutex mutex;
-    std::multimap<size_t, std::shared_ptr<std::byte>> free;  // by size
+    ~Core();
+    std::pair<Area*, size_t> Take(size_t size);  // where the block is; null when there is no memory
+    void Release(Area* area, size_t offset, size_t size);
+    void Close();
+    Area* Map(size_t size);  // the mutex is held, as in what follows
+    void Unmap(const Area* area);
+    mutable std::mutex mutex;
+    std::vector<std::unique_ptr<Area>> areas;
     Usage usage{};
-    void Release(size_t size, std::shared_ptr<std::byte> block);
-    void Trim();  // the mutex is held
+    bool closed = false;
   };
   std::shared_ptr<Core> core_;
 };

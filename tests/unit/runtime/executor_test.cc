@@ -236,16 +236,56 @@ TEST_F(ExecutorTest, ClonesShareWeightsAndRunSideBySide) {
   EXPECT_GE(source.buffer_bytes(), 16 * 100 * 4);
 }
 
-TEST(BufferPoolTest, RecyclesAndStaysBounded) {
+TEST(BufferPoolTest, SameRequestsGetSamePlaces) {
   BufferPool buffers;
-  { auto block = buffers.Allocate(1 << 20); }
-  { auto block = buffers.Allocate((1 << 20) - 100); }  // fits into the first
-  EXPECT_EQ(buffers.usage().fresh, 1u);
-  for (size_t size = 1 << 20; size > 4096; size /= 2) auto block = buffers.Allocate(size);
+  std::vector<const std::byte*> places;
+  for (int round = 0; round < 3; ++round) {
+    std::vector<const std::byte*> now;
+    const auto request = [&](size_t bytes) {
+      auto block = buffers.Allocate(bytes);
+      std::fill_n(block.get(), bytes, std::byte{1});
+      now.push_back(block.get());
+      return block;
+    };
+    auto a = request(1 << 20);
+    auto b = request(3 << 20);
+    a.reset();
+    auto c = request(10);
+    auto d = request(1 << 19);  // beside c, where a was
+    EXPECT_LT(d.get(), b.get());
+    b.reset();
+    auto e = request(4 << 20);
+    if (round == 0) places = now;
+    EXPECT_EQ(now, places);
+    for (const std::byte* place : now) EXPECT_EQ(reinterpret_cast<uintptr_t>(place) % 64, 0u);
+  }
   const BufferPool::Usage usage = buffers.usage();
   EXPECT_EQ(usage.used, 0u);
-  EXPECT_LE(usage.free, usage.peak_used + usage.peak_used / 2);
-  EXPECT_EQ(reinterpret_cast<uintptr_t>(buffers.Allocate(10).get()) % 64, 0u);
+  EXPECT_EQ(usage.areas, 1u);
+  EXPECT_LE(usage.touched, usage.peak_used + usage.peak_used / 2);
+}
+
+TEST(BufferPoolTest, BlocksOutliveThePool) {
+  std::shared_ptr<std::byte> block;
+  {
+    BufferPool buffers;
+    const auto before = buffers.Allocate(100000);
+    block = buffers.Allocate(100000);
+    const auto large = buffers.Allocate(size_t{40} << 20);  // an area of its own
+    std::fill_n(block.get(), 100000, std::byte{7});
+    EXPECT_EQ(buffers.usage().areas, 2u);
+  }
+  EXPECT_EQ(std::count(block.get(), block.get() + 100000, std::byte{7}), 100000);
+}
+
+TEST(BufferPoolTest, GivesBackWhatNoRunNeedsAnyMore) {
+  BufferPool buffers;
+  auto first = buffers.Allocate(size_t{20} << 20);
+  { auto second = buffers.Allocate(size_t{30} << 20); }
+  EXPECT_EQ(buffers.usage().touched, size_t{50} << 20);
+  first.reset();
+  { auto other = buffers.Allocate(size_t{70} << 20); }  // fits into neither area
+  EXPECT_LE(buffers.usage().touched, size_t{105} << 20);
 }
 
 // A chain of many steps needs two buffers at a time, whatever its length.
