@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 #include <memory>
 
 #include "graph/function.h"
@@ -101,10 +101,10 @@ TEST(Extract, TakesTimeInProportionToTheNodes) {
     x = y;
   }
   graph.AddOutput(x);
-  const auto begin = std::chrono::steady_clock::now();
+  const std::clock_t begin = std::clock();  // of this process: other load on the machine does not count
   EXPECT_EQ(Extract(graph, half).outputs.size(), half.size());
   for (NodeId id : half) EXPECT_EQ(graph.SoleUser(graph.node(id).outputs[0]), id + 1);
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(2));
+  EXPECT_LT(std::clock() - begin, CLOCKS_PER_SEC / 2);
 }
 
 // A body is known to the graph however it came in, and forgotten with its node.

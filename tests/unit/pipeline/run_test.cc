@@ -17,7 +17,7 @@ using ::testing::StartsWith;
 namespace fs = std::filesystem;
 
 TEST_F(SmallRun, WritesModelReportAndVerdict) {
-  const RunResult result = Run(config_, options_);
+  const RunResult result = xslim::Run(config_, options_);
   EXPECT_THAT(Outputs(), ElementsAre("out.onnx", "out_report.md", "out_verdict.json"));
   EXPECT_EQ(result.model_path, At("out.onnx"));
   EXPECT_THAT(result.missed, IsEmpty());
@@ -27,7 +27,7 @@ TEST_F(SmallRun, WritesModelReportAndVerdict) {
 
 TEST_F(SmallRun, WritesNoVerdictWhereNothingIsMeasured) {
   config_.quantization.analysis_enable = false;
-  EXPECT_EQ(Run(config_, options_).verdict_path, "");
+  EXPECT_EQ(xslim::Run(config_, options_).verdict_path, "");
   EXPECT_THAT(Outputs(), ElementsAre("out.onnx"));
 }
 
@@ -35,7 +35,7 @@ TEST_F(SmallRun, AGateThatIsMissedIsNamedAndTheFilesAreThere) {
   config_.quantization.analysis_enable = false;  // a gate measures all the same
   config_.quantization.min_cosine = 1.0;
   config_.quantization.max_snr = 0.5;
-  const RunResult result = Run(config_, options_);
+  const RunResult result = xslim::Run(config_, options_);
   ASSERT_EQ(result.missed.size(), 1u);
   EXPECT_THAT(result.missed[0], AllOf(HasSubstr("y"), HasSubstr("cosine")));
   EXPECT_THAT(Outputs(), ElementsAre("out.onnx", "out_verdict.json"));
@@ -46,7 +46,7 @@ TEST_F(SmallRun, AGateThatIsMissedIsNamedAndTheFilesAreThere) {
 TEST_F(SmallRun, GatesAreMissedOnZeros) {
   config_.calibration.input_parameters[0] = InputParameters();
   config_.quantization.max_snr = 1000;
-  const RunResult result = Run(config_, options_);
+  const RunResult result = xslim::Run(config_, options_);
   ASSERT_EQ(result.missed.size(), 1u);
   EXPECT_THAT(result.missed[0], HasSubstr("calibrated on zeros"));
 }
@@ -62,7 +62,7 @@ TEST_F(SmallRun, AllFilesOrNone) {
 
 TEST_F(SmallRun, TheReportSaysWhatIsNotTheDefault) {
   QuantizationParameters& settings = config_.quantization;
-  Run(config_, options_);
+  xslim::Run(config_, options_);
   const auto line = [&] {
     const std::string report = ReadFile(At("out_report.md"));
     const size_t at = report.find("- Settings:");
@@ -75,7 +75,7 @@ TEST_F(SmallRun, TheReportSaysWhatIsNotTheDefault) {
   settings.ignore_op_types = {"Relu", "Softmax"};
   settings.ignore_op_names = {"third"};
   settings.auto_precision = 0.25;
-  Run(config_, options_);
+  xslim::Run(config_, options_);
   EXPECT_THAT(line(), AllOf(HasSubstr("matrix_weights power_of_two_per_tensor"), HasSubstr("bias int32"),
                             HasSubstr("protect_outputs never"), HasSubstr("ignore_op_types Relu, Softmax"),
                             HasSubstr("ignore_op_names third"), HasSubstr("auto_precision 0.25")));
@@ -98,10 +98,10 @@ TEST_F(SmallRun, ErrorsNameTheModelTheDataOrTheSetting) {
 TEST_F(SmallRun, WrongOptionsAreErrorsOfUsage) {
   options_.save_stats = At("s.stats");
   options_.load_stats = At("t.stats");
-  EXPECT_THROW(Run(config_, options_), UsageError);
+  EXPECT_THROW(xslim::Run(config_, options_), UsageError);
   options_ = RunOptions();
   config_.model.skip_passes = {"fuse-pat"};
-  EXPECT_THROW(Run(config_, options_), UsageError);
+  EXPECT_THROW(xslim::Run(config_, options_), UsageError);
   EXPECT_THAT(ErrorOf(), HasSubstr("did you mean fuse-pad?"));
   EXPECT_THAT(Outputs(), IsEmpty());
 }

@@ -88,7 +88,7 @@ class SmallRun : public testing::Test {
   }
   std::string ErrorOf() const {
     try {
-      Run(config_, options_);
+      xslim::Run(config_, options_);
     } catch (const Error& error) {
       return error.what();
     }
