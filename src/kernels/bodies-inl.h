@@ -4,6 +4,7 @@
 // clang-format off
 #include "kernels/math-inl.h"
 #include "kernels/gemm-inl.h"
+#include "kernels/depthwise-inl.h"
 #include "kernels/elementwise-inl.h"
 #include "kernels/reduce-inl.h"
 #include "kernels/quantize-inl.h"
@@ -15,6 +16,7 @@ Table MakeTable(const char* name) {
   t.mr = XSLIM_MR;
   t.nr = 2 * static_cast<int32_t>(hn::Lanes(F32()));
   t.gemm = Gemm;
+  t.gemm_gather = GemmGather;
   t.pack_a = PackA;
   t.pack_b = PackB;
   t.depthwise_plane = DepthwisePlane;

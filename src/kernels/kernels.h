@@ -59,6 +59,11 @@ struct Table {
   // at: bias_m[i] (per row) or bias_n[j] (per column) when not null, c itself when `accumulate`, else 0.
   void (*gemm)(int64_t m, int64_t n, int64_t k, const float* a_packed, const float* b_packed, float* c,
                int64_t ldc, const float* bias_m, const float* bias_n, bool accumulate, Epilogue epilogue);
+  // The same with a right operand that is read where it lies: element (depth d, column j) is
+  // b[rows[d] + columns[j]]. Quick where the columns of a panel lie side by side.
+  void (*gemm_gather)(int64_t m, int64_t n, int64_t k, const float* a_packed, const float* b,
+                      const int64_t* rows, const int64_t* columns, float* c, int64_t ldc, const float* bias_m,
+                      Epilogue epilogue);
   // a[i*stride_m + d*stride_k] -> packed A;  b[d*stride_k + j*stride_n] -> packed B.
   void (*pack_a)(int64_t m, int64_t k, const float* a, int64_t stride_m, int64_t stride_k, float* packed);
   void (*pack_b)(int64_t k, int64_t n, const float* b, int64_t stride_k, int64_t stride_n, float* packed);

@@ -1,15 +1,12 @@
 // Conv and ConvTranspose: one, two and three spatial dimensions, groups, dilations, auto_pad.
 //
 // Conv is an implicit matrix product: weights (m = output channels) times windows (n = output pixels), k in
-// the order kernel depth, rows, columns, input channels. Every thread gathers the windows of a block of
-// pixels into panels and multiplies all weights with them.
+// the order kernel depth, rows, columns, input channels. The kernel reads the windows where they lie.
 #include "ops/conv.h"
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <limits>
-#include <optional>
 #include <vector>
 
 #include "base/log.h"
@@ -24,8 +21,6 @@ namespace xslim {
 namespace {
 
 using Geometry = ConvGeometry;
-
-constexpr int64_t kBlockElements = 48 * 1024;  // of gathered windows per thread: less than half of a usual L2
 
 // Fills what Conv and ConvTranspose share; returns the offset of the first spatial dimension in the arrays.
 size_t ReadCommon(const Node& node, const Shape& x, const Shape& w, Geometry& g) {
@@ -131,50 +126,77 @@ void PackConvWeights(const Geometry& g, const float* w, PackedWeights& packed) {
   }
 }
 
-// The input with its padding as zeros, rows split by column modulo the stride, so that what neighbouring
-// outputs see under one tap lies side by side: element (z, y, x) of a channel's plane, counted from the
+// Where the windows lie: the element under tap t of channel c (of its group) of the output pixel p is at
+// data[c*plane + taps[t] + Start(p)], counted from the group's first channel. That is the input itself where
+// no window touches the padding and neighbouring windows lie side by side. Else it is a copy with the padding
+// as zeros, rows split by column modulo the stride: element (z, y, x) of a channel's plane, counted from the
 // padding's first, is at [(z*height + y)*row + x % stride * phase + x / stride].
-struct PaddedInput {
-  std::array<int64_t, 3> extent;  // depth, rows, columns that the windows cover
-  int64_t phase, row, plane;
-  std::vector<int64_t> taps;  // where each tap of the first window is
-  Tensor data;                // [batch * channels][plane], and one panel row of slack
+struct Windows {
+  const float* data;
+  int64_t row, plane;
+  std::array<int64_t, 3> step;  // from a pixel to the next in depth, rows, columns
+  std::vector<int64_t> taps;
 
-  PaddedInput(EvalContext& ctx, const Geometry& g, const float* x, int64_t nr) {
+  Windows(EvalContext& ctx, const Geometry& g, const float* x) : data(x), row(g.in[2]), plane(g.pixels_in()) {
+    std::array<int64_t, 3> extent;  // what the windows cover
+    bool inside = g.stride[2] == 1;
     for (size_t i = 0; i < 3; ++i) {
       extent[i] = (g.out[i] - 1) * g.stride[i] + (g.kernel[i] - 1) * g.dilation[i] + 1;
+      inside = inside && g.pad[i] == 0 && extent[i] <= g.in[i];
     }
-    phase = g.out[2] + (g.kernel[2] - 1) * g.dilation[2] / g.stride[2];
-    row = phase * g.stride[2];
-    plane = ElementCount({extent[0], extent[1], row});
+    int64_t height = g.in[1], phase = 0;
+    if (!inside) {
+      height = extent[1];
+      phase = g.out[2] + (g.kernel[2] - 1) * g.dilation[2] / g.stride[2];
+      row = phase * g.stride[2];
+      plane = ElementCount({extent[0], extent[1], row});
+      Copy(ctx, g, x, extent, phase);
+    }
+    step = {g.stride[0] * height * row, g.stride[1] * row, 1};
     for (int64_t kz = 0; kz < g.kernel[0]; ++kz) {
       for (int64_t ky = 0; ky < g.kernel[1]; ++ky) {
         for (int64_t kx = 0; kx < g.kernel[2]; ++kx) {
           const int64_t column = kx * g.dilation[2];
-          taps.push_back((kz * g.dilation[0] * extent[1] + ky * g.dilation[1]) * row +
+          taps.push_back((kz * g.dilation[0] * height + ky * g.dilation[1]) * row +
                          column % g.stride[2] * phase + column / g.stride[2]);
         }
       }
     }
-    const int64_t planes = g.batch * g.channels_in;
-    data = ctx.scratch(DType::kFloat, {ElementCount({planes, extent[0], extent[1], row}) + nr});
-    float* to = data.data<float>();
-    std::fill_n(to + planes * plane, nr, 0.0f);
-    ctx.pool.ParallelFor(planes, std::max<int64_t>(1, 16384 / std::max<int64_t>(plane, 1)),
-                         [&](int64_t begin, int64_t end, int) {
-                           for (int64_t i = begin; i < end; ++i)
-                             Fill(g, x + i * g.pixels_in(), to + i * plane);
-                         });
   }
 
-  // Where the window of output pixel p starts.
-  int64_t Start(const Geometry& g, int64_t p) const {
-    const int64_t x = p % g.out[2], y = p / g.out[2] % g.out[1], z = p / g.out[2] / g.out[1];
-    return (z * g.stride[0] * extent[1] + y * g.stride[1]) * row + x;
+  // Of the `count` pixels from `first` on.
+  void Starts(const Geometry& g, int64_t first, int64_t count, std::vector<int64_t>& starts) const {
+    starts.clear();
+    int64_t x = first % g.out[2], y = first / g.out[2] % g.out[1], z = first / g.out[2] / g.out[1];
+    while (static_cast<int64_t>(starts.size()) < count) {
+      const int64_t line = z * step[0] + y * step[1];
+      const int64_t end = std::min(g.out[2], x + count - static_cast<int64_t>(starts.size()));
+      for (; x < end; ++x) starts.push_back(line + x);
+      x = 0;
+      if (++y == g.out[1]) {
+        y = 0;
+        ++z;
+      }
+    }
   }
 
  private:
-  void Fill(const Geometry& g, const float* x, float* to) const {
+  void Copy(EvalContext& ctx, const Geometry& g, const float* x, const std::array<int64_t, 3>& extent,
+            int64_t phase) {
+    const int64_t planes = g.batch * g.channels_in;
+    padded_ = ctx.scratch(DType::kFloat, {planes, extent[0], extent[1], row});
+    float* to = padded_.data<float>();
+    ctx.pool.ParallelFor(planes, std::max<int64_t>(1, 16384 / std::max<int64_t>(plane, 1)),
+                         [&](int64_t begin, int64_t end, int) {
+                           for (int64_t i = begin; i < end; ++i) {
+                             Fill(g, extent, phase, x + i * g.pixels_in(), to + i * plane);
+                           }
+                         });
+    data = to;
+  }
+
+  void Fill(const Geometry& g, const std::array<int64_t, 3>& extent, int64_t phase, const float* x,
+            float* to) const {
     for (int64_t i = 0; i < extent[0] * extent[1]; ++i, to += row) {
       const int64_t z = i / extent[1] - g.pad[0], y = i % extent[1] - g.pad[1];
       if (z < 0 || z >= g.in[0] || y < 0 || y >= g.in[1]) {
@@ -199,53 +221,42 @@ struct PaddedInput {
       }
     }
   }
+
+  Tensor padded_;
 };
 
-// Columns of a panel from `column` on lie side by side in the padded input from `offset` on.
-struct Segment {
-  int64_t column, offset;
-};
+// How a product's rows and columns are cut into blocks for the threads.
+struct Blocks {
+  int64_t rows, columns;     // of a block
+  int64_t across, down = 1;  // blocks
 
-// Copies every segment's nr floats for every tap and channel: what runs over the segment is overwritten by
-// the next one, the next panel row, or is past the last column. kNr: nr, or 0 for any.
-template <int kNr>
-void GatherPanel(const PaddedInput& input, const float* x, int64_t channels,
-                 const std::vector<Segment>& segments, int64_t nr, float* packed) {
-  const int64_t width = kNr > 0 ? kNr : nr;
-  for (const int64_t tap : input.taps) {
-    const float* from = x + tap;
-    for (int64_t c = 0; c < channels; ++c, from += input.plane, packed += width) {
-      for (const Segment& segment : segments) {
-        std::memcpy(packed + segment.column, from + segment.offset,
-                    static_cast<size_t>(width) * sizeof(float));
-      }
+  // The result's block stays in a usual second-level cache until its epilogue is done; as few cuts as keep
+  // every thread busy, each of them reads one operand once more.
+  Blocks(int64_t m, int64_t n, int64_t products, int threads) : rows(m), columns(n) {
+    const kernels::Table& table = kernels::Active();
+    const auto whole = [](int64_t size, int64_t unit) { return (size + unit - 1) / unit * unit; };
+    const int64_t shares = threads > 1 ? 4 * threads : 1;
+    const int64_t wanted = std::max<int64_t>((shares + products - 1) / products, 1);
+    columns = std::clamp<int64_t>(kBlockElements / m, table.nr, whole(n, table.nr));
+    columns = whole(std::min(columns, (n + wanted - 1) / wanted), table.nr);
+    across = (n + columns - 1) / columns;
+    if (across < wanted && m > kFewestRows) {
+      const int64_t parts = std::min((wanted + across - 1) / across, m / kFewestRows);
+      rows = whole((m + parts - 1) / parts, table.mr);
+      down = (m + rows - 1) / rows;
     }
   }
-}
 
-// Packs the windows of `count` pixels from `first` on; x is the padded first channel of the group. `packed`
-// has a panel row of slack.
-void GatherPanels(const Geometry& g, const PaddedInput& input, const float* x, int64_t nr, int64_t first,
-                  int64_t count, float* packed) {
-  const int64_t channels = g.channels_in / g.group;
-  const auto gather = nr == 16 ? GatherPanel<16> : nr == 32 ? GatherPanel<32> : GatherPanel<0>;
-  std::vector<Segment> segments;
-  for (int64_t p = first; p < first + count; p += nr, packed += nr * channels * g.taps()) {
-    const int64_t end = std::min(p + nr, first + count);
-    segments.clear();
-    for (int64_t q = p; q < end; q += g.out[2] - q % g.out[2]) segments.push_back({q - p, input.Start(g, q)});
-    gather(input, x, channels, segments, nr, packed);
-  }
-}
+ private:
+  static constexpr int64_t kBlockElements = 64 * 1024, kFewestRows = 48;
+};
 
 void RunConv(EvalContext& ctx, const Geometry& g, const float* x, const float* w, const float* bias,
              float* y) {
   const kernels::Table& table = kernels::Active();
   const kernels::Epilogue epilogue = EpilogueOf(ctx.node);
   const int64_t per_group = g.channels_out / g.group;
-  // What follows is applied while the results are still in cache.
-  const bool then_unary = ctx.node.Has(kThenUnary);
-  const auto unary_op = static_cast<kernels::UnaryOp>(ctx.node.Int(kThenUnary, 0));
+  const AfterProduct after(ctx.node);
   if (g.channels_in == g.group && g.in[0] == 1 && g.kernel[0] == 1 && g.out[0] == 1 && g.pad[0] == 0) {
     const int64_t work = g.pixels_out() * g.taps();
     ctx.pool.ParallelFor(g.batch * g.channels_out, std::max<int64_t>(1, 32768 / std::max<int64_t>(work, 1)),
@@ -259,48 +270,39 @@ void RunConv(EvalContext& ctx, const Geometry& g, const float* x, const float* w
                                                    bias != nullptr ? bias[c] : 0.0f, y + i * g.pixels_out(),
                                                    g.out[1], g.out[2], epilogue);
                              float* plane = y + i * g.pixels_out();
-                             if (then_unary) table.unary(unary_op, plane, plane, g.pixels_out());
+                             after.Apply(table, plane, g.pixels_out());
                            }
                          });
     return;
   }
-  const std::array<int64_t, 3> ones{1, 1, 1}, zeros{0, 0, 0};
-  const bool rows_follow =
-      g.taps() == 1 && g.in == g.out && g.stride == ones && g.pad == zeros;  // no gathering
   PackedWeights local;
   PackedWeights& packed = ctx.is_constant(1) ? ctx.state<PackedWeights>() : local;
   if (packed.table != &table) PackConvWeights(g, w, packed);
 
-  const int64_t k = g.taps() * (g.channels_in / g.group), nr = table.nr, pixels = g.pixels_out();
-  const int64_t panels = (pixels + nr - 1) / nr;
-  int64_t panels_per_block = std::clamp<int64_t>(kBlockElements / std::max<int64_t>(k * nr, 1), 1, 64);
-  const int64_t shares = ctx.pool.size() * 2;  // blocks small enough to keep every thread busy
-  panels_per_block =
-      std::clamp<int64_t>((panels * g.batch * g.group + shares - 1) / shares, 1, panels_per_block);
-  const int64_t blocks = (panels + panels_per_block - 1) / panels_per_block, width = panels_per_block * nr;
-  std::optional<PaddedInput> padded;
-  if (!rows_follow) padded.emplace(ctx, g, x, nr);
-  ctx.pool.ParallelFor(g.batch * g.group * blocks, 1, [&](int64_t begin, int64_t end, int) {
-    Tensor scratch = ctx.scratch(DType::kFloat, {width * k + nr});
-    float* const buffer = scratch.data<float>();
+  const int64_t channels = g.channels_in / g.group, k = g.taps() * channels, pixels = g.pixels_out();
+  const Windows windows(ctx, g, x);
+  std::vector<int64_t> depths;  // where tap and channel are
+  depths.reserve(static_cast<size_t>(k));
+  for (const int64_t tap : windows.taps) {
+    for (int64_t c = 0; c < channels; ++c) depths.push_back(tap + c * windows.plane);
+  }
+  const Blocks blocks(per_group, pixels, g.batch * g.group, ctx.pool.size());
+  const int64_t size_a = PackedSizeA(per_group, k), per_product = blocks.across * blocks.down;
+  ctx.pool.ParallelFor(g.batch * g.group * per_product, 1, [&](int64_t begin, int64_t end, int) {
+    std::vector<int64_t> starts;
     for (int64_t item = begin; item < end; ++item) {
-      const int64_t block = item % blocks, group = item / blocks % g.group, n = item / blocks / g.group;
-      const int64_t first = block * width, count = std::min(width, pixels - first);
-      const int64_t channel = n * g.channels_in + group * (g.channels_in / g.group);
-      if (padded) {
-        GatherPanels(g, *padded, padded->data.data<float>() + channel * padded->plane, nr, first, count,
-                     buffer);
-      } else {
-        table.pack_b(k, count, x + channel * pixels + first, pixels, 1, buffer);
-      }
-      table.gemm(per_group, count, k, packed.data.data() + group * PackedSizeA(per_group, k), buffer,
-                 y + (n * g.channels_out + group * per_group) * pixels + first, pixels,
-                 bias != nullptr ? bias + group * per_group : nullptr, nullptr, false, epilogue);
-      if (!then_unary) continue;
-      for (int64_t c = 0; c < per_group; ++c) {
-        float* row = y + (n * g.channels_out + group * per_group + c) * pixels + first;
-        table.unary(unary_op, row, row, count);
-      }
+      const int64_t product = item / per_product, group = product % g.group, n = product / g.group;
+      const int64_t first = item % blocks.across * blocks.columns,
+                    count = std::min(blocks.columns, pixels - first);
+      const int64_t row = item % per_product / blocks.across * blocks.rows,
+                    rows = std::min(blocks.rows, per_group - row), channel = group * per_group + row;
+      windows.Starts(g, first, count, starts);
+      float* to = y + (n * g.channels_out + channel) * pixels + first;
+      table.gemm_gather(rows, count, k, packed.data.data() + group * size_a + row * k,
+                        windows.data + (n * g.channels_in + group * channels) * windows.plane, depths.data(),
+                        starts.data(), to, pixels, bias != nullptr ? bias + channel : nullptr, epilogue);
+      if (after.empty()) continue;
+      for (int64_t c = 0; c < rows; ++c) after.Apply(table, to + c * pixels, count);
     }
   });
 }

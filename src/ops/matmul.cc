@@ -20,6 +20,19 @@ kernels::Epilogue EpilogueOf(const Node& node) {
   return {kernels::kClamp, node.Float(kClampLo, -inf), node.Float(kClampHi, inf)};
 }
 
+AfterProduct::AfterProduct(const Node& node) {
+  if (node.Has(kThenUnary)) unary = static_cast<kernels::UnaryOp>(node.Int(kThenUnary, 0));
+  if (!node.Has(kThenQuantize)) return;
+  const std::vector<float> values = node.Floats(kThenQuantize);
+  quantize = QuantizeEpilogue{values.at(0), static_cast<int32_t>(values.at(1)),
+                              static_cast<int32_t>(values.at(2)), static_cast<int32_t>(values.at(3))};
+}
+
+void AfterProduct::Apply(const kernels::Table& table, float* y, int64_t n) const {
+  if (unary) table.unary(*unary, y, y, n);
+  if (quantize) quantize->Apply(table, y, y, n);
+}
+
 int64_t PackedSizeA(int64_t m, int64_t k) {
   const int64_t mr = kernels::Active().mr;
   return (m + mr - 1) / mr * mr * k;

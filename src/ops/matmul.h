@@ -2,6 +2,8 @@
 #ifndef XSLIM_OPS_MATMUL_H_
 #define XSLIM_OPS_MATMUL_H_
 
+#include <optional>
+
 #include "graph/graph.h"
 #include "kernels/kernels.h"
 #include "ops/operator.h"
@@ -15,6 +17,29 @@ inline constexpr char kClampHi[] = "xslim_clamp_hi";
 kernels::Epilogue EpilogueOf(const Node& node);
 // Int attribute that the runtime sets on its own copy of a Conv node: the kernels::UnaryOp that follows.
 inline constexpr char kThenUnary[] = "xslim_then_unary";
+
+// Quantization to codes of lo to hi and back, of each element.
+struct QuantizeEpilogue {
+  float scale;
+  int32_t zero_point, lo, hi;
+
+  void Apply(const kernels::Table& table, const float* x, float* y, int64_t n) const {
+    table.fake_quantize(x, scale, zero_point, lo, hi, y, n);
+  }
+};
+// Floats that the runtime sets on its own copy of a Conv node: scale, zero point, lo and hi of what comes
+// last.
+inline constexpr char kThenQuantize[] = "xslim_then_quantize";
+
+// What is applied to each element of a Conv's result while it is in cache, behind the kernels' epilogue.
+struct AfterProduct {
+  explicit AfterProduct(const Node& node);
+  bool empty() const { return !unary && !quantize; }
+  void Apply(const kernels::Table& table, float* y, int64_t n) const;
+
+  std::optional<kernels::UnaryOp> unary;
+  std::optional<QuantizeEpilogue> quantize;
+};
 
 // Elements of a packed operand: `extent` (m or n) rounded up to whole panels, times k.
 int64_t PackedSizeA(int64_t m, int64_t k);

@@ -3,15 +3,12 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
-#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <exception>
-#include <limits>
 #include <map>
 #include <mutex>
 #include <new>
-#include <set>
 #include <string>
 #include <system_error>
 #include <unordered_map>
@@ -23,9 +20,9 @@
 #include "graph/function.h"
 #include "kernels/kernels.h"
 #include "ops/graph_runner.h"
-#include "ops/matmul.h"
 #include "ops/operator.h"
 #include "runtime/buffer_pool.h"
+#include "runtime/fusion.h"
 #include "xslim/error.h"
 
 namespace xslim {
@@ -71,18 +68,12 @@ bool HasBody(const Node& node) {
                      [](const auto& item) { return item.second.graph != nullptr; });
 }
 
-// A QuantizeLinear and all its DequantizeLinear users as one pass.
-struct FakeQuantize {
-  float scale;
-  int32_t zero_point, lo, hi;
-};
-
 struct Step {
   const Node* node;             // the graph's own, or `fused`
   std::shared_ptr<Node> fused;  // a copy with changed outputs or attributes
   const OperatorRow* row = nullptr;
   int opset = 1;
-  std::shared_ptr<const FakeQuantize> fake_quantize;
+  std::shared_ptr<const QuantizeEpilogue> quantize;  // not null: this is all that the step does
   std::vector<bool> constant_inputs;
   std::vector<ValueId> dead;  // values whose last reader is this step
   std::shared_ptr<void> state;
@@ -170,16 +161,6 @@ struct Executor::Impl : GraphRunner {
   }
 
   bool IsConstant(ValueId id) const { return id != kNone && constant[static_cast<size_t>(id)]; }
-  const Tensor& ConstantOf(ValueId id) const { return values[static_cast<size_t>(id)]; }
-
-  // A float32 constant of one element.
-  bool ScalarConstant(ValueId id, float& result) const {
-    if (!IsConstant(id)) return false;
-    const Tensor& tensor = ConstantOf(id);
-    if (tensor.dtype() != DType::kFloat || tensor.size() != 1) return false;
-    result = tensor.data<float>()[0];
-    return true;
-  }
 
   // ---- planning
 
@@ -196,15 +177,22 @@ struct Executor::Impl : GraphRunner {
       }
     }
     std::unordered_set<NodeId> done = Fold();
-    std::unordered_set<NodeId> merged;
+    Fusion fusion(
+        graph, OpsetOf(""),
+        [this](ValueId id) { return IsConstant(id) ? &values[static_cast<size_t>(id)] : nullptr; },
+        [this](ValueId id) { return tapped[static_cast<size_t>(id)] || graph.value(id).is_output; });
     for (NodeId id : order) {
-      if (done.count(id) || merged.count(id) || computable.skipped(id)) continue;
+      if (done.count(id) || fusion.merged(id) || computable.skipped(id)) continue;
       Step step;
       step.node = &graph.node(id);
       step.row = Resolve(*step.node);
       step.opset = OpsetOf(step.node->domain);
-      if (options.fuse && !FuseActivation(step, merged) && !FuseUnary(step, merged))
-        FuseQuantize(step, merged);
+      if (options.fuse) {
+        FusedUnit unit = fusion.Take(*step.node);
+        step.node = unit.node;
+        step.fused = std::move(unit.copy);
+        step.quantize = std::move(unit.quantize);
+      }
       SetConstantInputs(step);
       steps.push_back(std::move(step));
     }
@@ -269,143 +257,6 @@ struct Executor::Impl : GraphRunner {
     return bytes;
   }
 
-  bool Visible(ValueId id) const { return tapped[static_cast<size_t>(id)] || graph.value(id).is_output; }
-
-  // Conv or Gemm and the Relu or Clip that alone reads it: the kernel clamps while it stores.
-  bool FuseActivation(Step& step, std::unordered_set<NodeId>& merged) const {
-    const Node& node = *step.node;
-    if (!node.Is("Conv") && !node.Is("Gemm")) return false;
-    if (node.outputs.size() != 1 || node.outputs[0] == kNone || Visible(node.outputs[0])) return false;
-    const DType dtype = graph.value(node.outputs[0]).dtype;
-    if (dtype != DType::kFloat && dtype != DType::kUndefined) return false;
-    const NodeId user = graph.SoleUser(node.outputs[0]);
-    if (user == kNone) return false;
-    const Node& next = graph.node(user);
-    if (next.input(0) != node.outputs[0] || merged.count(user)) return false;
-    float lo = -std::numeric_limits<float>::infinity(), hi = std::numeric_limits<float>::infinity();
-    if (next.Is("Relu")) {
-      lo = 0;
-    } else if (next.Is("Clip")) {
-      if (OpsetOf("") < 11) {
-        lo = next.Float("min", std::numeric_limits<float>::lowest());
-        hi = next.Float("max", std::numeric_limits<float>::max());
-      } else {
-        if (next.input(1) != kNone && !ScalarConstant(next.input(1), lo)) return false;
-        if (next.input(2) != kNone && !ScalarConstant(next.input(2), hi)) return false;
-      }
-      if (std::isnan(lo) || std::isnan(hi)) return false;
-    } else {
-      return false;
-    }
-    step.fused = std::make_shared<Node>(node);
-    step.fused->outputs = next.outputs;
-    step.fused->attributes["xslim_clamp_lo"] = Attribute::Float(lo);
-    step.fused->attributes["xslim_clamp_hi"] = Attribute::Float(hi);
-    step.node = step.fused.get();
-    merged.insert(user);
-    return true;
-  }
-
-  // Conv and the Sigmoid and Mul (SiLU), or the Sigmoid or HardSwish, that alone read it: the same functions,
-  // applied to each block of the result.
-  bool FuseUnary(Step& step, std::unordered_set<NodeId>& merged) const {
-    const Node& node = *step.node;
-    if (!node.Is("Conv") || node.outputs.size() != 1 || node.outputs[0] == kNone) return false;
-    const ValueId conv = node.outputs[0];
-    const Value& value = graph.value(conv);
-    if (Visible(conv) || graph.CapturedBySubgraph(value.name)) return false;
-    // Float32 weights: then so are input and result, and nothing is rounded in between.
-    if (!IsConstant(node.input(1)) || ConstantOf(node.input(1)).dtype() != DType::kFloat) return false;
-    const auto take = [&](const Node& last, kernels::UnaryOp op) {
-      step.fused = std::make_shared<Node>(node);
-      step.fused->outputs = last.outputs;
-      step.fused->attributes[kThenUnary] = Attribute::Int(op);
-      step.node = step.fused.get();
-      merged.insert(last.id);
-      return true;
-    };
-    if (value.uses.size() == 1) {
-      const Node& next = graph.node(value.uses[0].node);
-      if (merged.count(next.id) || next.outputs.size() != 1 || next.outputs[0] == kNone) return false;
-      if (next.Is("Sigmoid")) return take(next, kernels::kSigmoid);
-      if (next.Is("HardSwish")) return take(next, kernels::kHardSwish);
-      return false;
-    }
-    if (value.uses.size() != 2) return false;
-    for (const Use& use : value.uses) {
-      const Node& sigmoid = graph.node(use.node);
-      if (!sigmoid.Is("Sigmoid") || sigmoid.outputs.size() != 1 || sigmoid.outputs[0] == kNone) continue;
-      const ValueId gate = sigmoid.outputs[0];
-      const NodeId user = graph.SoleUser(gate);
-      if (user == kNone || Visible(gate)) return false;
-      const Node& mul = graph.node(user);
-      const bool both = mul.Is("Mul") && mul.inputs.size() == 2 &&
-                        ((mul.inputs[0] == conv && mul.inputs[1] == gate) ||
-                         (mul.inputs[1] == conv && mul.inputs[0] == gate));
-      if (!both || merged.count(user) || merged.count(sigmoid.id)) return false;
-      merged.insert(sigmoid.id);
-      return take(mul, kernels::kSilu);
-    }
-    return false;
-  }
-
-  // A per-tensor QuantizeLinear read by nothing but DequantizeLinear of the same scale and zero point.
-  bool FuseQuantize(Step& step, std::unordered_set<NodeId>& merged) const {
-    const Node& node = *step.node;
-    if (!node.Is("QuantizeLinear") || node.outputs.size() != 1 || node.outputs[0] == kNone) return false;
-    const ValueId codes = node.outputs[0];
-    const Value& value = graph.value(codes);
-    if (Visible(codes) || value.uses.empty() || graph.CapturedBySubgraph(value.name)) return false;
-    FakeQuantize fake{};
-    if (!ScalarConstant(node.input(1), fake.scale) || node.input(2) == kNone || !IsConstant(node.input(2)))
-      return false;
-    if (node.Int("block_size", 0) != 0 || node.Int("precision", 0) != 0) return false;
-    const Tensor& zero = ConstantOf(node.input(2));
-    if (zero.size() != 1) return false;
-    switch (zero.dtype()) {
-      case DType::kInt8:
-        fake.lo = -128, fake.hi = 127;
-        break;
-      case DType::kUint8:
-        fake.lo = 0, fake.hi = 255;
-        break;
-      case DType::kInt16:
-        fake.lo = -32768, fake.hi = 32767;
-        break;
-      case DType::kUint16:
-        fake.lo = 0, fake.hi = 65535;
-        break;
-      default:
-        return false;
-    }
-    fake.zero_point = static_cast<int32_t>(zero.ToInts()[0]);
-    std::vector<ValueId> outputs;
-    for (const Use& use : value.uses) {
-      const Node& reader = graph.node(use.node);
-      if (!reader.Is("DequantizeLinear") || use.slot != 0 || reader.outputs.size() != 1 ||
-          reader.outputs[0] == kNone || reader.Int("block_size", 0) != 0 ||
-          reader.Int("output_dtype", 1) > 1) {
-        return false;
-      }
-      float scale;
-      if (!ScalarConstant(reader.input(1), scale) || scale != fake.scale) return false;
-      int64_t zero_point = 0;
-      if (reader.input(2) != kNone) {
-        if (!IsConstant(reader.input(2)) || ConstantOf(reader.input(2)).size() != 1) return false;
-        zero_point = ConstantOf(reader.input(2)).ToInts()[0];
-      }
-      if (zero_point != fake.zero_point) return false;
-      outputs.push_back(reader.outputs[0]);
-    }
-    for (const Use& use : value.uses) merged.insert(use.node);
-    step.fused = std::make_shared<Node>(node);
-    step.fused->inputs.resize(1);
-    step.fused->outputs = std::move(outputs);
-    step.node = step.fused.get();
-    step.fake_quantize = std::make_unique<FakeQuantize>(fake);
-    return true;
-  }
-
   // Which step is the last to read each value, so that its buffer is free right after it.
   void PlanLiveness() {
     std::vector<int64_t> last(values.size(), -1);
@@ -432,7 +283,7 @@ struct Executor::Impl : GraphRunner {
   std::vector<Tensor> Evaluate(Step& step, Allocator* allocator) {
     const Node& node = *step.node;
     try {
-      if (step.fake_quantize) return RunFakeQuantize(step, allocator);
+      if (step.quantize) return RunQuantize(step, allocator);
       std::vector<const Tensor*> inputs;
       inputs.reserve(node.inputs.size());
       for (ValueId id : node.inputs) {
@@ -443,6 +294,9 @@ struct Executor::Impl : GraphRunner {
       EvalContext context(node, step.opset, std::move(inputs), pool, allocator, step.state,
                           step.constant_inputs, this);
       step.row->evaluate(context);
+      if (step.fused) {  // one result, whoever reads it
+        for (size_t i = 1; i < context.outputs.size(); ++i) context.outputs[i] = context.outputs[0];
+      }
       return std::move(context.outputs);
     } catch (const std::bad_alloc&) {
       throw OutOfMemory("not enough memory", node.Title() + " (" + Describe(node, step.opset) + ")");
@@ -481,16 +335,15 @@ struct Executor::Impl : GraphRunner {
     return outputs;
   }
 
-  std::vector<Tensor> RunFakeQuantize(const Step& step, Allocator* allocator) {
-    const FakeQuantize& fake = *step.fake_quantize;
+  std::vector<Tensor> RunQuantize(const Step& step, Allocator* allocator) {
     const Tensor x = values[static_cast<size_t>(step.node->inputs[0])].ToFloat32();
     Tensor y(DType::kFloat, x.shape(), allocator);
     const float* in = x.data<float>();
     float* out = y.data<float>();
     const kernels::Table& table = kernels::Active();
+    const QuantizeEpilogue& quantize = *step.quantize;
     pool.ParallelFor(x.size(), kGrain, [&](int64_t begin, int64_t end, int) {
-      table.fake_quantize(in + begin, fake.scale, fake.zero_point, fake.lo, fake.hi, out + begin,
-                          end - begin);
+      quantize.Apply(table, in + begin, out + begin, end - begin);
     });
     return std::vector<Tensor>(step.node->outputs.size(), y);
   }

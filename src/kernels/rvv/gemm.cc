@@ -145,6 +145,48 @@ void Gemm(int64_t m, int64_t n, int64_t k, const float* a, const float* b, float
   }
 }
 
+// Columns of a panel that lie side by side.
+struct Run {
+  int64_t column, length, offset;
+};
+
+// As Gemm; a slice of a panel is packed before its products.
+void GemmGather(int64_t m, int64_t n, int64_t k, const float* a, const float* b, const int64_t* rows,
+                const int64_t* columns, float* c, int64_t ldc, const float* bias_m, Epilogue epilogue) {
+  const int64_t nr = static_cast<int64_t>(Columns()), depth_block = kPanelFloats / nr;
+  float panel[kPanelFloats];
+  Run runs[kMostColumns];
+  for (int64_t k0 = 0; k0 == 0 || k0 < k; k0 += depth_block) {
+    const int64_t depth = k - k0 < depth_block ? k - k0 : depth_block;
+    const Start start = k0 != 0 ? Start::kAccumulate : bias_m != nullptr ? Start::kRowBias : Start::kZero;
+    const Epilogue* end = k0 + depth >= k ? &epilogue : nullptr;
+    for (int64_t j = 0; j < n; j += nr) {
+      const int64_t count = n - j < nr ? n - j : nr;
+      int64_t found = 0;
+      for (int64_t x = 0; x < count; ++x) {
+        if (x > 0 && columns[j + x] == columns[j + x - 1] + 1) {
+          ++runs[found - 1].length;
+        } else {
+          runs[found++] = {x, 1, columns[j + x]};
+        }
+      }
+      float* to = panel;
+      for (int64_t d = 0; d < depth; ++d, to += nr) {
+        const float* from = b + rows[k0 + d];
+        for (int64_t r = 0; r < found; ++r) {
+          const size_t vl = static_cast<size_t>(runs[r].length);
+          __riscv_vse32_v_f32m2(to + runs[r].column, __riscv_vle32_v_f32m2(from + runs[r].offset, vl), vl);
+        }
+      }
+      for (int64_t i = 0; i < m; i += kRows) {
+        const int64_t rest = m - i < kRows ? m - i : kRows;
+        kTiles[rest - 1](static_cast<size_t>(count), depth, a + i * k + k0 * kRows, panel, nr,
+                         c + i * ldc + j, ldc, start, start == Start::kRowBias ? bias_m + i : nullptr, end);
+      }
+    }
+  }
+}
+
 void PackA(int64_t m, int64_t k, const float* a, int64_t stride_m, int64_t stride_k, float* packed) {
   for (int64_t i0 = 0; i0 < m; i0 += kRows, packed += kRows * k) {
     const int64_t rows = m - i0 < kRows ? m - i0 : kRows;
@@ -189,6 +231,7 @@ void FillGemm(Table* table) {
   table->mr = kRows;
   table->nr = static_cast<int32_t>(Columns());
   table->gemm = Gemm;
+  table->gemm_gather = GemmGather;
   table->pack_a = PackA;
   table->pack_b = PackB;
 }

@@ -245,6 +245,46 @@ std::vector<float> Product(const Table& t, int64_t m, int64_t n, int64_t k, cons
   return c;
 }
 
+// Columns in runs of all lengths, and of whole panels: the same bits as a packed product, nothing read or
+// written outside of what the columns name.
+TEST(EqualBits, GatheredProducts) {
+  const int64_t plane = 150;
+  const auto bias = Values(29, 21, false);
+  for (int64_t k : {0, 1, 3, 97, 330}) {
+    const auto a = Values(29 * k, 22, false), b = Values((k + 1) * plane, 23, false);
+    std::vector<int64_t> rows;
+    for (int64_t d = 0; d < k; ++d) rows.push_back((d * 7 % (k + 1)) * plane);
+    for (int64_t run : {1, 3, 7, 16, 20, 1000}) {
+      std::vector<int64_t> columns;  // `run` side by side, then a step
+      for (int64_t j = 0; j < 70; ++j) columns.push_back(j + (run < 1000 ? j / run : 0));
+      for (int64_t n : {1, 8, 9, 32, 70}) {
+        // All columns end where the matrix does.
+        const int64_t first = plane - 1 - columns[static_cast<size_t>(n - 1)];
+        const std::vector<float> exact(b.begin(), b.begin() + (k == 0 ? 0 : k * plane + plane));
+        std::vector<float> dense(static_cast<size_t>(k * n));
+        for (int64_t d = 0; d < k; ++d) {
+          for (int64_t j = 0; j < n; ++j) {
+            dense[static_cast<size_t>(d * n + j)] = exact[static_cast<size_t>(
+                rows[static_cast<size_t>(d)] + first + columns[static_cast<size_t>(j)])];
+          }
+        }
+        for (int64_t m : {1, 6, 14, 29}) {
+          const auto want = Product(*Tables()[0], m, n, k, a, dense, bias, 1, false);
+          for (const Table* t : Tables()) {
+            const int64_t ldc = n + kGuards;
+            std::vector<float> packed(static_cast<size_t>((m + t->mr) * (k + 1)));
+            std::vector<float> c(static_cast<size_t>(m * ldc), kGuard);
+            t->pack_a(m, k, a.data(), k, 1, packed.data());
+            t->gemm_gather(m, n, k, packed.data(), exact.data() + first, rows.data(), columns.data(),
+                           c.data(), ldc, bias.data(), {kClamp, -90, 90});
+            ASSERT_TRUE(SameBits(c, want)) << t->name << " " << m << "x" << n << "x" << k << " run " << run;
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(EqualBits, ProductsAtEveryEdgeOfTheTile) {
   const int64_t most = 66;
   const auto bias = Values(most, 9, true);

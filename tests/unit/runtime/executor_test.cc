@@ -202,6 +202,49 @@ TEST_F(ExecutorTest, WhatFollowsAConvolutionIsFusedWithoutChangingBits) {
   }
 }
 
+// Conv, perhaps Clip or SiLU, QuantizeLinear, two DequantizeLinear: one pass, the same bits.
+TEST_F(ExecutorTest, QuantizationBehindAConvolutionIsFusedWithoutChangingBits) {
+  for (const std::string then : {"", "Clip", "silu"}) {
+    for (const bool depthwise : {false, true}) {
+      Graph graph = Empty(13);
+      const ValueId x = Input(graph, "x");
+      const ValueId w = graph.AddConstant("w", Noise({8, depthwise ? 1 : 8, 3, 3}, 3));
+      const ValueId scale = graph.AddConstant("scale", Tensor::Scalar(0.03f)),
+                    zero = graph.AddConstant("zero", Tensor::Scalar<uint8_t>(100));
+      const ValueId c = graph.AddValue("c", DType::kFloat), q = graph.AddValue("q"), y = graph.AddValue("y"),
+                    z = graph.AddValue("z");
+      ValueId last = c;
+      graph.AddNode("Conv", "conv", {x, w}, {c}, {{"group", Attribute::Int(depthwise ? 8 : 1)}});
+      if (then == "Clip") {
+        last = graph.AddValue("clipped", DType::kFloat);
+        const ValueId lo = graph.AddConstant("lo", Tensor::Scalar(-1.0f));
+        graph.AddNode("Clip", "clip", {c, lo}, {last});
+      } else if (then == "silu") {
+        const ValueId gate = graph.AddValue("gate", DType::kFloat);
+        last = graph.AddValue("silu", DType::kFloat);
+        graph.AddNode("Sigmoid", "sigmoid", {c}, {gate});
+        graph.AddNode("Mul", "mul", {c, gate}, {last});
+      }
+      graph.AddNode("QuantizeLinear", "quantize", {last, scale, zero}, {q});
+      graph.AddNode("DequantizeLinear", "dequantize", {q, scale, zero}, {y});
+      graph.AddNode("DequantizeLinear", "dequantize2", {q, scale, zero}, {z});
+      graph.AddOutput(y);
+      graph.AddOutput(z);
+      const std::vector<Tensor> inputs{Noise({1, 8, 19, 23}, 5)};
+      Executor fused(graph, pool_, {.profile = true}), plain(graph, pool_, {.fuse = false});
+      const auto got = fused.Run(inputs), want = plain.Run(inputs);
+      EXPECT_TRUE(got[0].SameBytes(want[0])) << then;
+      EXPECT_TRUE(got[1].SameBytes(want[1])) << then;
+      EXPECT_EQ(fused.Profile().size(), 1u) << then;
+      Executor tapped(graph, pool_);
+      bool unrounded = false;
+      tapped.SetTaps({last}, [&](ValueId, const Tensor& tensor) { unrounded = !tensor.SameBytes(want[0]); });
+      EXPECT_TRUE(tapped.Run(inputs)[0].SameBytes(want[0])) << then;
+      EXPECT_TRUE(unrounded);
+    }
+  }
+}
+
 TEST_F(ExecutorTest, ClonesShareWeightsAndRunSideBySide) {
   Graph graph = Empty(13);
   const ValueId x = Input(graph, "x");
