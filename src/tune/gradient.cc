@@ -104,6 +104,7 @@ Gradient GradientBuilder::Run(const std::map<ValueId, ValueId>& seeds, const std
     if (partial_.count(id)) continue;
     if (const ValueId derivative = Arrived(id); derivative != kNone) result.of[id] = derivative;
   }
+  result.turned = std::move(turned_);
   return result;
 }
 

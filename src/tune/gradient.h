@@ -17,7 +17,18 @@ struct Gradient {
   // By value: its derivative, of the same shape; absent where none arrives, or not all of it.
   std::map<ValueId, ValueId> of;
   std::vector<NodeId> stopped;  // operators that a derivative arrives at and that have no rule for it
+  // By constant weight of a convolution: constants that were made of it, TurnedWeight(weight, groups). Who
+  // changes the weight changes them, too.
+  struct Turned {
+    ValueId constant;
+    int64_t groups;
+  };
+  std::map<ValueId, std::vector<Turned>> turned;
 };
+
+// Weights [out, in / groups, taps] of a convolution as those of the one that goes back: [in, out / groups,
+// taps reversed].
+Tensor TurnedWeight(const Tensor& weight, int64_t groups);
 
 // Adds operators to `graph` that compute the derivatives by `wanted` of sum over (value, weight) of `seeds`
 // of sum(value * weight). seeds: values of the graph, and values of the same shape, which do not depend on

@@ -40,6 +40,7 @@ class GradientBuilder {
   ValueId SumTo(ValueId x, const Shape& from, const Shape& to);
   // The derivative by `input` of what its reader makes of it is `derivative` (one summand of several).
   void Give(ValueId input, ValueId derivative);
+  void NoteTurned(ValueId weight, Gradient::Turned turned) { turned_[weight].push_back(turned); }
 
  private:
   bool ReadsNeeded(const Node& node) const;
@@ -53,6 +54,7 @@ class GradientBuilder {
   std::set<ValueId> needed_;
   std::map<ValueId, std::vector<ValueId>> given_;
   std::map<ValueId, ValueId> arrived_;
+  std::map<ValueId, std::vector<Gradient::Turned>> turned_;
   std::set<ValueId> partial_;  // a derivative stopped on one of the ways to them
 };
 

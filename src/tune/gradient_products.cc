@@ -12,27 +12,6 @@ std::vector<int64_t> Spatial(const std::array<int64_t, 3>& values, size_t rank) 
   return {values.end() - static_cast<std::ptrdiff_t>(rank), values.end()};
 }
 
-// Weights [out, in / groups, taps] of a convolution as those of the one that goes back: [in, out / groups,
-// taps reversed].
-Tensor Turned(const Tensor& weight, int64_t groups) {
-  const int64_t out = weight.dim(0) / groups, in = weight.dim(1), taps = InnerCount(weight.shape(), 1);
-  Shape shape = weight.shape();
-  shape[0] = in * groups;
-  shape[1] = out;
-  Tensor turned(DType::kFloat, shape);
-  const float* from = weight.data<float>();
-  float* to = turned.data<float>();
-  for (int64_t g = 0; g < groups; ++g) {
-    for (int64_t o = 0; o < out; ++o) {
-      for (int64_t i = 0; i < in; ++i) {
-        for (int64_t t = 0; t < taps; ++t)
-          to[((g * in + i) * out + o) * taps + taps - 1 - t] = from[((g * out + o) * in + i) * taps + t];
-      }
-    }
-  }
-  return turned;
-}
-
 // From the derivative by a convolution's output to that by its input.
 ValueId ConvBack(GradientBuilder& b, const ConvGeometry& geometry, size_t rank, ValueId g, ValueId weight) {
   const std::vector<int64_t> in = Spatial(geometry.in, rank), out = Spatial(geometry.out, rank),
@@ -52,7 +31,9 @@ ValueId ConvBack(GradientBuilder& b, const ConvGeometry& geometry, size_t rank, 
   if (plain) {
     begin.insert(begin.end(), end.begin(), end.end());
     attributes["pads"] = Attribute::Ints(begin);
-    return b.Emit("Conv", {g, b.Constant(Turned(*b.graph().Constant(weight), geometry.group))}, attributes);
+    const ValueId turned = b.Constant(TurnedWeight(*b.graph().Constant(weight), geometry.group));
+    b.NoteTurned(weight, {turned, geometry.group});
+    return b.Emit("Conv", {g, turned}, attributes);
   }
   // Input positions that no window reaches get a derivative of 0: a ConvTranspose without padding at the end,
   // cut or filled up to size.
@@ -205,6 +186,25 @@ bool MaxPool(const GradientSite& site) {
 }
 
 }  // namespace
+
+Tensor TurnedWeight(const Tensor& weight, int64_t groups) {
+  const int64_t out = weight.dim(0) / groups, in = weight.dim(1), taps = InnerCount(weight.shape(), 1);
+  Shape shape = weight.shape();
+  shape[0] = in * groups;
+  shape[1] = out;
+  Tensor turned(DType::kFloat, shape);
+  const float* from = weight.data<float>();
+  float* to = turned.data<float>();
+  for (int64_t g = 0; g < groups; ++g) {
+    for (int64_t o = 0; o < out; ++o) {
+      for (int64_t i = 0; i < in; ++i) {
+        for (int64_t t = 0; t < taps; ++t)
+          to[((g * in + i) * out + o) * taps + taps - 1 - t] = from[((g * out + o) * in + i) * taps + t];
+      }
+    }
+  }
+  return turned;
+}
 
 bool HandOnProduct(const GradientSite& site) {
   if (site.g[0] == kNone) return false;

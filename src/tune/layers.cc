@@ -20,24 +20,6 @@ constexpr int64_t kPatchesEach = 32, kFewestPatches = 2048, kMostPatches = 8192;
 constexpr int64_t kLargestDepth = 4608;  // wider layers keep their nearest codes: the matrix would pass 85 MB
 constexpr double kKeepOut = 1.0, kDamping = 0.01;
 
-// An operator that is tuned, and its weight in the plan.
-struct Layer {
-  NodeId node;
-  size_t weight;  // index in plan.weights
-  WeightRows rows;
-};
-
-std::vector<Layer> FindLayers(const Graph& graph, const QuantPlan& plan) {
-  std::vector<Layer> layers;
-  for (size_t i = 0; i < plan.weights.size(); ++i) {
-    const WeightQuant& weight = plan.weights[i];
-    const Node& node = graph.node(weight.node);
-    if (weight.slot != 1 || !HasOwnConstant(graph, node, 1)) continue;
-    if (const auto rows = RowsOf(node, *graph.Constant(node.input(1)))) layers.push_back({node.id, i, *rows});
-  }
-  return layers;
-}
-
 // The element ranges of channel `c`: axis 1 of [n, channels, ...].
 void AddVisibleMeans(const Tensor& y, InterestRange visible, const std::vector<double>& shift,
                      ThreadPool& pool, VisibleMeans* sums) {
@@ -231,6 +213,17 @@ class LayerTuner {
 };
 
 }  // namespace
+
+std::vector<Layer> FindLayers(const Graph& graph, const QuantPlan& plan) {
+  std::vector<Layer> layers;
+  for (size_t i = 0; i < plan.weights.size(); ++i) {
+    const WeightQuant& weight = plan.weights[i];
+    const Node& node = graph.node(weight.node);
+    if (weight.slot != 1 || !HasOwnConstant(graph, node, 1)) continue;
+    if (const auto rows = RowsOf(node, *graph.Constant(node.input(1)))) layers.push_back({node.id, i, *rows});
+  }
+  return layers;
+}
 
 FloatMeans::FloatMeans(const Graph& graph, const QuantPlan& plan, size_t samples)
     : graph_(graph), by_sample_(samples) {

@@ -13,8 +13,17 @@
 #include "base/threads.h"
 #include "data/samples.h"
 #include "quant/plan.h"
+#include "tune/weight_rows.h"
 
 namespace xslim {
+
+// A computing operator with a constant weight of its own, and that weight in the plan.
+struct Layer {
+  NodeId node;
+  size_t weight;  // index in plan.weights
+  WeightRows rows;
+};
+std::vector<Layer> FindLayers(const Graph& graph, const QuantPlan& plan);
 
 struct LayerTuning {
   bool rounding = true;         // round weights against second moments

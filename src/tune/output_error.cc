@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <map>
+#include <memory>
 #include <set>
 
 #include "ops/precise_math.h"
@@ -69,6 +71,53 @@ class PointFinder {
   std::vector<std::string> points_;
 };
 
+// Values of the points on all samples, run in contiguous pieces by threads with executors of their own.
+class PointRunner {
+ public:
+  PointRunner(const Graph& graph, const OutputError& error, size_t samples, ThreadPool& pool)
+      : pool_(pool), samples_(static_cast<int64_t>(samples)), values_(error.points().size()) {
+    std::vector<ValueId> taps;
+    for (size_t p = 0; p < error.points().size(); ++p) {
+      const ValueId id = graph.Find(error.points()[p]);
+      if (id == kNone || graph.value(id).producer == kNone) continue;
+      taps.push_back(id);
+      point_[id] = p;
+    }
+    for (std::vector<Tensor>& values : values_) values.resize(samples);
+    pieces_ = std::clamp<int64_t>(pool.size(), 1, std::max<int64_t>(samples_, 1));
+    current_.resize(static_cast<size_t>(pieces_));
+    for (int64_t p = 0; p < pieces_; ++p) {
+      executors_.push_back(std::make_unique<Executor>(graph, one_));
+      executors_.back()->SetTaps(taps, [this, p](ValueId id, const Tensor& tensor) {
+        if (tensor.dtype() == DType::kFloat)
+          values_[point_.at(id)][current_[static_cast<size_t>(p)]] = tensor.Clone();
+      });
+    }
+  }
+
+  using Inputs = std::function<Sample(size_t sample)>;
+  const std::vector<std::vector<Tensor>>& Run(const Inputs& inputs) {
+    pool_.ParallelFor(pieces_, 1, [&](int64_t begin, int64_t end, int) {
+      for (int64_t p = begin; p < end; ++p) {
+        for (int64_t s = samples_ * p / pieces_; s < samples_ * (p + 1) / pieces_; ++s) {
+          current_[static_cast<size_t>(p)] = static_cast<size_t>(s);
+          executors_[static_cast<size_t>(p)]->Run(inputs(static_cast<size_t>(s)));
+        }
+      }
+    });
+    return values_;
+  }
+
+ private:
+  ThreadPool& pool_;
+  ThreadPool one_{1};
+  int64_t samples_, pieces_ = 1;
+  std::map<ValueId, size_t> point_;
+  std::vector<size_t> current_;  // the sample that each piece is at
+  std::vector<std::unique_ptr<Executor>> executors_;
+  std::vector<std::vector<Tensor>> values_;
+};
+
 }  // namespace
 
 std::vector<std::string> OutputPoints(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts) {
@@ -97,12 +146,11 @@ OutputError::OutputError(const Graph& graph, std::vector<std::string> points,
   }
 }
 
-std::vector<double> OutputError::Ratios(const std::vector<std::vector<Tensor>>& values) const {
-  std::vector<double> ratios(points_.size(), 0.0);
+std::vector<std::vector<double>> OutputError::BySample(const std::vector<std::vector<Tensor>>& values) const {
+  std::vector<std::vector<double>> ratios(points_.size());
   for (size_t p = 0; p < points_.size(); ++p) {
+    ratios[p].assign(values[p].size(), 0.0);
     if (!(signal_[p] > 0) || !std::isfinite(signal_[p])) continue;
-    double ratio = 0;
-    int64_t samples = 0;
     for (size_t s = 0; s < values[p].size(); ++s) {
       const Tensor &wanted = reference_[p][s], &got = values[p][s];
       if (!got.defined() || !wanted.defined() || got.shape() != wanted.shape()) continue;
@@ -112,21 +160,28 @@ std::vector<double> OutputError::Ratios(const std::vector<std::vector<Tensor>>& 
         const double difference = static_cast<double>(y[i]) - x[i];
         noise += difference * difference;
       }
-      ratio += noise / (Power(wanted) + floor(p));
-      ++samples;
+      const double ratio = noise / (Power(wanted) + floor(p)) + kLeastRatio;
+      ratios[p][s] = ratio < kLost ? ratio : kLost;
     }
-    if (samples == 0) continue;
-    ratios[p] = ratio / static_cast<double>(samples) + kLeastRatio;
-    if (!(ratios[p] < kLost)) ratios[p] = kLost;
   }
   return ratios;
 }
 
-double OutputError::floor(size_t point) const { return kLeastSignal * signal_[point]; }
-
-double OutputError::Of(const std::vector<std::vector<Tensor>>& values) const {
-  return MeanLog(Ratios(values));
+std::vector<double> OutputError::Means(const std::vector<std::vector<double>>& by_sample) {
+  std::vector<double> means;
+  for (const std::vector<double>& ratios : by_sample) {
+    double sum = 0;
+    int64_t samples = 0;
+    for (double ratio : ratios) {
+      sum += ratio;
+      samples += ratio > 0;
+    }
+    means.push_back(samples == 0 ? 0.0 : sum / static_cast<double>(samples));
+  }
+  return means;
 }
+
+double OutputError::floor(size_t point) const { return kLeastSignal * signal_[point]; }
 
 double OutputError::MeanLog(const std::vector<double>& ratios) {
   double sum = 0;
@@ -137,6 +192,17 @@ double OutputError::MeanLog(const std::vector<double>& ratios) {
     ++counted;
   }
   return counted ? sum / static_cast<double>(counted) : 0.0;
+}
+
+std::vector<std::vector<double>> SampleRatiosOf(const Graph& graph, const OutputError& error,
+                                                const std::vector<Sample>& samples, ThreadPool& pool) {
+  PointRunner runner(graph, error, samples.size(), pool);
+  return error.BySample(runner.Run([&](size_t sample) { return samples[sample]; }));
+}
+
+std::vector<double> RatiosOf(const Graph& graph, const OutputError& error, const std::vector<Sample>& samples,
+                             ThreadPool& pool) {
+  return OutputError::Means(SampleRatiosOf(graph, error, samples, pool));
 }
 
 }  // namespace xslim

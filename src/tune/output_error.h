@@ -25,15 +25,17 @@ class OutputError {
 
   const std::vector<std::string>& points() const { return points_; }
 
-  // values[point][sample], undefined where it is not known. The mean over the points of ln(noise-to-signal
-  // ratio), which is a mean over the samples; a sample without much signal counts as one of a hundredth of
-  // the mean signal. Points of another shape than the reference's, and silent ones, are left out.
-  double Of(const std::vector<std::vector<Tensor>>& values) const;
-  // By point: the noise-to-signal ratio, at most 1e6, which is that of NaN and infinity, too; 0 where nothing
-  // can be said.
-  std::vector<double> Ratios(const std::vector<std::vector<Tensor>>& values) const;
-  // What Of() makes of Ratios().
+  // values[point][sample], undefined where it is not known. By point and sample: the noise-to-signal ratio; a
+  // sample without much signal counts as one of a thousandth of the mean signal. At most 1e6, which is that
+  // of NaN and infinity, too; 0 where nothing can be said: of another shape than the reference's, silent
+  // points.
+  std::vector<std::vector<double>> BySample(const std::vector<std::vector<Tensor>>& values) const;
+  // By point: the mean over the samples of which something can be said, 0 where there is none.
+  static std::vector<double> Means(const std::vector<std::vector<double>>& by_sample);
+  // The mean of ln(ratio) over the points of which something can be said; 0 where there is none.
   static double MeanLog(const std::vector<double>& ratios);
+  // Undefined where the float graph does not compute the point.
+  const Tensor& wanted(size_t point, size_t sample) const { return reference_[point][sample]; }
   // By point: what is added to a sample's signal.
   double floor(size_t point) const;
 
@@ -42,6 +44,12 @@ class OutputError {
   std::vector<std::vector<Tensor>> reference_;
   std::vector<double> signal_;  // by point: mean over the samples
 };
+
+// The ratios of a graph that has the points under their names: by point and sample, and their means.
+std::vector<std::vector<double>> SampleRatiosOf(const Graph& graph, const OutputError& error,
+                                                const std::vector<Sample>& samples, ThreadPool& pool);
+std::vector<double> RatiosOf(const Graph& graph, const OutputError& error, const std::vector<Sample>& samples,
+                             ThreadPool& pool);
 
 }  // namespace xslim
 

@@ -12,19 +12,6 @@ namespace {
 constexpr int64_t kBlock = 64;  // columns that are factored, or rounded, between two matrix products
 constexpr float kLowest = -128.0f, kHighest = 127.0f;
 
-// c (m x n) += a b, elements at a[i * am + d * ak], b[d * bk + j * bn].
-void AddProduct(ThreadPool& pool, int64_t m, int64_t n, int64_t k, const float* a, int64_t am, int64_t ak,
-                const float* b, int64_t bk, int64_t bn, float* c, int64_t ldc) {
-  if (m == 0 || n == 0 || k == 0) return;
-  std::vector<float> left(static_cast<size_t>(PackedSizeA(m, k))),
-      right(static_cast<size_t>(PackedSizeB(k, n)));
-  kernels::Active().pack_a(m, k, a, am, ak, left.data());
-  PackBParallel(pool, k, n, b, bk, bn, right.data());
-  PackedProduct product{m, n, k, left.data(), right.data(), c, ldc};
-  product.accumulate = true;
-  RunProduct(pool, product);
-}
-
 // LDL' of the symmetric matrix h (n x n, row length n; the lower triangle is used): afterwards its strict
 // lower triangle holds L, its diagonal D. Blocked; each element's updates come in one order.
 void FactorLdl(std::vector<float>* h, int64_t n, ThreadPool& pool) {
@@ -84,6 +71,18 @@ void FactorLdl(std::vector<float>* h, int64_t n, ThreadPool& pool) {
 float RoundedCode(float value) { return std::clamp(std::nearbyint(value), kLowest, kHighest); }
 
 }  // namespace
+
+void AddProduct(ThreadPool& pool, int64_t m, int64_t n, int64_t k, const float* a, int64_t am, int64_t ak,
+                const float* b, int64_t bk, int64_t bn, float* c, int64_t ldc) {
+  if (m == 0 || n == 0 || k == 0) return;
+  std::vector<float> left(static_cast<size_t>(PackedSizeA(m, k))),
+      right(static_cast<size_t>(PackedSizeB(k, n)));
+  kernels::Active().pack_a(m, k, a, am, ak, left.data());
+  PackBParallel(pool, k, n, b, bk, bn, right.data());
+  PackedProduct product{m, n, k, left.data(), right.data(), c, ldc};
+  product.accumulate = true;
+  RunProduct(pool, product);
+}
 
 void Moments::Add(const std::vector<float>& patches, ThreadPool& pool) {
   const int64_t rows = depth_ == 0 ? 0 : static_cast<int64_t>(patches.size()) / depth_;

@@ -38,7 +38,13 @@ class Moments {
   std::vector<double> first_;  // sum of x
 };
 
-// Codes for rows of weights: minimises (w - q s)' H (w - q s) greedily.
+// c (m x n, row length ldc) += a b, with elements at a[i * am + d * ak] and b[d * bk + j * bn]. Each element
+// is one chain over d.
+void AddProduct(ThreadPool& pool, int64_t m, int64_t n, int64_t k, const float* a, int64_t am, int64_t ak,
+                const float* b, int64_t bk, int64_t bn, float* c, int64_t ldc);
+
+// Codes for rows of weights: minimises (w - q s)' H (w - q s) greedily, then by single changes of codes by
+// one (coordinate descent) for `sweeps` rounds.
 //   weights: rows x depth; scales: one per row; matrix: depth x depth, symmetric positive definite
 //   codes: rows x depth, each in [-128, 127]
 std::vector<int8_t> RoundAgainst(const std::vector<float>& weights, const std::vector<float>& scales,

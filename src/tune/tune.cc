@@ -1,21 +1,25 @@
 #include "tune/tune.h"
 
 #include <algorithm>
+#include <string>
 
 #include "base/log.h"
+#include "base/random.h"
 #include "base/trace.h"
 #include "ops/precise_math.h"
-#include "tune/knobs.h"
 #include "tune/layers.h"
+#include "tune/learn.h"
 #include "tune/output_error.h"
-#include "tune/refine.h"
 
 namespace xslim {
 namespace {
 
 constexpr int64_t kFewestSamples = 4, kMostSamples = 16;
 constexpr int64_t kMostErrorSamples = 8;
-constexpr double kWorthwhile = 0.02;  // relative gain in cost that a change of range must bring
+constexpr int64_t kMostLearned = 64, kMostHeld = 16;  // samples that are learned from, and held back for it
+constexpr size_t kFewestHeld = 2;
+constexpr int kSteps = 48, kManySteps = 144;  // of learning, at levels 2 and 3
+constexpr double kWorthwhile = 0.02;          // relative gain in cost that a change of range must bring
 // A stage that multiplies the output noise by more than this is taken back. Less is within what so few
 // samples can tell.
 constexpr double kHarm = 1.15;
@@ -37,12 +41,15 @@ int64_t SampleCount(const Graph& graph, const ValueFacts& facts) {
 
 class Tuner {
  public:
-  Tuner(Graph* graph, QuantPlan* plan, const ValueFacts& facts, std::vector<Sample> samples, ThreadPool& pool)
+  Tuner(Graph* graph, QuantPlan* plan, const ValueFacts& facts, std::vector<Sample> samples,
+        const SampleSource& source, const std::vector<int64_t>& indices, ThreadPool& pool)
       : reference_(*graph),
         graph_(graph),
         plan_(plan),
         facts_(facts),
         samples_(std::move(samples)),
+        source_(source),
+        indices_(indices),
         judged_(
             samples_.begin(),
             samples_.begin() + std::min<int64_t>(kMostErrorSamples, static_cast<int64_t>(samples_.size()))),
@@ -58,14 +65,8 @@ class Tuner {
     stage.Next("tune layers");
     TuneWeights(float_means, progress);
     if (options.level < 2) return;
-    stage.Next("refine");
-    RefineOptions refining;
-    refining.window_rounds = options.level - 1;
-    const RefineResult refined =
-        Refine(graph_, plan_, facts_, proposals, original_biases_, error_, judged_, refining, pool_,
-               [&](int64_t done, int64_t total) { progress("refine", done, total); });
-    LogInfo("refined: ", refined.ranges, " ranges changed, ", refined.biases_undone,
-            " bias corrections undone, noise-to-signal ratio ", Mean(Ratios()));
+    stage.Next("learn");
+    LearnWeights(options.level, float_means, progress);
   }
 
  private:
@@ -149,6 +150,69 @@ class Tuner {
     *plan_ = before;
   }
 
+  // A seeded quarter of the calibration samples, of kMostHeld at most, is held back.
+  void LearnWeights(int level, const FloatMeans& float_means, const TuneProgress& progress) {
+    Random random(20260808);
+    const auto all = static_cast<int64_t>(indices_.size());
+    const std::vector<int64_t> places = Choose(random, all, std::min(all / 4, kMostHeld));
+    if (places.size() < kFewestHeld) {
+      LogInfo("nothing is learned from ", all, " samples: it takes ", 4 * kFewestHeld);
+      return;
+    }
+    std::vector<int64_t> held_back, rest;
+    for (int64_t i = 0; i < all; ++i) {
+      const bool held = std::binary_search(places.begin(), places.end(), i);
+      (held ? held_back : rest).push_back(indices_[static_cast<size_t>(i)]);
+    }
+    const std::vector<Sample> held = DrawSamples(source_, held_back, LearnedCount(), 1),
+                              learned = DrawSamples(source_, rest, LearnedCount(), 2);
+    const OutputError held_error(reference_, error_.points(), held, pool_),
+        learned_error(reference_, error_.points(), learned, pool_);
+    LearnOptions options;
+    options.steps = level == 2 ? kSteps : kManySteps;
+    const CorrectBiases correct = [&](Graph* graph, QuantPlan* plan) {
+      LayerTuning only_biases;
+      only_biases.rounding = false;
+      TuneLayers(graph, plan, samples_, float_means, only_biases, pool_, nullptr);
+    };
+    const LearnResult result =
+        Learn(graph_, plan_, {learned, learned_error}, {held, held_error}, options, correct, pool_,
+              [&](int64_t done, int64_t total) { progress("learn", done, total); });
+    for (NodeId id : result.stopped)
+      LogInfo("no derivative of ", reference_.node(id).Title(), ": weights before it are not learned");
+    const std::string noise = "noise-to-signal ratio of the held-back samples ";
+    switch (result.end) {
+      case LearnEnd::kNoWeights:
+        LogInfo("nothing is learned: derivatives arrive at no weights");
+        break;
+      case LearnEnd::kNothingToGain:
+        LogInfo("nothing is learned: weights make too little of the noise (", noise, result.before,
+                ", without the rounding of activations ", result.before_unrounded, ")");
+        break;
+      case LearnEnd::kUndone:
+        LogInfo("learning on ", learned.size(), " samples is taken back: ", noise, "does not fall from ",
+                result.before);
+        break;
+      case LearnEnd::kKept:
+        LogInfo("learned on ", learned.size(), " samples: ", result.codes, " weights of ", result.weights,
+                " operators rounded another way, ", result.biases, " biases, ", noise, result.before, " -> ",
+                result.after, " (without the rounding of activations ", result.before_unrounded, " -> ",
+                result.after_unrounded, ")");
+        break;
+    }
+  }
+
+  // As many samples as keep inputs and points under kStoredBytes.
+  int64_t LearnedCount() const {
+    int64_t bytes = 1;
+    const auto add = [&](ValueId id) {
+      if (id != kNone) bytes += facts_.elements(id) * static_cast<int64_t>(sizeof(float));
+    };
+    for (ValueId id : reference_.FreeInputs()) add(id);
+    for (const std::string& point : error_.points()) add(reference_.Find(point));
+    return std::clamp<int64_t>(kStoredBytes / bytes, kFewestSamples, kMostLearned);
+  }
+
   void TuneWeights(const FloatMeans& float_means, const TuneProgress& progress) {
     const QuantPlan plan_before = *plan_;
     const LayerTuningResult tuned =
@@ -157,10 +221,7 @@ class Tuner {
     const double now = Mean(Ratios());
     LogInfo("tuned on ", samples_.size(), " samples: weights of ", tuned.rounded, " operators rounded, ",
             tuned.original_biases.size(), " biases corrected, noise-to-signal ratio ", now);
-    if (now <= kHarm * error_before_) {
-      original_biases_ = tuned.original_biases;
-      return;
-    }
+    if (now <= kHarm * error_before_) return;
     LogInfo("rounding and bias correction are taken back");
     *plan_ = plan_before;
     for (const auto& [node, bias] : tuned.original_biases)
@@ -171,11 +232,13 @@ class Tuner {
   Graph* graph_;
   QuantPlan* plan_;
   const ValueFacts& facts_;
-  const std::vector<Sample> samples_, judged_;
+  const std::vector<Sample> samples_;
+  const SampleSource& source_;
+  const std::vector<int64_t>& indices_;
+  const std::vector<Sample> judged_;
   const OutputError error_;
   ThreadPool& pool_;
   double error_before_ = 0;
-  std::map<NodeId, Tensor> original_biases_;
 };
 
 }  // namespace
@@ -184,7 +247,8 @@ void Tune(Graph* graph, QuantPlan* plan, const ValueFacts& facts, const RangePro
           const SampleSource& source, const std::vector<int64_t>& indices, const TuneOptions& options,
           ThreadPool& pool, const TuneProgress& progress) {
   if (plan->activations.empty() || indices.empty()) return;
-  Tuner tuner(graph, plan, facts, DrawSamples(source, indices, SampleCount(*graph, facts), 20260202), pool);
+  Tuner tuner(graph, plan, facts, DrawSamples(source, indices, SampleCount(*graph, facts), 20260202), source,
+              indices, pool);
   tuner.Run(proposals, options, progress);
 }
 

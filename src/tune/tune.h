@@ -1,5 +1,5 @@
 // Everything that finetune_level 1 and above do after calibration: ranges by what their errors cost at the
-// outputs, weights rounded and biases corrected layer by layer, and, above 1, a search by output error.
+// outputs, weights rounded and biases corrected layer by layer, and, above 1, both learned from the outputs.
 #ifndef XSLIM_TUNE_TUNE_H_
 #define XSLIM_TUNE_TUNE_H_
 

@@ -18,6 +18,20 @@ CASES = [("config.json", "digits_cnn.onnx", 0.4, 0.0017),
          ("config_vit.json", "digits_vit.onnx", 0.6, 0.006)]
 
 
+def check_learning(checks, program, config, model, images):
+    """finetune_level 2 learns on top of level 1: never for the worse."""
+    power = {}
+    for level in (1, 2):
+        with tempfile.TemporaryDirectory() as folder:
+            digits = copy_digits(folder, finetune_level=level)
+            output = os.path.join(folder, "q.onnx")
+            log = run_xslim(program, ["-c", config, "-o", output], digits)
+            checks.that(("learn" in log) == (level == 2), f"{model}, finetune_level {level}: {log}")
+            power[level] = noise(run_all(output, images), run_all(os.path.join(digits, model), images))
+    print(f"{model}: noise/signal {power[1]:.6f} at finetune_level 1, {power[2]:.6f} at 2")
+    checks.that(power[2] <= power[1], f"{model}: noise/signal {power[2]} at finetune_level 2, {power[1]} at 1")
+
+
 def main(program):
     checks = Checks()
     images, labels = digits_test_set()
@@ -54,6 +68,8 @@ def main(program):
                 for part in REPORT_PARTS:
                     checks.that("\n" + part in "\n" + text, f"{model}: the report lacks \"{part}\"")
                 checks.that("| logits |" in text, f"{model}: the report does not judge the output")
+    for config, model, _, _ in CASES:
+        check_learning(checks, program, config, model, images)
     return checks.finish()
 
 
