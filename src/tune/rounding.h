@@ -43,8 +43,7 @@ class Moments {
 void AddProduct(ThreadPool& pool, int64_t m, int64_t n, int64_t k, const float* a, int64_t am, int64_t ak,
                 const float* b, int64_t bk, int64_t bn, float* c, int64_t ldc);
 
-// Codes for rows of weights: minimises (w - q s)' H (w - q s) greedily, then by single changes of codes by
-// one (coordinate descent) for `sweeps` rounds.
+// Codes for rows of weights: minimises (w - q s)' H (w - q s) greedily.
 //   weights: rows x depth; scales: one per row; matrix: depth x depth, symmetric positive definite
 //   codes: rows x depth, each in [-128, 127]
 std::vector<int8_t> RoundAgainst(const std::vector<float>& weights, const std::vector<float>& scales,
