@@ -15,23 +15,6 @@ namespace {
 constexpr int64_t kLaneBytes = 4 << 20;  // samples read ahead and counters of one thread
 constexpr int64_t kMeanSamples = 64;     // that channel means are taken over, spread evenly over the data
 
-// Each channel's mean over one sample.
-std::vector<double> MeansAlong(const Tensor& tensor, int64_t axis) {
-  const int64_t channels = tensor.dim(axis), inner = InnerCount(tensor.shape(), axis);
-  std::vector<double> sums(static_cast<size_t>(channels), 0.0);
-  if (tensor.size() == 0) return sums;
-  const int64_t outer = tensor.size() / (channels * inner);
-  const float* x = tensor.data<float>();
-  for (int64_t o = 0; o < outer; ++o) {
-    for (double& sum : sums) {
-      sum += inner == 1 ? *x : kernels::Active().sum(x, inner);
-      x += inner;
-    }
-  }
-  for (double& sum : sums) sum /= static_cast<double>(outer * inner);
-  return sums;
-}
-
 // The statistics of all threads: one histogram per tensor, not one per tensor and thread.
 class Collector {
  public:

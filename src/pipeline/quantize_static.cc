@@ -160,7 +160,10 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
     if (level > 0) {
       proposals = ProposeRanges(found.statistics, plan, pool);
     } else {
-      LogInfo("kept the mean of ", KeepMeans(&graph, plan, found.means),
+      const std::vector<Sample> some =
+          DrawSamples(*samples, choice.calibration, kEqualizationSamples, kEqualizationSeed);
+      LogInfo("kept the mean of ",
+              KeepMeans(&graph, plan, found.means, RoundingMeans(graph, plan, some, pool)),
               " operators' outputs by their biases");
     }
   }

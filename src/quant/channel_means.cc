@@ -1,5 +1,7 @@
 #include "quant/channel_means.h"
 
+#include "kernels/kernels.h"
+
 namespace xslim {
 
 ChannelAxis InputChannels(const Graph& graph, const Node& node) {
@@ -18,6 +20,22 @@ std::set<ChannelAxis> InputChannels(const Graph& graph) {
     if (channels.first != kNone) all.insert(channels);
   }
   return all;
+}
+
+std::vector<double> MeansAlong(const Tensor& tensor, int64_t axis) {
+  const int64_t channels = tensor.dim(axis), inner = InnerCount(tensor.shape(), axis);
+  std::vector<double> sums(static_cast<size_t>(channels), 0.0);
+  if (tensor.size() == 0) return sums;
+  const int64_t outer = tensor.size() / (channels * inner);
+  const float* x = tensor.data<float>();
+  for (int64_t o = 0; o < outer; ++o) {
+    for (double& sum : sums) {
+      sum += inner == 1 ? *x : kernels::Active().sum(x, inner);
+      x += inner;
+    }
+  }
+  for (double& sum : sums) sum /= static_cast<double>(outer * inner);
+  return sums;
 }
 
 }  // namespace xslim

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
+#include <set>
 
+#include "kernels/kernels.h"
+#include "runtime/executor.h"
 #include "tune/bias.h"
 #include "tune/weight_rows.h"
 
@@ -12,7 +14,8 @@ namespace {
 
 // What the bias of each output channel has to take back.
 std::vector<double> MeanErrors(const Node& node, const Tensor& weight, const WeightQuant& quant,
-                               const WeightRows& rows, const std::vector<double>& mean, int64_t channels) {
+                               const WeightRows& rows, const std::vector<double>& mean,
+                               const std::vector<double>& rounding, int64_t channels) {
   const int64_t axis = quant.params.axis, inner = axis < 0 ? 1 : InnerCount(weight.shape(), axis);
   const int64_t inputs = static_cast<int64_t>(mean.size()) / rows.groups;  // of one group
   // Conv: several taps of the depth read one input channel; ConvTranspose: several rows write one output.
@@ -25,8 +28,9 @@ std::vector<double> MeanErrors(const Node& node, const Tensor& weight, const Wei
         const int64_t at = rows.At(g, r, d);
         const int64_t channel = axis < 0 ? 0 : at / inner % weight.dim(axis);
         const double scale = quant.params.scale[static_cast<size_t>(channel)];
-        const double step = scale * quant.codes.data<int8_t>()[at] - weight.data<float>()[at];
-        error += step * mean[static_cast<size_t>(g * inputs + d / taps)];
+        const double now = scale * quant.codes.data<int8_t>()[at];
+        const auto input = static_cast<size_t>(g * inputs + d / taps);
+        error += (now - weight.data<float>()[at]) * mean[input] + now * rounding[input];
       }
     }
   }
@@ -45,7 +49,39 @@ bool Fits(const WeightRows& rows, int64_t channels) {
 
 }  // namespace
 
-int KeepMeans(Graph* graph, const QuantPlan& plan, const ChannelMeans& means) {
+ChannelMeans RoundingMeans(const Graph& graph, const QuantPlan& plan, const std::vector<Sample>& samples,
+                           ThreadPool& pool) {
+  std::map<ValueId, std::set<int>> axes;
+  std::vector<ValueId> taps;
+  for (const auto& [id, axis] : InputChannels(graph)) {
+    const auto quant = plan.activations.find(id);
+    if (quant == plan.activations.end() || !quant->second.params.set()) continue;
+    if (axes[id].empty()) taps.push_back(id);
+    axes[id].insert(axis);
+  }
+  ChannelMeans means;
+  Executor executor(graph, pool);
+  executor.SetTaps(taps, [&](ValueId id, const Tensor& tensor) {
+    if (tensor.dtype() != DType::kFloat) return;
+    const QuantParams& params = plan.activations.at(id).params;
+    Tensor rounded(DType::kFloat, tensor.shape());
+    kernels::Active().fake_quantize(tensor.data<float>(), params.scale[0], params.zero_point[0], -128, 127,
+                                    rounded.data<float>(), tensor.size());
+    for (int axis : axes.at(id)) {
+      const int64_t at = axis < 0 ? axis + tensor.rank() : axis;
+      if (at < 0 || at >= tensor.rank()) continue;
+      const std::vector<double> before = MeansAlong(tensor, at), after = MeansAlong(rounded, at);
+      std::vector<double>& mean = means[{id, axis}];
+      mean.resize(before.size());
+      for (size_t c = 0; c < before.size(); ++c)
+        mean[c] += (after[c] - before[c]) / static_cast<double>(samples.size());
+    }
+  });
+  for (const Sample& sample : samples) executor.Run(sample);
+  return means;
+}
+
+int KeepMeans(Graph* graph, const QuantPlan& plan, const ChannelMeans& means, const ChannelMeans& rounding) {
   int moved = 0;
   for (const WeightQuant& quant : plan.weights) {
     const Node& node = graph->node(quant.node);
@@ -56,8 +92,11 @@ int KeepMeans(Graph* graph, const QuantPlan& plan, const ChannelMeans& means) {
     if (!GiveBias(graph, quant.node)) continue;
     const ValueId bias = graph->node(quant.node).input(2);
     Tensor changed = graph->Constant(bias)->Clone();
+    const auto found = rounding.find(mean->first);
+    const bool known = found != rounding.end() && found->second.size() == mean->second.size();
+    const std::vector<double> added = known ? found->second : std::vector<double>(mean->second.size(), 0.0);
     const std::vector<double> errors =
-        MeanErrors(node, *graph->Constant(node.input(1)), quant, *rows, mean->second, changed.size());
+        MeanErrors(node, *graph->Constant(node.input(1)), quant, *rows, mean->second, added, changed.size());
     if (!std::all_of(errors.begin(), errors.end(), [](double e) { return std::isfinite(e); })) continue;
     for (size_t c = 0; c < errors.size(); ++c) changed.data<float>()[c] -= static_cast<float>(errors[c]);
     graph->SetConstant(bias, changed);

@@ -63,7 +63,7 @@ class KeepMeansTest : public ::testing::TestWithParam<Case> {
     return {{channels, MeansOf([](const Sample& sample) { return sample[0]; })}};
   }
 
-  // Means of the output's channels over all samples, with the float weights or with what the codes stand for.
+  // Means of the output's channels over all samples, in float or with what the codes stand for.
   std::vector<double> OutputMeans(bool quantized) {
     Graph graph = graph_;
     if (quantized) {
@@ -77,8 +77,21 @@ class KeepMeansTest : public ::testing::TestWithParam<Case> {
       }
       graph.SetConstant(graph.node(node_).input(1), weight);
     }
+    const auto coarse = plan_.activations.find(graph.inputs()[0]);
     Executor executor(graph, pool_);
-    return MeansOf([&](const Sample& sample) { return executor.Run(sample)[0]; });
+    return MeansOf([&](const Sample& sample) {
+      Tensor x = sample[0].Clone();
+      if (quantized && coarse != plan_.activations.end()) {
+        const QuantParams& params = coarse->second.params;
+        for (int64_t i = 0; i < x.size(); ++i) {
+          const float code =
+              std::nearbyint(x.data<float>()[i] / params.scale[0]) + static_cast<float>(params.zero_point[0]);
+          x.data<float>()[i] = params.scale[0] * (std::min(std::max(code, -128.0f), 127.0f) -
+                                                  static_cast<float>(params.zero_point[0]));
+        }
+      }
+      return executor.Run({x})[0];
+    });
   }
 
   // Of axis 1, over all samples.
@@ -114,7 +127,18 @@ class KeepMeansTest : public ::testing::TestWithParam<Case> {
 TEST_P(KeepMeansTest, OutputsKeepTheirMeans) {
   const std::vector<double> wanted = OutputMeans(false);
   const double before = Distance(OutputMeans(true), wanted);
-  EXPECT_EQ(KeepMeans(&graph_, plan_, Means()), 1);
+  EXPECT_EQ(KeepMeans(&graph_, plan_, Means(), {}), 1);
+  EXPECT_GT(before, 2e-3);
+  EXPECT_LT(Distance(OutputMeans(true), wanted), before / 50);
+}
+
+TEST_P(KeepMeansTest, AlsoWhereTheInputIsRounded) {
+  const ValueId x = graph_.inputs()[0];
+  plan_.activations[x] = {};
+  SetRange(&plan_, x, 0.0f, 3.2f, "cuts the largest channels");
+  const std::vector<double> wanted = OutputMeans(false);
+  const double before = Distance(OutputMeans(true), wanted);
+  KeepMeans(&graph_, plan_, Means(), RoundingMeans(graph_, plan_, samples_, pool_));
   EXPECT_GT(before, 2e-3);
   EXPECT_LT(Distance(OutputMeans(true), wanted), before / 50);
 }
@@ -144,10 +168,10 @@ TEST(KeepMeans, LeavesAloneWhatHasNoFiniteMeans) {
   plan.nodes.insert(node);
   plan.weights.push_back({node, 1, {}, {}});
   QuantizeWeights(graph, {}, &plan);
-  EXPECT_EQ(KeepMeans(&graph, plan, {{{x, 1}, {std::nan("")}}}), 0);
-  EXPECT_EQ(KeepMeans(&graph, plan, {{{x, 1}, {}}}), 0);
-  EXPECT_EQ(KeepMeans(&graph, plan, {{{x, 1}, {0.5, 0.5}}}), 0);
-  EXPECT_EQ(KeepMeans(&graph, plan, {}), 0);
+  EXPECT_EQ(KeepMeans(&graph, plan, {{{x, 1}, {std::nan("")}}}, {}), 0);
+  EXPECT_EQ(KeepMeans(&graph, plan, {{{x, 1}, {}}}, {}), 0);
+  EXPECT_EQ(KeepMeans(&graph, plan, {{{x, 1}, {0.5, 0.5}}}, {}), 0);
+  EXPECT_EQ(KeepMeans(&graph, plan, {}, {}), 0);
   EXPECT_EQ(graph.Constant(bias)->data<float>()[0], 0.5f);
 }
 
