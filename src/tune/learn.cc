@@ -205,7 +205,9 @@ class Learner {
     for (const PointPlace& point : places_->points) owners_[point.value].point = &point;
   }
 
-  // The float weight where it rounds to the present code, else the end of what does.
+  // The float weight where it rounds to the present code, else near the end of what does; none so near that
+  // the first steps, which know little, round it another way: rounding against second moments has made each
+  // make up for the others.
   std::vector<float> InitialWeights(const WeightPlace& place) const {
     const WeightQuant& quant = plan_->weights[place.layer.weight];
     const float* floats = graph_->Constant(graph_->node(place.layer.node).input(1))->data<float>();
@@ -214,7 +216,7 @@ class Learner {
     ForScales(quant, [&](int64_t begin, int64_t end, float scale, float zero) {
       for (int64_t i = begin; i < end; ++i) {
         const float code = codes[i], exact = floats[i] / scale + zero;
-        values[static_cast<size_t>(i)] = code + std::clamp(exact - code, -0.499f, 0.499f);
+        values[static_cast<size_t>(i)] = code + std::clamp(exact - code, -0.45f, 0.45f);
       }
     });
     return values;

@@ -86,7 +86,8 @@ class Tuner {
   RangeProposals Candidates(const RangeProposals& proposals) const {
     RangeProposals candidates;
     for (const auto& [id, quant] : plan_->activations) {
-      if (!facts_.is_float(id)) continue;
+      // The range of an input is that of the data.
+      if (!facts_.is_float(id) || reference_.value(id).producer == kNone) continue;
       std::vector<ChosenRange>& ranges = candidates[id];
       ranges.push_back({quant.lo, quant.hi, quant.why});
       const auto proposed = proposals.find(id);
@@ -190,8 +191,8 @@ class Tuner {
                 ", without the rounding of activations ", result.before_unrounded, ")");
         break;
       case LearnEnd::kUndone:
-        LogInfo("learning on ", learned.size(), " samples is taken back: ", noise, "does not fall from ",
-                result.before);
+        LogInfo("learning on ", learned.size(),
+                " samples is taken back: too little gained on the held-back ones");
         break;
       case LearnEnd::kKept:
         LogInfo("learned on ", learned.size(), " samples: ", result.codes, " weights of ", result.weights,
