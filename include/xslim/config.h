@@ -38,7 +38,9 @@ struct ModelParameters {
   std::string working_dir;     // "" = folder of onnx_model
   bool skip_onnxsim = false;   // leave the simplifier out
   bool external_data = false;  // write large tensors into <prefix>.onnx.data whatever the model's size
-  std::optional<int> opset;    // pins the default-domain opset
+  bool spacemit_functions =
+      false;                 // groups of operators become calls of functions that SpacemiT's runtime knows
+  std::optional<int> opset;  // pins the default-domain opset
   // Of the command line alone: simplifier passes left out; whether the simplified graph is compared with the
   // original on random inputs (none: unless the model is huge).
   std::vector<std::string> skip_passes;

@@ -46,6 +46,8 @@ const Keys<Model> kModelKeys = {
      [](Model* m, const Field& f) { m->working_dir = f.String(); }},
     {"skip_onnxsim", "bool", "leave the simplifier out (default: false)",
      [](Model* m, const Field& f) { m->skip_onnxsim = f.Bool(); }},
+    {"spacemit_functions", "bool", "WindowPartition, WindowReverse, YoloDecode as functions (default: false)",
+     [](Model* m, const Field& f) { m->spacemit_functions = f.Bool(); }},
     {"opset", kOpsetRange.c_str(), "opset of the output (default: the model's, at least 13)",
      [](Model* m, const Field& f) { m->opset = f.Int(kLowestOpset, kHighestOpset); }},
     {"external_data", "bool", "write large tensors beside the model (default: when it is over 1.9 GB)",

@@ -15,8 +15,11 @@ namespace xslim {
 struct Function {
   std::string domain, name, overload;
   std::map<std::string, Attribute> defaults;  // of attributes that a call may leave out
-  Graph body;          // inputs and outputs in the function's order; opset_imports are the function's
-  std::string source;  // serialized onnx.FunctionProto as it was read
+  Graph body;  // inputs and outputs in the function's order; opset_imports are the function's
+  // Of a function of ours: the names that a call must give. Attributes of its body that stand for one have their
+  // own kind beside the reference.
+  std::vector<std::string> attributes;
+  std::string source;  // serialized onnx.FunctionProto as it was read; "" for a function of ours
 
   std::string Title() const;  // "domain::name", with ":overload" where there is one
 };

@@ -161,6 +161,13 @@ void WriteAttribute(const std::string& name, const Attribute& attribute, Externa
     proto->set_name(name);  // another one where a call's attribute has come into a function's body
     return;
   }
+  if (!attribute.reference.empty()) {
+    proto->Clear();
+    proto->set_name(name);
+    proto->set_ref_attr_name(attribute.reference);
+    proto->set_type(static_cast<onnx::AttributeProto::AttributeType>(attribute.kind));
+    return;
+  }
   proto->clear_ref_attr_name();
   if (proto->type() != static_cast<int>(attribute.kind)) proto->Clear();
   proto->set_name(name);
@@ -395,6 +402,26 @@ Rope GraphRope(const Graph& graph, External* external) {
   return rope;
 }
 
+// A function as it was read, or one of ours.
+std::string FunctionBytes(const Function& function) {
+  if (!function.source.empty()) return function.source;
+  onnx::FunctionProto proto;
+  proto.set_domain(function.domain);
+  proto.set_name(function.name);
+  const Graph& body = function.body;
+  for (ValueId id : body.inputs()) proto.add_input(body.value(id).name);
+  for (ValueId id : body.outputs()) proto.add_output(body.value(id).name);
+  for (const std::string& name : function.attributes) proto.add_attribute(name);
+  for (NodeId id : body.Order())
+    proto.add_node()->ParseFromString(NodeRope(body, body.node(id), nullptr).Text());
+  for (const auto& [domain, version] : body.opset_imports) {
+    auto* import = proto.add_opset_import();
+    import->set_domain(domain);
+    import->set_version(version);
+  }
+  return proto.SerializeAsString();
+}
+
 // The IR version that an opset came with, where the runtimes insist on it; and Q/DQ nodes' one.
 int64_t IrVersion(const Graph& graph) {
   int64_t version = std::max<int64_t>(graph.ir_version, 4);
@@ -427,7 +454,7 @@ Rope ModelRope(const Graph& graph, External* external) {
   }
   Rope rope;
   rope.Add(head.SerializeAsString());
-  for (const auto& function : graph.functions) rope.AddField(kModelFunctions, function->source);
+  for (const auto& function : graph.functions) rope.AddField(kModelFunctions, FunctionBytes(*function));
   rope.AddField(kModelGraph, GraphRope(graph, external));
   return rope;
 }

@@ -11,6 +11,7 @@
 #include "quant/element_types.h"
 #include "quant/half.h"
 #include "report/summary.h"
+#include "simplify/macs.h"
 
 namespace xslim {
 namespace {
@@ -78,7 +79,7 @@ RunResult ConvertToHalf(Graph graph, const Config& config, const RunOptions& opt
   HalfOptions half;
   half.type = settings.half_type == HalfType::kBFloat16 ? DType::kBFloat16 : DType::kFloat16;
   half.io = settings.half_io;
-  const ModelCounts counts = CountModel(graph);
+  const ModelCounts counts = CountModel(graph, CountMacs(graph));
   PinOpset(&graph, config, paths.input);
   if (half.type == DType::kBFloat16 && !config.model.opset) {
     if (const auto obstacle = RaiseOpset(&graph, kBFloat16Opset))
@@ -99,7 +100,7 @@ RunResult ConvertToHalf(Graph graph, const Config& config, const RunOptions& opt
   if (half.type == DType::kBFloat16) WarnOfKernels(outcome.types);
   SaveModel(graph, paths.model, SaveOptionsFor(config));
   RunResult result{paths.model, "", {}};
-  Summarize(counts, CountModel(graph), paths.input, outcome.left, &result);
+  Summarize(counts, CountModel(graph, CountMacs(before)), paths.input, outcome.left, &result);
   return result;
 }
 

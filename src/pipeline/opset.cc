@@ -24,6 +24,7 @@ SaveOptions SaveOptionsFor(const Config& config) {
 SimplifyOptions OptionsFor(const Graph& graph, const Config& config, bool legalize) {
   SimplifyOptions options;
   options.legalize = legalize;
+  options.functions = config.model.spacemit_functions;
   if (config.model.opset) {
     options.highest_opset = *config.model.opset;
   } else if (!legalize) {

@@ -3,6 +3,7 @@
 #include "pipeline/modes.h"
 #include "quant/dynamic.h"
 #include "report/summary.h"
+#include "simplify/macs.h"
 
 namespace xslim {
 namespace {
@@ -23,9 +24,10 @@ void RaiseFor(Graph* graph, int needed, const Config& config, const std::string&
 
 RunResult QuantizeDynamic(Graph graph, const Config& config, const OutputPaths& paths, ThreadPool& pool) {
   const QuantizationParameters& settings = config.quantization;
-  const ModelCounts counts = CountModel(graph);
+  const ModelCounts counts = CountModel(graph, CountMacs(graph));
   PinOpset(&graph, config, paths.input);
   SimplifyModel(&graph, config, false, pool);
+  const int64_t macs = CountMacs(graph);
 
   DynamicOptions options;
   options.weight_bits = settings.weight_bits;
@@ -41,7 +43,7 @@ RunResult QuantizeDynamic(Graph graph, const Config& config, const OutputPaths& 
     LogWarning(paths.input, ": no weight can become integers, the output stays float");
   SaveModel(graph, paths.model, SaveOptionsFor(config));
   RunResult result{paths.model, "", {}};
-  Summarize(counts, CountModel(graph), paths.input, outcome.left, &result);
+  Summarize(counts, CountModel(graph, macs), paths.input, outcome.left, &result);
   return result;
 }
 

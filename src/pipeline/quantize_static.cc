@@ -28,6 +28,7 @@
 #include "report/measure.h"
 #include "report/summary.h"
 #include "report/verdict.h"
+#include "simplify/macs.h"
 #include "tune/equalize.h"
 #include "tune/keep_means.h"
 #include "tune/tune.h"
@@ -234,7 +235,8 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   files.Commit();
   LeftList left;
   for (const auto& [id, why] : plan.left_float) left.push_back({graph.node(id).Title(), why});
-  Summarize(CountModel(original), CountModel(exported), paths.input, left, &result);
+  Summarize(CountModel(original, CountMacs(original)), CountModel(exported, CountMacs(graph)), paths.input,
+            left, &result);
   LogInfo("wrote ", paths.model);
   return result;
 }

@@ -1,5 +1,6 @@
 #include "base/log.h"
 #include "pipeline/modes.h"
+#include "simplify/macs.h"
 #include "simplify/verify.h"
 
 namespace xslim {
@@ -7,6 +8,7 @@ namespace {
 
 // Above the first the comparison takes one input, above the second it is made only when asked for.
 constexpr size_t kLargeBytes = size_t{64} << 20, kHugeBytes = size_t{1} << 30;
+constexpr int64_t kLargeMacs = 100'000'000;  // as the first
 
 size_t ConstantBytes(const Graph& graph) {
   size_t bytes = 0;
@@ -35,7 +37,8 @@ void SimplifyModel(Graph* graph, const Config& config, bool legalize, ThreadPool
     return;
   }
   // A static run measures its result on real data later: one input is enough.
-  SimplifyVerified(graph, options, pool, legalize || bytes > kLargeBytes ? 1 : 3);
+  const bool one = legalize || bytes > kLargeBytes || CountMacs(*graph) > kLargeMacs;
+  SimplifyVerified(graph, options, pool, one ? 1 : 3);
 }
 
 }  // namespace xslim

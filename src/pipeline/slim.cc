@@ -4,6 +4,7 @@
 #include "pipeline/modes.h"
 #include "report/summary.h"
 #include "runtime/executor.h"
+#include "simplify/macs.h"
 
 namespace xslim {
 
@@ -13,13 +14,13 @@ RunResult Slim(Graph graph, const Config& config, const OutputPaths& paths, Thre
     each.tensors.clear();  // nothing is computed that could miss them
     LogInfo(Describe(each), " (kept as it is)");
   }
-  const ModelCounts before = CountModel(graph);
+  const ModelCounts before = CountModel(graph, CountMacs(graph));
   PinOpset(&graph, config, paths.input);
   SimplifyModel(&graph, config, false, pool);
   DropUnusedFunctions(&graph);
   SaveModel(graph, paths.model, SaveOptionsFor(config));
   RunResult result{paths.model, "", {}};
-  Summarize(before, CountModel(graph), paths.input, {}, &result);
+  Summarize(before, CountModel(graph, CountMacs(graph)), paths.input, {}, &result);
   return result;
 }
 

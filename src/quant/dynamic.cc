@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "quant/bodies.h"
@@ -21,6 +22,17 @@ Tensor Transposed(const Tensor& x) {
   Tensor y(DType::kFloat, {columns, rows});
   for (int64_t i = 0; i < rows; ++i) {
     for (int64_t j = 0; j < columns; ++j) y.data<float>()[j * rows + i] = x.data<float>()[i * columns + j];
+  }
+  return y;
+}
+
+// [batch, rows, columns] as [batch, columns, rows].
+Tensor SwapLastAxes(const Tensor& x) {
+  const int64_t rows = x.dim(1), columns = x.dim(2);
+  Tensor y(DType::kFloat, {x.dim(0), columns, rows});
+  for (int64_t i = 0; i < x.size(); ++i) {
+    const int64_t matrix = i / (rows * columns), row = i / columns % rows, column = i % columns;
+    y.data<float>()[(matrix * columns + column) * rows + row] = x.data<float>()[i];
   }
   return y;
 }
@@ -49,8 +61,15 @@ class Rewriter {
 
   void Rewrite(const std::vector<WeightSite>& sites) {
     if (options_.contrib) CountReaders(sites);
+    const std::set<NodeId> lstms = DynamicLstms(sites);
     for (const WeightSite& site : sites) {
       const Node& node = graph_.node(site.node);
+      if (lstms.count(site.node)) {
+        if (site.slot == 2) continue;  // done with the other weight
+        RewriteLstm(site.node);
+        ++outcome_.dynamic;
+        continue;
+      }
       if (site.form == WeightForm::kProduct && BecomesProduct(node, site)) {
         RewriteProduct(site.node);
         ++outcome_.dynamic;
@@ -73,6 +92,18 @@ class Rewriter {
     if (options_.weight_bits == 4) return false;
     if (IsAttention(node)) return options_.contrib || IsPlainAttention(graph_, node);
     return ConstantIn(scope_, node.input(1 - site.slot)) == nullptr;
+  }
+
+  // Those whose two weights become integers; DynamicQuantizeLSTM knows no other layout than the first.
+  std::set<NodeId> DynamicLstms(const std::vector<WeightSite>& sites) const {
+    std::set<NodeId> once, both;
+    if (!options_.contrib || options_.weight_bits == 4) return both;
+    for (const WeightSite& site : sites) {
+      const Node& node = graph_.node(site.node);
+      if (node.Is("LSTM") && node.Int("layout", 0) == 0 && !once.insert(site.node).second)
+        both.insert(site.node);
+    }
+    return both;
   }
 
   // DynamicQuantizeMatMul quantizes its activation itself: it is for activations of one product.
@@ -203,6 +234,29 @@ class Rewriter {
         node.outputs, node.attributes);
   }
 
+  // W [directions, 4 h, inputs] and R [directions, 4 h, h] are given transposed, with a scale per column.
+  void RewriteLstm(NodeId id) {
+    const Node node = graph_.node(id);
+    graph_.RemoveNode(id);
+    std::vector<ValueId> inputs = node.inputs;
+    inputs.resize(8, kNone);
+    for (size_t slot : {1, 2}) {
+      const Tensor weight = *ConstantIn(scope_, node.inputs[slot]);
+      const ColumnCodes columns = EncodeColumns(SwapLastAxes(weight), options_.full_range);
+      const Shape flat{weight.dim(0), weight.dim(1)};
+      Tensor zeros(DType::kInt8, flat);
+      std::fill_n(zeros.data<int8_t>(), zeros.size(), int8_t{0});
+      const std::string name = node.name + (slot == 1 ? "_W" : "_R");
+      inputs[slot] = emit_.AddConstant(name + "_quantized", columns.codes);
+      inputs.push_back(emit_.AddConstant(name + "_scale", columns.scale.Reshaped(flat)));
+      inputs.push_back(emit_.AddConstant(name + "_zero_point", zeros));
+    }
+    std::map<std::string, Attribute> attributes = node.attributes;
+    attributes.erase("layout");
+    emit_.AddContribNode("DynamicQuantizeLSTM", node.name, std::move(inputs), node.outputs,
+                         std::move(attributes));
+  }
+
   // One set of codes for all readers of a weight along the same axis.
   void RewriteWeight(const WeightSite& site) {
     const ValueId weight = graph_.node(site.node).input(site.slot);
@@ -211,7 +265,8 @@ class Rewriter {
       const Tensor& constant = *ConstantIn(scope_, weight);
       const QuantParams params = SymmetricAlongAxis(constant, site.axis);
       at->second = emit_.AddDequantized(
-          graph_.value(weight).name, EncodeInt8(constant, params),
+          graph_.value(weight).name,
+          graph_.node(site.node).Is("Conv") ? EncodeFilters(constant, params) : EncodeInt8(constant, params),
           Tensor::Of<float>({static_cast<int64_t>(params.scale.size())}, params.scale), kNone, site.axis, 0);
     }
     graph_.SetInput(site.node, site.slot, at->second);

@@ -7,6 +7,7 @@
 #include "quant/element_types.h"
 #include "quant/emit.h"
 #include "quant/half_rules.h"
+#include "quant/mapped.h"
 
 namespace xslim {
 namespace {
@@ -23,6 +24,7 @@ Tensor Convert(const Tensor& x, DType type, bool saturate) {
       y.data<Half>()[i] = ToHalf(saturate && finite ? std::clamp(in[i], -kLargestHalf, kLargestHalf) : in[i]);
     }
   }
+  ForgetPages(x);
   return y;
 }
 

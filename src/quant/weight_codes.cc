@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "kernels/kernels.h"
+#include "quant/mapped.h"
 #include "quant/scale.h"
 
 namespace xslim {
@@ -122,6 +123,92 @@ Tensor EncodeInt8(const Tensor& x, const QuantParams& params) {
     kernels::Active().quantize_s8(in + at, params.scale[channel], params.zero_point[channel], q + at,
                                   view.inner);
   }
+  ForgetPages(x);
+  return codes;
+}
+
+namespace {
+
+// The codes of one filter and what their rounding added to each element, in steps.
+class Filter {
+ public:
+  Filter(const float* x, int8_t* codes, int64_t kernels, int64_t taps, float scale)
+      : codes_(codes), kernels_(kernels), taps_(taps), errors_(static_cast<size_t>(kernels * taps)) {
+    for (int64_t i = 0; i < kernels * taps; ++i) {
+      const float steps = x[i] / scale, code = std::clamp(std::nearbyint(steps), kLowest, kHighest);
+      codes_[i] = static_cast<int8_t>(code);
+      errors_[static_cast<size_t>(i)] = static_cast<double>(code) - static_cast<double>(steps);
+    }
+  }
+
+  void Balance() {
+    for (int64_t k = 0; k < kernels_ && taps_ > 1; ++k) {
+      std::vector<Candidate> elements;
+      for (int64_t i = k * taps_; i < (k + 1) * taps_; ++i) elements.push_back({i, Error(i)});
+      Turn(std::move(elements));
+    }
+    // Of each kernel one element at most, so that its own sum stays within a step.
+    std::vector<Candidate> kernels;
+    for (int64_t k = 0; k < kernels_; ++k) kernels.push_back({k, 0});
+    for (Candidate& kernel : kernels) {
+      for (int64_t i = kernel.element * taps_; i < (kernel.element + 1) * taps_; ++i)
+        kernel.error += Error(i);
+      int64_t most = kernel.element * taps_;
+      for (int64_t i = most; i < (kernel.element + 1) * taps_; ++i) {
+        if (Error(i) * kernel.error > Error(most) * kernel.error) most = i;
+      }
+      kernel.element = most;
+    }
+    Turn(std::move(kernels));
+  }
+
+ private:
+  static constexpr float kLowest = -128, kHighest = 127;
+
+  struct Candidate {
+    int64_t element;
+    double error;  // of the element, or of the kernel that it stands for
+  };
+
+  double Error(int64_t i) const { return errors_[static_cast<size_t>(i)]; }
+
+  // Rounds as many elements the other way as the sum of the errors asks for, those of the largest ones.
+  void Turn(std::vector<Candidate> candidates) {
+    double sum = 0;
+    for (const Candidate& each : candidates) sum += each.error;
+    const int step = sum > 0 ? -1 : 1;
+    std::stable_sort(candidates.begin(), candidates.end(), [step](const Candidate& a, const Candidate& b) {
+      return a.error * step < b.error * step;
+    });
+    int64_t left = std::llround(std::fabs(sum));
+    for (const Candidate& each : candidates) {
+      if (left == 0 || each.error * step >= 0) return;
+      const int code = codes_[each.element] + step;
+      if (code < static_cast<int>(kLowest) || code > static_cast<int>(kHighest)) continue;
+      codes_[each.element] = static_cast<int8_t>(code);
+      errors_[static_cast<size_t>(each.element)] += step;
+      --left;
+    }
+  }
+
+  int8_t* codes_;
+  const int64_t kernels_, taps_;
+  std::vector<double> errors_;
+};
+
+}  // namespace
+
+Tensor EncodeFilters(const Tensor& x, const QuantParams& params) {
+  Tensor codes(DType::kInt8, x.shape());
+  const int64_t filters = x.dim(0), kernels = x.dim(1),
+                taps = x.size() / std::max<int64_t>(filters * kernels, 1);
+  for (int64_t f = 0; f < filters; ++f) {
+    const int64_t begin = f * kernels * taps;
+    Filter(x.data<float>() + begin, codes.data<int8_t>() + begin, kernels, taps,
+           params.scale[static_cast<size_t>(f)])
+        .Balance();
+  }
+  ForgetPages(x);
   return codes;
 }
 
@@ -155,6 +242,7 @@ ColumnCodes EncodeColumns(const Tensor& x, bool full_range) {
           static_cast<int8_t>(std::clamp(std::nearbyint(in[at] / scale), -128.0f, 127.0f));
     }
   }
+  ForgetPages(x);
   return result;
 }
 

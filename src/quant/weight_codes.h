@@ -26,6 +26,13 @@ QuantParams SymmetricAlongAxis(const Tensor& x, int axis);
 // q = clamp(round(x / scale) + zero_point, -128, 127), int8 of the same shape; params per tensor or per axis.
 Tensor EncodeInt8(const Tensor& x, const QuantParams& params);
 
+// The same for the weight of a convolution [out, in, taps ...], params along axis 0, with roundings chosen so
+// that errors cancel: what reaches a filter is mostly of one sign, so the sum of its errors counts for more
+// than each of them. As few elements as needed, those nearest to the next code, are rounded the other way
+// until the errors of each kernel, then of each filter, sum to at most half a step (after SQuant: Guo et al.,
+// ICLR 2022; no data needed).
+Tensor EncodeFilters(const Tensor& x, const QuantParams& params);
+
 // A matrix (or a batch of them, the last two dimensions) with one scale per column: x ~ q * scale.
 struct ColumnCodes {
   Tensor codes;  // int8

@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "quant/mapped.h"
 #include "quant/weight_codes.h"
 
 namespace xslim {
@@ -60,6 +61,7 @@ std::vector<WeightSite> FindWeightSites(const Scope& scope, IgnoreList* ignored,
       if (weight == nullptr || weight->dtype() != DType::kFloat || weight->size() <= 1) continue;
       const char* list = ignored->Reason(node);
       const std::string why = list != nullptr ? list : Objection(*weight, site.axis);
+      ForgetPages(*weight);
       if (!why.empty()) {
         left->push_back({node.Title(), why});
         continue;

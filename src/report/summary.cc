@@ -5,8 +5,6 @@
 #include <set>
 #include <utility>
 
-#include "quant/facts.h"
-
 namespace xslim {
 namespace {
 
@@ -45,10 +43,10 @@ int64_t BytesOf(const std::string& path) {
 
 }  // namespace
 
-ModelCounts CountModel(const Graph& graph) {
+ModelCounts CountModel(const Graph& graph, int64_t macs) {
   ModelCounts counts;
   Count(graph, &counts);
-  counts.macs = DeclaredMacs(graph);
+  counts.macs = macs;
   return counts;
 }
 
@@ -76,7 +74,8 @@ void Summarize(const ModelCounts& before, const ModelCounts& after, const std::s
   }
   add("all operators", total_before, total_after);
   add("parameters", before.parameters, after.parameters);
-  if (before.macs >= 0 && after.macs >= 0) add("multiply-adds", before.macs, after.macs);
+  const auto known = [](int64_t macs) { return macs < 0 ? std::string("sizes open") : Grouped(macs); };
+  result->summary.push_back({"multiply-adds", known(before.macs), known(after.macs)});
   add("bytes", BytesOf(input_path), BytesOf(result->model_path));
 
   std::vector<std::pair<std::string, std::vector<std::string>>> reasons;  // in order of appearance

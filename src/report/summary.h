@@ -16,14 +16,14 @@ namespace xslim {
 struct ModelCounts {
   std::map<std::string, int64_t> operators;  // by type, "domain.Type" outside the default domain
   int64_t parameters = 0;                    // elements of initializers and Constant nodes
-  int64_t macs = -1;                         // of the outermost graph; -1: its shapes are not declared
+  int64_t macs = -1;                         // of the outermost graph for one sample; -1: not known
 };
 
-// Bodies included.
-ModelCounts CountModel(const Graph& graph);
+// Bodies included. macs: of the graph, or of the float graph that it was made from.
+ModelCounts CountModel(const Graph& graph, int64_t macs);
 
 // Fills summary and left of the result. Rows: operator types whose number changed, all operators, parameters,
-// multiply-adds where known, bytes of the two files with their external data (result->model_path must be
+// multiply-adds, bytes of the two files with their external data (result->model_path must be
 // written). `left`: joined by reason.
 void Summarize(const ModelCounts& before, const ModelCounts& after, const std::string& input_path,
                const LeftList& left, RunResult* result);

@@ -1,7 +1,11 @@
-// Before: d = x - ReduceMean(x); y = d / Sqrt(ReduceMean(d^2) + epsilon) [* scale] [+ bias], over the last
-// axes After:  y = LayerNormalization(x, scale, bias) (opset 17) Before: y = x / Sqrt(ReduceMean(x^2) +
-// epsilon) [* scale]        After: y = RMSNormalization(x, scale) (opset 23) d^2 is Pow or Mul; the root is
-// Sqrt or Pow 0.5; the quotient is Div, or Mul by Reciprocal, 1 / root or Pow -0.5.
+// Before: d = x - ReduceMean(x); y = d / Sqrt(ReduceMean(d^2) + epsilon) [* scale] [+ bias]
+// After:  y = LayerNormalization(x, scale, bias) (opset 17), where the means are over the last axes
+//
+// Before: y = x / Sqrt(ReduceMean(x^2) + epsilon) [* scale]
+// After:  y = RMSNormalization(x, scale) (opset 23)
+//
+// d^2 is Pow or Mul; the root is Sqrt or Pow 0.5; the quotient is Div, or Mul by Reciprocal, 1 / root or
+// Pow -0.5, which may have the scale in it; or y = x s + (bias - mean s) with s = scale / root.
 #include <algorithm>
 #include <set>
 
@@ -34,10 +38,41 @@ class Matcher {
     match_.end = node.id;
     ValueId d = kNone;
     const ValueId variance = Quotient(node, &d);
-    if (variance == kNone || !Variance(variance, d)) return std::nullopt;
+    if (variance == kNone || Variance(variance) != d) return std::nullopt;
     if (centered ? !Center(d) : !Plain(d)) return std::nullopt;
-    ScaleAndBias(centered);
+    if (match_.scale != kNone) {
+      if (!PerElement(match_.scale)) return std::nullopt;
+      if (centered) Bias();
+    } else {
+      ScaleAndBias(centered);
+    }
     return Closed() ? std::optional<Match>(match_) : std::nullopt;
+  }
+
+  // The form of TensorFlow's batch normalization: node = x * s + (bias - mean * s), s = scale / root.
+  std::optional<Match> FromShifted(const Node& node) {
+    if (!node.Is("Add") || node.inputs.size() != 2) return std::nullopt;
+    for (size_t side = 0; side < 2; ++side) {
+      match_ = Match();
+      match_.inside.insert(node.id);
+      match_.end = node.id;
+      const Node *product = Enter(node.inputs[side], "Mul"), *shift = Enter(node.inputs[1 - side], "Sub");
+      const Node* shifted = product == nullptr || shift == nullptr ? nullptr : Enter(shift->input(1), "Mul");
+      if (shifted == nullptr) continue;
+      match_.bias = shift->input(0);
+      for (size_t slot = 0; slot < 2; ++slot) {
+        const Match before = match_;
+        const ValueId s = product->input(slot), mean = OtherInput(*shifted, s);
+        match_.x = product->input(1 - slot);
+        ValueId d = kNone;
+        if (mean != kNone && Variance(ScaledInverse(s), &d) && Center(d) &&
+            match_.x == product->input(1 - slot) && graph_.Producer(d)->input(1) == mean &&
+            match_.scale != kNone && PerElement(match_.scale) && PerElement(match_.bias) && Closed())
+          return match_;
+        match_ = before;
+      }
+    }
+    return std::nullopt;
   }
 
  private:
@@ -57,10 +92,29 @@ class Matcher {
     if (!node.Is("Mul")) return kNone;
     for (size_t side = 0; side < 2; ++side) {
       *d = node.inputs[1 - side];
-      const std::set<NodeId> before = match_.inside;
-      const ValueId v = InverseRoot(node.inputs[side]);
+      const Match before = match_;
+      const ValueId v = ScaledInverse(node.inputs[side]);
       if (v != kNone) return v;
-      match_.inside = before;
+      match_ = before;
+    }
+    return kNone;
+  }
+
+  // id = 1 / sqrt(v), or that times a constant, which is the scale then: returns v.
+  ValueId ScaledInverse(ValueId id) {
+    const Match before = match_;
+    const ValueId v = InverseRoot(id);
+    if (v != kNone) return v;
+    match_ = before;
+    if (const Node* div = Enter(id, "Div")) {  // scale / root
+      match_.scale = div->input(0);
+      return match_.scale == kNone || graph_.Constant(match_.scale) == nullptr ? kNone : Root(div->input(1));
+    }
+    const Node* mul = Enter(id, "Mul");
+    for (size_t side = 0; mul != nullptr && side < 2; ++side) {
+      if (mul->input(side) == kNone || graph_.Constant(mul->input(side)) == nullptr) continue;
+      match_.scale = mul->input(side);
+      return InverseRoot(mul->input(1 - side));
     }
     return kNone;
   }
@@ -79,29 +133,34 @@ class Matcher {
     return pow != nullptr && ScalarIs(graph_, pow->input(1), -0.5f) ? pow->input(0) : kNone;
   }
 
-  // id = ReduceMean(d^2) + epsilon; notes epsilon and axes.
-  bool Variance(ValueId id, ValueId d) {
+  bool Variance(ValueId id, ValueId* d) {
+    *d = id == kNone ? kNone : Variance(id);
+    return *d != kNone;
+  }
+
+  // id = ReduceMean(d^2) + epsilon: returns d, notes epsilon and axes.
+  ValueId Variance(ValueId id) {
     const Node* add = Enter(id, "Add");
-    if (add == nullptr || add->inputs.size() != 2) return false;
+    if (add == nullptr || add->inputs.size() != 2) return kNone;
     for (size_t side = 0; side < 2; ++side) {
       const std::optional<float> epsilon = ScalarOf(graph_, add->inputs[1 - side]);
       if (!epsilon) continue;
       match_.epsilon = *epsilon;
       const Node* mean = Enter(add->inputs[side], "ReduceMean");
-      if (mean == nullptr) return false;
+      if (mean == nullptr) return kNone;
       const auto axes = LastAxes(*mean);
-      if (!axes) return false;
+      if (!axes) return kNone;
       match_.axes = *axes;
-      return Squares(mean->input(0), d);
+      return RootOfSquare(mean->input(0));
     }
-    return false;
+    return kNone;
   }
 
-  bool Squares(ValueId id, ValueId d) {
+  ValueId RootOfSquare(ValueId id) {
     if (const Node* pow = Enter(id, "Pow"))
-      return pow->input(0) == d && ScalarIs(graph_, pow->input(1), 2.0f);
+      return ScalarIs(graph_, pow->input(1), 2.0f) ? pow->input(0) : kNone;
     const Node* mul = Enter(id, "Mul");
-    return mul != nullptr && mul->input(0) == d && mul->input(1) == d;
+    return mul != nullptr && mul->input(0) == mul->input(1) ? mul->input(0) : kNone;
   }
 
   // d = x - ReduceMean(x) over the same axes.
@@ -161,10 +220,14 @@ class Matcher {
     match_.scale = OtherInput(*mul, quotient);
     match_.end = mul->id;
     match_.inside.insert(mul->id);
-    if (!with_bias) return;
-    const Node* add = SoleUserOfType(graph_, mul->outputs[0], "Add");
-    if (add == nullptr || !PerElement(OtherInput(*add, mul->outputs[0]))) return;
-    match_.bias = OtherInput(*add, mul->outputs[0]);
+    if (with_bias) Bias();
+  }
+
+  void Bias() {
+    const ValueId scaled = graph_.node(match_.end).outputs[0];
+    const Node* add = SoleUserOfType(graph_, scaled, "Add");
+    if (add == nullptr || !PerElement(OtherInput(*add, scaled))) return;
+    match_.bias = OtherInput(*add, scaled);
     match_.end = add->id;
     match_.inside.insert(add->id);
   }
@@ -206,8 +269,11 @@ int Fuse(Graph* graph, const SimplifyOptions& options, const char* op_type, int 
   const ShapeFacts facts(*graph, options.body);
   int count = 0;
   for (NodeId id : graph->Order()) {
-    if (!graph->alive(id) || (!graph->node(id).Is("Div") && !graph->node(id).Is("Mul"))) continue;
-    const std::optional<Match> match = Matcher(*graph, facts).From(graph->node(id), centered);
+    if (!graph->alive(id)) continue;
+    const Node& node = graph->node(id);
+    std::optional<Match> match;
+    if (node.Is("Div") || node.Is("Mul")) match = Matcher(*graph, facts).From(node, centered);
+    if (node.Is("Add") && centered) match = Matcher(*graph, facts).FromShifted(node);
     if (!match) continue;
     const std::string name = graph->value(graph->node(match->end).outputs[0]).name;
     const ValueId scale = Parameter(graph, facts, *match, match->scale, name);

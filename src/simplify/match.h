@@ -19,9 +19,12 @@ inline std::optional<float> ScalarOf(const Graph& graph, ValueId id) {
   return tensor->data<float>()[0];
 }
 
+// Whether that number is in a constant of one element; exponents may be of other types than float.
 inline bool ScalarIs(const Graph& graph, ValueId id, float wanted) {
-  const std::optional<float> value = ScalarOf(graph, id);
-  return value && std::fabs(*value - wanted) <= 1e-6f * std::fabs(wanted);
+  const Tensor* tensor = id == kNone ? nullptr : graph.Constant(id);
+  if (tensor == nullptr || tensor->size() != 1 || !tensor->is_tensor() || tensor->dtype() == DType::kString)
+    return false;
+  return std::fabs(tensor->ToFloat32().data<float>()[0] - wanted) <= 1e-6f * std::fabs(wanted);
 }
 
 // The only user of a value, when it is of that operator type.

@@ -1,7 +1,9 @@
 // Before: y = op(x), z = op(x) with equal attributes; initializers a and b of equal bytes
 // After:  readers of z read y; readers of b read a
-#include <cstring>
+#include <algorithm>
 #include <map>
+#include <string_view>
+#include <utility>
 
 #include "graph/function.h"
 #include "ops/operator.h"
@@ -10,6 +12,8 @@
 
 namespace xslim {
 namespace {
+
+constexpr size_t kPrefix = 64;
 
 template <typename T>
 void Append(const T& plain, std::string* key) {
@@ -93,7 +97,8 @@ int MergeDuplicates(Graph* graph, const SimplifyOptions&) {
 }
 
 int MergeConstants(Graph* graph, const SimplifyOptions&) {
-  std::map<uint64_t, std::vector<ValueId>> by_hash;
+  // By size and first bytes; the others are compared, which ends at the first that differs.
+  std::map<std::pair<size_t, std::string_view>, std::vector<ValueId>> alike;
   int count = 0;
   const ValueId end = static_cast<ValueId>(graph->value_slots());
   for (ValueId id = 0; id < end; ++id) {
@@ -102,11 +107,12 @@ int MergeConstants(Graph* graph, const SimplifyOptions&) {
         !value.constant.is_tensor())
       continue;
     const Tensor& tensor = value.constant;
-    uint64_t hash = 1469598103934665603u;  // FNV-1a
-    for (size_t i = 0; i < tensor.bytes(); ++i)
-      hash = (hash ^ static_cast<uint8_t>(tensor.raw()[i])) * 1099511628211u;
+    const size_t bytes = tensor.bytes();
+    const std::string_view begin(bytes == 0 ? "" : reinterpret_cast<const char*>(tensor.raw()),
+                                 std::min(bytes, kPrefix));
+    std::vector<ValueId>& candidates = alike[{bytes, begin}];
     bool merged = false;
-    for (ValueId other : by_hash[hash]) {
+    for (ValueId other : candidates) {
       if (!graph->value(other).constant.SameBytes(tensor)) continue;
       graph->ReplaceUses(id, other);
       merged = true;
@@ -115,7 +121,7 @@ int MergeConstants(Graph* graph, const SimplifyOptions&) {
     if (merged) {
       ++count;
     } else {
-      by_hash[hash].push_back(id);
+      candidates.push_back(id);
     }
   }
   return count;

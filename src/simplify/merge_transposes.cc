@@ -3,6 +3,7 @@
 // Before: Transpose p of a, Transpose p of b -> Add | Sub | Mul | Div | Max | Min        After: Transpose p
 // of a + b
 #include <algorithm>
+#include <optional>
 #include <set>
 
 #include "simplify/match.h"
@@ -25,13 +26,38 @@ bool IsBinary(const Node& node) {
                                      node.Is("Max") || node.Is("Min"));
 }
 
-// The node does the same to every element of `data`, and nothing else comes in.
-bool ActsOnElements(const Graph& graph, const Node& node, ValueId data) {
-  if (IsUnary(node)) return node.input(0) == data;
-  if (!IsBinary(node)) return false;
+// A constant beside a tensor that was transposed by p, as it stands beside the tensor before that: numbers
+// along one axis at most (a bias, a scale).
+std::optional<Tensor> TurnedBack(const Tensor& constant, const std::vector<int64_t>& p) {
+  const int64_t missing = static_cast<int64_t>(p.size()) - constant.rank();
+  if (constant.rank() == 0) return constant;
+  if (missing < 0 || std::count(constant.shape().begin(), constant.shape().end(), 1) + 1 < constant.rank())
+    return std::nullopt;
+  Shape shape(p.size(), 1);
+  for (int64_t i = 0; i < constant.rank(); ++i)
+    shape[static_cast<size_t>(p[static_cast<size_t>(i + missing)])] = constant.dim(i);
+  return constant.Reshaped(shape);
+}
+
+// An operator that does to every element of `data` what the others get, too, or what a constant says.
+struct Elementwise {
+  NodeId node = kNone;
+  size_t slot = 0;                 // of the constant, where there is one
+  std::optional<Tensor> constant;  // as it stands before the Transpose
+};
+
+std::optional<Elementwise> ActsOnElements(const Graph& graph, const Node& node, ValueId data,
+                                          const std::vector<int64_t>& p) {
+  Elementwise found;
+  found.node = node.id;
+  if (IsUnary(node)) return node.input(0) == data ? std::optional<Elementwise>(found) : std::nullopt;
+  if (!IsBinary(node) && !(node.Is("PRelu") && node.input(0) == data)) return std::nullopt;
   const ValueId other = OtherInput(node, data);
   const Tensor* constant = other == kNone ? nullptr : graph.Constant(other);
-  return constant != nullptr && constant->rank() == 0;
+  if (constant == nullptr) return std::nullopt;
+  found.slot = node.inputs[0] == data ? 1 : 0;
+  found.constant = TurnedBack(*constant, p);
+  return found.constant ? std::optional<Elementwise>(found) : std::nullopt;
 }
 
 // Transpose by p, then by q: output axis i is axis p[q[i]] of the input.
@@ -55,7 +81,7 @@ bool MergeChain(Graph* graph, NodeId first) {
   const std::vector<int64_t> p = PermOf(graph->node(first));
   const ValueId x = graph->node(first).input(0);
   if (p.empty() || x == kNone) return false;
-  std::vector<NodeId> between;
+  std::vector<Elementwise> between;
   ValueId at = graph->node(first).outputs[0];
   for (NodeId user = graph->SoleUser(at); user != kNone; user = graph->SoleUser(at)) {
     const Node& node = graph->node(user);
@@ -66,17 +92,23 @@ bool MergeChain(Graph* graph, NodeId first) {
       if (between.empty()) {
         graph->SetInput(user, 0, x);
       } else {
-        const Node& next = graph->node(between[0]);
+        const Node& next = graph->node(between[0].node);
         const size_t slot = next.inputs[0] == graph->node(first).outputs[0] ? 0 : 1;
-        graph->SetInput(between[0], slot, x);
-        for (NodeId id : between) ForgetShape(graph, graph->node(id).outputs[0]);
+        graph->SetInput(between[0].node, slot, x);
+        for (const Elementwise& each : between) {
+          ForgetShape(graph, graph->node(each.node).outputs[0]);
+          if (!each.constant || each.constant->rank() == 0) continue;
+          const std::string name = graph->value(graph->node(each.node).inputs[each.slot]).name + "_turned";
+          graph->SetInput(each.node, each.slot, graph->AddConstant(name, *each.constant));
+        }
       }
       graph->node(user).attributes["perm"] = Attribute::Ints(both);
       graph->RemoveNode(first);
       return true;
     }
-    if (!ActsOnElements(*graph, node, at) || node.outputs.size() != 1) return false;
-    between.push_back(user);
+    const std::optional<Elementwise> found = ActsOnElements(*graph, node, at, p);
+    if (!found || node.outputs.size() != 1) return false;
+    between.push_back(*found);
     at = node.outputs[0];
   }
   return false;

@@ -16,6 +16,7 @@ int RunPasses(Graph* graph, const SimplifyOptions& options) {
     int changes = 0;
     for (const Pass& pass : Passes()) {
       if (pass.mode == (options.legalize ? PassMode::kSlimOnly : PassMode::kLegalizeOnly)) continue;
+      if (pass.mode == PassMode::kFunctions) continue;
       if (options.skip.count(pass.name)) continue;
       const int count = pass.run(graph, options);
       if (count > 0) LogDebug("simplify: ", pass.name, " x", count);
@@ -59,6 +60,8 @@ const char* NameOf(PassMode mode) {
       return "before int8";
     case PassMode::kSlimOnly:
       return "slimming only";
+    case PassMode::kFunctions:
+      return "--spacemit-functions";
   }
   return "";
 }
@@ -82,7 +85,7 @@ const std::vector<Pass>& Passes() {
       {"merge-reshapes", kAlways, MergeReshapes,
        "chains of Reshape, Flatten, Squeeze, Unsqueeze become one Reshape"},
       {"merge-transposes", kAlways, MergeTransposes,
-       "chains of Transpose become one, also through elementwise operators"},
+       "chains of Transpose become one, also through elementwise operators, biases and slopes"},
       {"reciprocal-to-div", kAlways, ReciprocalToDiv, "(1 / x) * y becomes y / x"},
       {"slices-to-split", kAlways, SlicesToSplit, "Slices that cut a tensor into parts become a Split"},
       {"split-to-slice", kAlways, SplitToSlice, "a Split with one output in use becomes a Slice"},
@@ -104,6 +107,10 @@ const std::vector<Pass>& Passes() {
        "Mul and Add by one number go into the Conv behind them"},
       {"batch-norm-to-affine", kLegalizeOnly, BatchNormToAffine,
        "BatchNormalization that is left becomes Mul and Add"},
+      {"fuse-windows", kFunctions, FuseWindows,
+       "Reshape, Transpose, Reshape around windows become WindowPartition, WindowReverse"},
+      {"fuse-yolo-decode", kFunctions, FuseYoloDecode,
+       "the boxes' arithmetic behind a YOLO becomes YoloDecode"},
   };
   return passes;
 }
@@ -114,7 +121,7 @@ std::string DescribePassTable() {
     std::string line = std::string("  ") + pass.name;
     line.resize(std::max<size_t>(line.size() + 2, 30), ' ');
     line += NameOf(pass.mode);
-    line.resize(std::max<size_t>(line.size() + 2, 45), ' ');
+    line.resize(std::max<size_t>(line.size() + 2, 52), ' ');
     text += line + pass.summary + "\n";
   }
   return text;
@@ -150,6 +157,11 @@ int Simplify(Graph* graph, const SimplifyOptions& options) {
     const int changes = SimplifyBodies(graph, options);
     sum += changes;
     if (changes == 0) break;
+  }
+  for (const Pass& pass : Passes()) {
+    if (pass.mode != PassMode::kFunctions || !options.functions || options.skip.count(pass.name)) continue;
+    sum += pass.run(graph, options);
+    graph->RemoveDead();
   }
   return sum;
 }

@@ -17,12 +17,14 @@ struct SimplifyOptions {
   int highest_opset = kHighestOpset;  // fusions whose operator is newer are left out
   std::set<std::string> skip;         // names of passes that are left out
   bool body = false;                  // the graph is a body of If, Loop or Scan
+  bool functions = false;             // also the passes of PassMode::kFunctions
 };
 
 enum class PassMode {
   kAlways,
   kLegalizeOnly,  // rewrites that only quantization needs
   kSlimOnly,      // rewrites that would change where the quantizer places Q/DQ
+  kFunctions,  // groups become calls of functions that a target knows: once, after all others, when asked for
 };
 
 struct Pass {
@@ -71,6 +73,8 @@ int SplitQkv(Graph*, const SimplifyOptions&);
 int FuseBatchNorm(Graph*, const SimplifyOptions&);
 int FoldAffine(Graph*, const SimplifyOptions&);
 int FoldAffineForward(Graph*, const SimplifyOptions&);
+int FuseWindows(Graph*, const SimplifyOptions&);     // spacemit_functions.cc
+int FuseYoloDecode(Graph*, const SimplifyOptions&);  // spacemit_functions.cc
 int FuseGemm(Graph*, const SimplifyOptions&);
 int FusePad(Graph*, const SimplifyOptions&);
 int FuseLayerNorm(Graph*, const SimplifyOptions&);

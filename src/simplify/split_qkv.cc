@@ -1,8 +1,9 @@
-// Before: MatMul or Gemm by constants [-> Add a constant] -> Reshape [-> Transpose] [-> Squeeze] -> Split, or
-// a Gather per part After:  for each part its own MatMul or Gemm [-> Add] -> Reshape [-> Transpose], without
-// the axis of the parts Exporters write attention with one product for query, key and value. Apart from each
-// other they have ranges of their own, and the tensor with one axis more goes. A Split that cuts the product
-// itself stays: it costs nothing.
+// Before: MatMul or Gemm by constants [-> Add] -> Reshape [-> Transpose] [-> Squeeze] -> Split, or Gathers
+// After:  for each part its own MatMul or Gemm [-> Add] -> Reshape [-> Transpose]
+//
+// Exporters write attention with one product for query, key and value. Apart from each other they have ranges
+// of their own, and the tensor with one axis more goes. A Split that cuts the product itself stays: it costs
+// nothing.
 #include <algorithm>
 #include <set>
 

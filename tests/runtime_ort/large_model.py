@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A model of GIGABYTES of weights through xslim -i -o, --fp16 and --dynq: time and peak memory. Not part of ctest: it needs the disk twice.
 
-    large_model.py XSLIM FOLDER [GIGABYTES]        at least 2 (default: 3)
+    large_model.py XSLIM FOLDER [GIGABYTES [MODE...]]        at least 2 (default: 3); MODE: --fp16, --dynq, or "" for slimming
 
 Every result must pass ONNX's checker and hold what the weights become; the peak must stay under 1.3 times their size.
 """
@@ -90,20 +90,20 @@ def close(mode, original, place):
     return all(np.array_equal(a.astype(dtype), b) for a, b in zip(rows(original, np.float32), rows(place, dtype)))
 
 
-def main(program, folder, gigabytes=3.0):
+def main(program, folder, gigabytes=3.0, *modes):
     source = os.path.join(folder, "large.onnx")
     count = make(source, float(gigabytes))
     size = count * 4 * SIDE * SIDE
     originals = list(tensors(source, TensorProto.FLOAT))
     bad = 0
-    for mode, kind in TYPES.items():
+    for mode in modes or TYPES:
         output = os.path.join(folder, f"large{mode}.out.onnx")
         # Slimming must choose external data by itself; the others are smaller than the limit.
         seconds, peak = measured([program, "-q", "-i", source, "-o", output, *([mode, "--external-data"] if mode else [])])
         print(f"{size / 1e9:.2f} GB of weights, {mode or 'slimming'}: {seconds:.1f} s, peak memory {peak / 1e9:.3f} GB, "
               f"{peak / size:.3f} of the size", flush=True)
         onnx.checker.check_model(output)
-        made = list(tensors(output, kind))
+        made = list(tensors(output, TYPES[mode]))
         if len(made) != count or not all(close(mode, *pair) for pair in zip(originals, made)):
             print(f"{mode or 'slimming'}: the weights are not right")
             bad = 1

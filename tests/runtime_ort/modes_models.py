@@ -226,5 +226,37 @@ def wide_range(m):
     return m.op("MatMul", m.op("Mul", y, m.constant(2.0 ** -12)), m.random(16, 8))
 
 
+def windows(m):
+    """Window partition and reverse of a Swin."""
+    y = m.op("Reshape", m.input("x", [1, 64, 24]), m.ints(1, 2, 4, 2, 4, 24))
+    y = m.linear(m.op("Reshape", m.op("Transpose", y, perm=[0, 1, 3, 2, 4, 5]), m.ints(-1, 24)), 24, 24)
+    y = m.op("Transpose", m.op("Reshape", y, m.ints(-1, 2, 2, 4, 4, 24)), perm=[0, 1, 3, 2, 4, 5])
+    return m.linear(m.op("Reshape", y, m.ints(1, 64, 24)), 24, 12)
+
+
+def yolo(m):
+    """The tail of a YOLO: distances as means of 16 bins, boxes from them and anchors that are computed, scores."""
+    y = m.op("Reshape", m.conv(m.input("x", [2, 16, 4, 4], dims=["n", 16, 4, 4]), 16, 67), m.ints(0, 67, -1))
+    bins, classes = m.op("Split", y, m.ints(64, 3), axis=1, outputs=2)
+    bins = m.op("Transpose", m.op("Reshape", bins, m.ints(0, 4, 16, -1)), perm=[0, 2, 1, 3])
+    d = m.op("Conv", m.op("Softmax", bins, axis=1), m.constant(np.arange(16).reshape(1, 16, 1, 1)))
+    d = m.op("Reshape", d, m.ints(0, 4, -1))
+    places = m.op("Range", m.constant(0.5), m.op("Cast", m.op("Gather", m.op("Shape", d), m.constant(2, np.int64)), to=FLOAT), m.constant(1))
+    low = m.op("Sub", places, m.op("Slice", d, m.ints(0), m.ints(2), m.ints(1), m.ints(1)))
+    high = m.op("Add", places, m.op("Slice", d, m.ints(2), m.ints(4), m.ints(1), m.ints(1)))
+    center = m.op("Div", m.op("Add", low, high), m.constant(2))
+    boxes = m.op("Mul", m.op("Concat", center, m.op("Sub", high, low), axis=1), m.constant(np.full((1, 16), 8.0)))
+    return m.op("Concat", boxes, m.op("Sigmoid", classes), axis=1)
+
+
+def packed_attention(m):
+    """One product for query, key and value, as timm's ViT has it."""
+    y = m.op("Reshape", m.linear(m.input("x", [2, 10, 24], dims=["n", 10, 24]), 24, 72), m.ints(-1, 10, 3, 4, 6))
+    q, k, v = (m.op("Gather", m.op("Transpose", y, perm=[2, 0, 3, 1, 4]), m.constant(i, np.int64), axis=0) for i in range(3))
+    scores = m.op("Div", m.op("MatMul", q, m.op("Transpose", k, perm=[0, 1, 3, 2])), m.constant(6 ** 0.5))
+    y = m.op("Transpose", m.op("MatMul", m.op("Softmax", scores, axis=-1), v), perm=[0, 2, 1, 3])
+    return m.linear(m.op("Reshape", y, m.ints(-1, 10, 24)), 24, 24)
+
+
 ALL = [mlp, gemm_forms, batched_weights, left_weight, cnn, conv_transpose_groups, transformer, recurrent, contrib_attention, embeddings, branches,
-       loop, branches_of_input, loop_of_input, scan_of_input, detector_tail, shapes, masked]
+       loop, branches_of_input, loop_of_input, scan_of_input, detector_tail, shapes, masked, windows, yolo, packed_attention]

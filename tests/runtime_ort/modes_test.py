@@ -142,6 +142,22 @@ def structure(case):
         model, _ = case.judge(DYNQ, "--dynq")
         # q, k and v share one quantization of their input.
         expect(case, model, {"DynamicQuantizeLinear": 4, "MatMulInteger": 6}, "--dynq")
+    if name == "recurrent":
+        model, _ = case.judge(DYNQ, "--dynq", "--dynq-contrib")
+        expect(case, model, {"DynamicQuantizeLSTM": 1, "LSTM": 0, "GRU": 1}, "--dynq-contrib")
+    if name == "contrib_attention":
+        model, _ = case.judge(DYNQ, "--dynq", "--dynq-contrib")
+        expect(case, model, {"QAttention": 2, "Attention": 0}, "--dynq-contrib")
+    if name in ("windows", "yolo"):
+        called = {"windows": {"WindowPartition": 1, "WindowReverse": 1}, "yolo": {"YoloDecode": 1, "Softmax": 0}}[name]
+        for bar, arguments in ((0.9999999, ()), (0.9999999, ("--opset", "24")), (FP16, ("--fp16",)), (DYNQ, ("--dynq",))):
+            model, _ = case.judge(bar, "--spacemit-functions", *arguments)
+            expect(case, model, called, f"--spacemit-functions {' '.join(arguments)}")
+        again, _ = case.judge(0.9999999)
+        case.checks.that(again is not None and not again.functions, f"{name}: functions that nobody asked for")
+    if name == "packed_attention":
+        model, _ = case.judge(0.9999999)
+        expect(case, model, {"MatMul": 6, "Gather": 0, "Reshape": 4}, "")
     if name == "conv_transpose_groups":
         model, _ = case.judge(DYNQ, "--dynq")
         axes = [a.i for n in model.graph.node if n.op_type == "DequantizeLinear" for a in n.attribute if a.name == "axis"]

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from helpers import Checks, run_xslim, session
 
 TARGETS = (9, 11, 13, 17, 18, 21, 24)
-IR_VERSIONS = {9: 4, 11: 6, 13: 7, 17: 8, 18: 8, 21: 10, 24: 12}
+IR_VERSIONS = {9: 4, 10: 5, 11: 6, 13: 7, 17: 8, 18: 8, 21: 10, 24: 12}
 NEWEST_OF_RUNTIME = 23  # the opsets that ONNX Runtime runs; above, the checker judges alone
 
 
@@ -97,6 +97,27 @@ def transformer(opset):
     return model(opset, nodes, [constant("scale", rng.normal(size=9)), constant("bias", rng.normal(size=9)),
                                 constant("w", rng.normal(size=(9, 9))), constant("limit", 0.1), constant("all", [0, 1, 2], np.int64),
                                 constant("last", [-1], np.int64), constant("front", [0], np.int64)], [2, 5, 9], {"y": 3})
+
+
+def anchors():
+    """A grid of computed places, enlarging about the pixels' centres, and pads that are arithmetic on constants: opset 13."""
+    nodes = [
+        helper.make_node("Concat", ["ones", "ones"], ["both"], axis=0),
+        helper.make_node("Mul", ["both", "pads"], ["padding"]),
+        helper.make_node("Pad", ["x", "padding"], ["p"]),
+        helper.make_node("Resize", ["p", "", "scales"], ["r"], mode="nearest"),
+        helper.make_node("Shape", ["r"], ["shape"]),
+        helper.make_node("Gather", ["shape", "three"], ["width"]),
+        helper.make_node("Range", ["none", "width", "two"], ["whole"]),
+        helper.make_node("Cast", ["whole"], ["places"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", ["width"], ["width_f"], to=TensorProto.FLOAT),
+        helper.make_node("Range", ["width_f", "half", "back"], ["downwards"]),
+        helper.make_node("Relu", ["r"], ["y"]),
+    ]
+    return model(13, nodes, [constant("ones", [1, 1, 1, 1], np.int64), constant("pads", [0, 0, 1, 0, 0, 0, 0, 1], np.int64),
+                             constant("scales", [1, 1, 2, 3]), constant("three", 3, np.int64), constant("none", 0, np.int64),
+                             constant("two", 2, np.int64), constant("half", 0.5), constant("back", -1.25)], [1, 2, 4, 3],
+                 {"y": 4, "places": 1, "downwards": 1})
 
 
 def quantized():
@@ -181,6 +202,7 @@ def main(program):
         convert(checks, program, folder, "vision_17", vision(17), TARGETS)
         convert(checks, program, folder, "old", old_vision(), TARGETS)
         convert(checks, program, folder, "transformer_20", transformer(20), (13, 17, 18, 21, 24))
+        convert(checks, program, folder, "anchors", anchors(), (9, 10, 11, 13, 24))
         # Below 13 sizes and axes are attributes; those behind MatMul and If are not followed.
         refused(checks, program, folder, "transformer", transformer(20), 9, "Split", "ReduceMean", "is 13")
         convert(checks, program, folder, "quantized", quantized(), (11, 13, 17, 21, 24))

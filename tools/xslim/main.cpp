@@ -37,7 +37,7 @@ struct Arguments {
   bool external_data = false, fp16 = false, bf16 = false, fp16_io = false, dynq = false, dynq_contrib = false,
        dynq_full_range = false, weight_zero_points = false, strict = false, verbose = false, quiet = false,
        help = false, help_config = false, version = false, list_passes = false, verify = false,
-       no_verify = false, fail_on_collapse = false, sensitivity = false;
+       no_verify = false, spacemit_functions = false, fail_on_collapse = false, sensitivity = false;
 };
 
 // One command line option: what CLI11 parses and what the help says.
@@ -81,6 +81,8 @@ const std::vector<Option> kOptions = {
     {"--strict", "", "an operator that cannot be computed is an error", &Arguments::strict},
     {"--op-library", "FILE", "shared library with more operators; may be repeated", &Arguments::op_libraries},
     {"--skip-pass", "NAME", "simplifier pass to leave out; may be repeated", &Arguments::skip_passes},
+    {"--spacemit-functions", "", "WindowPartition, WindowReverse, YoloDecode as functions of the model",
+     &Arguments::spacemit_functions},
     {"--list-passes", "", "list the passes of the simplifier and exit", &Arguments::list_passes},
     {"--verify", "", "compare the simplified model with the original, however large", &Arguments::verify},
     {"--no-verify", "", "do not compare the simplified model with the original", &Arguments::no_verify},
@@ -302,6 +304,7 @@ xslim::Config MakeConfig(const Arguments& arguments) {
   ApplyMode(arguments, &config);
   if (arguments.opset != 0) config.model.opset = arguments.opset;
   if (arguments.external_data) config.model.external_data = true;
+  if (arguments.spacemit_functions) config.model.spacemit_functions = true;
   auto append = [](const std::vector<std::string>& from, std::vector<std::string>* to) {
     std::copy_if(from.begin(), from.end(), std::back_inserter(*to),
                  [](const std::string& s) { return !s.empty(); });

@@ -263,10 +263,11 @@ void Site::Redirect(size_t output, ValueId value) {
 
 }  // namespace opset
 
-std::vector<OpsetObstacle> ConvertOpset(Graph* graph, int version) {
+namespace {
+
+std::vector<OpsetObstacle> ConvertAsItIs(Graph* graph, int version) {
   const int from = graph->opset();
   std::vector<OpsetObstacle> obstacles;
-  if (from == version) return obstacles;
   Graph work = *graph;
   InlineCalls(&work, [&](const Function& function) { return opset::Changed(function.body, from, version); });
   DropUnusedFunctions(&work);
@@ -289,6 +290,31 @@ std::vector<OpsetObstacle> ConvertOpset(Graph* graph, int version) {
   work.RemoveDead();
   *graph = std::move(work);
   LogInfo("opset converted from ", from, " to ", version);
+  return obstacles;
+}
+
+// Replaces what is computed from constants and from known sizes; returns whether there was any.
+bool Fold(Graph* graph) {
+  static const std::set<std::string> folding = {"constants-to-initializers", "fold-constants", "fold-shapes",
+                                                "inline-if", "remove-identities"};
+  SimplifyOptions options;
+  options.highest_opset = graph->opset();
+  for (const Pass& pass : Passes()) {
+    if (!folding.count(pass.name)) options.skip.insert(pass.name);
+  }
+  return Simplify(graph, options) > 0;
+}
+
+}  // namespace
+
+std::vector<OpsetObstacle> ConvertOpset(Graph* graph, int version) {
+  if (graph->opset() == version) return {};
+  std::vector<OpsetObstacle> obstacles = ConvertAsItIs(graph, version);
+  if (obstacles.empty()) return obstacles;
+  Graph folded = *graph;
+  if (!Fold(&folded)) return obstacles;
+  obstacles = ConvertAsItIs(&folded, version);
+  if (obstacles.empty()) *graph = std::move(folded);
   return obstacles;
 }
 

@@ -247,6 +247,27 @@ Obstacle LessOrEqualTo11(Site& site) {
   return std::nullopt;
 }
 
+// start + delta * (0, 1, ...): the places of as many ones. ceil((limit - start) / delta) of them, counted in
+// double for integers.
+Obstacle RangeTo10(Site& site) {
+  const DType type = site.type(0);
+  if (type != DType::kFloat && type != DType::kDouble && type != DType::kInt32 && type != DType::kInt64)
+    return Refuse("its element type is not known, or int16");
+  const auto cast = [&site](ValueId value, DType to) {
+    return site.Add("Cast", {value}, {{"to", Attribute::Int(static_cast<int64_t>(to))}});
+  };
+  const ValueId start = site.input(0), delta = site.input(2);
+  const DType real = type == DType::kFloat ? DType::kFloat : DType::kDouble;
+  const ValueId length = cast(site.Add("Sub", {site.input(1), start}), real);
+  const ValueId steps = site.Add("Ceil", {site.Add("Div", {length, cast(delta, real)})});
+  const ValueId count = cast(site.Add("Max", {steps, *site.Scalar(real, 0)}), DType::kInt64);
+  const ValueId ones = site.Add("ConstantOfShape", {site.Add("Reshape", {count, site.List("one", {1})})},
+                                {{"value", Attribute::OfTensor(Tensor::Of<int64_t>({1}, {1}))}});
+  const ValueId places = site.Add("Squeeze", {site.Add("NonZero", {ones})}, {{"axes", Attribute::Ints({0})}});
+  site.Become("Add", {start, site.Add("Mul", {cast(places, type), delta})});
+  return std::nullopt;
+}
+
 // ---- values of attributes that came with an opset
 Obstacle PadModes(Site& site) {
   return site.node().String("mode", "constant") == "wrap" ? Refuse("mode wrap") : std::nullopt;
@@ -271,6 +292,7 @@ std::vector<Rule> MeaningRules() {
       {11, "ScatterElements", nullptr, AxisFromFront},
       {11, "ScatterElements", nullptr, ToScatter},
       {11, "Gemm", nullptr, GemmTo10},
+      {11, "Range", nullptr, RangeTo10},
       {11, "Slice", nullptr, SliceFromFront},
       {11, "Squeeze", nullptr, AxesFromFront},
       {11, "Unsqueeze", nullptr, UnsqueezeFromFront},

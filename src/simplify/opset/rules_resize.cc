@@ -1,5 +1,6 @@
 // Upsample 7 and 9, Resize 10, 11, 13, 18 and 19.
 #include <algorithm>
+#include <cmath>
 
 #include "simplify/opset/rules.h"
 
@@ -75,15 +76,26 @@ std::optional<std::vector<float>> ScalesOf(Site& site) {
   return site.has(3) ? std::nullopt : FloatsOf(site.constant(2));
 }
 
+// Enlarging by whole numbers about the pixels' centres takes the same elements as rounding down does: none
+// lies half way.
+bool RepeatsElements(const Node& node, const std::optional<std::vector<float>>& scales) {
+  const std::string coordinates = node.String(kCoordinates, "half_pixel"),
+                    rounding = node.String("nearest_mode", "round_prefer_floor");
+  return (coordinates == "half_pixel" || coordinates == "pytorch_half_pixel") &&
+         (rounding == "round_prefer_floor" || rounding == "round_prefer_ceil") && scales &&
+         std::all_of(scales->begin(), scales->end(), [](float s) { return s >= 1 && s == std::floor(s); });
+}
+
 Obstacle ResizeTo10(Site& site) {
   const Node& node = site.node();
   const std::string mode = node.String("mode", "nearest"),
                     coordinates = node.String(kCoordinates, "half_pixel");
   const auto scales = ScalesOf(site);
   if (mode == "cubic") return Refuse("mode cubic");
-  if (coordinates != "asymmetric") return kCoordinates + (" " + coordinates);
+  const bool repeats = mode == "nearest" && RepeatsElements(node, scales);
+  if (coordinates != "asymmetric" && !repeats) return kCoordinates + (" " + coordinates);
   if (site.has(3) && !scales) return Refuse("its sizes are not constant multiples of its input's");
-  if (mode == "nearest") {
+  if (mode == "nearest" && !repeats) {
     const std::string rounding = node.String("nearest_mode", "round_prefer_floor");
     const auto wanted = NearestMode(scales);
     if (!wanted || *wanted != rounding) return "nearest_mode " + rounding;

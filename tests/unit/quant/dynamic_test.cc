@@ -73,6 +73,56 @@ class Dynamic : public ::testing::Test {
   ThreadPool pool_{2};
 };
 
+// Adding tensors moves those that are there, and their names.
+TEST_F(Dynamic, ManyWeightsKeepTheirNames) {
+  Graph graph = Empty(13);
+  ValueId x = Input(&graph, "x");
+  for (int i = 0; i < 100; ++i) {
+    const std::string name = "a_name_that_is_too_long_for_the_string_itself_" + std::to_string(i);
+    const ValueId y = graph.AddValue(name + "_out");
+    graph.AddNode("Conv", "conv", {x, graph.AddConstant(name, Noise({8, 8, 1, 1}, 1))}, {y});
+    x = y;
+  }
+  graph.AddOutput(x);
+  EXPECT_EQ(Run(&graph).weight_only, 100);
+  for (int i = 0; i < 100; ++i) {
+    const std::string name = "a_name_that_is_too_long_for_the_string_itself_" + std::to_string(i);
+    for (const char* suffix : {"_quantized", "_scale", "_dequantized"})
+      EXPECT_NE(graph.Find(name + suffix), kNone) << name << suffix;
+  }
+}
+
+TEST_F(Dynamic, AnLstmBecomesTheContribOperator) {
+  options_.contrib = true;
+  for (int64_t layout : {0, 1}) {
+    Graph graph = Empty(14);
+    const ValueId x = Input(&graph, "x"), y = graph.AddValue("y");
+    const NodeId id = graph.AddNode(
+        "LSTM", "l",
+        {x, graph.AddConstant("w", Noise({2, 32, 6}, 1)), graph.AddConstant("r", Noise({2, 32, 8}, 2))}, {y},
+        {{"layout", Attribute::Int(layout)}, {"hidden_size", Attribute::Int(8)}});
+    graph.AddOutput(y);
+    const DynamicOutcome outcome = Run(&graph);
+    if (layout == 1) {  // which the contrib operator does not have
+      EXPECT_EQ(outcome.weight_only, 2);
+      EXPECT_EQ(Types(graph)["LSTM"], 1);
+      continue;
+    }
+    EXPECT_EQ(outcome.dynamic, 1);
+    EXPECT_FALSE(graph.alive(id));
+    const Node& made = *graph.Producer(y);
+    EXPECT_EQ(made.op_type, "DynamicQuantizeLSTM");
+    ASSERT_EQ(made.inputs.size(), 12u);
+    EXPECT_THAT(graph.Constant(made.inputs[1])->shape(), ElementsAre(2, 6, 32));
+    EXPECT_THAT(graph.Constant(made.inputs[8])->shape(), ElementsAre(2, 32));
+    EXPECT_FALSE(made.Has("layout"));
+    // The transposed codes times their scale are the weights.
+    const float scale = graph.Constant(made.inputs[10])->data<float>()[32 + 5];
+    const float code = graph.Constant(made.inputs[2])->data<int8_t>()[(8 + 3) * 32 + 5];
+    EXPECT_NEAR(code * scale, Noise({2, 32, 8}, 2).data<float>()[(32 + 5) * 8 + 3], scale);
+  }
+}
+
 TEST_F(Dynamic, ProductsOfOneTensorShareItsCodes) {
   Graph graph = Empty(13);
   const ValueId x = Input(&graph, "x"), y = graph.AddValue("y"), a = graph.AddValue("a"),

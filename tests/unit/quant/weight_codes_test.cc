@@ -125,6 +125,34 @@ TEST(WeightCodes, BlocksOf4BitsBeatTheFullRange) {
   }
 }
 
+// Sums over kernels and filters are kept to half a step, and no element is a step or more away.
+TEST(WeightCodes, RoundingErrorsOfFiltersCancel) {
+  for (const Shape& shape : {Shape{5, 6, 3, 3}, Shape{5, 40, 1, 1}, Shape{4, 1, 5}}) {
+    const Tensor x = Noise(shape, 9);
+    const QuantParams params = SymmetricAlongAxis(x, 0);
+    const Tensor codes = EncodeFilters(x, params), plain = EncodeInt8(x, params);
+    const int64_t kernels = shape[1], taps = x.size() / (shape[0] * kernels);
+    double plain_sums = 0;
+    for (int64_t f = 0; f < shape[0]; ++f) {
+      double sum = 0, plain_sum = 0;
+      for (int64_t k = 0; k < kernels; ++k) {
+        double kernel = 0;
+        for (int64_t i = (f * kernels + k) * taps; i < (f * kernels + k + 1) * taps; ++i) {
+          const double steps = static_cast<double>(x.data<float>()[i] / params.scale[static_cast<size_t>(f)]);
+          EXPECT_LT(std::fabs(codes.data<int8_t>()[i] - steps), 1);
+          kernel += codes.data<int8_t>()[i] - steps;
+          plain_sum += plain.data<int8_t>()[i] - steps;
+        }
+        EXPECT_LE(std::fabs(kernel), 1.001);
+        sum += kernel;
+      }
+      EXPECT_LE(std::fabs(sum), 0.501);
+      plain_sums += std::fabs(plain_sum);
+    }
+    EXPECT_GT(plain_sums, 0.6 * static_cast<double>(shape[0]));
+  }
+}
+
 TEST(WeightCodes, BlocksOfZerosAndOfTinyNumbers) {
   ThreadPool pool(1);
   const Tensor x = Tensor::Of<float>({2, 2}, {0, 1e-30f, 0, -1e-30f});

@@ -8,7 +8,7 @@ using namespace testing;
 
 // d / sqrt(mean(d^2) + e) in the forms that exporters write.
 enum class Square { kPow, kMul };
-enum class Quotient { kDiv, kReciprocal, kOneOver, kPower };
+enum class Quotient { kDiv, kReciprocal, kOneOver, kPower, kScaledInverse, kShifted };
 struct NormForm {
   Square square = Square::kPow;
   Quotient quotient = Quotient::kDiv;
@@ -29,6 +29,19 @@ Model Norm(const NormForm& form, int opset) {
   const ValueId square = form.square == Square::kPow ? m.Op("Pow", {d, m.F(2)}) : m.Op("Mul", {d, d});
   const ValueId variance = m.Op("Add", {Mean(m, square, form.axes), m.F(1e-5f)});
   ValueId y = kNone;
+  if (form.quotient == Quotient::kScaledInverse || form.quotient == Quotient::kShifted) {
+    const ValueId s = m.Op("Mul", {m.Op("Reciprocal", {m.Op("Sqrt", {variance})}), m.Random(form.parameter)});
+    const ValueId bias = m.Random(form.parameter);
+    if (form.quotient == Quotient::kShifted) {
+      const ValueId shift = m.Op("Sub", {bias, m.Op("Mul", {Mean(m, x, form.axes), s})});
+      y = m.Op("Add", {m.Op("Mul", {x, s}), shift});
+    } else {
+      y = m.Op("Mul", {d, s});
+      if (form.bias) y = m.Op("Add", {y, bias});
+    }
+    m.Output(y);
+    return m;
+  }
   if (form.quotient == Quotient::kDiv) y = m.Op("Div", {d, m.Op("Sqrt", {variance})});
   if (form.quotient == Quotient::kReciprocal)
     y = m.Op("Mul", {m.Op("Reciprocal", {m.Op("Sqrt", {variance})}), d});
@@ -48,6 +61,10 @@ TEST(FuseLayerNorm, AllForms) {
       ExpectRewrite(Norm({square, quotient}, 17), {"fuse-layer-norm"}, fused);
     }
   }
+  for (Quotient quotient :
+       {Quotient::kScaledInverse, Quotient::kShifted}) {  // one mean for both, as exported
+    ExpectRewrite(Norm({Square::kMul, quotient}, 17), {"merge-duplicates", "fuse-layer-norm"}, fused);
+  }
   ExpectRewrite(Norm({}, 18), {"fuse-layer-norm"}, fused);
   ExpectRewrite(Norm({.bias = false}, 17), {"fuse-layer-norm"}, fused);
   ExpectRewrite(Norm({.scale = false, .bias = false}, 17), {"fuse-layer-norm"}, fused);
@@ -57,6 +74,7 @@ TEST(FuseLayerNorm, AllForms) {
 
 TEST(FuseLayerNorm, OtherAxesScalesAndOpsetsStay) {
   ExpectUntouched(Norm({.axes = {1}}, 17), "fuse-layer-norm");
+  ExpectUntouched(Norm({.quotient = Quotient::kScaledInverse, .parameter = {5, 1}}, 17), "fuse-layer-norm");
   ExpectUntouched(Norm({}, 13), "fuse-layer-norm");
   ExpectUntouched(Norm({.centered = false}, 17), "fuse-layer-norm");
   // A scale per row is not one per element: the norm is fused, the scale stays.
@@ -75,6 +93,8 @@ TEST(FuseLayerNorm, QuantizingRaisesTheOpset) {
 TEST(FuseRmsNorm, FromOpset23) {
   const NormForm form = {.bias = false, .centered = false};
   ExpectRewrite(Norm(form, 23), {"fuse-rms-norm"}, {{"Abs", 1}, {"RMSNormalization", 1}});
+  ExpectRewrite(Norm({.quotient = Quotient::kScaledInverse, .bias = false, .centered = false}, 23),
+                {"fuse-rms-norm"}, {{"Abs", 1}, {"RMSNormalization", 1}});
   ExpectUntouched(Norm(form, 22), "fuse-rms-norm");
   ExpectUntouched(Norm({.centered = false, .axes = {1}}, 23), "fuse-rms-norm");
 }
@@ -327,6 +347,22 @@ TEST(MergeTransposes, TwoInARowAndTwoSideBySide) {
                 b = n.Op("Transpose", {n.Input("b", {-1, 3, 4})}, perm);
   n.Output(n.Op("Sub", {a, b}));
   ExpectRewrite(n, {"merge-transposes"}, {{"Sub", 1}, {"Transpose", 1}});
+}
+
+// As TensorFlow's exporter writes a layer: NCHW only around the convolution.
+TEST(MergeTransposes, ThroughBiasesAndSlopes) {
+  Model m;
+  const Attributes to_first = {{"perm", Is({0, 3, 1, 2})}}, to_last = {{"perm", Is({0, 2, 3, 1})}};
+  ValueId x = m.Op("Conv", {m.Input("x", {-1, 3, 6, 5}), m.Random({4, 3, 1, 1})});
+  x = m.Op("Add", {m.Op("Transpose", {x}, to_last), m.Random({4})});
+  x = m.Op("PRelu", {m.Op("Mul", {m.Random({1, 6, 1, 1}), x}), m.Random({1, 1, 4})});
+  m.Output(m.Op("Conv", {m.Op("Transpose", {x}, to_first), m.Random({2, 4, 1, 1})}));
+  ExpectRewrite(m, {"merge-transposes", "remove-identities"},
+                {{"Conv", 2}, {"Add", 1}, {"Mul", 1}, {"PRelu", 1}});
+  Model wide;  // numbers along two axes
+  ValueId y = wide.Op("Transpose", {wide.Input("x", {-1, 3, 4})}, {{"perm", Is({0, 2, 1})}});
+  wide.Output(wide.Op("Transpose", {wide.Op("Add", {y, wide.Random({4, 3})})}, {{"perm", Is({0, 2, 1})}}));
+  ExpectUntouched(wide, "merge-transposes");
 }
 
 TEST(MergeTransposes, WhatKnowsAxesStays) {

@@ -174,6 +174,43 @@ TEST(OpsetTest, SplitTellsUnequalParts) {
   EXPECT_THAT(uneven.at().Ints("split"), ElementsAre(3, 2));
 }
 
+TEST(OpsetTest, RangeIsCountedBelow11) {
+  const Tensor one = Tensor::Scalar<int64_t>(1), many = Tensor::Scalar<int64_t>(9);
+  One range(13, "Range", {}, {many, one}, {}, DType::kInt64);
+  ASSERT_TRUE(range.Convert(9).empty());
+  EXPECT_EQ(range.at().op_type, "Add");
+  One unknown(13, "Range", {}, {many, one}, {}, DType::kInt16);
+  EXPECT_THAT(unknown.Convert(9).at(0).why, HasSubstr("int16"));
+}
+
+TEST(OpsetTest, EnlargingByWholeNumbersReachesOpset10) {
+  const auto resize = [](const char* rounding, float scale) {
+    return One(13, "Resize", {{"nearest_mode", Attribute::String(rounding)}},
+               {Tensor(), Tensor::Of<float>({4}, {1, 1, scale, 2})}, {1, 2, 4, 4});
+  };
+  One twice = resize("round_prefer_floor", 2);
+  ASSERT_TRUE(twice.Convert(10).empty());
+  EXPECT_TRUE(twice.at().attributes.empty() || !twice.at().Has("nearest_mode"));
+  EXPECT_FALSE(resize("ceil", 2).Convert(10).empty());
+  EXPECT_FALSE(resize("round_prefer_floor", 1.5f).Convert(10).empty());
+}
+
+TEST(OpsetTest, WhatIsComputedFromConstantsIsFoldedFirst) {
+  One pad(13, "Pad", {}, {Tensor::Of<int64_t>({6}, {0, 0, 1, 0, 0, 1})});
+  const ValueId list = pad.graph.AddValue("list"), halves = pad.at().input(1);
+  pad.graph.AddNode("Mul", "m", {halves, pad.graph.AddConstant("two", Tensor::Scalar<int64_t>(2))}, {list});
+  const ValueId first = pad.graph.AddValue("first"), second = pad.graph.AddValue("second"),
+                both = pad.graph.AddValue("both");
+  pad.graph.AddNode("Reshape", "r", {list, pad.graph.AddConstant("s", Tensor::Of<int64_t>({2}, {3, 2}))},
+                    {first});
+  pad.graph.AddNode("Reshape", "q", {first, pad.graph.AddConstant("t", Tensor::Of<int64_t>({1}, {-1}))},
+                    {second});
+  pad.graph.AddNode("Identity", "i", {second}, {both});
+  pad.graph.SetInput(pad.node, 1, both);
+  ASSERT_TRUE(pad.Convert(9).empty());
+  EXPECT_THAT(pad.at().Ints("pads"), ElementsAre(0, 0, 2, 0, 0, 2));
+}
+
 TEST(OpsetTest, BodiesFollow) {
   One outer(11, "Relu");
   auto body = std::make_shared<Graph>();

@@ -1,5 +1,6 @@
 // fold-shapes, rebuild-shapes, remove-identities, merge-reshapes, inline-if, bodies.
 #include "rewrite_helper.h"
+#include "simplify/macs.h"
 #include "simplify/shape_facts.h"
 
 namespace xslim {
@@ -218,6 +219,20 @@ TEST(ShapeFacts, SizesOfConvolutionsAreFollowed) {
   EXPECT_TRUE(facts.SameShape(b, d));
   EXPECT_FALSE(facts.SameShape(a, b));
   EXPECT_EQ((*facts.of(a).dims)[3], (*facts.of(x).dims)[3]);
+}
+
+TEST(CountMacs, OneSampleOfAnOpenBatch) {
+  Model m;
+  ValueId x = m.Op("Relu", {m.Input("x", {-1, 3, 8, 8})});
+  x = m.Op("Conv", {x, m.Random({4, 3, 3, 3})});                                      // 4 * 36 * 27
+  x = m.Op("ConvTranspose", {x, m.Random({4, 2, 2, 2})}, {{"strides", Is({2, 2})}});  // 4 * 36 * 8
+  x = m.Op("Reshape", {x, m.Ints({0, 288})});
+  x = m.Op("Gemm", {x, m.Random({10, 288})}, {{"transB", I(1)}});  // 10 * 288
+  m.Output(m.Op("MatMul", {x, m.Random({10, 6})}));                // 10 * 6
+  EXPECT_EQ(CountMacs(m.graph), 4 * 36 * 27 + 4 * 36 * 8 + 10 * 288 + 10 * 6);
+  Model open;  // the number of tokens is not known
+  open.Output(open.Op("MatMul", {open.Input("x", {1, -1, 4}), open.Random({4, 4})}));
+  EXPECT_EQ(CountMacs(open.graph), -1);
 }
 
 TEST(ShapeFacts, SymbolsMultiplyAndDivide) {

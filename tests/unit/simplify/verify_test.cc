@@ -68,6 +68,26 @@ TEST(Verify, DoesNotWaitForALoopWithoutEnd) {
   EXPECT_THAT(Reference(m.graph, pool, 3).obstacle(), AllOf(HasSubstr("[Loop]"), HasSubstr("2000 steps")));
 }
 
+// Of numbers under 1e-4 the last bits before the Sigmoid are a large part.
+TEST(Verify, SensitiveOutputsAreComparedWithRounding) {
+  ThreadPool pool(1);
+  const auto far = [](float factor) {
+    Model m;
+    const ValueId x = m.Op("Conv", {m.Input("x", {-1, 3, 8, 8}), m.Random({4, 3, 3, 3})});
+    m.Output(m.Op("Sigmoid", {m.Op("Mul", {m.Op("Sub", {x, m.F(300)}), m.F(0.1f * factor)})}));
+    return m;
+  };
+  const Model m = far(1), off = far(1 + 2e-5f);
+  Model rounded;  // the same in another order
+  const ValueId x = rounded.Op("Conv", {rounded.Input("x", {-1, 3, 8, 8}), rounded.Random({4, 3, 3, 3})});
+  rounded.Output(
+      rounded.Op("Sigmoid", {rounded.Op("Sub", {rounded.Op("Mul", {x, rounded.F(0.1f)}), rounded.F(30)})}));
+  const Reference reference(m.graph, pool, 1);
+  EXPECT_EQ(reference.Differs(rounded.graph), "");
+  EXPECT_THAT(reference.Differs(off.graph), HasSubstr("differs by"));
+  EXPECT_TRUE(reference.rounding_mattered());
+}
+
 // A size that is right for one batch alone is seen.
 TEST(Verify, AFixedBatchIsFound) {
   ThreadPool pool(1);
