@@ -1,9 +1,5 @@
 #include "quant/facts.h"
 
-#include <algorithm>
-#include <string>
-#include <utility>
-
 #include "runtime/executor.h"
 
 namespace xslim {
@@ -29,40 +25,6 @@ ValueFacts::ValueFacts(const Graph& graph, const std::vector<Tensor>& inputs, Th
 
 bool IsComputing(const Node& node) {
   return node.Is("Conv") || node.Is("ConvTranspose") || node.Is("Gemm") || node.Is("MatMul");
-}
-
-ValueFacts::ValueFacts(const Graph& graph) : facts_(graph.value_slots()) {
-  for (size_t i = 0; i < graph.value_slots(); ++i) {
-    const Value& value = graph.value(static_cast<ValueId>(i));
-    if (value.id == kNone) continue;
-    if (value.constant.defined()) {
-      facts_[i] = {value.constant.dtype(), value.constant.shape()};
-      continue;
-    }
-    Shape shape;
-    for (const Dim& dim : value.dims) shape.push_back(dim.size);
-    const bool known = value.has_shape && value.dtype != DType::kUndefined &&
-                       std::all_of(shape.begin(), shape.end(), [](int64_t size) { return size >= 0; });
-    if (known) facts_[i] = {value.dtype, std::move(shape)};
-  }
-}
-
-int64_t DeclaredMacs(const Graph& graph) {
-  const ValueFacts facts(graph);
-  int64_t sum = 0;
-  for (NodeId id : graph.Order()) {
-    const Node& node = graph.node(id);
-    // Integer products are not counted, so a model that holds some has no known number.
-    if (node.op_type.find("MatMulInteger") != std::string::npos ||
-        node.op_type.find("DynamicQuantizeMatMul") != std::string::npos)
-      return -1;
-    if (!IsComputing(node)) continue;
-    for (ValueId value : {node.input(0), node.input(1), node.outputs[0]}) {
-      if (value == kNone || facts.of(value).dtype == DType::kUndefined) return -1;
-    }
-    sum += MacsOf(node, facts);
-  }
-  return sum;
 }
 
 int64_t MacsOf(const Node& node, const ValueFacts& facts) {

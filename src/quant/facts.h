@@ -17,8 +17,6 @@ struct ValueFact {
 
 class ValueFacts {
  public:
-  // What the model itself declares: constants, inputs and value_info of known sizes; the rest is undefined.
-  explicit ValueFacts(const Graph& graph);
   // Runs the graph once on `inputs` (in the order of FreeInputs()). Throws what the executor throws. What
   // depends on an unknown operator has no facts.
   ValueFacts(const Graph& graph, const std::vector<Tensor>& inputs, ThreadPool& pool);
@@ -40,9 +38,6 @@ bool IsComputing(const Node& node);
 
 // Multiply-adds of one forward of a node; 0 for what is no matrix product or convolution.
 int64_t MacsOf(const Node& node, const ValueFacts& facts);
-
-// The same for all nodes of the graph, from declared shapes; -1 when a shape that counts is not known.
-int64_t DeclaredMacs(const Graph& graph);
 
 }  // namespace xslim
 
