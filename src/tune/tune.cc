@@ -18,8 +18,8 @@ constexpr int64_t kFewestSamples = 4, kMostSamples = 16;
 constexpr int64_t kMostErrorSamples = 8;
 constexpr int64_t kMostLearned = 64, kMostHeld = 16;  // samples that are learned from, and held back for it
 constexpr size_t kFewestHeld = 2;
-constexpr int kSteps = 48, kManySteps = 144;  // of learning, at levels 2 and 3
-constexpr double kWorthwhile = 0.02;          // relative gain in cost that a change of range must bring
+constexpr int kSteps = 24, kManySteps = 96;  // of learning, at levels 2 and 3
+constexpr double kWorthwhile = 0.02;         // relative gain in cost that a change of range must bring
 // A stage that multiplies the output noise by more than this is taken back. Less is within what so few
 // samples can tell.
 constexpr double kHarm = 1.15;
