@@ -149,7 +149,8 @@ TEST(WeightCodes, RoundingErrorsOfFiltersCancel) {
       EXPECT_LE(std::fabs(sum), 0.501);
       plain_sums += std::fabs(plain_sum);
     }
-    EXPECT_GT(plain_sums, 0.6 * static_cast<double>(shape[0]));
+    const double few = kernels > 1 ? 0.6 : 0;  // of one kernel alone they may cancel by chance
+    EXPECT_GT(plain_sums, few * static_cast<double>(shape[0]));
   }
 }
 
