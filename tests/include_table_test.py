@@ -56,7 +56,7 @@ def problems_of(path, text):
                 yield f"{place}: \"{name}\" names no folder of src/"
             elif target not in allowed(folder):
                 yield f"{place}: {folder} must not include {target}"
-        elif angled and parts[0] in ("src", "include") and "/" in angled and not angled.startswith("sys/"):
+        elif angled and parts[0] in ("src", "include") and "/" in angled and not angled.startswith(("sys/", "sanitizer/")):
             yield f"{place}: <{name}> is no header of a library that is known here"
 
 

@@ -136,10 +136,16 @@ class Rewriter {
                    ValueId output) {
     const ValueId b = emit_.AddConstant(name + "_weight_quantized", columns.codes);
     const ValueId b_scale = emit_.AddConstant(name + "_weight_scale", columns.scale);
+    // Optional, but ONNX Runtime's rewrite of int8 weights (session.x64quantprecision) takes it for given.
+    const Shape per_column = columns.codes.rank() == 2 ? columns.scale.shape() : Shape{};
+    const ValueId b_zero = emit_.AddConstant(
+        name + "_weight_zero_point",
+        Tensor::Of<int8_t>(per_column,
+                           std::vector<int8_t>(static_cast<size_t>(ElementCount(per_column)), 0)));
     if (options_.contrib && readers_[a] == 1 && columns.codes.rank() == 2) {
-      std::vector<ValueId> inputs{a, b, b_scale};
+      std::vector<ValueId> inputs{a, b, b_scale, b_zero};
       const bool vector = bias != kNone && IsVector(bias, columns.codes.dim(1));
-      if (vector) inputs.insert(inputs.end(), {kNone, bias});
+      if (vector) inputs.push_back(bias);
       const bool added = bias == kNone || vector;
       const ValueId product = added ? output : emit_.AddValue(name + "_product", DType::kFloat);
       emit_.AddContribNode("DynamicQuantizeMatMul", name, std::move(inputs), {product});
@@ -148,8 +154,8 @@ class Rewriter {
     }
     const Quantized quantized = Activation(a);
     const ValueId sums = emit_.AddValue(name + "_int32", DType::kInt32);
-    emit_.AddNode("MatMulInteger", name + "_MatMulInteger", {quantized.codes, b, quantized.zero_point},
-                  {sums});
+    emit_.AddNode("MatMulInteger", name + "_MatMulInteger",
+                  {quantized.codes, b, quantized.zero_point, b_zero}, {sums});
     const ValueId floats = emit_.AddValue(name + "_float", DType::kFloat);
     emit_.AddNode("Cast", name + "_Cast", {sums}, {floats},
                   {{"to", Attribute::Int(static_cast<int64_t>(DType::kFloat))}});

@@ -73,12 +73,13 @@ def digits_test_set():
     return digits_images("labels.txt"), np.array(labels)
 
 
-def session(path, optimised=False):
-    """`optimised`: with the default graph optimisations, and with products that do not saturate on processors without VNNI."""
+def session(path, optimised=False, precise=False):
+    """`optimised`: with the default graph optimisations; `precise`: with int8 products that do not saturate without VNNI."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
-    options.add_session_config_entry("session.x64quantprecision", "1")
+    if precise:
+        options.add_session_config_entry("session.x64quantprecision", "1")
     if not optimised:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -86,7 +87,7 @@ def session(path, optimised=False):
 
 def run_all(path, samples, optimised=False):
     """The first output for every sample of a model with one input, stacked."""
-    runner = session(path, optimised)
+    runner = session(path, optimised, precise=optimised)
     name = runner.get_inputs()[0].name
     return np.stack([runner.run(None, {name: sample})[0] for sample in samples])
 
