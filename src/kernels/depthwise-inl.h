@@ -270,9 +270,10 @@ void SquareGroup(const float* in, int64_t row, int64_t phase, const float* weigh
   XSLIM_LINE_(0)
   XSLIM_LINE_(1)
   XSLIM_LINE_(2)
-  XSLIM_LINE_(3) XSLIM_LINE_(4) XSLIM_LINE_(5) XSLIM_LINE_(6) XSLIM_LINE_(7) XSLIM_LINE_(8) XSLIM_LINE_(9)
-      XSLIM_LINE_(10) XSLIM_LINE_(11) XSLIM_LINE_(12) XSLIM_LINE_(13) XSLIM_LINE_(14) XSLIM_LINE_(15)
-          XSLIM_LINE_(16) XSLIM_LINE_(17) XSLIM_LINE_(18)
+  XSLIM_LINE_(3)
+  XSLIM_LINE_(4) XSLIM_LINE_(5) XSLIM_LINE_(6) XSLIM_LINE_(7) XSLIM_LINE_(8) XSLIM_LINE_(9) XSLIM_LINE_(10)
+      XSLIM_LINE_(11) XSLIM_LINE_(12) XSLIM_LINE_(13) XSLIM_LINE_(14) XSLIM_LINE_(15) XSLIM_LINE_(16)
+          XSLIM_LINE_(17) XSLIM_LINE_(18)
 #undef XSLIM_LINE_
 #undef XSLIM_COLUMN_
 #undef XSLIM_FEED_
@@ -300,7 +301,8 @@ void SquareGroup(const float* in, int64_t row, int64_t phase, const float* weigh
 }
 
 // `rows` by `columns` outputs: a strip of at most kVectors vectors. A row of outputs may run over into the
-// next one, which is stored later, where the strip is as wide as the plane; nothing is stored from `end` on.
+// next one, which is stored later, only where the strip is as wide as the plane: behind a narrower one lie
+// columns of other strips. Nothing is stored from `end` on.
 template <int kKernel, int kStride, int kVectors>
 void SquareStrip(const float* in, int64_t row, int64_t phase, const float* weight, float bias,
                  const Epilogue& epilogue, float* out, int64_t rows, int64_t columns, int64_t out_w,
@@ -311,7 +313,7 @@ void SquareStrip(const float* in, int64_t row, int64_t phase, const float* weigh
        y += kGroupRows, in += kGroupRows * kStride * row, out += kGroupRows * out_w) {
     const int64_t count = rows - y < kGroupRows ? rows - y : kGroupRows;
     float spill[kGroupRows * kSpillRow];
-    int64_t direct = count;
+    int64_t direct = columns < width && columns != out_w ? 0 : count;
     while (direct > 0 && out + (direct - 1) * out_w + width > end) --direct;
     SquareGroup<kKernel, kStride, kGroupRows, kVectors>(in, row, phase, weight, bias, epilogue, out, out_w,
                                                         direct, spill);

@@ -38,7 +38,7 @@ void RefuseMeasuring(const Config& config) {
 void NameModel(const Error& error, const Config& config, const RunOptions& options,
                const OutputPaths& paths) {
   const std::string text = error.what();
-  if (text.find(paths.input) != std::string::npos) return;
+  if (text.find(paths.input + ":") != std::string::npos || dynamic_cast<const UsageError*>(&error)) return;
   std::vector<std::string> named = DataFiles(config);
   for (const std::string& place :
        {std::string("calibration_parameters"), std::string("quantization_parameters"),

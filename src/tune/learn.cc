@@ -14,6 +14,7 @@
 #include "tune/bias.h"
 #include "tune/learning_graph.h"
 #include "tune/rounding.h"
+#include "xslim/error.h"
 
 namespace xslim {
 namespace {
@@ -171,9 +172,15 @@ class Learner {
     return count == 0 ? 1.0 : precise::Exp(sum / static_cast<double>(count));
   }
 
+  // A Gemm whose weight and bias count by factors, which the derivatives here leave out.
+  static bool IsScaled(const Node& node) {
+    return node.Is("Gemm") && (node.Float("alpha", 1) != 1 || node.Float("beta", 1) != 1);
+  }
+
   void Prepare() {
     const Graph& graph = places_->graph;
     for (const BiasPlace& place : places_->biases) {
+      if (IsScaled(graph_->node(place.node))) continue;
       LearnedBias bias;
       bias.place = place;
       const Tensor& constant = *graph.Constant(place.constant);
@@ -188,6 +195,7 @@ class Learner {
                      [&](const WeightPlace& a, const WeightPlace& b) { return size(a) < size(b); });
     int64_t count = 0;
     for (const WeightPlace& place : places) {
+      if (IsScaled(graph_->node(place.layer.node))) continue;
       count += size(place);
       if (count > kMostWeights) break;
       LearnedWeight weight;
@@ -378,6 +386,8 @@ class Learner {
 
   void AddToLoss(const Tensor& tensor, const PointPlace& place) {
     const Tensor& wanted = learned_.error.wanted(place.point, sample_);
+    if (tensor.shape() != wanted.shape())
+      throw Error("has another shape than without rounding", "an output that is learned from");
     double noise = 0, signal = learned_.error.floor(place.point);
     for (int64_t i = 0; i < wanted.size(); ++i) {
       const double x = wanted.data<float>()[i], difference = tensor.data<float>()[i] - x;
@@ -539,7 +549,18 @@ class Learner {
 LearnResult Learn(Graph* graph, QuantPlan* plan, const JudgedSamples& learned, const JudgedSamples& held,
                   const LearnOptions& options, const CorrectBiases& correct, ThreadPool& pool,
                   const std::function<void(int64_t, int64_t)>& progress) {
-  return Learner(graph, plan, learned, held, options, correct, pool).Run(progress);
+  const Graph graph_before = *graph;
+  const QuantPlan plan_before = *plan;
+  try {
+    return Learner(graph, plan, learned, held, options, correct, pool).Run(progress);
+  } catch (const OutOfMemory&) {
+    throw;
+  } catch (const Error& error) {  // shapes may depend on values, and those on weights
+    LogDebug("learning: ", error.what());
+  }
+  *graph = graph_before;
+  *plan = plan_before;
+  return {};
 }
 
 }  // namespace xslim

@@ -47,8 +47,9 @@ struct LearnResult {
 // Corrects the biases of a graph for a plan with rounded activations.
 using CorrectBiases = std::function<void(Graph*, QuantPlan*)>;
 
-// Changes biases of the graph and codes of the plan; leaves both as they are unless the held-back samples
-// have less noise then. The result is the same for any number of threads.
+// Changes biases of the graph and codes of the plan; unless the held-back samples have less noise then, all
+// that changes is that operators without a bias may have one of zeros. The result is the same for any number
+// of threads.
 LearnResult Learn(Graph* graph, QuantPlan* plan, const JudgedSamples& learned, const JudgedSamples& held,
                   const LearnOptions& options, const CorrectBiases& correct, ThreadPool& pool,
                   const std::function<void(int64_t, int64_t)>& progress);

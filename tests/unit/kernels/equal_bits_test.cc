@@ -336,6 +336,8 @@ TEST(EqualBits, DepthwisePlanes) {
       planes.push_back({40, 130, kernel, stride, 2});  // more rows than a band holds
     }
   }
+  planes.push_back({3, 24893, 3, 2, 1});  // the last strip of columns is narrower than its vectors
+  planes.push_back({3, 32513, 3, 2, 1});
   for (const Plane& p : planes) {
     const int64_t out_h = (p.height + 2 * p.pad - p.kernel) / p.stride + 1;
     const int64_t out_w = (p.width + 2 * p.pad - p.kernel) / p.stride + 1;
