@@ -1,0 +1,58 @@
+"""What the scripts of this folder share: the models of a bench folder (models/, configs/, data/, bench.json and prep.py, see
+docs/benchmarks.md), their data, and ONNX Runtime sessions."""
+import json
+import os
+import sys
+
+import numpy as np
+import onnxruntime
+
+
+class BenchModel:
+    """A model with its config (read, so that keys can be changed) and up to samples feeds of its evaluation data."""
+
+    def __init__(self, bench, name, lists, prep, samples):
+        self.name, self.bench = name, bench
+        self.config = prep.read_config(os.path.join(bench, "configs", name + ".json"))
+        self.path = os.path.join(bench, self.config["model_parameters"]["onnx_model"])
+        self.feeds = prep.load_inputs(self.config, lists=lists, n=samples, base=bench)
+
+    def write_config(self, path, **quantization):
+        """The config with these quantization_parameters, as a file."""
+        self.config["quantization_parameters"].update(quantization)
+        with open(path, "w") as file:
+            json.dump(self.config, file)
+
+
+def bench_models(bench, only=(), samples=64):
+    """Every model of the folder, or those named."""
+    bench = os.path.abspath(bench)
+    sys.path.insert(0, bench)
+    import prep  # pylint: disable=import-outside-toplevel
+    with open(os.path.join(bench, "bench.json")) as file:
+        listed = json.load(file)
+    for name, entry in listed.items():
+        if not only or name in only:
+            yield BenchModel(bench, name, entry["eval"], prep, samples)
+
+
+def session(path, optimised=False, threads=0, **entries):
+    """A session of ONNX Runtime; entries are session config entries, dots written as double underscores."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = threads
+    for key, value in entries.items():
+        options.add_session_config_entry(key.replace("__", "."), value)
+    if not optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def first_outputs(running, feeds):
+    """The first output of each feed, flat."""
+    return [running.run(None, feed)[0].astype(np.float64).ravel() for feed in feeds]
+
+
+def noise(values, references):
+    """Mean over the samples of noise power / signal power."""
+    return np.mean([((a - b) ** 2).sum() / (b ** 2).sum() for a, b in zip(values, references)])
