@@ -88,7 +88,11 @@ struct QuantizationParameters {
   ProtectOutputs protect_outputs = ProtectOutputs::kAuto;
   MatrixWeights matrix_weights = MatrixWeights::kPerChannel;
   BiasType bias = BiasType::kFloat;  // environment XQUANT_BIAS_TO_FP32=0 means int32
-  bool equalization = true;
+  // Stages that can be left out (docs/accuracy.md): at every finetune_level; at 0; from 1 on; from 2 on.
+  bool equalization = true, visible_ranges = true;
+  bool keep_means = true;
+  bool range_costs = true, weight_rounding = true, bias_correction = true;
+  bool learning = true;
   // Gates: what the written model must keep to, see RunResult::missed. On outputs and their parts.
   std::optional<double> min_cosine, max_snr;
   bool fail_on_collapse = false;

@@ -55,6 +55,12 @@ const Row kRows[] = {
               std::getenv("XQUANT_BIAS_TO_FP32") == nullptr;  // which sets it for all runs
      }},
     {"equalization", kInt8, [](const auto& q, const auto& d) { return q.equalization != d.equalization; }},
+    {"visible_ranges", kInt8, [](const auto& q, const auto&) { return !q.visible_ranges; }},
+    {"keep_means", kInt8, [](const auto& q, const auto&) { return !q.keep_means; }},
+    {"range_costs", kInt8, [](const auto& q, const auto&) { return !q.range_costs; }},
+    {"weight_rounding", kInt8, [](const auto& q, const auto&) { return !q.weight_rounding; }},
+    {"bias_correction", kInt8, [](const auto& q, const auto&) { return !q.bias_correction; }},
+    {"learning", kInt8, [](const auto& q, const auto&) { return !q.learning; }},
     {"strict", kInt8 | kSlim, [](const auto& q, const auto& d) { return q.strict != d.strict; }},
     {"weight_bits", kDynamic, [](const auto& q, const auto& d) { return q.weight_bits != d.weight_bits; }},
     {"weight_block", kDynamic, [](const auto& q, const auto& d) { return q.weight_block != d.weight_block; }},
@@ -76,7 +82,10 @@ class Finder {
   std::vector<std::string> Run() {
     OfOtherLevels();
     OfOptions();
-    if (mode_ == kInt8) OfCalibration();
+    if (mode_ == kInt8) {
+      OfTuning();
+      OfCalibration();
+    }
     const Quantization& settings = config_.quantization;
     const Quantization defaults;
     if (mode_ == kDynamic && settings.weight_bits == defaults.weight_bits) {
@@ -128,6 +137,18 @@ class Finder {
     Say({{"--skip-pass", config_.model.skip_onnxsim && !config_.model.skip_passes.empty()},
          {"--verify", config_.model.skip_onnxsim && config_.model.verify.value_or(false)}},
         "with skip_onnxsim");
+  }
+
+  void OfTuning() {
+    const Quantization& q = config_.quantization;
+    const bool tuned = q.finetune_level > 0;
+    const std::string where = StrCat("at finetune_level ", q.finetune_level);
+    Say({{"keep_means", tuned && !q.keep_means},
+         {"range_costs", !tuned && !q.range_costs},
+         {"weight_rounding", !tuned && !q.weight_rounding},
+         {"bias_correction", !tuned && !q.bias_correction},
+         {"learning", q.finetune_level < 2 && !q.learning}},
+        where);
   }
 
   void OfCalibration() {

@@ -144,7 +144,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
 
   const bool partial = settings.sensitivity || PrecisionTarget(settings);
   if (partial) RefuseWithoutMeasuring(graph, facts, plan);
-  QuantPlan spare = partial ? SpareActivations(graph, facts, plan) : QuantPlan();
+  QuantPlan spare = partial ? SpareActivations(graph, facts, plan, settings.visible_ranges) : QuantPlan();
   QuantPlan observed = plan;
   observed.activations.insert(spare.activations.begin(), spare.activations.end());
   LogInfo("calibrating on ", choice.calibration.size(), " of ", samples->Describe());
@@ -160,7 +160,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
     ChooseRanges(graph, found.statistics, config.calibration.calibration_type, pool, &spare);
     if (level > 0) {
       proposals = ProposeRanges(found.statistics, plan, pool);
-    } else {
+    } else if (settings.keep_means) {
       const std::vector<Sample> some =
           DrawSamples(*samples, choice.calibration, kEqualizationSamples, kEqualizationSeed);
       LogInfo("kept the mean of ",
@@ -169,14 +169,19 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
     }
   }
 
+  std::vector<std::string> account;  // of tuning
   if (level > 0) {
     stage.Next("tune");
     LogInfo("tuning");
     TuneOptions tuning;
     tuning.level = level;
+    tuning.range_costs = settings.range_costs;
+    tuning.weight_rounding = settings.weight_rounding;
+    tuning.bias_correction = settings.bias_correction;
+    tuning.learning = settings.learning;
     tuning.ceiling = MemoryCeiling(options.max_memory);
-    Tune(&graph, &plan, facts, proposals, *samples, choice.calibration, tuning, pool,
-         [&](const char* part, int64_t done, int64_t total) { progress(part)(done, total); });
+    account = Tune(&graph, &plan, facts, proposals, *samples, choice.calibration, tuning, pool,
+                   [&](const char* part, int64_t done, int64_t total) { progress(part)(done, total); });
   }
 
   const std::vector<OutputParts> parts = FindOutputParts(graph, facts, pool);
@@ -213,6 +218,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
     if (settings.analysis_enable) {
       ReportHead head = StaticReportHead(graph, plan, facts, config, model, samples->Describe(),
                                          choice.calibration.size(), choice.report.size());
+      head.tuning = account;
       if (!meaningful) head.notes.insert(head.notes.begin(), kOnZeros);
       texts.push_back({paths.report, MarkdownReport(graph, head, *measures) + sensitivity_markdown});
       result.report_path = paths.report;

@@ -58,6 +58,11 @@ std::string FurtherSettings(const QuantizationParameters& settings) {
     text += std::string(", protect_outputs ") +
             (settings.protect_outputs == ProtectOutputs::kAlways ? "always" : "never");
   }
+  const std::pair<const char*, bool> stages[] = {
+      {"visible_ranges", settings.visible_ranges},   {"keep_means", settings.keep_means},
+      {"range_costs", settings.range_costs},         {"weight_rounding", settings.weight_rounding},
+      {"bias_correction", settings.bias_correction}, {"learning", settings.learning}};
+  for (const auto& [stage, on] : stages) text += on ? "" : std::string(", ") + stage + " off";
   if (const std::optional<double> target = PrecisionTarget(settings))
     text += ", auto_precision " + Number(*target);
   text += Listed(", ignore_op_types", settings.ignore_op_types);

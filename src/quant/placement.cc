@@ -302,7 +302,7 @@ class Placer {
 
   void Add(ValueId id) {
     ActivationQuant quant;
-    quant.interest = VisibleRange(graph_, id);
+    if (options_.visible_ranges) quant.interest = VisibleRange(graph_, id);
     plan_.activations.emplace(id, std::move(quant));
   }
 

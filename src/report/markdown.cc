@@ -81,6 +81,10 @@ std::string MarkdownReport(const Graph& graph, const ReportHead& head, const Mea
     text += "\n## Notes\n\n";
     for (const std::string& note : head.notes) text += "- " + note + "\n";
   }
+  if (!head.tuning.empty()) {
+    text += "\n## Tuning\n\n";
+    for (const std::string& line : head.tuning) text += "- " + line + "\n";
+  }
 
   // Operators by their worst output SNR, descending; passive ones have no error of their own.
   std::map<NodeId, double> worst;

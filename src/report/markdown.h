@@ -13,6 +13,7 @@ namespace xslim {
 struct ReportHead {
   std::vector<std::pair<std::string, std::string>> lines;  // label, text; in order
   std::vector<std::string> notes;                          // what stayed float and why, warnings
+  std::vector<std::string> tuning;                         // what its stages did and took back
 };
 
 // The whole file's text. `graph`: the float graph that was quantized. Holds no time, thread count or

@@ -7,13 +7,14 @@
 
 namespace xslim {
 
-QuantPlan SpareActivations(const Graph& graph, const ValueFacts& facts, const QuantPlan& plan) {
+QuantPlan SpareActivations(const Graph& graph, const ValueFacts& facts, const QuantPlan& plan,
+                           bool visible_ranges) {
   QuantPlan spare;
   const auto add = [&](ValueId id) {
     if (id == kNone || !facts.is_float(id) || graph.value(id).constant.defined()) return;
     if (plan.activations.count(id) || spare.activations.count(id)) return;
     ActivationQuant quant;
-    quant.interest = VisibleRange(graph, id);
+    if (visible_ranges) quant.interest = VisibleRange(graph, id);
     spare.activations.emplace(id, std::move(quant));
   };
   for (NodeId id : plan.nodes) {

@@ -23,7 +23,9 @@ struct Unit {
 
 // The tensors that may carry a pair when not all operators of `plan` are int8, and do not in `plan`: a plan
 // of activations alone, without ranges.
-QuantPlan SpareActivations(const Graph& graph, const ValueFacts& facts, const QuantPlan& plan);
+// visible_ranges: as the plan was placed (QuantizationParameters).
+QuantPlan SpareActivations(const Graph& graph, const ValueFacts& facts, const QuantPlan& plan,
+                           bool visible_ranges = true);
 
 // By operator, the bias before tuning where it is another one after it (zeros where there was none).
 std::map<NodeId, Tensor> MovedBiases(const Graph& before, const Graph& after);

@@ -14,8 +14,8 @@
 namespace xslim {
 namespace {
 
-constexpr int64_t kFewestSamples = 4, kMostSamples = 16;
-constexpr int64_t kMostErrorSamples = 8;
+constexpr int64_t kFewestSamples = 4, kMostSamples = 16, kMostOfSmall = 64;
+constexpr int64_t kMostErrorSamples = 8, kMostErrorOfSmall = 32;
 constexpr int64_t kMostLearned = 64, kMostHeld = 16;  // samples that are learned from, and held back for it
 constexpr size_t kFewestHeld = 2;
 constexpr int kSteps = 24, kManySteps = 96;  // of learning, at levels 2 and 3
@@ -23,20 +23,30 @@ constexpr double kWorthwhile = 0.02;         // relative gain in cost that a cha
 // A stage that multiplies the output noise by more than this is taken back. Less is within what so few
 // samples can tell.
 constexpr double kHarm = 1.15;
-constexpr int64_t kStoredBytes = int64_t{128} << 20;  // activations of all tuning samples together
+constexpr int64_t kStoredBytes = int64_t{128} << 20;    // activations of all tuning samples together
+constexpr int64_t kComputedBytes = int64_t{128} << 20;  // float outputs of all of a small graph's samples
 
 // As many as keep the widest float output, and about as much again in codes of what waits for later readers,
-// under kStoredBytes.
+// under kStoredBytes. A small graph has few numbers in each sample to tell ranges and weights by, and takes
+// more samples: as many as keep all that they compute under kComputedBytes.
 int64_t SampleCount(const Graph& graph, const ValueFacts& facts) {
-  int64_t widest = 1;
+  int64_t widest = 1, all = 1;
   for (NodeId id : graph.Order()) {
     int64_t bytes = 0;
     for (ValueId value : graph.node(id).outputs) {
       if (value != kNone) bytes += facts.elements(value) * static_cast<int64_t>(sizeof(float));
     }
     widest = std::max(widest, bytes);
+    all += bytes;
   }
-  return std::clamp<int64_t>(kStoredBytes / (2 * widest), kFewestSamples, kMostSamples);
+  const int64_t most = std::clamp(kComputedBytes / all, kMostSamples, kMostOfSmall);
+  return std::clamp(kStoredBytes / (2 * widest), kFewestSamples, most);
+}
+
+// Of these, those that the outputs' error is measured on.
+int64_t ErrorCount(size_t samples) {
+  const auto count = static_cast<int64_t>(samples);
+  return count <= kMostSamples ? std::min(count, kMostErrorSamples) : std::min(count, kMostErrorOfSmall);
 }
 
 class Tuner {
@@ -50,9 +60,7 @@ class Tuner {
         samples_(std::move(samples)),
         source_(source),
         indices_(indices),
-        judged_(
-            samples_.begin(),
-            samples_.begin() + std::min<int64_t>(kMostErrorSamples, static_cast<int64_t>(samples_.size()))),
+        judged_(samples_.begin(), samples_.begin() + ErrorCount(samples_.size())),
         error_(reference_, OutputPoints(*graph, *plan, facts), judged_, pool),
         pool_(pool) {}
 
@@ -61,13 +69,22 @@ class Tuner {
     error_before_ = Mean(before);
     TraceStage stage("choose ranges by cost");
     FloatMeans float_means(reference_, *plan_, samples_.size());
-    ChooseRanges(Candidates(proposals), PointsFor(before), options, &float_means);
+    if (options.range_costs) {
+      ChooseRanges(Candidates(proposals), PointsFor(before), options, &float_means);
+    } else {
+      MeasureCosts({}, {}, options, &float_means);
+    }
     stage.Next("tune layers");
-    TuneWeights(float_means, progress);
-    if (options.level < 2) return;
+    LayerTuning layers;
+    layers.rounding = options.weight_rounding;
+    layers.bias_correction = options.bias_correction;
+    if (layers.rounding || layers.bias_correction) TuneWeights(layers, float_means, progress);
+    if (options.level < 2 || !options.learning) return;
     stage.Next("learn");
-    LearnWeights(options.level, float_means, progress);
+    LearnWeights(options, float_means, progress);
   }
+
+  std::vector<std::string> Account() && { return std::move(account_); }
 
  private:
   std::vector<double> Ratios() const {
@@ -122,13 +139,26 @@ class Tuner {
     return points;
   }
 
-  void ChooseRanges(const RangeProposals& candidates, const std::vector<WeightedPoint>& points,
-                    const TuneOptions& options, FloatMeans* float_means) {
-    const RangeCosts costs = MeasureRangeCosts(
+  // What a stage did, for log and report.
+  template <typename... Parts>
+  void Say(const Parts&... parts) {
+    account_.push_back(StrCat(parts...));
+    LogInfo(account_.back());
+  }
+
+  // The same pass takes the means that bias correction wants.
+  RangeCosts MeasureCosts(const RangeProposals& candidates, const std::vector<WeightedPoint>& points,
+                          const TuneOptions& options, FloatMeans* float_means) const {
+    return MeasureRangeCosts(
         reference_, facts_, points, candidates, samples_, {pool_, options.ceiling}, float_means->values(),
         [&](size_t sample, ValueId value, const Tensor& x) { float_means->See(sample, value, x); });
+  }
+
+  void ChooseRanges(const RangeProposals& candidates, const std::vector<WeightedPoint>& points,
+                    const TuneOptions& options, FloatMeans* float_means) {
+    const RangeCosts costs = MeasureCosts(candidates, points, options, float_means);
     for (NodeId id : costs.stopped)
-      LogInfo("no derivative of ", reference_.node(id).Title(), ": ranges before it stay as they are");
+      Say("no derivative of ", reference_.node(id).Title(), ": ranges before it stay as they are");
     const QuantPlan before = *plan_;
     int changed = 0;
     for (const auto& [id, of] : costs.of) {
@@ -141,23 +171,23 @@ class Tuner {
       ++changed;
     }
     const double now = Mean(Ratios());
-    LogInfo(changed, " ranges chosen by what they cost at the outputs: noise-to-signal ratio ", error_before_,
-            " -> ", now);
+    Say(changed, " ranges chosen by what they cost at the outputs: noise-to-signal ratio ", error_before_,
+        " -> ", now);
     if (now <= kHarm * error_before_) {
       error_before_ = now;
       return;
     }
-    LogInfo("the ranges are taken back");
+    Say("the ranges are taken back");
     *plan_ = before;
   }
 
   // A seeded quarter of the calibration samples, of kMostHeld at most, is held back.
-  void LearnWeights(int level, const FloatMeans& float_means, const TuneProgress& progress) {
+  void LearnWeights(const TuneOptions& tuning, const FloatMeans& float_means, const TuneProgress& progress) {
     Random random(20260808);
     const auto all = static_cast<int64_t>(indices_.size());
     const std::vector<int64_t> places = Choose(random, all, std::min(all / 4, kMostHeld));
     if (places.size() < kFewestHeld) {
-      LogInfo("nothing is learned from ", all, " samples: it takes ", 4 * kFewestHeld);
+      Say("nothing is learned from ", all, " samples: it takes ", 4 * kFewestHeld);
       return;
     }
     std::vector<int64_t> held_back, rest;
@@ -170,8 +200,9 @@ class Tuner {
     const OutputError held_error(reference_, error_.points(), held, pool_),
         learned_error(reference_, error_.points(), learned, pool_);
     LearnOptions options;
-    options.steps = level == 2 ? kSteps : kManySteps;
+    options.steps = tuning.level == 2 ? kSteps : kManySteps;
     const CorrectBiases correct = [&](Graph* graph, QuantPlan* plan) {
+      if (!tuning.bias_correction) return;
       LayerTuning only_biases;
       only_biases.rounding = false;
       TuneLayers(graph, plan, samples_, float_means, only_biases, pool_, nullptr);
@@ -180,25 +211,25 @@ class Tuner {
         Learn(graph_, plan_, {learned, learned_error}, {held, held_error}, options, correct, pool_,
               [&](int64_t done, int64_t total) { progress("learn", done, total); });
     for (NodeId id : result.stopped)
-      LogInfo("no derivative of ", reference_.node(id).Title(), ": weights before it are not learned");
+      Say("no derivative of ", reference_.node(id).Title(), ": weights before it are not learned");
     const std::string noise = "noise-to-signal ratio of the held-back samples ";
     switch (result.end) {
       case LearnEnd::kNoWeights:
-        LogInfo("nothing is learned: derivatives arrive at no weights");
+        Say("nothing is learned: derivatives arrive at no weights");
         break;
       case LearnEnd::kNothingToGain:
-        LogInfo("nothing is learned: weights make too little of the noise (", noise, result.before,
-                ", without the rounding of activations ", result.before_unrounded, ")");
+        Say("nothing is learned: weights make too little of the noise (", noise, result.before,
+            ", without the rounding of activations ", result.before_unrounded, ")");
         break;
       case LearnEnd::kUndone:
-        LogInfo("learning on ", learned.size(),
-                " samples is taken back: too little gained on the held-back ones");
+        Say("learning on ", learned.size(),
+            " samples is taken back: too little gained on the held-back ones");
         break;
       case LearnEnd::kKept:
-        LogInfo("learned on ", learned.size(), " samples: ", result.codes, " weights of ", result.weights,
-                " operators rounded another way, ", result.biases, " biases, ", noise, result.before, " -> ",
-                result.after, " (without the rounding of activations ", result.before_unrounded, " -> ",
-                result.after_unrounded, ")");
+        Say("learned on ", learned.size(), " samples: ", result.codes, " weights of ", result.weights,
+            " operators rounded another way, ", result.biases, " biases, ", noise, result.before, " -> ",
+            result.after, " (without the rounding of activations ", result.before_unrounded, " -> ",
+            result.after_unrounded, ")");
         break;
     }
   }
@@ -214,16 +245,16 @@ class Tuner {
     return std::clamp<int64_t>(kStoredBytes / bytes, kFewestSamples, kMostLearned);
   }
 
-  void TuneWeights(const FloatMeans& float_means, const TuneProgress& progress) {
+  void TuneWeights(const LayerTuning& layers, const FloatMeans& float_means, const TuneProgress& progress) {
     const QuantPlan plan_before = *plan_;
     const LayerTuningResult tuned =
-        TuneLayers(graph_, plan_, samples_, float_means, {}, pool_,
+        TuneLayers(graph_, plan_, samples_, float_means, layers, pool_,
                    [&](int64_t done, int64_t total) { progress("tune layers", done, total); });
     const double now = Mean(Ratios());
-    LogInfo("tuned on ", samples_.size(), " samples: weights of ", tuned.rounded, " operators rounded, ",
-            tuned.original_biases.size(), " biases corrected, noise-to-signal ratio ", now);
+    Say("tuned on ", samples_.size(), " samples: weights of ", tuned.rounded, " operators rounded, ",
+        tuned.original_biases.size(), " biases corrected, noise-to-signal ratio ", now);
     if (now <= kHarm * error_before_) return;
-    LogInfo("rounding and bias correction are taken back");
+    Say("rounding and bias correction are taken back");
     *plan_ = plan_before;
     for (const auto& [node, bias] : tuned.original_biases)
       graph_->SetConstant(graph_->node(node).input(2), bias);
@@ -240,17 +271,20 @@ class Tuner {
   const OutputError error_;
   ThreadPool& pool_;
   double error_before_ = 0;
+  std::vector<std::string> account_;
 };
 
 }  // namespace
 
-void Tune(Graph* graph, QuantPlan* plan, const ValueFacts& facts, const RangeProposals& proposals,
-          const SampleSource& source, const std::vector<int64_t>& indices, const TuneOptions& options,
-          ThreadPool& pool, const TuneProgress& progress) {
-  if (plan->activations.empty() || indices.empty()) return;
+std::vector<std::string> Tune(Graph* graph, QuantPlan* plan, const ValueFacts& facts,
+                              const RangeProposals& proposals, const SampleSource& source,
+                              const std::vector<int64_t>& indices, const TuneOptions& options,
+                              ThreadPool& pool, const TuneProgress& progress) {
+  if (plan->activations.empty() || indices.empty()) return {};
   Tuner tuner(graph, plan, facts, DrawSamples(source, indices, SampleCount(*graph, facts), 20260202), source,
               indices, pool);
   tuner.Run(proposals, options, progress);
+  return std::move(tuner).Account();
 }
 
 }  // namespace xslim

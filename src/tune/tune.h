@@ -4,6 +4,8 @@
 #define XSLIM_TUNE_TUNE_H_
 
 #include <functional>
+#include <string>
+#include <vector>
 
 #include "base/memory.h"
 #include "base/threads.h"
@@ -15,17 +17,21 @@
 namespace xslim {
 
 struct TuneOptions {
-  int level = 1;                            // finetune_level
+  int level = 1;  // finetune_level
+  // Stages; learning needs level 2 or 3.
+  bool range_costs = true, weight_rounding = true, bias_correction = true, learning = true;
   MemoryCeiling ceiling = MemoryCeiling();  // results do not depend on it
 };
 
 using TuneProgress = std::function<void(const char* stage, int64_t done, int64_t total)>;
 
 // Changes ranges and weights of the plan and biases of the graph. proposals: ranges to choose from, besides
-// those in the plan. indices: the calibration samples, of which a seeded choice is used. Logs what it did.
-void Tune(Graph* graph, QuantPlan* plan, const ValueFacts& facts, const RangeProposals& proposals,
-          const SampleSource& source, const std::vector<int64_t>& indices, const TuneOptions& options,
-          ThreadPool& pool, const TuneProgress& progress);
+// those in the plan. indices: the calibration samples, of which a seeded choice is used. Logs what each stage
+// did and what was taken back, and returns these sentences.
+std::vector<std::string> Tune(Graph* graph, QuantPlan* plan, const ValueFacts& facts,
+                              const RangeProposals& proposals, const SampleSource& source,
+                              const std::vector<int64_t>& indices, const TuneOptions& options,
+                              ThreadPool& pool, const TuneProgress& progress);
 
 }  // namespace xslim
 
