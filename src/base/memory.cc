@@ -1,5 +1,8 @@
 #include "base/memory.h"
 
+#if __has_include(<malloc.h>)
+#include <malloc.h>
+#endif
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -27,6 +30,12 @@ int64_t ResidentBytes() {
   int64_t all = 0, resident = 0;
   if (!(file >> all >> resident)) return 0;
   return resident * sysconf(_SC_PAGESIZE);
+}
+
+void ReleaseFreedMemory() {
+#if defined(__GLIBC__)
+  malloc_trim(0);
+#endif
 }
 
 int64_t PeakResidentBytes() {

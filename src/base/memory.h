@@ -10,6 +10,10 @@ namespace xslim {
 int64_t ResidentBytes();      // of this process now; 0 where the system does not tell
 int64_t PeakResidentBytes();  // the most it ever held; 0 where the system does not tell
 
+// Gives the system back what the heap keeps of freed blocks between those that live on; nothing where the C
+// library cannot. For the ends of stages.
+void ReleaseFreedMemory();
+
 // How many samples may be in flight so that the process stays under a ceiling. Results of a run never depend
 // on it.
 class MemoryCeiling {

@@ -112,9 +112,22 @@ void SampleSummary::Count(const float* x, int64_t n, double percentile, int top)
                 "at most 4294967295 elements per tensor");
   Clear();
   const kernels::Table& table = kernels::Active();
+  sparse_ = n <= kSparse;
+  top_ = std::max(top, kLowestTop);
+  // As long as no element is above the octaves that are there already, a block is counted while it is in
+  // cache.
+  bool counting = !sparse_ && top > 0;
   for (int64_t i = 0; i < n; i += kBlock) {
     kernels::MinMax seen;
-    table.min_max(x + i, std::min(kBlock, n - i), &seen);
+    const int64_t count = std::min(kBlock, n - i);
+    table.min_max(x + i, count, &seen);
+    if (counting) {
+      counting = seen.finite == count && std::max(ExponentOf(seen.min), ExponentOf(seen.max)) <= top_;
+      if (counting)
+        CountBlock(x + i, count);
+      else
+        std::fill(counts_.begin(), counts_.end(), 0u);
+    }
     finite_ += static_cast<uint64_t>(seen.finite);
     nan_ += static_cast<uint64_t>(seen.nan);
     infinite_ += static_cast<uint64_t>(seen.pos_inf + seen.neg_inf);
@@ -122,7 +135,6 @@ void SampleSummary::Count(const float* x, int64_t n, double percentile, int top)
     min_ = std::min(min_, seen.min);
     max_ = std::max(max_, seen.max);
   }
-  sparse_ = n <= kSparse;
   if (finite_ == 0) return;
   if (finite_ < static_cast<uint64_t>(n)) {
     finite_elements_.clear();
@@ -150,33 +162,28 @@ void SampleSummary::Count(const float* x, int64_t n, double percentile, int top)
     if (low_rank > 0) low_ = low.Result() + 0.0f;
     if (high_rank > 0) high_ = high.Result() + 0.0f;
   }
-  top_ = std::max({top, kLowestTop, ExponentOf(min_), ExponentOf(max_)});
+  top_ = std::max({top_, ExponentOf(min_), ExponentOf(max_)});
   signs_[0] = max_ > 0;
   signs_[1] = min_ < 0;
-  CountSlots(x, n);
-}
-
-void SampleSummary::CountSlots(const float* x, int64_t n) {
-  const kernels::Table& table = kernels::Active();
-  const float linear_end = LinearEnd(top_);
   if (sparse_) {
     slots_.resize(static_cast<size_t>(n));
-    table.histogram_slots(x, n, linear_end, slots_.data());
+    table.histogram_slots(x, n, LinearEnd(top_), slots_.data());
     std::erase_if(slots_, [](int32_t slot) { return slot >= static_cast<int32_t>(kSlots); });
     zeros_ = static_cast<uint64_t>(n) - slots_.size();
     return;
   }
-  int32_t slots[kBlock];
-  uint32_t* counts = counts_.data();
-  for (int64_t i = 0; i < n; i += kBlock) {
-    const int64_t count = std::min(kBlock, n - i);
-    table.histogram_slots(x + i, count, linear_end, slots);
-    for (int64_t j = 0; j < count; ++j) ++counts[slots[j]];
-  }
+  for (int64_t i = 0; i < n && !counting; i += kBlock) CountBlock(x + i, std::min(kBlock, n - i));
   for (size_t i = kSlots; i < counts_.size(); ++i) {
     zeros_ += counts_[i];
     counts_[i] = 0;
   }
+}
+
+void SampleSummary::CountBlock(const float* x, int64_t n) {
+  int32_t slots[kBlock];
+  uint32_t* counts = counts_.data();
+  kernels::Active().histogram_slots(x, n, LinearEnd(top_), slots);
+  for (int64_t i = 0; i < n; ++i) ++counts[slots[i]];
 }
 
 void TensorStatistics::Raise(int top) {

@@ -43,7 +43,7 @@ class SampleSummary {
   static constexpr int64_t kSparse = 8192;
   struct Tail;  // the elements beyond a percentile
 
-  void CountSlots(const float* x, int64_t n);
+  void CountBlock(const float* x, int64_t n);  // at most 2048 finite elements, into counts_
   void Clear();
 
   uint64_t finite_ = 0, zeros_ = 0, nan_ = 0, infinite_ = 0;

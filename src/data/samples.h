@@ -57,7 +57,7 @@ bool HasData(const Config& config);
 bool HoldValues(const SampleSource& source, const std::vector<int64_t>& indices,
                 const std::vector<ModelInput>& inputs);
 
-// Walks over chosen samples in order, decoding up to two ahead on another thread.
+// Walks over chosen samples in order, decoding one ahead on another thread.
 class SampleStream {
  public:
   SampleStream(const SampleSource& source, std::vector<int64_t> indices);

@@ -27,7 +27,7 @@ struct SampleStream::Impl {
   }
 
   void Decode() {
-    constexpr size_t kAhead = 2;
+    constexpr size_t kAhead = 1;
     for (const int64_t index : indices) {
       {
         std::unique_lock<std::mutex> lock(mutex);

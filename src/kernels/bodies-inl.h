@@ -3,6 +3,7 @@
 // Later ones use earlier ones.
 // clang-format off
 #include "kernels/math-inl.h"
+#include "kernels/runs-inl.h"
 #include "kernels/gemm-inl.h"
 #include "kernels/depthwise-inl.h"
 #include "kernels/elementwise-inl.h"

@@ -228,23 +228,6 @@ XSLIM_INLINE void CopyFew(const float* from, float* to, int64_t n) {
   if (n & 1) *to = *from;
 }
 
-// Columns of a panel that lie side by side.
-struct Run {
-  int64_t column, length, offset;
-};
-
-XSLIM_INLINE int64_t FindRuns(const int64_t* columns, int64_t count, Run* runs) {
-  int64_t found = 0;
-  for (int64_t j = 0; j < count; ++j) {
-    if (j > 0 && columns[j] == columns[j - 1] + 1) {
-      ++runs[found - 1].length;
-    } else {
-      runs[found++] = {j, 1, columns[j]};
-    }
-  }
-  return found;
-}
-
 void GemmGather(int64_t m, int64_t n, int64_t k, const float* a, const float* b, const int64_t* rows,
                 const int64_t* columns, float* c, int64_t ldc, const float* bias_m, Epilogue epilogue) {
   const int64_t nr = 2 * static_cast<int64_t>(hn::Lanes(F32()));

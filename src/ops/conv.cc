@@ -101,7 +101,8 @@ namespace {
 // The packed weights of all groups, one after the other.
 struct PackedWeights {
   const kernels::Table* table = nullptr;
-  std::vector<float> data;
+  Tensor data;
+  const float* group(int64_t index, int64_t size) const { return data.data<float>() + index * size; }
 };
 
 // From [output channel][input channel][tap] to packed panels with k = (tap, input channel).
@@ -111,7 +112,7 @@ void PackConvWeights(const Geometry& g, const float* w, PackedWeights& packed) {
                 k = taps * channels;
   const int64_t size = PackedSizeA(m, k);
   packed.table = &table;
-  packed.data.resize(static_cast<size_t>(g.group * size));
+  packed.data = Tensor(DType::kFloat, {g.group * size});
   std::vector<float> ordered(static_cast<size_t>(m * k));
   for (int64_t group = 0; group < g.group; ++group) {
     const float* from = w + group * m * k;
@@ -122,7 +123,7 @@ void PackConvWeights(const Geometry& g, const float* w, PackedWeights& packed) {
         }
       }
     }
-    table.pack_a(m, k, ordered.data(), k, 1, packed.data.data() + group * size);
+    table.pack_a(m, k, ordered.data(), k, 1, packed.data.data<float>() + group * size);
   }
 }
 
@@ -298,7 +299,7 @@ void RunConv(EvalContext& ctx, const Geometry& g, const float* x, const float* w
                     rows = std::min(blocks.rows, per_group - row), channel = group * per_group + row;
       windows.Starts(g, first, count, starts);
       float* to = y + (n * g.channels_out + channel) * pixels + first;
-      table.gemm_gather(rows, count, k, packed.data.data() + group * size_a + row * k,
+      table.gemm_gather(rows, count, k, packed.group(group, size_a) + row * k,
                         windows.data + (n * g.channels_in + group * channels) * windows.plane, depths.data(),
                         starts.data(), to, pixels, bias != nullptr ? bias + channel : nullptr, epilogue);
       if (after.empty()) continue;
@@ -419,9 +420,10 @@ void EvaluateConvTranspose(EvalContext& ctx) {
   PackedWeights& packed = ctx.is_constant(1) ? ctx.state<PackedWeights>() : local;
   if (packed.table != &table) {
     packed.table = &table;
-    packed.data.resize(static_cast<size_t>(g.group * size_a));
+    packed.data = Tensor(DType::kFloat, {g.group * size_a});
     for (int64_t group = 0; group < g.group; ++group) {
-      table.pack_a(m, k, in.w.data<float>() + group * k * m, 1, m, packed.data.data() + group * size_a);
+      table.pack_a(m, k, in.w.data<float>() + group * k * m, 1, m,
+                   packed.data.data<float>() + group * size_a);
     }
   }
   Tensor panels = ctx.scratch(DType::kFloat, {PackedSizeB(k, n)}),
@@ -429,8 +431,8 @@ void EvaluateConvTranspose(EvalContext& ctx) {
   for (int64_t item = 0; item < g.batch * g.group && result.size() > 0; ++item) {
     const int64_t group = item % g.group;
     PackBParallel(ctx.pool, k, n, in.x.data<float>() + item * k * n, n, 1, panels.data<float>());
-    PackedProduct product{
-        m, n, k, packed.data.data() + group * size_a, panels.data<float>(), products.data<float>(), n};
+    PackedProduct product{m, n, k, packed.group(group, size_a), panels.data<float>(), products.data<float>(),
+                          n};
     RunProduct(ctx.pool, product);
     ctx.pool.ParallelFor(per_group, 1, [&](int64_t begin, int64_t end, int) {
       for (int64_t c = begin; c < end; ++c) {

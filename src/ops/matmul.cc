@@ -75,7 +75,7 @@ namespace {
 // The packed right operands of all its matrices, when it is an initializer.
 struct PackedRight {
   const kernels::Table* table = nullptr;
-  std::vector<float> data;
+  Tensor data;
 };
 
 // Numpy's matmul of two shapes: vectors get a dimension of one that is removed from the result.
@@ -137,10 +137,10 @@ Tensor MatMulFloat(EvalContext& ctx, const Tensor& a, const Tensor& b) {
   PackedRight& right = ctx.is_constant(1) ? ctx.state<PackedRight>() : local;
   if (right.table != &table) {
     right.table = &table;
-    right.data.resize(static_cast<size_t>(matrices * size_b));
+    right.data = Tensor(DType::kFloat, {matrices * size_b});
     for (int64_t i = 0; i < matrices; ++i) {
       PackBParallel(ctx.pool, r.k, r.n, b.data<float>() + i * r.k * r.n, r.n, 1,
-                    right.data.data() + i * size_b);
+                    right.data.data<float>() + i * size_b);
     }
   }
   const auto multiply = [&](size_t i, ThreadPool& pool, std::vector<float>& left) {
@@ -153,7 +153,7 @@ Tensor MatMulFloat(EvalContext& ctx, const Tensor& a, const Tensor& b) {
                                     a.data<float>() + (r.a[i] * r.m + row) * r.k, r.k, 1,
                                     left.data() + row * r.k);
                      });
-    RunProduct(pool, {r.m, r.n, r.k, left.data(), right.data.data() + r.b[i] * size_b,
+    RunProduct(pool, {r.m, r.n, r.k, left.data(), right.data.data<float>() + r.b[i] * size_b,
                       y.data<float>() + static_cast<int64_t>(i) * r.m * r.n, r.n});
   };
   if (r.a.size() == 1) {
@@ -271,8 +271,8 @@ void GemmFloat(EvalContext& ctx, const GemmShape& s) {
   PackedRight& right = ctx.is_constant(1) ? ctx.state<PackedRight>() : local;
   if (right.table != &table) {
     right.table = &table;
-    right.data.resize(static_cast<size_t>(PackedSizeB(s.k, s.n)));
-    PackBParallel(ctx.pool, s.k, s.n, b.data<float>(), s.b_depth, s.b_column, right.data.data());
+    right.data = Tensor(DType::kFloat, {PackedSizeB(s.k, s.n)});
+    PackBParallel(ctx.pool, s.k, s.n, b.data<float>(), s.b_depth, s.b_column, right.data.data<float>());
   }
   std::vector<float> left(static_cast<size_t>(PackedSizeA(s.m, s.k)));
   table.pack_a(s.m, s.k, a.data<float>(), s.a_row, s.a_depth, left.data());
@@ -280,7 +280,7 @@ void GemmFloat(EvalContext& ctx, const GemmShape& s) {
     table.binary_scalar(kernels::kMul, left.data(), alpha, left.data(), static_cast<int64_t>(left.size()));
   }
   Tensor y = ctx.scratch(DType::kFloat, {s.m, s.n});
-  PackedProduct product{s.m, s.n, s.k, left.data(), right.data.data(), y.data<float>(), s.n};
+  PackedProduct product{s.m, s.n, s.k, left.data(), right.data.data<float>(), y.data<float>(), s.n};
   product.epilogue = EpilogueOf(ctx.node);
   std::vector<float> bias;
   if (ctx.has(2)) {

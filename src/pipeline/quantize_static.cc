@@ -123,6 +123,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   SimplifyModel(&graph, config, true, pool);
   named.Release(&graph);
   const Choices choices = MakeChoices(graph, named, config);
+  ReleaseFreedMemory();
   stage.Next("equalize");
   if (settings.equalization) {
     const EqualizeResult equalized =
@@ -169,6 +170,8 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
     }
   }
 
+  ReleaseFreedMemory();
+
   std::vector<std::string> account;  // of tuning
   if (level > 0) {
     stage.Next("tune");
@@ -210,6 +213,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   std::vector<std::pair<std::string, std::string>> texts;  // further files: path and content
   if (settings.analysis_enable || partial || HasGates(settings)) {
     stage.Next("report");
+    ReleaseFreedMemory();
     if (!measures) measures = measure(graph, exported, plan);
     for (const OutputMeasure& output : measures->outputs)
       result.outputs.push_back({output.name, output.snr, output.cosine, output.samples, output.note});

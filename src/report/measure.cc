@@ -7,6 +7,7 @@
 
 #include "base/random.h"
 #include "ops/operator.h"
+#include "runtime/buffer_pool.h"
 #include "runtime/executor.h"
 
 namespace xslim {
@@ -22,8 +23,9 @@ using Picked = std::map<std::string, std::vector<float>>;
 // Runs samples and keeps the drawn elements of the watched tensors, by tensor name.
 class Sampler {
  public:
-  Sampler(const Graph& graph, const std::vector<std::string>& names, ThreadPool& pool)
-      : executor_(std::make_unique<Executor>(graph, pool)), graph_(graph) {
+  Sampler(const Graph& graph, const std::vector<std::string>& names, ThreadPool& pool,
+          const ExecutorOptions& options)
+      : executor_(std::make_unique<Executor>(graph, pool, options)), graph_(graph) {
     std::vector<ValueId> watched;
     for (const std::string& name : names) {
       const ValueId id = graph.Find(name);
@@ -32,8 +34,8 @@ class Sampler {
     executor_->SetTaps(watched, Tap());
   }
   // Shares the weights of `first`, which has run.
-  Sampler(const Sampler& first, ThreadPool& pool)
-      : executor_(first.executor_->Clone(pool, Tap())), graph_(first.graph_) {}
+  Sampler(const Sampler& first, ThreadPool& pool, const std::shared_ptr<BufferPool>& buffers)
+      : executor_(first.executor_->Clone(pool, Tap(), buffers)), graph_(first.graph_) {}
   Sampler(const Sampler&) = delete;
   int64_t buffer_bytes() const { return executor_->buffer_bytes(); }
 
@@ -228,7 +230,8 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
     for (const OutputPart& part : output.parts) ends.back().push_back(EndsOf(plan, part));
   }
   // The first sample is run by all threads together, which packs the weights once; then each thread runs
-  // whole samples on one-thread executors that share them. Results are added up in the order of the samples.
+  // whole samples on one-thread executors that share them, one after the other in one arena. Results are
+  // added up in the order of the samples.
   struct Lane {
     std::unique_ptr<Executor> original;  // null where the reference graph's outputs are as good
     std::unique_ptr<Sampler> reference, exported;
@@ -252,32 +255,32 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
     return interchangeable;
   };
   Lane first;
+  ExecutorOptions together;
+  together.buffers = std::make_shared<BufferPool>();
   {
     const Sample sample = source.at(indices[0]);
-    // Gone again before the other two take their memory.
-    const std::vector<Tensor> originals = Executor(original, pool).Run(sample);
-    first.reference = std::make_unique<Sampler>(reference, names, pool);
-    first.exported = std::make_unique<Sampler>(exported, exported_names, pool);
-    if (!run(sample, first, &originals, &results[0])) {
-      first.original = std::make_unique<Executor>(original, pool);
-      first.original->Run(sample);
-    }
+    first.original = std::make_unique<Executor>(original, pool, together);
+    const std::vector<Tensor> originals = first.original->Run(sample);
+    first.reference = std::make_unique<Sampler>(reference, names, pool, together);
+    first.exported = std::make_unique<Sampler>(exported, exported_names, pool, together);
+    if (run(sample, first, &originals, &results[0])) first.original = nullptr;
   }
   measures.samples = 1;
   if (progress) progress(1, total);
 
   ThreadPool one(1);
   const auto clone = [&](const Lane& lane) {
-    return Lane{lane.original ? lane.original->Clone(one, nullptr) : nullptr,
-                std::make_unique<Sampler>(*lane.reference, one),
-                std::make_unique<Sampler>(*lane.exported, one)};
+    const auto buffers = std::make_shared<BufferPool>();
+    return Lane{lane.original ? lane.original->Clone(one, nullptr, buffers) : nullptr,
+                std::make_unique<Sampler>(*lane.reference, one, buffers),
+                std::make_unique<Sampler>(*lane.exported, one, buffers)};
   };
   const int64_t rest = total - 1, wanted = std::clamp<int64_t>(pool.size(), 1, std::max<int64_t>(rest, 1));
-  const int64_t lane_bytes = (first.reference->buffer_bytes() + first.exported->buffer_bytes()) * 3 / 2 +
-                             kLaneBytes + (first.original ? first.original->buffer_bytes() * 3 / 2 : 0);
+  const int64_t lane_bytes = first.exported->buffer_bytes() * 3 / 2 + kLaneBytes;
   std::vector<Lane> lanes;
   lanes.push_back(clone(first));
   first = Lane();
+  together.buffers = nullptr;
   const int64_t pieces = ceiling.Lanes(wanted, lane_bytes, "the report");
   while (static_cast<int64_t>(lanes.size()) < pieces) lanes.push_back(clone(lanes[0]));
   std::mutex mutex;

@@ -69,6 +69,11 @@ bool HasBody(const Node& node) {
                      [](const auto& item) { return item.second.graph != nullptr; });
 }
 
+// Operators whose state, once there, holds all that they need of the elements of a constant input 1.
+bool PacksWeights(const Node& node) {
+  return node.Is("Conv") || node.Is("ConvTranspose") || node.Is("Gemm") || node.Is("MatMul");
+}
+
 struct Step {
   const Node* node;             // the graph's own, or `fused`
   std::shared_ptr<Node> fused;  // a copy with changed outputs or attributes
@@ -88,13 +93,14 @@ struct Executor::Impl : GraphRunner {
   Impl(const Graph& graph, ThreadPool& pool, ExecutorOptions options, Impl* parent)
       : graph(graph),
         pool(pool),
-        options(options),
+        options(WithoutBuffers(options)),
         most_steps(options.most_steps > 0 ? options.most_steps : MostSteps()),
         parent(parent),
-        buffers(parent ? parent->buffers : std::make_shared<BufferPool>()),
+        buffers(parent ? parent->buffers : OrOwn(options.buffers)),
         values(graph.value_slots()),
         constant(graph.value_slots(), false),
         tapped(graph.value_slots(), false),
+        forgettable(graph.value_slots(), false),
         order(graph.Order()),
         computable(graph, [this](const Node& node) { return UnknownName(node); }) {
     if (!computable.unknown().empty() && !options.skip_unknown) {
@@ -103,18 +109,19 @@ struct Executor::Impl : GraphRunner {
     CheckProducers();
   }
 
-  // The plan, constants and packed weights of `other`, which are only read from now on; own buffers.
-  Impl(const Impl& other, ThreadPool& pool)
+  // The plan, constants and packed weights of `other`, which are only read from now on.
+  Impl(const Impl& other, ThreadPool& pool, std::shared_ptr<BufferPool> own)
       : inlined(other.inlined),
         graph(other.graph),
         pool(pool),
         options(other.options),
         most_steps(other.most_steps),
         parent(nullptr),
-        buffers(std::make_shared<BufferPool>()),
+        buffers(OrOwn(std::move(own))),
         values(other.values),
         constant(other.constant),
         tapped(other.tapped),
+        forgettable(other.forgettable),
         order(other.order),
         computable(other.computable),
         captures(other.captures),
@@ -125,6 +132,14 @@ struct Executor::Impl : GraphRunner {
       step.calls = 0;
       step.seconds = 0;
     }
+  }
+
+  static ExecutorOptions WithoutBuffers(ExecutorOptions options) {
+    options.buffers = nullptr;  // `buffers` has them; clones need not hold them
+    return options;
+  }
+  static std::shared_ptr<BufferPool> OrOwn(std::shared_ptr<BufferPool> buffers) {
+    return buffers ? std::move(buffers) : std::make_shared<BufferPool>();
   }
 
   int OpsetOf(const std::string& domain) const {
@@ -242,6 +257,9 @@ struct Executor::Impl : GraphRunner {
         values[slot] = std::move(outputs[i]);
         constant[slot] = true;
         if (tapped[slot]) folded_taps.push_back(node.outputs[i]);
+        const Value& value = graph.value(node.outputs[i]);
+        forgettable[slot] = !tapped[slot] && !value.is_output && value.uses.size() == 1 &&
+                            values[slot].dtype() == DType::kFloat && !graph.CapturedBySubgraph(value.name);
       }
     }
     return done;
@@ -295,6 +313,7 @@ struct Executor::Impl : GraphRunner {
       EvalContext context(node, step.opset, std::move(inputs), pool, allocator, step.state,
                           step.constant_inputs, this);
       step.row->evaluate(context);
+      if (step.state && PacksWeights(node)) Forget(node.inputs[1]);
       if (step.fused) {  // one result, whoever reads it
         for (size_t i = 1; i < context.outputs.size(); ++i) context.outputs[i] = context.outputs[0];
       }
@@ -310,6 +329,14 @@ struct Executor::Impl : GraphRunner {
     } catch (const std::exception& error) {
       throw Error(error.what(), node.Title() + " (" + Describe(node, step.opset) + ")");
     }
+  }
+
+  // Of a constant whose packed copy serves instead, type and shape stay. The graph's own are not ours to let
+  // go.
+  void Forget(ValueId id) {
+    Tensor& tensor = values[static_cast<size_t>(id)];
+    if (!forgettable[static_cast<size_t>(id)] || std::as_const(tensor).raw() == nullptr) return;
+    tensor = Tensor::Borrow(tensor.dtype(), tensor.shape(), nullptr, false);
   }
 
   // Whether the run may go on without the step's outputs. A body's failure is its outermost node's.
@@ -462,6 +489,7 @@ struct Executor::Impl : GraphRunner {
   std::shared_ptr<BufferPool> buffers;
   std::vector<Tensor> values;  // by id; constants stay, others live from producer to last reader
   std::vector<bool> constant, tapped;
+  std::vector<bool> forgettable;  // folded, and only one operator reads it
   std::vector<NodeId> order;
   const Computable computable;      // by the operators' names
   std::unique_ptr<Computable> now;  // of the current run, once something has failed
@@ -490,8 +518,9 @@ Executor::Executor(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
 Executor::~Executor() = default;
 
-std::unique_ptr<Executor> Executor::Clone(ThreadPool& pool, TapFn tap) const {
-  auto impl = std::make_unique<Impl>(*impl_, pool);
+std::unique_ptr<Executor> Executor::Clone(ThreadPool& pool, TapFn tap,
+                                          std::shared_ptr<BufferPool> buffers) const {
+  auto impl = std::make_unique<Impl>(*impl_, pool, std::move(buffers));
   impl->tap = std::move(tap);
   return std::unique_ptr<Executor>(new Executor(std::move(impl)));
 }

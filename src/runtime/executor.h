@@ -28,6 +28,8 @@ class TooManySteps : public Error {
   using Error::Error;
 };
 
+class BufferPool;
+
 struct ExecutorOptions {
   bool fuse = true;  // fused kernels (Conv+bias+activation, Quantize+Dequantize) where no tap looks inside
   bool profile = false;  // measure every operator: see Executor::Profile
@@ -39,6 +41,9 @@ struct ExecutorOptions {
   // Bodies (steps of loops, branches) that one Run may go through, all together, before it throws
   // TooManySteps; 0: what the environment's XSLIM_LOOP_STEPS says, or a million.
   int64_t most_steps = 0;
+  // Where tensors come from; null: an arena of its own. Executors that never run at the same time may share
+  // one: what one run has let go serves the next.
+  std::shared_ptr<BufferPool> buffers = nullptr;
 };
 
 // One operator of the outermost graph: how often it ran and how long.
@@ -68,10 +73,12 @@ class Executor {
 
   // A second executor of the same graph with the same taps (called through `tap`), which shares constants and
   // packed weights with this one: for running samples side by side. This one must have run and must not be
-  // running during the call.
-  std::unique_ptr<Executor> Clone(ThreadPool& pool, TapFn tap) const;
+  // running during the call. buffers: as in ExecutorOptions.
+  std::unique_ptr<Executor> Clone(ThreadPool& pool, TapFn tap,
+                                  std::shared_ptr<BufferPool> buffers = nullptr) const;
 
-  // Most bytes of tensors and scratch space that one Run() holds at once, as seen so far.
+  // Most bytes of tensors and scratch space that one Run() holds at once, as seen so far; of all executors
+  // that share the arena.
   int64_t buffer_bytes() const;
 
   // In the order of execution, bodies counted at their node; empty without options.profile.

@@ -5,6 +5,7 @@
 
 #include "graph/subgraph.h"
 #include "kernels/kernels.h"
+#include "runtime/buffer_pool.h"
 #include "runtime/executor.h"
 #include "xslim/error.h"
 
@@ -63,29 +64,37 @@ void LayerSweep::RunStep(const Step& step) {
   const Subgraph part = Extract(graph_, step.nodes);
   // A view's output may be wanted elsewhere, too; only what the step itself makes is stored.
   const auto is_view = [&](ValueId id) { return IsView(*graph_.Producer(id)); };
-  const int64_t pieces = std::min<int64_t>(pool_.size(), static_cast<int64_t>(stored_.size()));
-  const int64_t total = static_cast<int64_t>(stored_.size());
+  const auto run = [&](Executor& executor, int64_t sample) {
+    std::map<ValueId, Tensor>& values = stored_[static_cast<size_t>(sample)];
+    std::vector<Tensor> inputs;
+    for (ValueId id : part.inputs) inputs.push_back(values.at(id));
+    std::vector<Tensor> outputs = executor.Run(inputs);
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      if (!is_view(part.outputs[i])) values[part.outputs[i]] = std::move(outputs[i]);
+    }
+  };
+  // The first sample is run by all threads together, which packs the weights once.
+  ExecutorOptions options;
+  options.buffers = arenas_[0];
+  Executor first(part.graph, pool_, options);
+  run(first, 0);
+  const int64_t rest = static_cast<int64_t>(stored_.size()) - 1;
+  const int64_t pieces = std::min<int64_t>(static_cast<int64_t>(arenas_.size()), rest);
   pool_.ParallelFor(pieces, 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t p = begin; p < end; ++p) {
       ThreadPool one(1);
-      Executor executor(part.graph, one);
-      for (int64_t s = total * p / pieces; s < total * (p + 1) / pieces; ++s) {
-        std::map<ValueId, Tensor>& values = stored_[static_cast<size_t>(s)];
-        std::vector<Tensor> inputs;
-        for (ValueId id : part.inputs) inputs.push_back(values.at(id));
-        std::vector<Tensor> outputs = executor.Run(inputs);
-        for (size_t i = 0; i < outputs.size(); ++i) {
-          // A copy of its own: the executor recycles its blocks.
-          if (!is_view(part.outputs[i])) values[part.outputs[i]] = outputs[i].Clone();
-        }
-      }
+      const std::unique_ptr<Executor> executor = first.Clone(one, nullptr, arenas_[static_cast<size_t>(p)]);
+      for (int64_t s = 1 + rest * p / pieces; s < 1 + rest * (p + 1) / pieces; ++s) run(*executor, s);
     }
   });
 }
 
 void LayerSweep::Run(const std::vector<Sample>& samples, const std::vector<NodeId>& watched,
                      const Visit& before, const Visit& after) {
+  if (samples.empty()) return;
   stored_.assign(samples.size(), {});
+  arenas_.clear();
+  for (int i = 0; i < pool_.size(); ++i) arenas_.push_back(std::make_shared<BufferPool>());
   const std::vector<ValueId> free_inputs = graph_.FreeInputs();
   for (size_t s = 0; s < samples.size(); ++s) {
     for (size_t i = 0; i < free_inputs.size(); ++i) stored_[s][free_inputs[i]] = samples[s].at(i);
@@ -109,6 +118,7 @@ void LayerSweep::Run(const std::vector<Sample>& samples, const std::vector<NodeI
     }
   }
   stored_.clear();
+  arenas_.clear();
 }
 
 Tensor LayerSweep::Input(NodeId node, size_t slot, size_t sample) const {
@@ -120,10 +130,15 @@ Tensor LayerSweep::Input(NodeId node, size_t slot, size_t sample) const {
   if (producer == nullptr || !producer->Is("DequantizeLinear"))
     throw Error("tensor " + graph_.value(id).name + " is not stored");
   const Tensor& codes = values.at(producer->input(0));
-  Tensor result(DType::kFloat, codes.shape());
+  Tensor result(DType::kFloat, codes.shape(), arenas_[0].get());
   const float scale = graph_.Constant(producer->input(1))->data<float>()[0];
   const int32_t zero = graph_.Constant(producer->input(2))->data<int8_t>()[0];
-  kernels::Active().dequantize_s8(codes.data<int8_t>(), scale, zero, result.data<float>(), codes.size());
+  const int8_t* const from = codes.data<int8_t>();
+  float* const to = result.data<float>();
+  constexpr int64_t kGrain = 1 << 15;
+  pool_.ParallelFor(codes.size(), kGrain, [&](int64_t begin, int64_t end, int) {
+    kernels::Active().dequantize_s8(from + begin, scale, zero, to + begin, end - begin);
+  });
   return result;
 }
 

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <vector>
 
 #include "base/threads.h"
@@ -12,6 +13,8 @@
 #include "graph/graph.h"
 
 namespace xslim {
+
+class BufferPool;
 
 class LayerSweep {
  public:
@@ -45,6 +48,8 @@ class LayerSweep {
 
   const Graph& graph_;
   ThreadPool& pool_;
+  // What the operators' executors take turns with, one for each thread; stored values lie there, too.
+  std::vector<std::shared_ptr<BufferPool>> arenas_;
   std::vector<std::map<ValueId, Tensor>> stored_;  // by sample
 };
 

@@ -32,27 +32,33 @@ void AddVisibleMeans(const Tensor& y, InterestRange visible, const std::vector<d
       const size_t at = static_cast<size_t>(c);
       const float move = shift.empty() ? 0.0f : static_cast<float>(shift[at]);
       constexpr int64_t kLanes = 8;  // sums of their own: none waits for the one before
-      double sums_of[kLanes] = {}, inside_of[kLanes] = {};
+      double sums_of[kLanes] = {};
+      int64_t seen = 0;
       for (int64_t n = 0; n < batch; ++n) {
         const float* x = y.data<float>() + (n * channels + c) * inner;
-        const auto add = [&](int64_t i, int64_t lane) {
-          const float value = x[i] + move;
-          const float above = value < visible.lo ? visible.lo : value;
-          const float clamped = above > visible.hi ? visible.hi : above;
-          sums_of[lane] += clamped == clamped ? clamped : 0.0f;  // NaN counts as zero, and as not seen
-          inside_of[lane] += clamped == value ? 1.0 : 0.0;
+        // `lanes` elements, each to a lane of its own; NaN counts as zero, and as not seen.
+        const auto add = [&](const float* from, int64_t lanes) {
+          float values[kLanes], shown[kLanes];
+          int32_t same[kLanes];
+          for (int64_t lane = 0; lane < lanes; ++lane) values[lane] = from[lane] + move;
+          for (int64_t lane = 0; lane < lanes; ++lane) {
+            const float above = values[lane] < visible.lo ? visible.lo : values[lane];
+            const float clamped = above > visible.hi ? visible.hi : above;
+            shown[lane] = clamped == clamped ? clamped : 0.0f;
+            same[lane] = clamped == values[lane] ? 1 : 0;
+          }
+          for (int64_t lane = 0; lane < lanes; ++lane) sums_of[lane] += static_cast<double>(shown[lane]);
+          int32_t count = 0;
+          for (int64_t lane = 0; lane < lanes; ++lane) count += same[lane];
+          seen += count;
         };
         int64_t i = 0;
-        for (; i + kLanes <= inner; i += kLanes) {
-          for (int64_t lane = 0; lane < kLanes; ++lane) add(i + lane, lane);
-        }
-        for (; i < inner; ++i) add(i, 0);
+        for (; i + kLanes <= inner; i += kLanes) add(x + i, kLanes);
+        for (; i < inner; ++i) add(x + i, 1);
       }
-      double sum = 0, inside = 0;
-      for (int64_t lane = 0; lane < kLanes; ++lane) {
-        sum += sums_of[lane];
-        inside += inside_of[lane];
-      }
+      double sum = 0;
+      const double inside = static_cast<double>(seen);
+      for (int64_t lane = 0; lane < kLanes; ++lane) sum += sums_of[lane];
       sums->mean[at] += sum / static_cast<double>(batch * inner);
       sums->inside[at] += inside / static_cast<double>(batch * inner);
     }
@@ -121,9 +127,9 @@ class LayerTuner {
     std::vector<Moments> moments(static_cast<size_t>(rows.groups), Moments(rows.depth));
     for (size_t s = 0; s < sweep.samples(); ++s) {  // one input at a time: all together are large
       const Tensor input = sweep.Input(layer.node, 0, s);
-      const std::vector<int64_t> places = PatchPlaces(node, constant, input, each, s);
+      const PatchReader patches(node, constant, input, PatchPlaces(node, constant, input, each, s));
       for_groups([&](int64_t g, ThreadPool& pool) {
-        moments[static_cast<size_t>(g)].Add(Patches(node, constant, input, g, places), pool);
+        moments[static_cast<size_t>(g)].Add(patches.Of(g, pool), pool);
       });
     }
     for_groups([&](int64_t g, ThreadPool& pool) {

@@ -426,10 +426,10 @@ class Learner {
     const Tensor& constant = *places_->graph.Constant(place.constant);
     weight->chosen = PatchPlaces(node, constant, input,
                                  place.layer.rows.groups == 1 ? kPlaces : kGroupedPlaces, random_.Next());
+    const PatchReader patches(node, constant, input, weight->chosen);
     weight->patches.resize(static_cast<size_t>(place.layer.rows.groups));
     pool_.ParallelFor(place.layer.rows.groups, 1, [&](int64_t begin, int64_t end, int) {
-      for (int64_t g = begin; g < end; ++g)
-        weight->patches[static_cast<size_t>(g)] = Patches(node, constant, input, g, weight->chosen);
+      for (int64_t g = begin; g < end; ++g) weight->patches[static_cast<size_t>(g)] = patches.Of(g, pool_);
     });
   }
 

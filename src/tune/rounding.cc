@@ -68,6 +68,25 @@ void FactorLdl(std::vector<float>* h, int64_t n, ThreadPool& pool) {
   }
 }
 
+constexpr int64_t kFew = 32;  // depth (of depthwise filters) that packed products are too large for
+
+// second += x x' of each patch; more of a row than its lower triangle is summed up, in whole vectors.
+void AddFew(const float* patches, int64_t count, int64_t depth, float* second) {
+  constexpr int64_t kVector = 8;
+  float x[kFew] = {}, sums[kFew * kFew] = {};
+  for (int64_t i = 0; i < depth; ++i) std::copy_n(second + i * depth, i + 1, sums + i * kFew);
+  for (int64_t p = 0; p < count; ++p, patches += depth) {
+    std::copy_n(patches, depth, x);
+    for (int64_t i = 0; i < depth; ++i) {
+      for (int64_t j = 0; j <= i; j += kVector) {
+        float* row = sums + i * kFew + j;
+        for (int64_t lane = 0; lane < kVector; ++lane) row[lane] += x[i] * x[j + lane];
+      }
+    }
+  }
+  for (int64_t i = 0; i < depth; ++i) std::copy_n(sums + i * kFew, i + 1, second + i * depth);
+}
+
 float RoundedCode(float value) { return std::clamp(std::nearbyint(value), kLowest, kHighest); }
 
 }  // namespace
@@ -92,13 +111,8 @@ void Moments::Add(const std::vector<float>& patches, ThreadPool& pool) {
     for (int64_t d = 0; d < depth_; ++d)
       first_[static_cast<size_t>(d)] += patches[static_cast<size_t>(p * depth_ + d)];
   }
-  if (depth_ <= 32) {  // depthwise: too small for packed products
-    for (int64_t p = 0; p < rows; ++p) {
-      const float* x = patches.data() + p * depth_;
-      for (int64_t i = 0; i < depth_; ++i) {
-        for (int64_t j = 0; j <= i; ++j) second_[static_cast<size_t>(i * depth_ + j)] += x[i] * x[j];
-      }
-    }
+  if (depth_ <= kFew) {
+    AddFew(patches.data(), rows, depth_, second_.data());
     return;
   }
   constexpr int64_t kStripe = 256;  // columns; rows from the stripe's diagonal down

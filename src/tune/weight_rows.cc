@@ -6,49 +6,6 @@
 #include "ops/conv.h"
 
 namespace xslim {
-namespace {
-
-// Patches of a convolution, by position of the output.
-void ConvPatches(const Node& node, const Tensor& weight, const Tensor& input, int64_t group,
-                 const std::vector<int64_t>& places, std::vector<float>* out) {
-  const ConvGeometry g = GeometryOfConv(node, input.shape(), weight.shape());
-  const int64_t channels = weight.dim(1), first = group * channels, plane = g.pixels_in(), taps = g.taps();
-  out->assign(places.size() * static_cast<size_t>(channels * taps), 0.0f);
-  float* to = out->data();
-  for (int64_t place : places) {
-    const int64_t n = place / g.pixels_out(), pixel = place % g.pixels_out();
-    const int64_t at[3] = {pixel / (g.out[1] * g.out[2]), pixel / g.out[2] % g.out[1], pixel % g.out[2]};
-    const float* from = input.data<float>() + (n * g.channels_in + first) * plane;
-    for (int64_t t = 0; t < taps; ++t) {
-      const int64_t tap[3] = {t / (g.kernel[1] * g.kernel[2]), t / g.kernel[2] % g.kernel[1],
-                              t % g.kernel[2]};
-      int64_t offset = 0;
-      bool inside = true;
-      for (int i = 0; i < 3; ++i) {
-        const int64_t x = at[i] * g.stride[i] + tap[i] * g.dilation[i] - g.pad[i];
-        inside &= x >= 0 && x < g.in[i];
-        offset = offset * g.in[i] + x;
-      }
-      if (!inside) continue;
-      for (int64_t c = 0; c < channels; ++c) to[c * taps + t] = from[c * plane + offset];
-    }
-    to += channels * taps;
-  }
-}
-
-// Vectors along `axis` of the input seen as [outer, axis, inner]; `begin`, `size`: the part of the axis.
-void AxisPatches(const Tensor& input, int64_t axis, int64_t begin, int64_t size,
-                 const std::vector<int64_t>& places, std::vector<float>* out) {
-  const int64_t extent = input.dim(axis), inner = InnerCount(input.shape(), axis);
-  out->resize(places.size() * static_cast<size_t>(size));
-  float* to = out->data();
-  for (int64_t place : places) {
-    const float* from = input.data<float>() + (place / inner * extent + begin) * inner + place % inner;
-    for (int64_t d = 0; d < size; ++d) *to++ = from[d * inner];
-  }
-}
-
-}  // namespace
 
 std::optional<WeightRows> RowsOf(const Node& node, const Tensor& weight) {
   WeightRows rows;
@@ -95,17 +52,57 @@ std::vector<int64_t> PatchPlaces(const Node& node, const Tensor& weight, const T
   return Choose(random, extent == 0 ? 0 : input.size() / extent, count);
 }
 
-std::vector<float> Patches(const Node& node, const Tensor& weight, const Tensor& input, int64_t group,
-                           const std::vector<int64_t>& places) {
-  std::vector<float> out;
-  if (node.Is("Conv")) {
-    ConvPatches(node, weight, input, group, places, &out);
-  } else if (node.Is("ConvTranspose")) {
-    const int64_t depth = weight.dim(0) / node.Int("group", 1);
-    AxisPatches(input, 1, group * depth, depth, places, &out);
-  } else {
-    AxisPatches(input, input.rank() - 1, 0, input.dim(-1), places, &out);
+PatchReader::PatchReader(const Node& node, const Tensor& weight, const Tensor& input,
+                         const std::vector<int64_t>& places)
+    : input_(input.data<float>()) {
+  if (!node.Is("Conv")) {  // vectors along an axis of the input seen as [outer, axis, inner]
+    const bool transpose = node.Is("ConvTranspose");
+    const int64_t axis = transpose ? 1 : input.rank() - 1, extent = input.dim(axis);
+    channels_ = transpose ? weight.dim(0) / node.Int("group", 1) : extent;
+    plane_ = InnerCount(input.shape(), axis);
+    for (const int64_t place : places) starts_.push_back(place / plane_ * extent * plane_ + place % plane_);
+    return;
   }
+  const ConvGeometry g = GeometryOfConv(node, input.shape(), weight.shape());
+  channels_ = weight.dim(1);
+  plane_ = g.pixels_in();
+  taps_ = g.taps();
+  for (const int64_t place : places) {
+    const int64_t n = place / g.pixels_out(), pixel = place % g.pixels_out();
+    const int64_t at[3] = {pixel / (g.out[1] * g.out[2]), pixel / g.out[2] % g.out[1], pixel % g.out[2]};
+    for (int64_t t = 0; t < taps_; ++t) {
+      const int64_t tap[3] = {t / (g.kernel[1] * g.kernel[2]), t / g.kernel[2] % g.kernel[1],
+                              t % g.kernel[2]};
+      int64_t offset = 0;
+      bool inside = true;
+      for (int i = 0; i < 3; ++i) {
+        const int64_t x = at[i] * g.stride[i] + tap[i] * g.dilation[i] - g.pad[i];
+        inside &= x >= 0 && x < g.in[i];
+        offset = offset * g.in[i] + x;
+      }
+      starts_.push_back(inside ? n * g.channels_in * plane_ + offset : -1);
+    }
+  }
+}
+
+std::vector<float> PatchReader::Of(int64_t group, ThreadPool& pool) const {
+  constexpr int64_t kTogether =
+      16;  // channels: what is read of their planes stays in cache for the next patch
+  std::vector<float> out(starts_.size() * static_cast<size_t>(channels_));
+  const float* const from = input_ + group * channels_ * plane_;
+  const int64_t patches = static_cast<int64_t>(starts_.size()) / taps_, depth = channels_ * taps_;
+  pool.ParallelFor((channels_ + kTogether - 1) / kTogether, 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t block = begin; block < end; ++block) {
+      const int64_t first = block * kTogether, last = std::min(first + kTogether, channels_);
+      for (int64_t p = 0; p < patches; ++p) {
+        const int64_t* const starts = starts_.data() + p * taps_;
+        float* to = out.data() + p * depth + first * taps_;
+        for (int64_t c = first; c < last; ++c) {
+          for (int64_t t = 0; t < taps_; ++t) *to++ = starts[t] < 0 ? 0.0f : from[c * plane_ + starts[t]];
+        }
+      }
+    }
+  });
   return out;
 }
 

@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/threads.h"
 #include "graph/graph.h"
 
 namespace xslim {
@@ -31,9 +32,21 @@ std::optional<WeightRows> RowsOf(const Node& node, const Tensor& weight);
 std::vector<int64_t> PatchPlaces(const Node& node, const Tensor& weight, const Tensor& input, int64_t count,
                                  uint64_t seed);
 
-// Those patches, one after the other: out[p * depth + d] for group `group`. Padding reads as zero.
-std::vector<float> Patches(const Node& node, const Tensor& weight, const Tensor& input, int64_t group,
-                           const std::vector<int64_t>& places);
+// Those patches of one sample's input, which must outlive this object: where they lie is found once, for all
+// groups.
+class PatchReader {
+ public:
+  PatchReader(const Node& node, const Tensor& weight, const Tensor& input,
+              const std::vector<int64_t>& places);
+  // Of one group, one after the other: out[p * depth + d]. Padding reads as zero.
+  std::vector<float> Of(int64_t group, ThreadPool& pool) const;
+
+ private:
+  const float* const input_;
+  int64_t channels_, plane_;  // of a group; from a channel to the next
+  int64_t taps_ = 1;
+  std::vector<int64_t> starts_;  // by patch and tap, counted from the first group; negative in the padding
+};
 
 }  // namespace xslim
 

@@ -13,6 +13,8 @@
 namespace xslim::kernels::rvv {
 namespace {
 
+#include "kernels/runs-inl.h"
+
 constexpr int64_t kRows = 14;
 // Columns of a tile: never more than the 32 of the shared bodies, so that their packed panels are the same.
 constexpr size_t kMostColumns = 32;
@@ -145,11 +147,6 @@ void Gemm(int64_t m, int64_t n, int64_t k, const float* a, const float* b, float
   }
 }
 
-// Columns of a panel that lie side by side.
-struct Run {
-  int64_t column, length, offset;
-};
-
 // As Gemm; a slice of a panel is packed before its products.
 void GemmGather(int64_t m, int64_t n, int64_t k, const float* a, const float* b, const int64_t* rows,
                 const int64_t* columns, float* c, int64_t ldc, const float* bias_m, Epilogue epilogue) {
@@ -162,14 +159,7 @@ void GemmGather(int64_t m, int64_t n, int64_t k, const float* a, const float* b,
     const Epilogue* end = k0 + depth >= k ? &epilogue : nullptr;
     for (int64_t j = 0; j < n; j += nr) {
       const int64_t count = n - j < nr ? n - j : nr;
-      int64_t found = 0;
-      for (int64_t x = 0; x < count; ++x) {
-        if (x > 0 && columns[j + x] == columns[j + x - 1] + 1) {
-          ++runs[found - 1].length;
-        } else {
-          runs[found++] = {x, 1, columns[j + x]};
-        }
-      }
+      const int64_t found = FindRuns(columns + j, count, runs);
       float* to = panel;
       for (int64_t d = 0; d < depth; ++d, to += nr) {
         const float* from = b + rows[k0 + d];

@@ -126,6 +126,31 @@ TEST(Statistics, OrderAndMergeDoNotMatter) {
   EXPECT_LT(forward.bytes(), 42u * 2048 * 4 + 8192);
 }
 
+// Samples above 8192 elements are counted block by block while their octaves suffice: the next sample has a
+// larger element, or one that is not finite, somewhere, and neither may count anything twice or lose it.
+TEST(Statistics, ASampleMayLeaveTheKnownOctavesAnywhere) {
+  constexpr size_t kElements = 20000;
+  for (const size_t at : {size_t{0}, size_t{5000}, kElements - 1}) {
+    for (const float odd : {1000.0f, -1000.0f, std::numeric_limits<float>::infinity(), NAN}) {
+      Source source(at + 7);
+      const std::vector<float> first = source.Bells(kElements), last = source.Bells(kElements, 2);
+      std::vector<float> second = source.Bells(kElements);
+      for (size_t i = 1; i < kElements; i += 2) second[i] = std::max(second[i], 0.0f);
+      second[at] = odd;
+      TensorStatistics in_turn, merged;
+      for (const std::vector<float>& x : {first, second, last}) {
+        TensorStatistics own;
+        Add(own, x);
+        merged.Merge(own);
+        Add(in_turn, x);
+      }
+      EXPECT_EQ(in_turn.count(), static_cast<int64_t>(3 * kElements) - (std::isfinite(odd) ? 0 : 1));
+      ExpectSame(in_turn, merged);
+      EXPECT_EQ(in_turn.percentile_high(), merged.percentile_high());
+    }
+  }
+}
+
 TEST(Statistics, NotFiniteElementsAreLeftOut) {
   constexpr float kInf = std::numeric_limits<float>::infinity();
   TensorStatistics s;

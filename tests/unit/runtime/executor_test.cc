@@ -332,6 +332,62 @@ TEST(BufferPoolTest, GivesBackWhatNoRunNeedsAnyMore) {
 }
 
 // A chain of many steps needs two buffers at a time, whatever its length.
+// x -> Gemm with int8 weights behind a DequantizeLinear -> y. Its float weights go once they are packed.
+TEST_F(ExecutorTest, PackedWeightsServeEveryLaterRun) {
+  Graph graph = Empty(13);
+  const ValueId x = Input(graph, "x");
+  std::vector<int8_t> codes(6 * 4);
+  for (size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<int8_t>(5 * static_cast<int>(i) - 60);
+  const ValueId w = graph.AddValue("w"), y = graph.AddValue("y");
+  graph.AddNode("DequantizeLinear", "dq",
+                {graph.AddConstant("q", Tensor::Of<int8_t>({6, 4}, codes)),
+                 graph.AddConstant("s", Tensor::Scalar(0.25f))},
+                {w});
+  graph.AddNode("Gemm", "gemm", {x, w}, {y});
+  graph.AddOutput(y);
+  Executor executor(graph, pool_), tapped(graph, pool_);
+  int seen = 0;
+  tapped.SetTaps({w}, [&](ValueId, const Tensor& tensor) {
+    ++seen;
+    EXPECT_EQ(tensor.data<float>()[1], -55 * 0.25f);
+  });
+  for (const int64_t rows : {3, 3, 5}) {
+    const Tensor input = Noise({rows, 6}, 7), result = executor.Run({input})[0];
+    EXPECT_TRUE(result.SameBytes(tapped.Run({input})[0]));
+    ThreadPool one(1);
+    EXPECT_TRUE(result.SameBytes(executor.Clone(one, nullptr)->Run({input})[0]));
+    for (int64_t r = 0; r < rows; ++r) {
+      double sum = 0;
+      for (int64_t k = 0; k < 6; ++k)
+        sum +=
+            static_cast<double>(input.data<float>()[r * 6 + k]) * codes[static_cast<size_t>(k * 4 + 2)] / 4;
+      EXPECT_NEAR(result.data<float>()[r * 4 + 2], sum, 1e-4);
+    }
+  }
+  EXPECT_EQ(seen, 3);  // a value that somebody looks at stays
+}
+
+TEST_F(ExecutorTest, ExecutorsThatTakeTurnsShareAnArena) {
+  Graph graph = Empty(13);
+  const ValueId x = Input(graph, "x"), y = graph.AddValue("y");
+  graph.AddNode("Relu", "relu", {x}, {y});
+  graph.AddOutput(y);
+  ExecutorOptions options;
+  options.buffers = std::make_shared<BufferPool>();
+  Executor first(graph, pool_, options);
+  const Tensor input = Noise({64, 1024}, 3);
+  first.Run({input});
+  const size_t held = options.buffers->usage().touched;
+  EXPECT_GE(held, input.bytes());
+  const std::unique_ptr<Executor> second = first.Clone(pool_, nullptr, options.buffers);
+  const Tensor kept = second->Run({input})[0];
+  EXPECT_EQ(options.buffers->usage().touched, held);
+  const Tensor other = first.Run({Noise({64, 1024}, 4)})[0];  // does not write over what is still held
+  EXPECT_EQ(options.buffers->usage().touched, 2 * held);
+  EXPECT_TRUE(kept.SameBytes(second->Run({input})[0]));
+  EXPECT_FALSE(kept.SameBytes(other));
+}
+
 TEST_F(ExecutorTest, LivenessBoundsTheBuffers) {
   Graph graph = Empty(13);
   ValueId at = Input(graph, "x");

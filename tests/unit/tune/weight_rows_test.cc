@@ -51,9 +51,10 @@ TEST(WeightRows, TimesPatchesGiveTheOperatorsOutput) {
     const int64_t axis = last ? expected.rank() - 1 : 1, inner = InnerCount(expected.shape(), axis);
     const int64_t channels = expected.dim(axis), places = expected.size() / channels;
     ASSERT_EQ(rows->groups * rows->rows, channels) << c.type;
+    const PatchReader reader(graph.node(id), weight, input,
+                             PatchPlaces(graph.node(id), weight, input, places, 3));
     for (int64_t g = 0; g < rows->groups; ++g) {
-      const std::vector<float> patches =
-          Patches(graph.node(id), weight, input, g, PatchPlaces(graph.node(id), weight, input, places, 3));
+      const std::vector<float> patches = reader.Of(g, pool);
       ASSERT_EQ(static_cast<int64_t>(patches.size()), places * rows->depth) << c.type;
       for (int64_t p = 0; p < places; ++p) {
         for (int64_t r = 0; r < rows->rows; ++r) {
@@ -70,6 +71,7 @@ TEST(WeightRows, TimesPatchesGiveTheOperatorsOutput) {
 }
 
 TEST(WeightRows, ADrawIsPartOfThePatches) {
+  ThreadPool pool(1);
   Graph graph;
   graph.opset_imports[""] = 13;
   const Tensor weight = Noise({2, 3, 3, 3}, 1), input = Noise({1, 3, 8, 8}, 2);
@@ -78,7 +80,7 @@ TEST(WeightRows, ADrawIsPartOfThePatches) {
   const std::vector<int64_t> places = PatchPlaces(graph.node(id), weight, input, 5, 7);
   EXPECT_EQ(places.size(), 5u);
   EXPECT_EQ(places, PatchPlaces(graph.node(id), weight, input, 5, 7));
-  EXPECT_EQ(Patches(graph.node(id), weight, input, 0, places).size(), 5u * 27);
+  EXPECT_EQ(PatchReader(graph.node(id), weight, input, places).Of(0, pool).size(), 5u * 27);
 }
 
 TEST(WeightRows, NoneForOtherProducts) {
