@@ -26,6 +26,23 @@ int OpenRegular(const std::string& path, size_t* size) {
   return descriptor;
 }
 
+// Gives what stands at `path` a further name, or, where the system refuses that, only another one; "" when
+// nothing stands there. `number`: of the file in its group.
+std::string KeepOld(const std::string& path, size_t number) {
+  const size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "" : path.substr(0, slash + 1);
+  const std::string name =
+      folder + ".xslim" + std::to_string(getpid()) + "." + std::to_string(number) + ".before";
+  unlink(name.c_str());
+  if (link(path.c_str(), name.c_str()) == 0) return name;
+  if (errno == ENOENT) return "";
+  // No second name for this file: another owner's, or a file system without such names.
+  struct stat info;
+  if (stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) return "";  // the renaming will refuse
+  if (rename(path.c_str(), name.c_str()) == 0) return name;
+  throw Error("cannot keep the file that the output file replaces", path, std::strerror(errno));
+}
+
 }  // namespace
 
 std::string ReadFile(const std::string& path) {
@@ -114,26 +131,23 @@ OutputFile* OutputFiles::Add(const std::string& path) {
 
 void OutputFiles::Commit() {
   for (const auto& file : files_) file->Finish();
-  // A second name keeps the file that stood there until all are in place; "" where none did.
+  // Names under which what stood there is kept until all are in place; "" where nothing did.
   std::vector<std::string> kept;
   size_t done = 0;
   try {
     for (; done < files_.size(); ++done) {
-      OutputFile& file = *files_[done];
-      std::string before = file.temporary_ + ".before";
-      unlink(before.c_str());
-      if (link(file.path_.c_str(), before.c_str()) != 0) before.clear();
-      kept.push_back(std::move(before));
-      file.Rename();
+      kept.push_back(KeepOld(files_[done]->path_, done));
+      files_[done]->Rename();
     }
   } catch (...) {
     for (size_t i = 0; i < kept.size(); ++i) {
       const std::string& path = files_[i]->path_;
-      if (i == done) {
-        if (!kept[i].empty()) unlink(kept[i].c_str());
-      } else if (kept[i].empty() || rename(kept[i].c_str(), path.c_str()) != 0) {
-        unlink(path.c_str());
+      if (kept[i].empty()) {
+        if (i < done) unlink(path.c_str());
+        continue;
       }
+      // Of two names of one file a renaming removes none.
+      if (rename(kept[i].c_str(), path.c_str()) == 0) unlink(kept[i].c_str());
     }
     throw;
   }

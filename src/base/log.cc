@@ -4,6 +4,7 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <filesystem>
 #include <memory>
 #include <vector>
 
@@ -40,6 +41,11 @@ void SetupLogging(LogLevel stderr_level, const std::string& file) {
   console->set_pattern("xslim: %^%l%$: %v");
   sinks.push_back(console);
   if (!file.empty()) {
+    // spdlog would make the folder, and nothing else that is written does.
+    const std::filesystem::path folder = std::filesystem::path(file).parent_path();
+    std::error_code ignored;
+    if (!folder.empty() && !std::filesystem::is_directory(folder, ignored))
+      throw Error("cannot write the log file", file, "there is no folder " + folder.string());
     try {
       auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file, true);
       sink->set_pattern("%Y-%m-%d %H:%M:%S %l: %v");

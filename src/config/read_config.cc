@@ -59,7 +59,10 @@ const Keys<Input> kInputKeys = {
     {"input_name", "string", "the model input (default: by position)",
      [](Input* i, const Field& f) { i->input_name = f.String(); }},
     {"input_shape", "integers", "its shape (default: the model's, symbolic batch 1)",
-     [](Input* i, const Field& f) { i->input_shape = f.Dims(); }},
+     [](Input* i, const Field& f) {
+       i->input_shape = f.Dims();
+       if (i->input_shape.empty()) LogWarning(f.Where(), ": is empty, so that the model's own shape counts");
+     }},
     {"dtype", "string", "its element type (default: the model's)",
      [](Input* i, const Field& f) {
        const std::string name = f.String();
@@ -222,13 +225,13 @@ const Keys<Quantization> kQuantizationKeys = {
      [](Quantization* q, const Field& f) { q->learning = f.Bool(); }},
     {"min_cosine", "-1..1", "gate: least cosine of every output (default: none)",
      [](Quantization* q, const Field& f) { q->min_cosine = f.Number(-1, 1); }},
-    {"max_snr", "number", "gate: largest noise/signal of every output (default: none)",
+    {"max_snr", "0..1e6", "gate: largest noise/signal of every output (default: none)",
      [](Quantization* q, const Field& f) { q->max_snr = f.Number(0, 1e6); }},
     {"fail_on_collapse", "bool", "gate: no output may have collapsed (default: false)",
      [](Quantization* q, const Field& f) { q->fail_on_collapse = f.Bool(); }},
     {"sensitivity", "bool", "measure what each int8 operator costs (default: false)",
      [](Quantization* q, const Field& f) { q->sensitivity = f.Bool(); }},
-    {"auto_precision", "number", "leave operators float until every output's noise/signal is at most this",
+    {"auto_precision", "1e-6..1e6", "leave operators float until every output's noise/signal is at most this",
      [](Quantization* q, const Field& f) { q->auto_precision = f.Number(1e-6, 1e6); }},
     {"strict", "bool", "an operator that cannot be computed is an error (default: false)",
      [](Quantization* q, const Field& f) { q->strict = f.Bool(); }},
@@ -300,7 +303,15 @@ json ParseWithDuplicateCheck(const std::string& text, const std::string& path) {
     column = text[i] == '\n' ? 1 : column + !continuation;
     line += text[i] == '\n';
   }
-  throw Error(StrCat("not valid JSON: line ", line, ", column ", column, ": ", what), path);
+  std::string hint;
+  const size_t before = at == 0 ? std::string::npos : text.find_last_not_of(" \t\r\n", at - 1);
+  if (text.find('\0') != std::string::npos || path.ends_with(".onnx")) {
+    hint = "a configuration is a text file; a model goes to -i";
+  } else if (before != std::string::npos && text[before] == ',' && at < text.size() &&
+             (text[at] == '}' || text[at] == ']')) {
+    hint = StrCat("remove the comma before the ", text[at]);
+  }
+  throw Error(StrCat("not valid JSON: line ", line, ", column ", column, ": ", what), path, hint);
 }
 
 json Parse(const std::string& text, const std::string& path) {

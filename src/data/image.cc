@@ -3,11 +3,11 @@
 #include <cmath>
 #include <cstdlib>
 #include <opencv2/core.hpp>
-#include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
 
 #include "base/file.h"
 #include "base/log.h"
+#include "data/image_codecs.h"
 #include "data/readers.h"
 #include "xslim/error.h"
 
@@ -144,8 +144,7 @@ cv::Mat Decode(const std::string& path, const ImageSettings& settings) {
   if (bytes.empty()) throw Error("the image file is empty", path);
   if (CutOffPng(bytes)) throw Error("cannot decode the image", path, "the PNG file is cut off");
   const cv::Mat buffer(1, static_cast<int>(bytes.size()), CV_8UC1, const_cast<char*>(bytes.data()));
-  // Like cv2.imread's default: 8 bits, EXIF orientation applied.
-  cv::Mat image = cv::imdecode(buffer, settings.channels == 1 ? cv::IMREAD_GRAYSCALE : cv::IMREAD_COLOR);
+  cv::Mat image = DecodeImage(buffer, settings.channels == 1);
   if (image.empty())
     throw Error("cannot decode the image", path, "file_type img takes what OpenCV reads: jpg, png, bmp...");
   if (settings.rgb && settings.channels == 3) cv::cvtColor(image, image, cv::COLOR_BGR2RGB);

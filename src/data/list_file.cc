@@ -34,7 +34,8 @@ std::string ResolvePath(const std::string& path, const std::string& source) {
   return fs::exists(beside, ignored) ? beside.string() : path;
 }
 
-std::vector<std::string> ReadListFile(const std::string& list, const std::string& field) {
+std::vector<std::string> ReadListFile(const std::string& list, const std::string& field,
+                                      std::vector<int64_t>* lines) {
   std::string text;
   try {
     text = ReadFile(list);
@@ -66,6 +67,7 @@ std::vector<std::string> ReadListFile(const std::string& list, const std::string
       path = first_word;
     }
     paths.push_back(path.string());
+    if (lines != nullptr) lines->push_back(number);
   }
   return paths;
 }

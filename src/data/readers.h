@@ -17,8 +17,9 @@ namespace xslim {
 // The paths of a list file: one per line, relative to the list's folder or absolute; blank lines skipped,
 // CRLF and a byte order mark tolerated. A line that names no file but whose first word does ("path label")
 // stands for that word. Throws Error naming `field` (the JSON field) and the list, for a missing entry also
-// its line.
-std::vector<std::string> ReadListFile(const std::string& list, const std::string& field);
+// its line. `lines`: takes the line that each path stands in.
+std::vector<std::string> ReadListFile(const std::string& list, const std::string& field,
+                                      std::vector<int64_t>* lines = nullptr);
 
 // `path` itself, or else below the folder of the config file `source` when only that exists.
 std::string ResolvePath(const std::string& path, const std::string& source);

@@ -29,6 +29,7 @@ struct Input {
   ImageSettings image;
   std::unique_ptr<Script> script;
   std::vector<std::string> files;
+  std::vector<int64_t> lines;  // of `list`, by file
   // The batch of a list of length 1, the same for every sample.
   mutable std::mutex mutex;
   mutable std::optional<Tensor> constant;
@@ -252,7 +253,7 @@ class ListSource : public SampleSource {
     WarnIdle(*input);
     if (input->kind == Kind::kZero) return;
     input->list = ResolvePath(entry.data_list_path, source);
-    input->files = ReadListFile(input->list, where + ".data_list_path");
+    input->files = ReadListFile(input->list, where + ".data_list_path", &input->lines);
     if (input->files.empty()) {
       throw Error(StrCat("Calibration input ", model.name, " finds 0 items."), where + ".data_list_path",
                   StrCat("the list file ", input->list, " has no paths"));
@@ -410,20 +411,34 @@ class ListSource : public SampleSource {
 
   Tensor Decode(const Input& input, int64_t index) const {
     std::vector<std::string> paths;
+    std::vector<int64_t> lines;
     for (int64_t i = index * batch_; i < (index + 1) * batch_; ++i) {
-      paths.push_back(input.files[input.files.size() == 1 ? 0 : static_cast<size_t>(i)]);
+      const size_t at = input.files.size() == 1 ? 0 : static_cast<size_t>(i);
+      paths.push_back(input.files[at]);
+      lines.push_back(input.lines[at]);
     }
     if (input.kind == Kind::kScript) return RunScript(input, paths);
     std::vector<Tensor> parts;
-    for (const std::string& path : paths) {
+    for (size_t i = 0; i < paths.size(); ++i) {
       // One file for the whole batch is decoded once.
       if (!parts.empty() && input.files.size() == 1)
         parts.push_back(parts.front());
       else
-        parts.push_back(ReadOne(input, path));
+        parts.push_back(ReadListed(input, paths[i], lines[i]));
     }
     if (input.files.size() == 1 && parts.front().shape().empty()) parts.resize(1);
     return Concat(parts, paths.back());
+  }
+
+  // The file of a line of the list, which errors name.
+  Tensor ReadListed(const Input& input, const std::string& path, int64_t line) const {
+    try {
+      return ReadOne(input, path);
+    } catch (const OutOfMemory&) {
+      throw;
+    } catch (const Error& error) {
+      throw Error(error.what(), StrCat(input.list, ":", line));
+    }
   }
 
   Tensor ReadOne(const Input& input, const std::string& path) const {

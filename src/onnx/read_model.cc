@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <limits>
 #include <set>
+#include <string_view>
 #include <utility>
 
 #include "base/log.h"
@@ -336,6 +337,12 @@ class Bytes : public google::protobuf::io::ZeroCopyInputStream {
   size_t begin_ = 0, at_ = 0;
 };
 
+bool LooksLikeJson(const char* bytes, size_t size) {
+  const std::string_view begin(bytes, std::min<size_t>(size, 64));
+  const size_t first = begin.find_first_not_of(" \t\r\n");
+  return first != std::string_view::npos && (begin[first] == '{' || begin.substr(first, 2) == "//");
+}
+
 Graph ReadModel(const char* bytes, size_t size, bool mapped, const std::string& folder,
                 const std::string& label) {
   if (size > static_cast<size_t>(std::numeric_limits<int>::max())) {
@@ -345,7 +352,8 @@ Graph ReadModel(const char* bytes, size_t size, bool mapped, const std::string& 
   onnx::ModelProto model;
   Bytes stream(bytes, size, mapped);
   if (!model.ParseFromZeroCopyStream(&stream)) {
-    throw Error("not an ONNX model (damaged, cut off or of another format).", label);
+    throw Error("not an ONNX model (damaged, cut off or of another format).", label,
+                LooksLikeJson(bytes, size) ? "a JSON configuration goes to -c" : "");
   }
   if (!model.has_graph()) throw Error("not an ONNX model (it holds no graph).", label);
   if (model.ir_version() < kFirstIr || model.ir_version() > kLastIr) {

@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "graph/function.h"
 #include "onnx/model_io.h"
 #include "onnx/proto.h"
@@ -519,6 +520,8 @@ void WriteModel(const Graph& graph, const std::string& path, const SaveOptions& 
   if (external.data().size() > 0) {  // else nothing in it is large enough
     RefuseOverData(graph, beside.string());
     write(external.data(), beside.string());
+  } else if (options.external_data) {
+    LogWarning("external data: no tensor of the model is large enough, everything is in ", path);
   }
   write(model, path);
 }

@@ -97,6 +97,7 @@ RunResult ConvertToHalf(Graph graph, const Config& config, const RunOptions& opt
   ignored.WarnUnmatched(before);
   if (outcome.converted == 0)
     LogWarning(paths.input, ": no operator can be converted, the output stays float32");
+  for (const std::string& name : outcome.nan) LogWarning("constant ", name, " holds NaN");
   if (half.type == DType::kBFloat16) WarnOfKernels(outcome.types);
   SaveModel(graph, paths.model, SaveOptionsFor(config));
   RunResult result{paths.model, "", {}};

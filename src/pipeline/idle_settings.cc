@@ -135,6 +135,7 @@ class Finder {
          {"--max-memory", mode_ != kInt8 && options_.max_memory > 0}},
         "without calibration");
     Say({{"--skip-pass", config_.model.skip_onnxsim && !config_.model.skip_passes.empty()},
+         {"spacemit_functions", config_.model.skip_onnxsim && config_.model.spacemit_functions},
          {"--verify", config_.model.skip_onnxsim && config_.model.verify.value_or(false)}},
         "with skip_onnxsim");
   }

@@ -50,6 +50,10 @@ OutputPaths ResolveOutputPaths(const Config& config, const RunOptions& options) 
                 config.source + ": model_parameters.output_prefix", "folders belong in working_dir");
   }
   if (folder.empty()) folder = ".";
+  if (fs::exists(folder, error) && !fs::is_directory(folder, error)) {
+    throw Error("is neither a .onnx file nor a folder", folder.string(),
+                "the output is a model in a file of its own: give a name that ends in .onnx, or a folder");
+  }
   for (fs::path at = folder.lexically_normal(); !at.empty() && !fs::exists(at, error);
        at = at.parent_path()) {
     paths.made.push_back(at.string());

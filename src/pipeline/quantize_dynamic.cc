@@ -39,6 +39,9 @@ RunResult QuantizeDynamic(Graph graph, const Config& config, const OutputPaths& 
   RaiseFor(&graph, OpsetForDynamic(&graph, options, &ignored), config, paths.input);
   ignored.WarnUnmatched(graph);
   const DynamicOutcome outcome = QuantizeDynamically(&graph, options, &ignored, pool);
+  for (const LeftAsIs& each : outcome.left) {
+    if (each.why == kNotFinite) LogWarning(each.what, " stays float: ", each.why);
+  }
   if (outcome.dynamic + outcome.weight_only == 0)
     LogWarning(paths.input, ": no weight can become integers, the output stays float");
   SaveModel(graph, paths.model, SaveOptionsFor(config));

@@ -104,7 +104,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   if (config.model.opset && *config.model.opset < kQdqOpset) {
     throw Error("int8 with scales per channel needs opset 13, and " + std::to_string(*config.model.opset) +
                     " is asked for",
-                "--opset or model_parameters.opset", "ask for 13 or more");
+                config.source + ": model_parameters.opset (or --opset)", "ask for 13 or more");
   }
   const std::unique_ptr<SampleSource> samples = OpenSamples(config, InputsOf(original), 0);
   const SampleChoice choice = ChooseSamples(samples->size(), config.calibration);

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <thread>
+#include <utility>
 
 #include "base/log.h"
 #include "base/trace.h"
@@ -14,6 +15,7 @@
 #include "pipeline/modes.h"
 #include "pipeline/output_paths.h"
 #include "pipeline/written_files.h"
+#include "simplify/check_model.h"
 
 namespace xslim {
 namespace {
@@ -33,23 +35,45 @@ void RefuseMeasuring(const Config& config) {
               "leave it out, or use precision_level 0, 1 or 2");
 }
 
-// Nodes and tensors say nothing of the file that they are in. What names a file, a setting or an option
+// The same error in a file, with what, where and hint of its own.
+template <typename Kind>
+Kind In(const std::string& file, const Kind& error) {
+  std::string what = error.what();
+  if (!error.where().empty()) what.erase(0, error.where().size() + 2);            // "where: "
+  if (!error.hint().empty()) what.resize(what.size() - error.hint().size() - 3);  // " (hint)"
+  return Kind(what, error.where().empty() ? file : file + ": " + error.where(), error.hint());
+}
+
+// Nodes and tensors say nothing of the file that they are in, nor do settings. What names a file or an option
 // already is said as it is.
-void NameModel(const Error& error, const Config& config, const RunOptions& options,
-               const OutputPaths& paths) {
+void NameFile(const Error& error, const Config& config, const RunOptions& options, const OutputPaths& paths) {
   const std::string text = error.what();
   if (text.find(paths.input + ":") != std::string::npos || dynamic_cast<const UsageError*>(&error)) return;
+  std::string file = paths.input;
+  for (const char* section : {"calibration_parameters", "quantization_parameters", "model_parameters"}) {
+    if (text.starts_with(section)) file = config.source;
+  }
   std::vector<std::string> named = DataFiles(config);
   for (const std::string& place :
-       {std::string("calibration_parameters"), std::string("quantization_parameters"),
-        std::string("model_parameters"), std::string("environment "), std::string("-"), config.source,
-        options.save_stats, options.load_stats, paths.report, paths.verdict,
-        std::filesystem::path(paths.model).replace_extension("").string()})
+       {std::string("environment "), std::string("-"), config.source, options.save_stats, options.load_stats,
+        paths.report, paths.verdict, std::filesystem::path(paths.model).replace_extension("").string()})
     named.push_back(place);
   for (const std::string& place : named) {
     if (!place.empty() && text.starts_with(place)) return;
   }
-  throw Error(text, paths.input);
+  if (file.empty()) return;
+  if (const auto* memory = dynamic_cast<const OutOfMemory*>(&error)) throw In(file, *memory);
+  throw In(file, error);
+}
+
+// Reports of earlier runs are not deleted; they look as if they told of the model that was just written.
+void WarnOfStaleReports(const RunResult& result, const OutputPaths& paths) {
+  std::error_code ignored;
+  for (const auto& [file, written] :
+       {std::pair(paths.report, result.report_path), std::pair(paths.verdict, result.verdict_path)}) {
+    if (written.empty() && std::filesystem::exists(file, ignored))
+      LogWarning(file, " is of an earlier run and says nothing of the ", paths.model, " written now");
+  }
 }
 
 RunResult RunMode(Graph graph, const Config& config, const RunOptions& options, const OutputPaths& paths,
@@ -59,6 +83,7 @@ RunResult RunMode(Graph graph, const Config& config, const RunOptions& options, 
   const bool calibrates =
       level != kPrecisionSlimOnly && level != kPrecisionDynamic && level != kPrecisionFp16;
   if (!calibrates) RefuseMeasuring(config);
+  RefuseFaults(graph);
   for (const std::string& sentence : IdleSettings(config, options)) LogWarning(sentence);
   switch (level) {
     case kPrecisionSlimOnly:
@@ -100,9 +125,10 @@ RunResult Run(Config config, const RunOptions& options) {
     try {
       result = RunMode(LoadModel(paths.input), config, options, paths, pool);
     } catch (const Error& error) {
-      NameModel(error, config, options, paths);
+      NameFile(error, config, options, paths);
       throw;
     }
+    WarnOfStaleReports(result, paths);
     trace.Save();
     return result;
   } catch (...) {

@@ -29,16 +29,22 @@ void SimplifyModel(Graph* graph, const Config& config, bool legalize, ThreadPool
   SimplifyOptions options = OptionsFor(*graph, config, legalize);
   options.skip.insert(config.model.skip_passes.begin(), config.model.skip_passes.end());
   const size_t bytes = ConstantBytes(*graph);
+  const auto finish = [&] {
+    if (!options.functions || HoldsSpacemitFunctions(*graph)) return;
+    LogWarning(
+        "spacemit_functions has no effect: the model has no windows and no YOLO boxes of a known form");
+  };
   if (!config.model.verify.value_or(bytes <= kHugeBytes)) {
     Simplify(graph, options);
     if (!config.model.verify)
       LogInfo("not verified: the model holds ", bytes >> 20,
               " MB of weights; --verify compares it all the same");
-    return;
+    return finish();
   }
   // A static run measures its result on real data later: one input is enough.
   const bool one = legalize || bytes > kLargeBytes || CountMacs(*graph) > kLargeMacs;
-  SimplifyVerified(graph, options, pool, one ? 1 : 3);
+  SimplifyVerified(graph, options, pool, one ? 1 : 3, config.model.verify.value_or(false));
+  finish();
 }
 
 }  // namespace xslim

@@ -12,11 +12,13 @@
 namespace xslim {
 namespace {
 
-// Rounds to nearest even. Finite values past the range become its ends when `saturate`, else infinity.
-Tensor Convert(const Tensor& x, DType type, bool saturate) {
+// Rounds to nearest even. Finite values past the range become its ends when `saturate`, else infinity. `nan`
+// becomes true when an element is NaN.
+Tensor Convert(const Tensor& x, DType type, bool saturate, bool* nan) {
   Tensor y(type, x.shape());
   const float* in = x.data<float>();
   for (int64_t i = 0; i < x.size(); ++i) {
+    *nan |= in[i] != in[i];
     if (type == DType::kBFloat16) {
       y.data<BFloat16>()[i] = ToBFloat16(in[i]);
     } else {
@@ -132,7 +134,10 @@ class Converter {
       const std::string name = home.value(origin.id).name;
       const Tensor* constant = home.Constant(origin.id);
       if (half && constant != nullptr) {
-        wanted = home.AddConstant(names_.Fresh(name + Suffix()), Convert(*constant, options_.type, bound));
+        bool nan = false;
+        wanted =
+            home.AddConstant(names_.Fresh(name + Suffix()), Convert(*constant, options_.type, bound, &nan));
+        if (nan) outcome_.nan.push_back(name);
         renamed_.push_back({&home, wanted, name});
       } else {
         const ValueId from = half ? forms.full : forms.half;
@@ -227,7 +232,9 @@ class Converter {
     if (!value.defined() || value.dtype() != DType::kFloat) return;
     node->attributes.erase("value_float");
     node->attributes.erase("value_floats");
-    node->attributes["value"] = Attribute::OfTensor(Convert(value, options_.type, false));
+    bool nan = false;
+    node->attributes["value"] = Attribute::OfTensor(Convert(value, options_.type, false, &nan));
+    if (nan) outcome_.nan.push_back(node->Title());
   }
 
   // A Cast of the model to what its input is by now.

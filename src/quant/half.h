@@ -4,6 +4,7 @@
 
 #include <set>
 #include <string>
+#include <vector>
 
 #include "graph/graph.h"
 #include "quant/ignore_list.h"
@@ -23,10 +24,11 @@ struct HalfOptions {
 };
 
 struct HalfOutcome {
-  int converted = 0;            // operators that work on 16-bit values
-  int casts = 0;                // Cast nodes added
-  std::set<std::string> types;  // of the converted operators
-  LeftList left;                // operators on floats that stay float32
+  int converted = 0;             // operators that work on 16-bit values
+  int casts = 0;                 // Cast nodes added
+  std::set<std::string> types;   // of the converted operators
+  LeftList left;                 // operators on floats that stay float32
+  std::vector<std::string> nan;  // converted constants that hold NaN
 };
 
 // Converts the graph and its bodies. Each float32 value has one home, float32 or 16-bit; a reader that needs

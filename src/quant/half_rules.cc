@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "quant/element_types.h"
+#include "quant/mapped.h"
 
 namespace xslim {
 namespace {
@@ -92,6 +93,7 @@ float LargestFinite(const Tensor& tensor) {
   for (int64_t i = 0; i < tensor.size(); ++i) {
     if (std::isfinite(x[i])) most = std::max(most, std::fabs(x[i]));
   }
+  ForgetPages(tensor);
   return most;
 }
 

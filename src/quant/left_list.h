@@ -14,6 +14,9 @@ struct LeftAsIs {
 };
 using LeftList = std::vector<LeftAsIs>;
 
+// A reason that tells of a broken model rather than of the mode's limits.
+inline constexpr char kNotFinite[] = "its weights hold NaN or infinity";
+
 }  // namespace xslim
 
 #endif  // XSLIM_QUANT_LEFT_LIST_H_

@@ -142,10 +142,11 @@ class Filter {
   }
 
   void Balance() {
+    std::vector<Candidate> elements;
     for (int64_t k = 0; k < kernels_ && taps_ > 1; ++k) {
-      std::vector<Candidate> elements;
+      elements.clear();
       for (int64_t i = k * taps_; i < (k + 1) * taps_; ++i) elements.push_back({i, Error(i)});
-      Turn(std::move(elements));
+      Turn(&elements);
     }
     // Of each kernel one element at most, so that its own sum stays within a step.
     std::vector<Candidate> kernels;
@@ -159,7 +160,7 @@ class Filter {
       }
       kernel.element = most;
     }
-    Turn(std::move(kernels));
+    Turn(&kernels);
   }
 
  private:
@@ -172,17 +173,23 @@ class Filter {
 
   double Error(int64_t i) const { return errors_[static_cast<size_t>(i)]; }
 
-  // Rounds as many elements the other way as the sum of the errors asks for, those of the largest ones.
-  void Turn(std::vector<Candidate> candidates) {
+  // Rounds as many elements the other way as the sum of the errors asks for, those of the largest ones. Uses
+  // the candidates up.
+  void Turn(std::vector<Candidate>* candidates) {
     double sum = 0;
-    for (const Candidate& each : candidates) sum += each.error;
+    for (const Candidate& each : *candidates) sum += each.error;
     const int step = sum > 0 ? -1 : 1;
-    std::stable_sort(candidates.begin(), candidates.end(), [step](const Candidate& a, const Candidate& b) {
-      return a.error * step < b.error * step;
-    });
     int64_t left = std::llround(std::fabs(sum));
-    for (const Candidate& each : candidates) {
-      if (left == 0 || each.error * step >= 0) return;
+    if (left == 0) return;
+    // Few of many are needed: a heap with the largest error on top, of equal ones the first element.
+    const auto later = [step](const Candidate& a, const Candidate& b) {
+      return a.error == b.error ? a.element > b.element : a.error * step > b.error * step;
+    };
+    std::make_heap(candidates->begin(), candidates->end(), later);
+    for (; left > 0 && !candidates->empty(); candidates->pop_back()) {
+      std::pop_heap(candidates->begin(), candidates->end(), later);
+      const Candidate& each = candidates->back();
+      if (each.error * step >= 0) return;
       const int code = codes_[each.element] + step;
       if (code < static_cast<int>(kLowest) || code > static_cast<int>(kHighest)) continue;
       codes_[each.element] = static_cast<int8_t>(code);

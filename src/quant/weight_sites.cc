@@ -42,7 +42,7 @@ std::string Objection(const Tensor& weight, int axis) {
   if (axis < 0) return "its constant is no matrix";
   if (weight.size() < kFewestElements) return "fewer than 32 weights";
   if (weight.size() / weight.dim(axis) < kFewestPerScale) return "fewer than 4 weights per scale";
-  if (!AllFinite(weight)) return "its weights hold NaN or infinity";
+  if (!AllFinite(weight)) return kNotFinite;
   if (NearlyWhole(weight)) return "its weights are whole numbers";
   return "";
 }

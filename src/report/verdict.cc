@@ -27,6 +27,11 @@ GateResult Gate(const char* key, double bound, const std::vector<OutputMeasure>&
                                 (output.note.empty() ? "not measured" : output.note));
       continue;
     }
+    // NaN and infinity are over no bound: they say that nothing was measured.
+    if (!std::isfinite(output.snr) || !std::isfinite(output.cosine)) {
+      result.missed.push_back(Name(output, nullptr) + ": NaN or infinity on a sample of the report");
+      continue;
+    }
     const std::string wrong = judge(output.snr, output.cosine);
     if (!wrong.empty()) result.missed.push_back(Name(output, nullptr) + ": " + wrong);
     if (output.parts.size() < 2) continue;

@@ -4,6 +4,7 @@
 // Before: y = x / Sqrt(ReduceMean(x^2) + epsilon) [* scale]
 // After:  y = RMSNormalization(x, scale) (opset 23)
 //
+// The variance may also be ReduceMean(x^2) - ReduceMean(x)^2, with what is below 0 cut off or not (Flax).
 // d^2 is Pow or Mul; the root is Sqrt or Pow 0.5; the quotient is Div, or Mul by Reciprocal, 1 / root or
 // Pow -0.5, which may have the scale in it; or y = x s + (bias - mean s) with s = scale / root.
 #include <algorithm>
@@ -38,8 +39,7 @@ class Matcher {
     match_.end = node.id;
     ValueId d = kNone;
     const ValueId variance = Quotient(node, &d);
-    if (variance == kNone || Variance(variance) != d) return std::nullopt;
-    if (centered ? !Center(d) : !Plain(d)) return std::nullopt;
+    if (variance == kNone || !IsVarianceOf(variance, d, centered)) return std::nullopt;
     if (match_.scale != kNone) {
       if (!PerElement(match_.scale)) return std::nullopt;
       if (centered) Bias();
@@ -64,10 +64,10 @@ class Matcher {
         const Match before = match_;
         const ValueId s = product->input(slot), mean = OtherInput(*shifted, s);
         match_.x = product->input(1 - slot);
-        ValueId d = kNone;
-        if (mean != kNone && Variance(ScaledInverse(s), &d) && Center(d) &&
-            match_.x == product->input(1 - slot) && graph_.Producer(d)->input(1) == mean &&
-            match_.scale != kNone && PerElement(match_.scale) && PerElement(match_.bias) && Closed())
+        const ValueId variance = mean == kNone ? kNone : ScaledInverse(s);
+        if (variance != kNone && match_.scale != kNone && IsVarianceAround(variance, mean) &&
+            match_.x == product->input(1 - slot) && PerElement(match_.scale) && PerElement(match_.bias) &&
+            Closed())
           return match_;
         match_ = before;
       }
@@ -133,27 +133,68 @@ class Matcher {
     return pow != nullptr && ScalarIs(graph_, pow->input(1), -0.5f) ? pow->input(0) : kNone;
   }
 
-  bool Variance(ValueId id, ValueId* d) {
-    *d = id == kNone ? kNone : Variance(id);
-    return *d != kNone;
+  // Whether id is the variance that goes with d (plus epsilon): of x, when d = x - mean, or without a mean.
+  bool IsVarianceOf(ValueId id, ValueId d, bool centered) {
+    const Match before = match_;
+    if (Variance(id) == d) return centered ? Center(d) : Plain(d);
+    match_ = before;
+    ValueId mean = kNone;
+    if (!centered || !Moments(id, &mean)) return false;
+    const ValueId x = match_.x;
+    return Center(d) && match_.x == x && graph_.Producer(d)->input(1) == mean;
+  }
+
+  // The same where only the mean is at hand.
+  bool IsVarianceAround(ValueId id, ValueId mean) {
+    const Match before = match_;
+    const ValueId d = Variance(id);
+    if (d != kNone && Center(d) && graph_.Producer(d)->input(1) == mean) return true;
+    match_ = before;
+    ValueId found = kNone;
+    return Moments(id, &found) && found == mean;
+  }
+
+  // id = v + epsilon: returns v, notes epsilon.
+  ValueId WithoutEpsilon(ValueId id) {
+    const Node* add = Enter(id, "Add");
+    for (size_t side = 0; add != nullptr && add->inputs.size() == 2 && side < 2; ++side) {
+      const std::optional<float> epsilon = ScalarOf(graph_, add->inputs[1 - side]);
+      if (!epsilon) continue;
+      match_.epsilon = *epsilon;
+      return add->inputs[side];
+    }
+    return kNone;
   }
 
   // id = ReduceMean(d^2) + epsilon: returns d, notes epsilon and axes.
   ValueId Variance(ValueId id) {
-    const Node* add = Enter(id, "Add");
-    if (add == nullptr || add->inputs.size() != 2) return kNone;
-    for (size_t side = 0; side < 2; ++side) {
-      const std::optional<float> epsilon = ScalarOf(graph_, add->inputs[1 - side]);
-      if (!epsilon) continue;
-      match_.epsilon = *epsilon;
-      const Node* mean = Enter(add->inputs[side], "ReduceMean");
-      if (mean == nullptr) return kNone;
-      const auto axes = LastAxes(*mean);
-      if (!axes) return kNone;
-      match_.axes = *axes;
-      return RootOfSquare(mean->input(0));
+    const Node* mean = Enter(WithoutEpsilon(id), "ReduceMean");
+    const auto axes = mean == nullptr ? std::nullopt : LastAxes(*mean);
+    if (!axes) return kNone;
+    match_.axes = *axes;
+    return RootOfSquare(mean->input(0));
+  }
+
+  // id = ReduceMean(x^2) - mean^2 + epsilon, mean = ReduceMean(x): notes x, epsilon and axes.
+  bool Moments(ValueId id, ValueId* mean) {
+    ValueId v = WithoutEpsilon(id);
+    if (const Node* relu = Enter(v, "Relu")) {
+      v = relu->input(0);
+    } else if (const Node* max = Enter(v, "Max")) {
+      const size_t zero = max->inputs.size() == 2 && ScalarOf(graph_, max->inputs[0]) == 0.0f ? 0 : 1;
+      if (max->inputs.size() != 2 || ScalarOf(graph_, max->inputs[zero]) != 0.0f) return false;
+      v = max->inputs[1 - zero];
     }
-    return kNone;
+    const Node* sub = Enter(v, "Sub");
+    const Node* squares = sub == nullptr ? nullptr : Enter(sub->input(0), "ReduceMean");
+    if (squares == nullptr) return false;
+    const auto axes = LastAxes(*squares);
+    match_.x = RootOfSquare(squares->input(0));
+    *mean = RootOfSquare(sub->input(1));
+    const Node* average = *mean == kNone ? nullptr : Enter(*mean, "ReduceMean");
+    if (!axes || match_.x == kNone || average == nullptr || average->input(0) != match_.x) return false;
+    match_.axes = *axes;
+    return LastAxes(*average) == axes;
   }
 
   ValueId RootOfSquare(ValueId id) {

@@ -107,6 +107,9 @@ int MergeConstants(Graph* graph, const SimplifyOptions&) {
         !value.constant.is_tensor())
       continue;
     const Tensor& tensor = value.constant;
+    // Zero points: ONNX Runtime's rewriting of int8 weights (session.x64quantprecision) makes a new constant of
+    // each one by its name, and fails on one that two nodes share.
+    if (tensor.size() == 1 && (tensor.dtype() == DType::kInt8 || tensor.dtype() == DType::kUint8)) continue;
     const size_t bytes = tensor.bytes();
     const std::string_view begin(bytes == 0 ? "" : reinterpret_cast<const char*>(tensor.raw()),
                                  std::min(bytes, kPrefix));

@@ -2,6 +2,7 @@
 // After:  the elementwise operators -> Transpose p then q in one, or none
 // Before: Transpose p of a, Transpose p of b -> Add | Sub | Mul | Div | Max | Min        After: Transpose p
 // of a + b
+// Before: Transpose p of a, Transpose p of b, ... -> Concat        After: Concat -> Transpose p
 #include <algorithm>
 #include <optional>
 #include <set>
@@ -134,6 +135,31 @@ bool Join(Graph* graph, const ShapeFacts& facts, NodeId id) {
   return true;
 }
 
+bool JoinConcat(Graph* graph, const ShapeFacts& facts, NodeId id) {
+  const Node& node = graph->node(id);
+  if (node.inputs.size() < 2 || !node.Has("axis")) return false;
+  std::vector<int64_t> perm;
+  std::vector<ValueId> parts;
+  for (ValueId input : node.inputs) {
+    const Node* transpose = ProducerOfType(*graph, input, "Transpose");
+    if (transpose == nullptr || graph->SoleUser(input) != id) return false;
+    if (parts.empty()) perm = PermOf(*transpose);
+    const int64_t rank = static_cast<int64_t>(perm.size());
+    if (perm.empty() || perm != PermOf(*transpose) || facts.RankOf(transpose->input(0)) != rank) return false;
+    parts.push_back(transpose->input(0));
+  }
+  int64_t axis = node.Int("axis", 0);
+  axis += axis < 0 ? static_cast<int64_t>(perm.size()) : 0;
+  if (axis < 0 || axis >= static_cast<int64_t>(perm.size())) return false;
+  const std::string name = node.name;
+  const ValueId joined =
+      graph->AddValue(graph->value(node.outputs[0]).name + "_Concat", facts.DTypeOf(parts[0]));
+  ReplaceWith(graph, id, "Transpose", {joined}, {{"perm", Attribute::Ints(perm)}});
+  graph->AddNode("Concat", name, parts, {joined},
+                 {{"axis", Attribute::Int(perm[static_cast<size_t>(axis)])}});
+  return true;
+}
+
 }  // namespace
 
 int MergeTransposes(Graph* graph, const SimplifyOptions& options) {
@@ -144,6 +170,7 @@ int MergeTransposes(Graph* graph, const SimplifyOptions& options) {
     const Node& node = graph->node(id);
     if (node.Is("Transpose")) count += MergeChain(graph, id);
     if (graph->alive(id) && IsBinary(graph->node(id))) count += Join(graph, facts, id);
+    if (graph->alive(id) && graph->node(id).Is("Concat")) count += JoinConcat(graph, facts, id);
   }
   return count;
 }

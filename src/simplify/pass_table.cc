@@ -85,7 +85,7 @@ const std::vector<Pass>& Passes() {
       {"merge-reshapes", kAlways, MergeReshapes,
        "chains of Reshape, Flatten, Squeeze, Unsqueeze become one Reshape"},
       {"merge-transposes", kAlways, MergeTransposes,
-       "chains of Transpose become one, also through elementwise operators, biases and slopes"},
+       "chains of Transpose become one, also through elementwise operators, biases, slopes, Concat"},
       {"reciprocal-to-div", kAlways, ReciprocalToDiv, "(1 / x) * y becomes y / x"},
       {"slices-to-split", kAlways, SlicesToSplit, "Slices that cut a tensor into parts become a Split"},
       {"split-to-slice", kAlways, SplitToSlice, "a Split with one output in use becomes a Slice"},

@@ -75,6 +75,7 @@ int FoldAffine(Graph*, const SimplifyOptions&);
 int FoldAffineForward(Graph*, const SimplifyOptions&);
 int FuseWindows(Graph*, const SimplifyOptions&);     // spacemit_functions.cc
 int FuseYoloDecode(Graph*, const SimplifyOptions&);  // spacemit_functions.cc
+bool HoldsSpacemitFunctions(const Graph& graph);
 int FuseGemm(Graph*, const SimplifyOptions&);
 int FusePad(Graph*, const SimplifyOptions&);
 int FuseLayerNorm(Graph*, const SimplifyOptions&);

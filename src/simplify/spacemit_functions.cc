@@ -322,4 +322,9 @@ int FuseYoloDecode(Graph* graph, const SimplifyOptions& options) {
   return count;
 }
 
+bool HoldsSpacemitFunctions(const Graph& graph) {
+  return std::any_of(graph.functions.begin(), graph.functions.end(),
+                     [](const auto& function) { return function->domain == kDomain; });
+}
+
 }  // namespace xslim

@@ -29,6 +29,9 @@ class Reference {
 
   // Why nothing can be compared; "" when it can: the graph ran and an output is finite and not constant.
   const std::string& obstacle() const { return obstacle_; }
+  // Whether the obstacle is that the graph cannot be run with the shapes that its inputs declare, all of them
+  // numbers. Then either random numbers are nothing for it (indices), or nobody can run it.
+  bool fails() const { return fails_; }
   int samples() const { return static_cast<int>(inputs_.size()); }
   int outputs() const { return outputs_; }
 
@@ -38,7 +41,7 @@ class Reference {
   bool rounding_mattered() const { return !rounded_.empty(); }
 
  private:
-  // The results of a sample after rounding inputs and weights.
+  // The results of a sample after rounding inputs and weights; undefined where the graph fails on these.
   const std::vector<Tensor>& AfterRounding(size_t sample) const;
 
   const Graph& graph_;
@@ -49,13 +52,15 @@ class Reference {
   mutable std::map<size_t, std::vector<Tensor>> rounded_;  // by sample, of those that needed it
   int outputs_ = 0;
   std::string obstacle_;
+  bool fails_ = false;
 };
 
 // Simplify(), then compared with the graph as it was. When they differ, the passes run again one by one, each
 // compared; one that changes the outputs is undone, left out from then on, and named in a warning. Says in
-// the log what was compared, or why nothing was. Returns the passes undone.
+// the log what was compared, or why nothing was: in a warning where the user asked for it or the graph fails.
+// Returns the passes undone.
 std::vector<std::string> SimplifyVerified(Graph* graph, const SimplifyOptions& options, ThreadPool& pool,
-                                          int samples);
+                                          int samples, bool asked = false);
 
 }  // namespace xslim
 

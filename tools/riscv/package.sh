@@ -13,6 +13,11 @@ mkdir -p "$out/lib"
 cp build-riscv/xslim "$out/lib/xslim"
 cp -L "$dir/sysroot/usr/lib/riscv64-linux-gnu/$loader" "$out/lib/"
 
+needed() {
+  llvm-readelf-19 --dynamic-table "$1" | sed -nE 's/.*\(NEEDED\).*\[(.*)\]/\1/p'
+  if [ "$1" = "$out/lib/xslim" ]; then cat build-riscv/loaded_later.txt; fi
+}
+
 # What is needed, and what that needs.
 queue=("$out/lib/xslim")
 while [ ${#queue[@]} -gt 0 ]; do
@@ -28,7 +33,7 @@ while [ ${#queue[@]} -gt 0 ]; do
     fi
     cp -L "$from" "$out/lib/$name"
     queue+=("$out/lib/$name")
-  done < <(llvm-readelf-19 --dynamic-table "$file" | sed -nE 's/.*\(NEEDED\).*\[(.*)\]/\1/p')
+  done < <(needed "$file")
 done
 llvm-strip-19 --strip-unneeded "$out"/lib/*.so* "$out/lib/xslim"
 

@@ -434,8 +434,6 @@ int main(int argc, char** argv) {
   }
   if (arguments.verify && arguments.no_verify) return Usage("--verify and --no-verify exclude each other");
   if (arguments.config_path.empty() && (arguments.input_path.empty() || arguments.output_path.empty())) {
-    std::fputs(HelpText().c_str(), stdout);
-    std::fflush(stdout);
     return Usage("without -c both -i and -o are needed");
   }
   if (const std::string wrong = WrongMode(arguments); !wrong.empty()) return Usage(wrong);

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -71,6 +72,49 @@ TEST_F(OutputFilesTest, AllOrNone) {
   EXPECT_FALSE(fs::exists(At("a")));
   EXPECT_EQ(ReadFile(At("b")), "old");
   EXPECT_TRUE(fs::is_directory(folder_ / "c" / "inside"));
+}
+
+// Its temporary name just fits into the system's 255 bytes.
+TEST_F(OutputFilesTest, ALongNameIsPutBackToo) {
+  const std::string longest(240, 'b');
+  Put(longest, "old");
+  fs::create_directories(folder_ / "c" / "inside");
+  {
+    OutputFiles files;
+    for (const std::string& name : {longest, std::string("c")}) files.Add(At(name))->Write("new");
+    EXPECT_THROW(files.Commit(), Error);
+  }
+  EXPECT_EQ(ReadFile(At(longest)), "old");
+  EXPECT_THAT(Names(), ElementsAre(longest, "c"));
+}
+
+// A file of another user in a folder that all may write to: the system may refuse it a second name.
+TEST_F(OutputFilesTest, AFileOfAnotherOwnerIsPutBackToo) {
+  if (geteuid() != 0) GTEST_SKIP() << "only root can make files of two owners";
+  Put("b", "old");
+  fs::permissions(folder_ / "b", fs::perms::owner_read | fs::perms::group_read | fs::perms::others_read);
+  fs::permissions(folder_, fs::perms::all);
+  fs::create_directories(folder_ / "c" / "inside");
+  ASSERT_EQ(seteuid(65534), 0);
+  EXPECT_THROW(
+      {
+        OutputFiles files;
+        for (const char* name : {"b", "c"}) files.Add(At(name))->Write("new");
+        files.Commit();
+      },
+      Error);
+  ASSERT_EQ(seteuid(0), 0);
+  EXPECT_EQ(ReadFile(At("b")), "old");
+  EXPECT_THAT(Names(), ElementsAre("b", "c"));
+  ASSERT_EQ(seteuid(65534), 0);
+  {
+    OutputFiles files;
+    files.Add(At("b"))->Write("new");
+    files.Commit();
+  }
+  ASSERT_EQ(seteuid(0), 0);
+  EXPECT_EQ(ReadFile(At("b")), "new");
+  EXPECT_THAT(Names(), ElementsAre("b", "c"));
 }
 
 TEST_F(OutputFilesTest, AFolderThatIsNotThereIsAnError) {

@@ -72,6 +72,34 @@ TEST(FuseLayerNorm, AllForms) {
   ExpectRewrite(Norm({.axes = {2}, .parameter = {1, 1, 6}}, 17), {"fuse-layer-norm"}, fused);
 }
 
+// Flax: the variance as a difference of means.
+enum class CutOff { kNone, kMax, kRelu };
+Model FlaxNorm(CutOff cut, bool shifted, const std::vector<int64_t>& square_axes = {-1}) {
+  Model m(17);
+  const ValueId x = m.Op("Abs", {m.Input("x", {-1, 5, 6})});
+  const ValueId mean = Mean(m, x, {-1});
+  ValueId v = m.Op("Sub", {Mean(m, m.Op("Mul", {x, x}), square_axes), m.Op("Mul", {mean, mean})});
+  if (cut == CutOff::kMax) v = m.Op("Max", {m.F(0), v});
+  if (cut == CutOff::kRelu) v = m.Op("Relu", {v});
+  const ValueId root = m.Op("Sqrt", {m.Op("Add", {v, m.F(1e-6f)})});
+  const ValueId s = m.Op("Mul", {m.Op("Reciprocal", {root}), m.Random({6})});
+  const ValueId bias = m.Random({6});
+  if (shifted) {
+    m.Output(m.Op("Add", {m.Op("Mul", {x, s}), m.Op("Sub", {bias, m.Op("Mul", {mean, s})})}));
+  } else {
+    m.Output(m.Op("Add", {m.Op("Mul", {m.Op("Sub", {x, mean}), s}), bias}));
+  }
+  return m;
+}
+
+TEST(FuseLayerNorm, OfMeansOfSquares) {
+  for (CutOff cut : {CutOff::kNone, CutOff::kMax, CutOff::kRelu}) {
+    for (bool shifted : {false, true})
+      ExpectRewrite(FlaxNorm(cut, shifted), {"fuse-layer-norm"}, {{"Abs", 1}, {"LayerNormalization", 1}});
+  }
+  ExpectUntouched(FlaxNorm(CutOff::kNone, false, {1, 2}), "fuse-layer-norm");
+}
+
 TEST(FuseLayerNorm, OtherAxesScalesAndOpsetsStay) {
   ExpectUntouched(Norm({.axes = {1}}, 17), "fuse-layer-norm");
   ExpectUntouched(Norm({.quotient = Quotient::kScaledInverse, .parameter = {5, 1}}, 17), "fuse-layer-norm");
@@ -363,6 +391,24 @@ TEST(MergeTransposes, ThroughBiasesAndSlopes) {
   ValueId y = wide.Op("Transpose", {wide.Input("x", {-1, 3, 4})}, {{"perm", Is({0, 2, 1})}});
   wide.Output(wide.Op("Transpose", {wide.Op("Add", {y, wide.Random({4, 3})})}, {{"perm", Is({0, 2, 1})}}));
   ExpectUntouched(wide, "merge-transposes");
+}
+
+TEST(MergeTransposes, ThroughConcat) {
+  const auto model = [](const std::vector<int64_t>& second, int64_t axis) {
+    Model m;
+    const ValueId a = m.Op("Transpose", {m.Input("a", {-1, 3, 4, 5})}, {{"perm", Is({0, 2, 3, 1})}});
+    const ValueId b = m.Op("Transpose", {m.Input("b", {-1, 3, 4, 5})}, {{"perm", Is(second)}});
+    m.Output(m.Op("Relu", {m.Op("Concat", {a, b}, {{"axis", I(axis)}})}));
+    return m;
+  };
+  for (int64_t axis : {-1, 1, 2, 3})
+    ExpectRewrite(model({0, 2, 3, 1}, axis), {"merge-transposes"},
+                  {{"Concat", 1}, {"Transpose", 1}, {"Relu", 1}});
+  Model mixed;  // 4, 5, 3 and 3, 5, 4: joined along axis 1
+  const ValueId a = mixed.Op("Transpose", {mixed.Input("a", {-1, 3, 4, 5})}, {{"perm", Is({0, 2, 3, 1})}});
+  const ValueId b = mixed.Op("Transpose", {mixed.Input("b", {-1, 5, 7, 3})}, {{"perm", Is({0, 2, 1, 3})}});
+  mixed.Output(mixed.Op("Concat", {a, b}, {{"axis", I(1)}}));
+  ExpectUntouched(mixed, "merge-transposes");
 }
 
 TEST(MergeTransposes, WhatKnowsAxesStays) {

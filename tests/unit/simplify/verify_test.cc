@@ -99,6 +99,36 @@ TEST(Verify, AFixedBatchIsFound) {
   EXPECT_THAT(Reference(m.graph, pool, 3).Differs(fixed.graph), HasSubstr("no longer runs"));
 }
 
+// An index that is 32 as it stands and more as soon as one of 32 ones is rounded down.
+TEST(Verify, WhatFailsAfterRoundingIsNotBlamedOnAPass) {
+  ThreadPool pool(1);
+  const auto model = [](float factor) {
+    Model m;
+    const ValueId ones = m.Const(Tensor::Of<float>({32}, std::vector<float>(32, 1.0f)));
+    const ValueId count = m.Op("ReduceSum", {m.Op("Floor", {ones})}, {{"keepdims", I(0)}});
+    const ValueId index =
+        m.Op("Cast", {m.Op("Sub", {m.Int(64), m.Op("Cast", {count}, {{"to", I(7)}})})}, {{"to", I(7)}});
+    const ValueId x = m.Op("Mul", {m.Input("x", {4, 33}), m.F(factor)});
+    m.Output(m.Op("Gather", {x, index}, {{"axis", I(1)}}));
+    return m;
+  };
+  const Model m = model(1), off = model(1.001f);
+  const Reference reference(m.graph, pool, 1);
+  EXPECT_EQ(reference.obstacle(), "");
+  EXPECT_THAT(reference.Differs(off.graph), HasSubstr("differs by"));
+}
+
+TEST(Verify, AModelThatCannotBeRunIsTold) {
+  ThreadPool pool(1);
+  for (const int64_t size : {4, -1}) {  // a size that is open may have been guessed wrong
+    Model m;
+    m.Output(m.Op("Gather", {m.Input("x", {size}), m.Ints({9999})}));
+    const Reference reference(m.graph, pool, 1);
+    EXPECT_THAT(reference.obstacle(), HasSubstr("[Gather]"));
+    EXPECT_EQ(reference.fails(), size == 4);
+  }
+}
+
 TEST(Verify, SaysWhyNothingCanBeCompared) {
   ThreadPool pool(1);
   Model constant;

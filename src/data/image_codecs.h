@@ -1,0 +1,15 @@
+// Image files to pixels.
+#ifndef XSLIM_DATA_IMAGE_CODECS_H_
+#define XSLIM_DATA_IMAGE_CODECS_H_
+
+#include <opencv2/core.hpp>
+
+namespace xslim {
+
+// The pixels of a file's bytes (one row): gray, or three channels in the order blue, green, red; empty when
+// it is no image of a known format. Throws Error when OpenCV's library of formats cannot be loaded.
+cv::Mat DecodeImage(const cv::Mat& bytes, bool gray);
+
+}  // namespace xslim
+
+#endif  // XSLIM_DATA_IMAGE_CODECS_H_

@@ -1,0 +1,30 @@
+// What is wrong with a model whatever its inputs are.
+#ifndef XSLIM_SIMPLIFY_CHECK_MODEL_H_
+#define XSLIM_SIMPLIFY_CHECK_MODEL_H_
+
+#include <string>
+#include <vector>
+
+#include "graph/graph.h"
+
+namespace xslim {
+
+struct ModelFault {
+  std::string node;  // Node::Title(), that of a body behind the names of the nodes that hold it;
+                     // "" where `why` names it
+  std::string why;
+  bool fatal = false;  // no runtime can compute it; else one may look past it (an attribute too many)
+};
+
+// Nodes of the default domain, of bodies too, whose inputs, outputs, attributes or element types are not what
+// their operator has in the model's opset, and nodes of the outermost graph whose input shapes, as far as
+// they follow from the model's inputs, do not go together. Operators that are not known are not judged, nor
+// are the model's functions.
+std::vector<ModelFault> FindFaults(const Graph& graph);
+
+// Throws Error naming the fatal faults; warns of the others.
+void RefuseFaults(const Graph& graph);
+
+}  // namespace xslim
+
+#endif  // XSLIM_SIMPLIFY_CHECK_MODEL_H_
