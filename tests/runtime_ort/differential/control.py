@@ -12,16 +12,16 @@ def _value(name, shape=None, kind=TensorProto.FLOAT):
 class _Body:
     """The nodes of a body; every tensor in it has `shape` (float32) unless said otherwise."""
 
-    def __init__(self, draw, names):
-        self.draw, self.names, self.nodes, self.constants = draw, list(names), [], []
+    def __init__(self, draw, names, prefix="b"):
+        self.draw, self.names, self.prefix, self.nodes, self.constants = draw, list(names), prefix, [], []
 
     def add(self, op, inputs, **attributes):
-        name = "b%d" % len(self.nodes)
+        name = "%s%d" % (self.prefix, len(self.nodes))
         self.nodes.append(helper.make_node(op, inputs, [name], "body%d" % len(self.nodes), **attributes))
         return name
 
     def constant(self, array):
-        self.constants.append(numpy_helper.from_array(np.asarray(array), "c%d" % len(self.constants)))
+        self.constants.append(numpy_helper.from_array(np.asarray(array), "%sc%d" % (self.prefix, len(self.constants))))
         return self.constants[-1].name
 
     def arithmetic(self, least=1):
@@ -49,20 +49,19 @@ def branch(draw):
     shape = draw.shape(1, 3, 5, zero=0.05)
     other = draw.flip(0.2)
 
-    def half(depth, turned):
-        body = _Body(draw, ["x1", "x2"])
+    def half(depth, turned, prefix):
+        body = _Body(draw, ["x1", "x2"], prefix)
         result = body.arithmetic()
         if turned:
             result = body.add("Flatten", [result], axis=0)
         if depth:
-            inner = helper.make_node("If", ["x0"], ["nested"], "nested", then_branch=half(0, turned), else_branch=half(0, turned))
-            body.nodes.append(inner)
-            result = body.add("Add", [result, "nested"])
+            result = body.add("Add", [result, body.add("If", ["x0"], then_branch=half(0, turned, prefix + "t"),
+                                                       else_branch=half(0, turned, prefix + "e"))])
         return body.graph([], [_shapeless(result)])
     depth = int(draw.flip(0.3))
     condition = draw.constant(np.asarray(draw.flip()) if draw.flip() else np.asarray([draw.flip()]), 0.3)
     return Case("If", [condition, draw.values(shape), draw.constant(draw.values(shape))], draw.opset(13, 20),
-                then_branch=half(depth, False), else_branch=half(depth, other)).reading(1)
+                then_branch=half(depth, False, "t"), else_branch=half(depth, other, "e")).reading(1)
 
 
 def loop(draw):
