@@ -61,7 +61,7 @@ class ExternalData {
 // the message is malformed.
 Tensor ReadTensor(onnx::TensorProto* proto, ExternalData* external, const std::string& where);
 
-// Bytes of raw_data for a tensor (not of strings): 4-bit types are packed two to a byte, low nibble first.
+// Bytes of raw_data for a tensor (not of strings): types of 4 and 2 bits are packed, the lowest bits first.
 // `storage` holds them when they are not the tensor's own.
 std::string_view RawData(const Tensor& tensor, std::string* storage);
 // dims, data_type and elements; other fields stay.

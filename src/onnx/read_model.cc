@@ -410,7 +410,7 @@ std::vector<std::string> FieldsOf(const std::string& message, uint32_t field) {
 void ReadType(const onnx::ValueInfoProto& proto, Value* value) {
   if (!proto.type().has_tensor_type()) return;
   const auto& type = proto.type().tensor_type();
-  const bool known = type.elem_type() > 0 && type.elem_type() <= static_cast<int>(DType::kFloat4E2M1);
+  const bool known = type.elem_type() > 0 && type.elem_type() <= static_cast<int>(DType::kInt2);
   value->dtype = known ? static_cast<DType>(type.elem_type()) : DType::kUndefined;
   value->has_shape = type.has_shape();
   value->dims.clear();

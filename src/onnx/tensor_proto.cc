@@ -18,28 +18,26 @@ namespace fs = std::filesystem;
 constexpr int64_t kSmallestMapped = 64 << 10;
 constexpr size_t kSmallestTaken = 4 << 10;
 
-bool IsFourBit(DType type) {
-  return type == DType::kInt4 || type == DType::kUint4 || type == DType::kFloat4E2M1;
-}
-
 size_t FileBytes(DType type, int64_t count) {
   const size_t n = static_cast<size_t>(count);
-  return IsFourBit(type) ? (n + 1) / 2 : n * SizeOf(type);
+  const auto each = static_cast<size_t>(PerByte(type));
+  return each > 1 ? (n + each - 1) / each : n * SizeOf(type);
 }
 
-// One byte for each element; int4 gets its sign.
+// One byte for each element, the first from the lowest bits; int4 and int2 get their sign.
 void Unpack(const char* packed, DType type, int64_t count, std::byte* out) {
+  const int each = PerByte(type), bits = 8 / each, mask = (1 << bits) - 1;
+  const bool is_signed = type == DType::kInt4 || type == DType::kInt2;
   for (int64_t i = 0; i < count; ++i) {
-    const auto byte = static_cast<uint8_t>(packed[i / 2]);
-    uint8_t nibble = i % 2 ? byte >> 4 : byte & 15;
-    if (type == DType::kInt4 && nibble > 7) nibble |= 0xf0;
-    out[i] = static_cast<std::byte>(nibble);
+    int code = (static_cast<uint8_t>(packed[i / each]) >> (i % each * bits)) & mask;
+    if (is_signed && code > mask / 2) code -= mask + 1;
+    out[i] = static_cast<std::byte>(code);
   }
 }
 
 // Elements as they lie in a file into those of a tensor.
 void Unfile(const char* from, DType type, int64_t count, std::byte* out) {
-  if (IsFourBit(type)) return Unpack(from, type, count, out);
+  if (PerByte(type) > 1) return Unpack(from, type, count, out);
   if (count > 0) std::memcpy(out, from, FileBytes(type, count));
   if (type != DType::kBool) return;
   // Any byte but 0 is true; a C++ bool may only hold 0 or 1.
@@ -126,7 +124,9 @@ Tensor ReadTyped(const onnx::TensorProto& proto, DType type, const Shape& shape,
     case DType::kInt4:
     case DType::kUint4:
     case DType::kFloat4E2M1:
-      check(proto.int32_data_size(), (count + 1) / 2);
+    case DType::kInt2:
+    case DType::kUint2:
+      check(proto.int32_data_size(), static_cast<int64_t>(FileBytes(type, count)));
       break;
     default:
       check(proto.int32_data_size(), count);
@@ -162,7 +162,9 @@ Tensor ReadTyped(const onnx::TensorProto& proto, DType type, const Shape& shape,
       break;
     case DType::kInt4:
     case DType::kUint4:
-    case DType::kFloat4E2M1: {
+    case DType::kFloat4E2M1:
+    case DType::kInt2:
+    case DType::kUint2: {
       std::string packed;
       for (int32_t byte : proto.int32_data()) packed.push_back(static_cast<char>(byte));
       Unpack(packed.data(), type, count, tensor.raw());
@@ -223,7 +225,7 @@ Tensor ExternalData::Read(const onnx::TensorProto& proto, DType type, const Shap
   }
   const char* bytes = file->data() + offset;
   const bool aligned = reinterpret_cast<uintptr_t>(bytes) % SizeOf(type) == 0;
-  if (wanted >= kSmallestMapped && aligned && !IsFourBit(type) && type != DType::kBool) {
+  if (wanted >= kSmallestMapped && aligned && PerByte(type) == 1 && type != DType::kBool) {
     auto* elements =
         reinterpret_cast<std::byte*>(const_cast<char*>(bytes));  // Tensor hands out no writable pointer
     return Tensor::Borrow(type, shape, std::shared_ptr<std::byte>(file, elements), true);
@@ -241,7 +243,7 @@ bool HasNoData(const onnx::TensorProto& proto) {
 }
 
 Tensor ReadTensor(onnx::TensorProto* proto, ExternalData* external, const std::string& where) {
-  if (proto->data_type() < 1 || proto->data_type() > static_cast<int>(DType::kFloat4E2M1)) {
+  if (proto->data_type() < 1 || proto->data_type() > static_cast<int>(DType::kInt2)) {
     throw Error("tensor has the unknown data type " + std::to_string(proto->data_type()) + ".", where);
   }
   const DType type = static_cast<DType>(proto->data_type());
@@ -271,7 +273,7 @@ Tensor ReadTensor(onnx::TensorProto* proto, ExternalData* external, const std::s
                     std::to_string(FileBytes(type, count)) + ".",
                 where);
   }
-  if (proto->raw_data().size() >= kSmallestTaken && !IsFourBit(type) && type != DType::kBool) {
+  if (proto->raw_data().size() >= kSmallestTaken && PerByte(type) == 1 && type != DType::kBool) {
     // The message's own bytes, not a copy: long strings lie on the heap, aligned for any element.
     const std::shared_ptr<std::string> bytes(proto->release_raw_data());
     auto* elements = reinterpret_cast<std::byte*>(bytes->data());
@@ -285,11 +287,12 @@ Tensor ReadTensor(onnx::TensorProto* proto, ExternalData* external, const std::s
 
 std::string_view RawData(const Tensor& tensor, std::string* storage) {
   const char* bytes = reinterpret_cast<const char*>(tensor.raw());
-  if (!IsFourBit(tensor.dtype())) return {bytes, tensor.bytes()};
+  const int each = PerByte(tensor.dtype()), bits = 8 / each;
+  if (each == 1) return {bytes, tensor.bytes()};
   storage->assign(FileBytes(tensor.dtype(), tensor.size()), '\0');
   for (int64_t i = 0; i < tensor.size(); ++i) {
-    char& packed = (*storage)[static_cast<size_t>(i / 2)];
-    packed = static_cast<char>(packed | ((bytes[i] & 15) << (i % 2 ? 4 : 0)));
+    char& packed = (*storage)[static_cast<size_t>(i / each)];
+    packed = static_cast<char>(packed | ((bytes[i] & ((1 << bits) - 1)) << (i % each * bits)));
   }
   return *storage;
 }

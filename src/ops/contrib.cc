@@ -8,15 +8,21 @@
 
 namespace xslim {
 
+Tensor Maybe(const EvalContext& context, size_t slot) {
+  return context.has(slot) ? context.in(slot) : Tensor();
+}
+
 std::vector<Tensor> RunOperator(const EvalContext& context, const std::string& op_type, int opset,
                                 const std::vector<Tensor>& inputs,
-                                std::map<std::string, Attribute> attributes, size_t outputs) {
-  const OperatorRow* row = FindOperator("", op_type, opset);
+                                std::map<std::string, Attribute> attributes, size_t outputs,
+                                const char* domain) {
+  const OperatorRow* row = FindOperator(domain, op_type, opset);
   if (row == nullptr)
     throw Error("operator " + op_type + " of opset " + std::to_string(opset) + " is not known");
   Node node;
   node.name = context.node.name;
   node.op_type = op_type;
+  node.domain = domain;
   node.attributes = std::move(attributes);
   // Only which ids are kNone matters: there is no graph around the node.
   std::vector<const Tensor*> given;

@@ -1,5 +1,5 @@
-// com.microsoft: Attention, MultiHeadAttention, RotaryEmbedding, as ONNX Runtime's CPU provider
-// understands them.
+// com.microsoft: Attention, QAttention, MultiHeadAttention, GroupQueryAttention, RotaryEmbedding, as ONNX
+// Runtime's CPU provider understands them.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -122,13 +122,37 @@ int64_t HeadsOf(const Node& node, const char* attribute = "num_heads") {
   return heads;
 }
 
+void RefuseRotaryAndSharedBuffers(const Node& node) {
+  if (node.Int("do_rotary", 0) != 0) throw Unsupported("do_rotary is not supported");
+  if (node.Int("past_present_share_buffer", 0) != 0)
+    throw Unsupported("past_present_share_buffer is not supported");
+}
+
+// What follows the projections `all` [B, S, q+k+v] of widths `sizes`, to which `bias` is still to be added.
+struct AttentionSlots {
+  size_t mask, past, attention_bias;
+};
+void AttendProjected(EvalContext& c, const Tensor& all, const std::vector<int64_t>& sizes, const Tensor& bias,
+                     AttentionSlots slots, DType dtype) {
+  const int64_t heads = HeadsOf(c.node);
+  const Tensor q = ByHeads(Columns(c, all, 0, sizes[0], bias), heads, "Q");
+  Tensor k = ByHeads(Columns(c, all, sizes[0], sizes[1], bias), heads, "K"),
+         v = ByHeads(Columns(c, all, sizes[0] + sizes[1], sizes[2], bias), heads, "V");
+  if (c.has(slots.past)) {
+    k = Appended(Half(c, c.in(slots.past), 0), k);
+    v = Appended(Half(c, c.in(slots.past), 1), v);
+  }
+  Bias added(c, {q.dim(0), heads, q.dim(2), k.dim(2)}, c.node.Int("unidirectional", 0) != 0);
+  if (c.has(slots.mask)) added.ReadMask(c.in(slots.mask));
+  if (c.has(slots.attention_bias)) added.ReadAttentionBias(c.in(slots.attention_bias));
+  SetFloatResult(c, 0, RunAttention(c, q, k, v, added), dtype);
+  if (c.wants(1)) SetFloatResult(c, 1, Stacked(c, {k, v}, 0), dtype);
+}
+
 // Inputs: x, weights [D, q+k+v], bias, mask_index, past, attention_bias. Outputs: y, present.
 void EvaluateAttention(EvalContext& c) {
-  if (c.node.Int("do_rotary", 0) != 0) throw Error("do_rotary is not supported");
-  if (c.node.Int("past_present_share_buffer", 0) != 0)
-    throw Error("past_present_share_buffer is not supported");
+  RefuseRotaryAndSharedBuffers(c.node);
   const Tensor x = c.in(0).ToFloat32(), weights = c.in(1).ToFloat32();
-  const int64_t heads = HeadsOf(c.node);
   if (x.rank() != 3 || weights.rank() != 2)
     throw Error("input " + ToString(x.shape()) + " and weights " + ToString(weights.shape()) + " do not fit");
   const int64_t each = weights.dim(1) / 3;
@@ -142,20 +166,20 @@ void EvaluateAttention(EvalContext& c) {
     bias = c.in(2).ToFloat32();
     if (bias.size() != weights.dim(1)) throw Error("bias of shape " + ToString(bias.shape()));
   }
-  const Tensor all = MatMulFloat(c, x, weights);
-  const Tensor q = ByHeads(Columns(c, all, 0, sizes[0], bias), heads, "Q");
-  Tensor k = ByHeads(Columns(c, all, sizes[0], sizes[1], bias), heads, "K"),
-         v = ByHeads(Columns(c, all, sizes[0] + sizes[1], sizes[2], bias), heads, "V");
-  if (c.has(4)) {
-    k = Appended(Half(c, c.in(4), 0), k);
-    v = Appended(Half(c, c.in(4), 1), v);
-  }
-  Bias added(c, {q.dim(0), heads, q.dim(2), k.dim(2)}, c.node.Int("unidirectional", 0) != 0);
-  if (c.has(3)) added.ReadMask(c.in(3));
-  if (c.has(5)) added.ReadAttentionBias(c.in(5));
-  const DType dtype = c.in(0).dtype();
-  SetFloatResult(c, 0, RunAttention(c, q, k, v, added), dtype);
-  if (c.wants(1)) SetFloatResult(c, 1, Stacked(c, {k, v}, 0), dtype);
+  AttendProjected(c, MatMulFloat(c, x, weights), sizes, bias, {3, 4, 5}, c.in(0).dtype());
+}
+
+// Inputs: codes, weight codes [D, 3*H], bias, scale, weight scale, mask_index, zero point, weight zero point,
+// past. Outputs: y, present.
+void EvaluateQAttention(EvalContext& c) {
+  RefuseRotaryAndSharedBuffers(c.node);
+  const Tensor &x = c.in(0), &weights = c.in(1);
+  if (x.rank() != 3 || weights.rank() != 2 || weights.dim(1) % 3 != 0 || weights.dim(1) == 0)
+    throw Error("input " + ToString(x.shape()) + " and weights " + ToString(weights.shape()) + " do not fit");
+  const int64_t each = weights.dim(1) / 3;
+  const Tensor all = ProductOfCodes(c, {x, c.in(3), Maybe(c, 6)}, {weights, c.in(4), Maybe(c, 7)}, c.in(2));
+  constexpr size_t kNoSlot = std::numeric_limits<size_t>::max();
+  AttendProjected(c, all, {each, each, each}, Tensor(), {5, 8, kNoSlot}, c.in(3).dtype());
 }
 
 // Part `index` of packed [batch, length, heads, parts, size] as [batch, length, heads*size].
@@ -231,6 +255,118 @@ void EvaluateRotaryEmbedding(EvalContext& c) {
   SetFloatResult(c, 0, Rotate(c, x, cosines, sines, rows, rotation), c.in(0).dtype());
 }
 
+// What each sequence of GroupQueryAttention has in its cache: `past` positions, then those of this call.
+struct CacheLengths {
+  std::vector<int64_t> past;
+  int64_t present;  // positions of the caches that are given back
+};
+
+CacheLengths LengthsOf(const EvalContext& c, int64_t batch, int64_t rows, int64_t cache) {
+  const std::vector<int64_t> last = c.in(5).ToInts(), total = c.in(6).ToInts();
+  if (static_cast<int64_t>(last.size()) != batch || total.size() != 1)
+    throw Error("seqlens_k " + ToString(c.in(5).shape()) + " or total_sequence_length " +
+                    ToString(c.in(6).shape()) + " does not fit",
+                "", "expected one length per sequence, and one number");
+  CacheLengths lengths{{}, std::max(cache, total[0])};
+  const bool first_call = rows == total[0];
+  for (int64_t b = 0; b < batch; ++b) {
+    const int64_t past = first_call ? 0 : last[static_cast<size_t>(b)] + 1 - rows;
+    if (past < 0 || past > cache || past + rows > lengths.present) {
+      throw Error("sequence " + std::to_string(b) + " ends at " +
+                  std::to_string(last[static_cast<size_t>(b)]) + ", which does not fit " +
+                  std::to_string(rows) + " new and " + std::to_string(cache) + " cached positions");
+    }
+    lengths.past.push_back(past);
+  }
+  return lengths;
+}
+
+// The cache of `x` [B, N, S, H]: past positions, those of x, zeros.
+Tensor Present(const Tensor& x, const Tensor& past, const CacheLengths& lengths) {
+  Tensor y(DType::kFloat, {x.dim(0), x.dim(1), lengths.present, x.dim(3)});
+  FillZero(y);
+  const int64_t size = x.dim(3), rows = x.dim(2);
+  if (past.defined() &&
+      (past.rank() != 4 || past.dim(0) != x.dim(0) || past.dim(1) != x.dim(1) || past.dim(3) != size))
+    throw Error("past of shape " + ToString(past.shape()) + " does not fit " + ToString(x.shape()));
+  for (int64_t i = 0; i < x.dim(0) * x.dim(1); ++i) {
+    const int64_t before = lengths.past[static_cast<size_t>(i / x.dim(1))];
+    float* to = y.data<float>() + i * lengths.present * size;
+    if (before > 0) std::copy_n(past.data<float>() + i * past.dim(2) * size, before * size, to);
+    std::copy_n(x.data<float>() + i * rows * size, rows * size, to + before * size);
+  }
+  return y;
+}
+
+// Inputs: query (or packed query, key and value), key, value, past_key, past_value, seqlens_k,
+// total_sequence_length, cos_cache, sin_cache, position_ids, attention_bias. Outputs: y, present_key,
+// present_value.
+void EvaluateGroupQueryAttention(EvalContext& c) {
+  for (const char* attribute : {"smooth_softmax", "qk_output"}) {
+    if (c.node.Int(attribute, 0) > 0) throw Unsupported(std::string(attribute) + " is not supported");
+  }
+  if (c.has(11)) throw Unsupported("head_sink is not supported");
+  const int64_t heads = HeadsOf(c.node), kv_heads = HeadsOf(c.node, "kv_num_heads");
+  const Tensor given = c.in(0).ToFloat32();
+  if (given.rank() != 3) throw Error("query of shape " + ToString(given.shape()), "", "expected rank 3");
+  const int64_t batch = given.dim(0), rows = given.dim(1);
+  Tensor q = given, k, v;
+  if (c.has(1)) {
+    k = c.in(1).ToFloat32();
+    v = c.in(2).ToFloat32();
+  } else {
+    const int64_t each = given.dim(2) / (heads + 2 * kv_heads);
+    if (each * (heads + 2 * kv_heads) != given.dim(2))
+      throw Error("packed query of shape " + ToString(given.shape()) + " does not split into its heads");
+    q = Part(c, given, 2, 0, heads * each);
+    k = Part(c, given, 2, heads * each, kv_heads * each);
+    v = Part(c, given, 2, (heads + kv_heads) * each, kv_heads * each);
+  }
+  const Tensor past_key = c.has(3) ? c.in(3).ToFloat32() : Tensor(),
+               past_value = c.has(4) ? c.in(4).ToFloat32() : Tensor();
+  if (past_key.defined() != past_value.defined() ||
+      (past_key.defined() && past_key.shape() != past_value.shape()))
+    throw Error("past_key and past_value differ");
+  const int64_t cache = past_key.defined() && past_key.rank() == 4 ? past_key.dim(2) : 0;
+  const CacheLengths lengths = LengthsOf(c, batch, rows, cache);
+  if (c.node.Int("do_rotary", 0) != 0) {
+    std::vector<int64_t> positions;
+    for (int64_t i = 0; i < batch * rows; ++i)
+      positions.push_back(lengths.past[static_cast<size_t>(i / rows)] + i % rows);
+    if (c.has(9)) positions = c.in(9).ToInts();
+    const bool interleaved = c.node.Int("rotary_interleaved", 0) != 0;
+    const Tensor cosines = c.in(7).ToFloat32(), sines = c.in(8).ToFloat32();
+    const int64_t rotated = cosines.rank() == 0 ? 0 : 2 * cosines.dim(-1);
+    q = Rotate(c, q, cosines, sines, positions, {heads, rotated, interleaved});
+    k = Rotate(c, k, cosines, sines, positions, {kv_heads, rotated, interleaved});
+  }
+  const Tensor queries = ByHeads(q, heads, "query"), new_keys = ByHeads(k, kv_heads, "key"),
+               new_values = ByHeads(v, kv_heads, "value");
+  if (new_keys.dim(0) != batch || new_keys.dim(2) != rows || new_values.dim(0) != batch ||
+      new_values.dim(2) != rows)
+    throw Error("query " + ToString(q.shape()) + ", key " + ToString(k.shape()) + " and value " +
+                ToString(v.shape()) + " do not fit together");
+  const Tensor keys = Present(new_keys, past_key, lengths), values = Present(new_values, past_value, lengths);
+  Bias added(c, {batch, heads, rows, lengths.present}, false);
+  if (c.has(10)) added.ReadAttentionBias(c.in(10));
+  const int64_t window = c.node.Int("local_window_size", -1);
+  AttentionScores scores;
+  scores.scale = ScaleOf(c.node, queries.dim(3));
+  scores.softcap = c.node.Float("softcap", 0);
+  scores.add_bias = [&](int64_t b, int64_t h, int64_t row, float* to) {
+    added.Add(b, h, row, to);
+    const int64_t end = lengths.past[static_cast<size_t>(b)] + row + 1;
+    const int64_t begin = window >= 0 ? std::max<int64_t>(end - window, 0) : 0;
+    std::fill(to, to + begin, -kInf);
+    std::fill(to + end, to + lengths.present, -kInf);
+    return begin < end;
+  };
+  const DType dtype = c.in(0).dtype();
+  SetFloatResult(c, 0, Attend(c, queries, keys, values, true, scores), dtype);
+  if (c.wants(1)) SetFloatResult(c, 1, keys, dtype);
+  if (c.wants(2)) SetFloatResult(c, 2, values, dtype);
+}
+
 }  // namespace
 
 std::vector<OperatorRow> ContribAttentionOperators() {
@@ -238,7 +374,9 @@ std::vector<OperatorRow> ContribAttentionOperators() {
   constexpr int kAny = std::numeric_limits<int>::max();
   return {
       {kMicrosoft, "Attention", 1, kAny, EvaluateAttention},
+      {kMicrosoft, "QAttention", 1, kAny, EvaluateQAttention},
       {kMicrosoft, "MultiHeadAttention", 1, kAny, EvaluateMultiHeadAttention},
+      {kMicrosoft, "GroupQueryAttention", 1, kAny, EvaluateGroupQueryAttention},
       {kMicrosoft, "RotaryEmbedding", 1, kAny, EvaluateRotaryEmbedding},
   };
 }

@@ -13,8 +13,6 @@
 namespace xslim {
 namespace {
 
-Tensor Maybe(const EvalContext& c, size_t slot) { return c.has(slot) ? c.in(slot) : Tensor(); }
-
 constexpr int kQuantizeOpset = 13, kOpset = 13;  // of the ai.onnx operators that do the work
 
 // Codes in `slot`, scale and zero point behind them.
@@ -117,18 +115,26 @@ Tensor Scaled(const EvalContext& c, const Tensor& sums, const Tensor& a_scale, c
   return y;
 }
 
+}  // namespace
+
+Tensor ProductOfCodes(const EvalContext& c, const Codes& a, const Codes& b, const Tensor& bias) {
+  const Tensor sums = RunOperator(c, "MatMulInteger", kOpset, {a.codes, b.codes, a.zero, b.zero})[0];
+  return Scaled(c, sums, a.scale, b.scale, bias);
+}
+
+namespace {
+
 // A float32, B codes, b_scale, b_zero, bias: A is quantized to uint8 by its own range.
 void DynamicQuantizeMatMul(EvalContext& c) {
   const std::vector<Tensor> a = RunOperator(c, "DynamicQuantizeLinear", kOpset, {c.in(0)}, {}, 3);
-  const Tensor sums = RunOperator(c, "MatMulInteger", kOpset, {a[0], c.in(1), a[2], Maybe(c, 3)})[0];
-  c.set_out(0, Scaled(c, sums, a[1], c.in(2), Maybe(c, 4)));
+  c.set_out(0, ProductOfCodes(c, {a[0], a[1], a[2]}, {c.in(1), c.in(2), Maybe(c, 3)}, Maybe(c, 4)));
 }
 
 // A, B, a_scale, b_scale, a_zero, b_zero, bias
 void MatMulIntegerToFloat(EvalContext& c) {
-  const Tensor sums =
-      RunOperator(c, "MatMulInteger", kOpset, {c.in(0), c.in(1), Maybe(c, 4), Maybe(c, 5)})[0];
-  SetFloatResult(c, 0, Scaled(c, sums, c.in(2), c.in(3), Maybe(c, 6)), c.in(2).dtype());
+  SetFloatResult(
+      c, 0, ProductOfCodes(c, {c.in(0), c.in(2), Maybe(c, 4)}, {c.in(1), c.in(3), Maybe(c, 5)}, Maybe(c, 6)),
+      c.in(2).dtype());
 }
 
 // A, a_scale, a_zero, B, b_scale, b_zero, C (int32), y_scale, y_zero; without y_scale the result is float32.

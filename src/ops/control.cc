@@ -30,13 +30,37 @@ bool Truth(const Tensor& tensor) {
   return tensor.data<bool>()[0];
 }
 
-// The outputs of all steps; `empty` describes one when there are none.
-Tensor StackedSteps(const EvalContext& c, const std::vector<Tensor>& steps, int64_t axis,
-                    const Value& empty) {
-  if (!steps.empty()) return Stacked(c, steps, axis);
-  Shape shape{0};
-  for (const Dim& dim : empty.dims) shape.push_back(std::max<int64_t>(dim.size, 0));
-  return Tensor(empty.dtype, shape);
+// What one step of the body makes: its element type, and its shape with 0 for what is not known.
+struct StepType {
+  DType dtype;
+  Shape shape;
+};
+
+// Of each output of a body that never ran: as declared, or where no type is declared, from a step on
+// `inputs`.
+std::vector<StepType> TypesOfSteps(const EvalContext& c, const Graph& body,
+                                   const std::vector<Tensor>& inputs) {
+  std::vector<StepType> types;
+  bool declared = true;
+  for (ValueId id : body.outputs()) {
+    const Value& value = body.value(id);
+    declared = declared && value.dtype != DType::kUndefined;
+    types.push_back({value.dtype, {}});
+    for (const Dim& dim : value.dims) types.back().shape.push_back(std::max<int64_t>(dim.size, 0));
+  }
+  if (declared) return types;
+  const std::vector<Tensor> results = RunBody(c, body, inputs);
+  for (size_t i = 0; i < types.size() && i < results.size(); ++i) {
+    if (types[i].dtype == DType::kUndefined) types[i] = {results[i].dtype(), results[i].shape()};
+  }
+  return types;
+}
+
+// No step at all, along `axis` of the result.
+Tensor NoSteps(const StepType& step, int64_t axis) {
+  Shape shape = step.shape;
+  shape.insert(shape.begin() + NormalAxis(axis, static_cast<int64_t>(shape.size()) + 1), 0);
+  return Tensor(step.dtype, shape);
 }
 
 void EvaluateIf(EvalContext& c) {
@@ -58,19 +82,25 @@ void EvaluateLoop(EvalContext& c) {
   for (size_t i = 2; i < c.num_inputs(); ++i) state.push_back(c.any_in(i));
   if (body.outputs().size() < state.size() + 1) throw Error("the body has too few outputs");
   std::vector<std::vector<Tensor>> stacks(body.outputs().size() - 1 - state.size());
-  for (int64_t t = 0; t < most && go; ++t) {
-    std::vector<Tensor> inputs{Tensor::Scalar<int64_t>(t), Tensor(DType::kBool, {})};
+  const auto inputs_of = [&](int64_t step) {
+    std::vector<Tensor> inputs{Tensor::Scalar<int64_t>(step), Tensor(DType::kBool, {})};
     inputs[1].data<bool>()[0] = true;
     inputs.insert(inputs.end(), state.begin(), state.end());
-    std::vector<Tensor> results = RunBody(c, body, inputs);
+    return inputs;
+  };
+  int64_t steps = 0;
+  for (; steps < most && go; ++steps) {
+    std::vector<Tensor> results = RunBody(c, body, inputs_of(steps));
     go = Truth(results[0]);
     for (size_t i = 0; i < state.size(); ++i) state[i] = results[i + 1];
     for (size_t i = 0; i < stacks.size(); ++i) stacks[i].push_back(results[state.size() + 1 + i]);
   }
   for (size_t i = 0; i < state.size() && i < c.node.outputs.size(); ++i) c.set_out(i, state[i]);
+  std::vector<StepType> types;
+  if (steps == 0 && !stacks.empty()) types = TypesOfSteps(c, body, inputs_of(0));
   for (size_t i = 0; i < stacks.size(); ++i) {
     const size_t slot = state.size() + i;
-    if (c.wants(slot)) c.set_out(slot, StackedSteps(c, stacks[i], 0, body.value(body.outputs()[slot + 1])));
+    if (c.wants(slot)) c.set_out(slot, steps == 0 ? NoSteps(types[slot + 1], 0) : Stacked(c, stacks[i], 0));
   }
 }
 
@@ -119,11 +149,22 @@ void EvaluateScan(EvalContext& c) {
     for (size_t i = 0; i < stacks.size(); ++i) stacks[i].push_back(results[states + i]);
   }
   for (size_t i = 0; i < states && i < c.node.outputs.size(); ++i) c.set_out(i, state[i]);
+  std::vector<StepType> types;
+  if (length == 0 && !stacks.empty()) {
+    std::vector<Tensor> inputs = state;
+    for (size_t i = 0; i < axes.size(); ++i) {
+      Shape shape = c.in(states + i).shape();
+      shape.erase(shape.begin() + axes[i]);
+      inputs.emplace_back(c.in(states + i).dtype(), shape);
+      FillZero(inputs.back());
+    }
+    types = TypesOfSteps(c, body, inputs);
+  }
   for (size_t i = 0; i < stacks.size(); ++i) {
     if (!c.wants(states + i)) continue;
     if (Entry(out_directions, i) != 0) std::reverse(stacks[i].begin(), stacks[i].end());
-    c.set_out(states + i,
-              StackedSteps(c, stacks[i], Entry(out_axes, i), body.value(body.outputs()[states + i])));
+    c.set_out(states + i, length == 0 ? NoSteps(types[states + i], Entry(out_axes, i))
+                                      : Stacked(c, stacks[i], Entry(out_axes, i)));
   }
 }
 

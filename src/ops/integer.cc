@@ -10,8 +10,18 @@
 namespace xslim {
 namespace {
 
+// Throws Error unless the type is int8 or uint8.
+DType CodeType(const Tensor& codes) {
+  if (codes.dtype() != DType::kInt8 && codes.dtype() != DType::kUint8) {
+    throw Error(std::string("codes of type ") + NameOf(codes.dtype()), "", "expected int8 or uint8");
+  }
+  return codes.dtype();
+}
+
 // Codes less their zero point. The zero point (slot may be left out: 0) has one element or one per `axis`.
 std::vector<int32_t> Centred(const EvalContext& c, const Tensor& x, size_t zero_slot, int64_t axis) {
+  CodeType(x);
+  if (c.has(zero_slot)) CodeType(c.in(zero_slot));
   const std::vector<int64_t> codes = x.ToInts();
   const std::vector<int64_t> zeros = c.has(zero_slot) ? c.in(zero_slot).ToInts() : std::vector<int64_t>{0};
   const auto count = static_cast<int64_t>(zeros.size());
@@ -52,14 +62,6 @@ void StoreCode(Tensor& y, int64_t i, int32_t sum, float factor, int64_t zero) {
   }
 }
 
-// Throws Error unless the type is int8 or uint8.
-DType CodeType(const Tensor& zero) {
-  if (zero.dtype() != DType::kInt8 && zero.dtype() != DType::kUint8) {
-    throw Error(std::string("codes of type ") + NameOf(zero.dtype()), "", "expected int8 or uint8");
-  }
-  return zero.dtype();
-}
-
 void EvaluateQLinearMatMul(EvalContext& c) {
   const Tensor &a = c.in(0), &b = c.in(3);
   if (a.rank() < 2 || b.rank() < 2 || a.dim(-1) != b.dim(-2)) {
@@ -98,10 +100,10 @@ void EvaluateQLinearMatMul(EvalContext& c) {
                          const int64_t row = i / n % m, column = i % n, index = i / (m * n);
                          const int32_t* p = left.data() + (matrix(index, a_batch) * m + row) * k;
                          const int32_t* q = right.data() + matrix(index, b_batch) * k * n + column;
-                         int32_t sum = 0;
+                         int64_t sum = 0;
                          for (int64_t d = 0; d < k; ++d) sum += p[d] * q[d * n];
                          const float scale = b_scale.data<float>()[b_scale.size() == 1 ? 0 : column];
-                         StoreCode(y, i, sum, a_scale * scale / y_scale, zero);
+                         StoreCode(y, i, static_cast<int32_t>(sum), a_scale * scale / y_scale, zero);
                        }
                      });
 }
@@ -160,7 +162,7 @@ void Convolve(EvalContext& c, const Tensor& x, const Tensor& w, const std::vecto
       [&](int64_t begin, int64_t end, int) {
         for (int64_t i = begin; i < end; ++i) {
           const int64_t channel = i / points % channels, image = i / points / channels;
-          int32_t sum = 0;
+          int64_t sum = 0;
           for (int64_t tap = 0; tap < taps; ++tap) {
             int64_t point = i % points, rest = tap, at = 0, step = 1;
             bool inside = true;
@@ -182,7 +184,7 @@ void Convolve(EvalContext& c, const Tensor& x, const Tensor& w, const std::vecto
                      weight[static_cast<size_t>((channel * depth + d) * taps + tap)];
             }
           }
-          store(i, channel, sum);
+          store(i, channel, static_cast<int32_t>(sum));
         }
       });
 }
@@ -231,7 +233,7 @@ void EvaluateQLinearConv(EvalContext& c) {
   Convolve(c, x, w, Centred(c, x, 2, 0), Centred(c, w, 5, 0), window,
            [&](int64_t i, int64_t channel, int32_t sum) {
              const float scale = w_scale.data<float>()[w_scale.size() == 1 ? 0 : channel];
-             const auto total = static_cast<int32_t>(sum + bias[static_cast<size_t>(channel)]);
+             const auto total = static_cast<int32_t>(int64_t{sum} + bias[static_cast<size_t>(channel)]);
              StoreCode(y, i, total, x_scale * scale / y_scale, zero);
            });
 }

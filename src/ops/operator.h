@@ -105,6 +105,8 @@ bool IsRandom(const Node& node);
 const OperatorRow* FindOperator(const std::string& domain, const std::string& op_type, int opset);
 // All rows, in the order of the families; for docs and tests.
 std::vector<const OperatorRow*> AllOperators();
+// The file of src/ops that holds one of these rows, without its extension.
+const char* FamilyOf(const OperatorRow& row);
 
 // One per family file; registry.cc lists them.
 std::vector<OperatorRow> ConvOperators();    // conv.cc: Conv ConvTranspose (n-d, groups, dilations, auto_pad)

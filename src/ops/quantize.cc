@@ -4,12 +4,14 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "kernels/kernels.h"
 #include "ops/float_result.h"
 #include "ops/operator.h"
+#include "tensor/minifloat.h"
 #include "xslim/error.h"
 
 namespace xslim {
@@ -86,6 +88,14 @@ void ForRuns(ThreadPool& pool, const Layout& layout, const Run& run) {
   });
 }
 
+// Whether all elements are 0 of either sign: the zero point of a float type.
+bool AllZero(const Tensor& tensor) {
+  const Tensor floats = tensor.ToFloat32();
+  for (int64_t i = 0; i < floats.size(); ++i)
+    if (floats.data<float>()[i] != 0) return false;
+  return true;
+}
+
 // The scales as float32 and the zero points, one per scale.
 struct Parameters {
   Tensor scale;
@@ -96,6 +106,10 @@ struct Parameters {
     if (zero_in->size() != scale.size()) {
       throw Error("zero point " + ToString(zero_in->shape()) + " and scale " + ToString(scale.shape()) +
                   " differ");
+    }
+    if (IsMiniFloat(zero_in->dtype())) {
+      if (AllZero(*zero_in)) return;
+      throw Error(std::string("the zero point of ") + NameOf(zero_in->dtype()) + " is not 0");
     }
     const std::vector<int64_t> values = zero_in->ToInts();
     for (size_t i = 0; i < values.size(); ++i) zero[i] = static_cast<int32_t>(values[i]);
@@ -145,6 +159,23 @@ void Quantize(EvalContext& context, DType dtype, int32_t lo, int32_t hi) {
   });
 }
 
+// To floats of 8 or 4 bits: x / scale in that type.
+void QuantizeToMini(EvalContext& context, DType dtype) {
+  const Tensor x = context.in(0).ToFloat32();
+  const Layout layout = LayoutOf(context.node, x, context.in(1));
+  const Parameters parameters(context.in(1), context.has(2) ? &context.in(2) : nullptr);
+  const bool saturate = context.node.Int("saturate", 1) != 0;
+  // The zero point of float4 is added, as ONNX's data do: -0 becomes 0. Adding -0 changes nothing.
+  const float zero = dtype == DType::kFloat4E2M1 ? 0.0f : -0.0f;
+  const float* in = x.data<float>();
+  const float* scale = parameters.scale.data<float>();
+  auto* out = reinterpret_cast<uint8_t*>(context.out(0, dtype, x.shape()).raw());
+  ForRuns(context.pool, layout, [&](int64_t offset, int64_t count, int64_t index) {
+    for (int64_t i = offset; i < offset + count; ++i)
+      out[i] = FloatToMini(dtype, in[i] / scale[index] + zero, saturate);
+  });
+}
+
 void EvaluateQuantize(EvalContext& context) {
   DType dtype = static_cast<DType>(context.node.Int("output_dtype", 0));
   if (context.has(2)) {
@@ -165,11 +196,24 @@ void EvaluateQuantize(EvalContext& context) {
       return Quantize<int8_t>(context, dtype, -8, 7);
     case DType::kUint4:
       return Quantize<uint8_t>(context, dtype, 0, 15);
+    case DType::kInt2:
+      return Quantize<int8_t>(context, dtype, -2, 1);
+    case DType::kUint2:
+      return Quantize<uint8_t>(context, dtype, 0, 3);
     default:
+      if (IsMiniFloat(dtype) && dtype != DType::kFloat8E8M0) return QuantizeToMini(context, dtype);
       throw Unsupported(std::string("quantization to ") + NameOf(dtype) + " is not supported");
   }
 }
 
+template <typename T>
+float DequantizeOne(T q, float scale, int32_t zero) {
+  if constexpr (std::is_floating_point_v<T>) {
+    return q * scale;  // its zero point is 0
+  } else {
+    return static_cast<float>(static_cast<int64_t>(q) - zero) * scale;
+  }
+}
 void DequantizeRun(const int8_t* q, float scale, int32_t zero, float* y, int64_t n) {
   kernels::Active().dequantize_s8(q, scale, zero, y, n);
 }
@@ -178,12 +222,13 @@ void DequantizeRun(const uint8_t* q, float scale, int32_t zero, float* y, int64_
 }
 template <typename T>
 void DequantizeRun(const T* q, float scale, int32_t zero, float* y, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) y[i] = static_cast<float>(static_cast<int64_t>(q[i]) - zero) * scale;
+  for (int64_t i = 0; i < n; ++i) y[i] = DequantizeOne(q[i], scale, zero);
 }
 
 template <typename T>
 void Dequantize(EvalContext& context) {
-  const Tensor& x = context.in(0);
+  const bool is_mini = IsMiniFloat(context.in(0).dtype());
+  const Tensor x = is_mini ? context.in(0).ToFloat32() : context.in(0);
   const Tensor& scale_in = context.in(1);
   const Layout layout = LayoutOf(context.node, x, scale_in);
   const Parameters parameters(scale_in, context.has(2) ? &context.in(2) : nullptr);
@@ -200,9 +245,7 @@ void Dequantize(EvalContext& context) {
       DequantizeRun(in + offset, scale[index], zero, out + offset, count);
       return;
     }
-    for (int64_t i = 0; i < count; ++i) {
-      out[offset + i] = static_cast<float>(static_cast<int64_t>(in[offset + i]) - zero) * scale[index];
-    }
+    for (int64_t i = 0; i < count; ++i) out[offset + i] = DequantizeOne(in[offset + i], scale[index], zero);
   });
   if (dtype != DType::kFloat) SetFloatResult(context, 0, std::move(y), dtype);
 }
@@ -212,9 +255,11 @@ void EvaluateDequantize(EvalContext& context) {
   switch (dtype) {
     case DType::kInt8:
     case DType::kInt4:
+    case DType::kInt2:
       return Dequantize<int8_t>(context);
     case DType::kUint8:
     case DType::kUint4:
+    case DType::kUint2:
       return Dequantize<uint8_t>(context);
     case DType::kInt16:
       return Dequantize<int16_t>(context);
@@ -223,6 +268,7 @@ void EvaluateDequantize(EvalContext& context) {
     case DType::kInt32:
       return Dequantize<int32_t>(context);
     default:
+      if (IsMiniFloat(dtype)) return Dequantize<float>(context);
       throw Unsupported(std::string("dequantization of ") + NameOf(dtype) + " is not supported");
   }
 }

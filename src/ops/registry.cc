@@ -9,38 +9,51 @@
 namespace xslim {
 namespace {
 
-const std::vector<OperatorRow>& Rows() {
-  static const std::vector<OperatorRow> rows = [] {
-    std::vector<OperatorRow> all;
-    for (auto family : {ConvOperators,
-                        MatMulOperators,
-                        PoolOperators,
-                        NormOperators,
-                        QuantizeOperators,
-                        ResizeOperators,
-                        UnaryOperators,
-                        BinaryOperators,
-                        PowerOperators,
-                        CompareOperators,
-                        ReduceOperators,
-                        MoveOperators,
-                        GatherOperators,
-                        ShapeOperators,
-                        AttentionOperators,
-                        VisionOperators,
-                        RecurrentOperators,
-                        EinsumOperators,
-                        ControlOperators,
-                        SequenceOperators,
-                        IntegerOperators,
-                        UnfoldOperators,
-                        SignalOperators,
-                        RandomOperators,
-                        TextOperators,
-                        ContribAttentionOperators,
-                        ContribQuantizedOperators}) {
-      for (OperatorRow& row : family()) all.push_back(row);
-    }
+struct Family {
+  const char* file;
+  std::vector<OperatorRow> (*make)();
+};
+constexpr Family kFamilies[] = {
+    {"conv", ConvOperators},
+    {"matmul", MatMulOperators},
+    {"pool", PoolOperators},
+    {"norm", NormOperators},
+    {"quantize", QuantizeOperators},
+    {"resize", ResizeOperators},
+    {"unary", UnaryOperators},
+    {"binary", BinaryOperators},
+    {"power", PowerOperators},
+    {"compare", CompareOperators},
+    {"reduce", ReduceOperators},
+    {"move", MoveOperators},
+    {"gather", GatherOperators},
+    {"shape", ShapeOperators},
+    {"attention", AttentionOperators},
+    {"vision", VisionOperators},
+    {"recurrent", RecurrentOperators},
+    {"einsum", EinsumOperators},
+    {"control", ControlOperators},
+    {"sequence", SequenceOperators},
+    {"integer", IntegerOperators},
+    {"unfold", UnfoldOperators},
+    {"signal", SignalOperators},
+    {"random", RandomOperators},
+    {"text", TextOperators},
+    {"contrib_attention", ContribAttentionOperators},
+    {"contrib_quantized", ContribQuantizedOperators},
+    {"contrib_weights", ContribWeightOperators},
+};
+
+struct Entry {
+  OperatorRow row;
+  const char* file;
+};
+
+const std::vector<Entry>& Rows() {
+  static const std::vector<Entry> rows = [] {
+    std::vector<Entry> all;
+    for (const Family& family : kFamilies)
+      for (const OperatorRow& row : family.make()) all.push_back({row, family.file});
     return all;
   }();
   return rows;
@@ -52,7 +65,7 @@ const std::vector<OperatorRow>& Rows() {
 const OperatorRow* FindOperator(const std::string& domain, const std::string& op_type, int opset) {
   static const std::unordered_multimap<std::string, const OperatorRow*> index = [] {
     std::unordered_multimap<std::string, const OperatorRow*> map;
-    for (const OperatorRow& row : Rows()) map.emplace(std::string(row.domain) + "::" + row.op_type, &row);
+    for (const auto& [row, file] : Rows()) map.emplace(std::string(row.domain) + "::" + row.op_type, &row);
     return map;
   }();
   const auto [begin, end] = index.equal_range(domain + "::" + op_type);
@@ -64,8 +77,14 @@ const OperatorRow* FindOperator(const std::string& domain, const std::string& op
 
 std::vector<const OperatorRow*> AllOperators() {
   std::vector<const OperatorRow*> all;
-  for (const OperatorRow& row : Rows()) all.push_back(&row);
+  for (const Entry& entry : Rows()) all.push_back(&entry.row);
   return all;
+}
+
+const char* FamilyOf(const OperatorRow& row) {
+  for (const Entry& entry : Rows())
+    if (&entry.row == &row) return entry.file;
+  throw Error(std::string("operator ") + row.op_type + " is not one of the program's");
 }
 
 bool IsRandom(const Node& node) {

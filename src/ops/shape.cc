@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "ops/copy.h"
+#include "tensor/minifloat.h"
 #include "xslim/error.h"
 
 namespace xslim {
@@ -141,7 +142,7 @@ To Convert(From from) {
   }
 }
 
-// Calls body(T{}) with the C++ type of the numbers; 4-bit integers are read as bytes.
+// Calls body(T{}) with the C++ type of the numbers; integers of 4 and 2 bits are read as bytes.
 template <typename Body>
 void ByNumber(DType dtype, const Body& body) {
   switch (dtype) {
@@ -157,9 +158,11 @@ void ByNumber(DType dtype, const Body& body) {
       return body(bool{});
     case DType::kInt8:
     case DType::kInt4:
+    case DType::kInt2:
       return body(int8_t{});
     case DType::kUint8:
     case DType::kUint4:
+    case DType::kUint2:
       return body(uint8_t{});
     case DType::kInt16:
       return body(int16_t{});
@@ -210,17 +213,45 @@ T Parse(const std::string& text) {
   return Convert<T>(value);
 }
 
-// To 4 bits: the low four, sign-extended for int4.
-void Narrow4(Tensor& y) {
+Tensor ParsedFloats(const Tensor& texts) {
+  Tensor floats(DType::kFloat, texts.shape());
+  for (int64_t i = 0; i < texts.size(); ++i) floats.data<float>()[i] = Parse<float>(texts.strings()[Z(i)]);
+  return floats;
+}
+
+// To 4 or 2 bits: the low ones, sign-extended for int4 and int2.
+void Narrow(Tensor& y) {
+  const int mask = (1 << (8 / PerByte(y.dtype()))) - 1;
+  const bool is_signed = y.dtype() == DType::kInt4 || y.dtype() == DType::kInt2;
   auto* bytes = reinterpret_cast<uint8_t*>(y.raw());
   for (int64_t i = 0; i < y.size(); ++i) {
-    const uint8_t low = bytes[i] & 15;
-    bytes[i] = y.dtype() == DType::kInt4 && low >= 8 ? static_cast<uint8_t>(low | 0xf0) : low;
+    const int low = bytes[i] & mask;
+    bytes[i] = static_cast<uint8_t>(is_signed && low > mask / 2 ? low - mask - 1 : low);
   }
 }
 
+PowerRounding RoundingOf(const Node& node) {
+  const std::string mode = node.String("round_mode", "up");
+  if (mode != "up" && mode != "down" && mode != "nearest")
+    throw Error("unknown round_mode " + mode, "", "expected up, down or nearest");
+  return mode == "up" ? PowerRounding::kUp : mode == "down" ? PowerRounding::kDown : PowerRounding::kNearest;
+}
+
+void CastToMini(EvalContext& c, const Tensor& x, DType to) {
+  const bool saturate = c.node.Int("saturate", 1) != 0;
+  const PowerRounding rounding = RoundingOf(c.node);
+  const Tensor floats = x.dtype() == DType::kString ? ParsedFloats(x) : x.ToFloat32();
+  const float* in = floats.data<float>();
+  auto* out = reinterpret_cast<uint8_t*>(c.out(0, to, x.shape()).raw());
+  c.pool.ParallelFor(x.size(), 1 << 15, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) out[i] = FloatToMini(to, in[i], saturate, rounding);
+  });
+}
+
 void CastTo(EvalContext& c, DType to) {
-  const Tensor& x = c.in(0);
+  if (c.in(0).dtype() == to) return c.set_out(0, c.in(0));
+  if (IsMiniFloat(to)) return CastToMini(c, c.in(0), to);
+  const Tensor x = IsMiniFloat(c.in(0).dtype()) ? c.in(0).ToFloat32() : c.in(0);
   if (x.dtype() == to) return c.set_out(0, x);
   Tensor& y = c.out(0, to, x.shape());
   if (to == DType::kString) {
@@ -244,7 +275,7 @@ void CastTo(EvalContext& c, DType to) {
       });
     });
   });
-  if (to == DType::kInt4 || to == DType::kUint4) Narrow4(y);
+  if (PerByte(to) > 1) Narrow(y);
 }
 
 void Cast(EvalContext& c) { CastTo(c, static_cast<DType>(c.node.Int("to", 0))); }

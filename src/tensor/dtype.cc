@@ -34,6 +34,9 @@ constexpr Row kRows[] = {
     {DType::kUint4, 1, "uint4"},
     {DType::kInt4, 1, "int4"},
     {DType::kFloat4E2M1, 1, "float4e2m1"},
+    {DType::kFloat8E8M0, 1, "float8e8m0"},
+    {DType::kUint2, 1, "uint2"},
+    {DType::kInt2, 1, "int2"},
     {DType::kSequence, 0, "sequence"},
     {DType::kEmptyOptional, 0, "empty optional"},
 };
@@ -43,6 +46,11 @@ size_t SizeOf(DType type) {
   for (const Row& row : kRows)
     if (row.type == type) return row.size;
   return 0;
+}
+
+int PerByte(DType type) {
+  if (type == DType::kUint2 || type == DType::kInt2) return 4;
+  return type == DType::kInt4 || type == DType::kUint4 || type == DType::kFloat4E2M1 ? 2 : 1;
 }
 
 const char* NameOf(DType type) {

@@ -32,14 +32,19 @@ enum class DType : int {
   kUint4 = 21,
   kInt4 = 22,
   kFloat4E2M1 = 23,
+  kFloat8E8M0 = 24,
+  kUint2 = 25,
+  kInt2 = 26,  // the last that a file's data_type may be
   // Values that are no tensors; never in a file's data_type.
   kSequence = 1000,       // a list of tensors
   kEmptyOptional = 1001,  // an optional without a value; one that has a value is that value
 };
 
-// Bytes of one element in memory; 4-bit types take one byte each in a Tensor (packed only in files); 0 for
-// strings.
+// Bytes of one element in memory; types of 4 and 2 bits take one byte each in a Tensor (packed only in
+// files); 0 for strings.
 size_t SizeOf(DType type);
+// How many elements a file packs into a byte: 4, 2, or 1 for types of whole bytes.
+int PerByte(DType type);
 const char* NameOf(DType type);         // numpy's names: "float32", "int8", "bool" ...
 DType DTypeFromName(const char* name);  // kUndefined when unknown
 

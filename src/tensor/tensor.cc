@@ -9,6 +9,7 @@
 #include <limits>
 #include <numeric>
 
+#include "tensor/minifloat.h"
 #include "xslim/error.h"
 
 namespace xslim {
@@ -139,8 +140,11 @@ void Tensor::Detach() {
 
 void Tensor::Check(DType wanted) const {
   if (dtype_ == wanted) return;
-  if (wanted == DType::kInt8 && dtype_ == DType::kInt4) return;
-  if (wanted == DType::kUint8 && (dtype_ == DType::kUint4 || dtype_ == DType::kBool)) return;
+  if (wanted == DType::kInt8 && (dtype_ == DType::kInt4 || dtype_ == DType::kInt2)) return;
+  if (wanted == DType::kUint8 &&
+      (dtype_ == DType::kUint4 || dtype_ == DType::kUint2 || dtype_ == DType::kBool)) {
+    return;
+  }
   throw Error(std::string("element type is ") + NameOf(dtype_) + ", expected " + NameOf(wanted));
 }
 
@@ -180,10 +184,12 @@ std::vector<int64_t> Tensor::ToInts() const {
   switch (dtype_) {
     case DType::kInt8:
     case DType::kInt4:
+    case DType::kInt2:
       ConvertInto<int64_t, int8_t>(out.data(), raw(), size_);
       break;
     case DType::kUint8:
     case DType::kUint4:
+    case DType::kUint2:
     case DType::kBool:
       ConvertInto<int64_t, uint8_t>(out.data(), raw(), size_);
       break;
@@ -215,13 +221,19 @@ Tensor Tensor::ToFloat32() const {
   if (dtype_ == DType::kFloat) return *this;
   Tensor result(DType::kFloat, shape_);
   float* out = result.data<float>();
+  if (IsMiniFloat(dtype_)) {
+    for (int64_t i = 0; i < size_; ++i) out[i] = MiniToFloat(dtype_, static_cast<uint8_t>(raw()[i]));
+    return result;
+  }
   switch (dtype_) {
     case DType::kInt8:
     case DType::kInt4:
+    case DType::kInt2:
       ConvertInto<float, int8_t>(out, raw(), size_);
       break;
     case DType::kUint8:
     case DType::kUint4:
+    case DType::kUint2:
     case DType::kBool:
       ConvertInto<float, uint8_t>(out, raw(), size_);
       break;

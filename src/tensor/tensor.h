@@ -71,8 +71,8 @@ class Tensor {
   // Of the elements; of all items' for a sequence. 0 for strings.
   size_t bytes() const;
 
-  // The elements; throws Error when T is not the element type (int8_t also reads int4, uint8_t also uint4 and
-  // bool).
+  // The elements; throws Error when T is not the element type (int8_t also reads int4 and int2, uint8_t
+  // also uint4, uint2 and bool).
   template <typename T>
   T* data() {
     Check(DTypeOf<T>::value);

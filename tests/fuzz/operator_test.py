@@ -19,12 +19,12 @@ import numpy as np
 from onnx import helper, numpy_helper
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "runtime_ort"))
-from differential import compute, elementwise, move  # noqa: E402
+from differential import compute, control, elementwise, move  # noqa: E402
 from differential.draw import Const, Draw  # noqa: E402
 from mutation_test import MEMORY, SANITIZERS  # noqa: E402
 from mutations import FLOATS, Mutator  # noqa: E402
 
-FAMILIES = {**compute.FAMILIES, **elementwise.FAMILIES, **move.FAMILIES}
+FAMILIES = {**compute.FAMILIES, **elementwise.FAMILIES, **move.FAMILIES, **control.FAMILIES}
 BATCH, SECONDS = 200, 600
 
 

@@ -18,10 +18,10 @@ import numpy as np
 import onnxruntime
 from onnx import numpy_helper
 
-from differential import compute, elementwise, move
+from differential import compute, control, elementwise, move
 from differential.draw import Draw
 
-FAMILIES = {**compute.FAMILIES, **elementwise.FAMILIES, **move.FAMILIES}
+FAMILIES = {**compute.FAMILIES, **elementwise.FAMILIES, **move.FAMILIES, **control.FAMILIES}
 DEFAULT_COUNT, ALL_COUNT = 25, 200
 KEPT_SEEDS = {"conv_transpose": (36, 43, 62), "pool": (6,), "resize": (25, 26, 37), "unary": (188,)}
 
@@ -38,6 +38,8 @@ def ours(folder, name):
     with open(stem + ".out", "rb") as file:
         while line := file.readline():
             dtype, _, dims = line.decode().rstrip("\n").partition(" ")
+            if dtype == "undefined":
+                return "output %d has no value" % len(outputs)
             if dtype == "bfloat16":
                 import ml_dtypes  # comes with onnx
                 dtype = ml_dtypes.bfloat16
@@ -94,6 +96,15 @@ def difference(case, got, want):
     return ""
 
 
+def tolerance(cases):
+    """What the widest of the cases allows."""
+    scaled = any(case.scaled for case in cases)
+    text = "%g of %s + %g" % (max(case.relative for case in cases), "the largest" if scaled else "each value",
+                              max(case.absolute for case in cases))
+    steps = max(case.steps for case in cases)
+    return text + (" (codes: %d)" % steps if steps else "")
+
+
 def run(program, chosen, timed):
     """Runs the (family, seed) pairs; returns [(family, seed, case, refusal, complaint, our time, their time)]."""
     rows = []
@@ -137,7 +148,7 @@ def main():
     parser.add_argument("--count", type=int, default=DEFAULT_COUNT)
     parser.add_argument("--times", action="store_true", help="list the cases that are far slower than ONNX Runtime")
     parser.add_argument("--refused", action="store_true", help="list what ONNX Runtime refuses")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     count = ALL_COUNT if options.all else options.count
     chosen = []
     for item in options.only or FAMILIES:
@@ -159,7 +170,8 @@ def main():
             wrong.append(None)
             print("FAILED: %s: only %d of %d cases can be judged" % (family, len(own) - len(refused), len(own)))
         failed += len(wrong)
-        print("%s: %d cases, %d refused by ONNX Runtime, %d failed" % (family, len(own), len(refused), len(wrong)))
+        print("%s: %d cases within %s, %d refused by ONNX Runtime, %d failed" % (
+            family, len(own), tolerance([row[2] for row in own]), len(refused), len(wrong)))
         if options.times:
             for _, seed, case, _, _, mine, other in own:
                 if mine > 1e-4 and mine > 5 * other > 0:

@@ -27,14 +27,19 @@ class Case:
         self.outputs = [("y%d" % i if i in outputs else "") for i in range(max(outputs) + 1)] if isinstance(
             outputs, (list, tuple)) else ["y%d" % i for i in range(outputs)]
         self.relative, self.absolute, self.scaled, self.steps = relative, absolute, scaled, steps
-        self.then = then
+        self.then, self.outer = then, None
         self.attributes = {key: value for key, value in attributes.items() if value is not None}
+
+    def reading(self, first):
+        """The inputs from `first` on are read by the node's bodies only."""
+        self.outer = first
+        return self
 
     def feeds(self):
         return {"x%d" % i: value for i, value in enumerate(self.inputs) if isinstance(value, np.ndarray)}
 
     def model(self):
-        names = ["" if value is None else "x%d" % i for i, value in enumerate(self.inputs)]
+        names = ["" if value is None else "x%d" % i for i, value in enumerate(self.inputs)][:self.outer]
         while names and not names[-1]:
             names.pop()
         nodes = [helper.make_node(self.op, names, self.outputs, "node", domain=self.domain, **self.attributes)]

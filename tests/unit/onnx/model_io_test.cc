@@ -255,6 +255,10 @@ TEST(ModelIoTest, ReadsEveryStorageOfTensors) {
   const Tensor int4 = read(22, {3}, [](auto* t) { t->set_raw_data("\x78\x03"); });
   EXPECT_EQ(int4.dtype(), DType::kInt4);
   EXPECT_EQ(int4.ToInts(), (std::vector<int64_t>{-8, 7, 3}));
+  const Tensor int2 = read(26, {5}, [](auto* t) { t->set_raw_data("\xe4\x02"); });
+  EXPECT_EQ(int2.ToInts(), (std::vector<int64_t>{0, 1, -2, -1, -2}));
+  EXPECT_EQ(read(25, {3}, [](auto* t) { t->add_int32_data(0x39); }).ToInts(),
+            (std::vector<int64_t>{1, 2, 3}));
   EXPECT_EQ(read(21, {2}, [](auto* t) { t->add_int32_data(0xf1); }).ToInts(), (std::vector<int64_t>{1, 15}));
   EXPECT_EQ(read(3, {2}, [](auto* t) { t->add_int32_data(-5), t->add_int32_data(7); }).ToInts(),
             (std::vector<int64_t>{-5, 7}));

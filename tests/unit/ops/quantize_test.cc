@@ -43,6 +43,29 @@ TEST(QuantizeTest, FourBitsAndSixteenBits) {
   EXPECT_EQ(wide.ToInts(), (std::vector<int64_t>{-9000, 3000, 9000}));
 }
 
+TEST(QuantizeTest, TwoBits) {
+  const Tensor x = Tensor::Of<float>({5}, {-9, -1, 0, 1, 9});
+  const auto of = [&](DType dtype) {
+    return Eval1("QuantizeLinear", {x, Tensor::Scalar(1.0f)},
+                 {{"output_dtype", Attribute::Int(static_cast<int64_t>(dtype))}})
+        .ToInts();
+  };
+  EXPECT_EQ(of(DType::kInt2), (std::vector<int64_t>{-2, -1, 0, 1, 1}));
+  EXPECT_EQ(of(DType::kUint2), (std::vector<int64_t>{0, 0, 0, 1, 3}));
+}
+
+TEST(QuantizeTest, FloatsOfEightBitsThereAndBack) {
+  const Tensor x = Tensor::Of<float>({4}, {-1, 0.9f, 6.1f, 1e6f}), scale = Tensor::Scalar(2.0f);
+  const Tensor q = Eval1("QuantizeLinear", {x, scale},
+                         {{"output_dtype", Attribute::Int(static_cast<int64_t>(DType::kFloat8E5M2))}});
+  EXPECT_EQ(q.dtype(), DType::kFloat8E5M2);
+  EXPECT_TRUE(
+      Eval1("DequantizeLinear", {q, scale}).SameBytes(Tensor::Of<float>({4}, {-1, 0.875f, 6, 114688})));
+  Tensor zero(DType::kFloat8E5M2, {});
+  *zero.raw() = std::byte{0x3c};  // 1
+  EXPECT_THROW(Eval1("DequantizeLinear", {q, scale, zero}), Error);
+}
+
 TEST(QuantizeTest, DequantizesPerAxisAndBlocked) {
   const Tensor q = Tensor::Of<int8_t>({2, 2}, {1, 2, 3, 4});
   const Tensor scale = Tensor::Of<float>({2}, {2, 10});

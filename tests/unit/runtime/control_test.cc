@@ -132,6 +132,31 @@ TEST_F(ControlTest, LoopWithoutStepsGivesItsStartAndAnEmptyStack) {
   }
 }
 
+TEST_F(ControlTest, AnEmptyStackOfUndeclaredTypeHasTheTypeThatAStepWouldMake) {
+  Graph loop = Doubling();
+  Graph& body = *loop.node(loop.value(loop.outputs()[0]).producer).attributes.at("body").graph;
+  Value& seen = body.value(body.outputs()[2]);
+  seen.dtype = DType::kUndefined;
+  seen.has_shape = false;
+  seen.dims.clear();
+  const std::vector<Tensor> y = Run(
+      loop, {Tensor::Scalar<int64_t>(0), Flag(true), Tensor::Of<float>({2, 3}, std::vector<float>(6, 1))});
+  EXPECT_TRUE(y[1].SameBytes(Tensor(DType::kFloat, {0, 2, 3})));
+}
+
+TEST_F(ControlTest, ScanOfNothingStacksAlongItsAxis) {
+  Graph graph = Outer();
+  const ValueId rows = Input(graph, "rows", DType::kFloat);
+  auto body = Body();
+  body->AddOutput(Add(*body, "Neg", {Input(*body, "row", DType::kFloat)}));
+  graph.AddOutput(Add(graph, "Scan", {rows},
+                      {{"body", Of(body)},
+                       {"num_scan_inputs", Attribute::Int(1)},
+                       {"scan_input_axes", Attribute::Ints({1})},
+                       {"scan_output_axes", Attribute::Ints({-1})}}));
+  EXPECT_TRUE(Run(graph, {Tensor(DType::kFloat, {3, 0, 2})})[0].SameBytes(Tensor(DType::kFloat, {3, 2, 0})));
+}
+
 TEST_F(ControlTest, LoopsEndWhereTheRunMayTakeNoMoreSteps) {
   const Graph graph = Doubling();
   const auto message = [&](ExecutorOptions options, int64_t trips) -> std::string {
