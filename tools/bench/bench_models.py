@@ -11,11 +11,11 @@ import onnxruntime
 class BenchModel:
     """A model with its config (read, so that keys can be changed) and up to samples feeds of its evaluation data."""
 
-    def __init__(self, bench, name, lists, prep, samples):
-        self.name, self.bench = name, bench
+    def __init__(self, bench, name, entry, prep, samples):
+        self.name, self.bench, self.kind = name, bench, entry["kind"]
         self.config = prep.read_config(os.path.join(bench, "configs", name + ".json"))
         self.path = os.path.join(bench, self.config["model_parameters"]["onnx_model"])
-        self.feeds = prep.load_inputs(self.config, lists=lists, n=samples, base=bench)
+        self.feeds = prep.load_inputs(self.config, lists=entry["eval"], n=samples, base=bench)
 
     def write_config(self, path, **quantization):
         """The config with these quantization_parameters, as a file."""
@@ -24,8 +24,8 @@ class BenchModel:
             json.dump(self.config, file)
 
 
-def bench_models(bench, only=(), samples=64):
-    """Every model of the folder, or those named."""
+def bench_models(bench, only=(), samples=None):
+    """Every model of the folder, or those named; samples: none for those that bench.json says, else 64."""
     bench = os.path.abspath(bench)
     sys.path.insert(0, bench)
     import prep  # pylint: disable=import-outside-toplevel
@@ -33,7 +33,7 @@ def bench_models(bench, only=(), samples=64):
         listed = json.load(file)
     for name, entry in listed.items():
         if not only or name in only:
-            yield BenchModel(bench, name, entry["eval"], prep, samples)
+            yield BenchModel(bench, name, entry, prep, samples or entry.get("n", 64))
 
 
 def session(path, optimised=False, threads=0, **entries):
@@ -48,9 +48,9 @@ def session(path, optimised=False, threads=0, **entries):
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def first_outputs(running, feeds):
-    """The first output of each feed, flat."""
-    return [running.run(None, feed)[0].astype(np.float64).ravel() for feed in feeds]
+def first_outputs(running, feeds, flat=True):
+    values = [running.run(None, feed)[0].astype(np.float64) for feed in feeds]
+    return [value.ravel() for value in values] if flat else values
 
 
 def noise(values, references):
