@@ -177,8 +177,12 @@ class PlaneMax {
         maxima_(padded_.size()) {}
 
   void Run(const float* in, float* out) {
-    for (int64_t y = 0; y < y_.in; ++y) {
-      std::copy_n(in + y * x_.in, x_.in, padded_.data() + (y + y_.pad_begin) * width_ + x_.pad_begin);
+    // Padding below 0 leaves out the first rows and columns.
+    const int64_t first_y = std::max<int64_t>(0, -y_.pad_begin),
+                  first_x = std::max<int64_t>(0, -x_.pad_begin);
+    for (int64_t y = first_y; y < y_.in; ++y) {
+      std::copy_n(in + y * x_.in + first_x, x_.in - first_x,
+                  padded_.data() + (y + y_.pad_begin) * width_ + x_.pad_begin + first_x);
     }
     const int64_t size = width_ * height_;
     const int64_t along_row = size - (x_.kernel - 1) * x_.dilation;
@@ -214,6 +218,7 @@ class PlaneMax {
 void MaxFloat(EvalContext& context, const Tensor& x, const Window& window) {
   const float* in = x.data<float>();
   float* out = context.out(0, DType::kFloat, window.out_shape).data<float>();
+  if (window.out_size == 0) return;
   const bool flat = window.axes[0].in == 1 && window.axes[0].kernel == 1;
   context.pool.ParallelFor(window.planes, PlaneGrain(window), [&](int64_t begin, int64_t end, int) {
     std::optional<PlaneMax> plane_max;

@@ -436,6 +436,7 @@ FAULTY = {
     "short_weight": (short_weight, "initializer w", True), "negative_weight_dim": (negative_weight_dim, "initializer w", True),
     "overflowing_weight": (overflowing_weight, "initializer w", True), "outside_data": (outside_data, "initializer w", True)}
 MODES = ("level0", "level1", "slim", "dynq", "fp16")
+SLOW = ("growing_loop", "functions_that_double")  # they run into a limit, which takes seconds: only two modes
 
 
 def prepare(folder, made):
@@ -502,7 +503,8 @@ def main(arguments):
             status, text = run(program, os.path.join(top, name), mode, sanitized)
             return name, mode, complaint(name, mode, status, text), text
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            results = list(pool.map(one, [(name, mode) for name in names for mode in MODES]))
+            results = list(pool.map(one, [(name, mode) for name in names for mode in MODES
+                                           if name not in SLOW or mode in ("level0", "dynq")]))
     wrong = [result for result in results if result[2]]
     for name, mode, why, text in wrong:
         print("FAILED: %s, %s: %s\n    %s" % (name, mode, why, text.strip()[-1500:].replace("\n", "\n    ")))

@@ -54,6 +54,20 @@ TEST(PoolTest, MaxPoolPathsAgree) {
 
 // Width 5, window 2, stride 3, padding 1 + 2: the ceil'd third window starts at 5, in the padding, and is
 // dropped.
+TEST(PoolTest, SamePaddingOfLargeStridesStartsInsideOfTheInput) {
+  // (1 - 1) * 5 + 1 - 4 elements of padding: -1 before the row, -2 behind it.
+  const testing::Attributes attributes{{"kernel_shape", Attribute::Ints({1, 1})},
+                                       {"strides", Attribute::Ints({5, 5})},
+                                       {"auto_pad", Attribute::String("SAME_UPPER")}};
+  const Tensor x = Tensor::Of<float>({1, 1, 4, 4}, {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15});
+  EvalOptions two;
+  two.num_outputs = 2;
+  EXPECT_EQ(Values(Eval1("MaxPool", {x}, attributes)), Values(Eval("MaxPool", {x}, attributes, two)[0]));
+  EXPECT_EQ(Values(Eval1("MaxPool", {x}, attributes)), (std::vector<float>{5}));
+  EXPECT_EQ(Values(Eval1("AveragePool", {x}, attributes)), (std::vector<float>{5}));
+  EXPECT_EQ(Eval1("MaxPool", {Tensor(DType::kFloat, {1, 2, 0, 4})}, attributes).shape(), (Shape{1, 2, 0, 1}));
+}
+
 TEST(PoolTest, CeilModeDropsWindowsInThePadding) {
   const Tensor x = Tensor::Of<float>({1, 1, 5}, {1, 2, 3, 4, 5});
   const Tensor y = Eval1("MaxPool", {x},
