@@ -47,6 +47,34 @@ bool Fits(const WeightRows& rows, int64_t channels) {
   return channels > 0 && channels % rows.groups == 0 && rows.depth % (channels / rows.groups) == 0;
 }
 
+// What rounding to codes adds to the mean of each channel (along `axis`) of one sample's tensor. Channels are
+// split over the threads; the sums are those of MeansAlong.
+std::vector<double> MeanChanges(const Tensor& tensor, int64_t axis, const QuantParams& params,
+                                ThreadPool& pool) {
+  constexpr int64_t kGrain = 16384;  // elements
+  const kernels::Table& table = kernels::Active();
+  const int64_t channels = tensor.dim(axis), inner = InnerCount(tensor.shape(), axis);
+  std::vector<double> changes(static_cast<size_t>(channels), 0.0);
+  if (tensor.size() == 0) return changes;
+  const int64_t outer = tensor.size() / (channels * inner);
+  pool.ParallelFor(
+      channels, std::max<int64_t>(1, kGrain / (outer * inner)), [&](int64_t begin, int64_t end, int) {
+        std::vector<float> rounded(static_cast<size_t>(inner));
+        for (int64_t c = begin; c < end; ++c) {
+          double before = 0, after = 0;
+          for (int64_t o = 0; o < outer; ++o) {
+            const float* const x = tensor.data<float>() + (o * channels + c) * inner;
+            table.fake_quantize(x, params.scale[0], params.zero_point[0], -128, 127, rounded.data(), inner);
+            before += inner == 1 ? *x : table.sum(x, inner);
+            after += inner == 1 ? rounded[0] : table.sum(rounded.data(), inner);
+          }
+          const double count = static_cast<double>(outer * inner);
+          changes[static_cast<size_t>(c)] = after / count - before / count;
+        }
+      });
+  return changes;
+}
+
 }  // namespace
 
 ChannelMeans RoundingMeans(const Graph& graph, const QuantPlan& plan, const std::vector<Sample>& samples,
@@ -64,17 +92,13 @@ ChannelMeans RoundingMeans(const Graph& graph, const QuantPlan& plan, const std:
   executor.SetTaps(taps, [&](ValueId id, const Tensor& tensor) {
     if (tensor.dtype() != DType::kFloat) return;
     const QuantParams& params = plan.activations.at(id).params;
-    Tensor rounded(DType::kFloat, tensor.shape());
-    kernels::Active().fake_quantize(tensor.data<float>(), params.scale[0], params.zero_point[0], -128, 127,
-                                    rounded.data<float>(), tensor.size());
     for (int axis : axes.at(id)) {
       const int64_t at = axis < 0 ? axis + tensor.rank() : axis;
       if (at < 0 || at >= tensor.rank()) continue;
-      const std::vector<double> before = MeansAlong(tensor, at), after = MeansAlong(rounded, at);
+      const std::vector<double> changes = MeanChanges(tensor, at, params, pool);
       std::vector<double>& mean = means[{id, axis}];
-      mean.resize(before.size());
-      for (size_t c = 0; c < before.size(); ++c)
-        mean[c] += (after[c] - before[c]) / static_cast<double>(samples.size());
+      mean.resize(changes.size());
+      for (size_t c = 0; c < changes.size(); ++c) mean[c] += changes[c] / static_cast<double>(samples.size());
     }
   });
   for (const Sample& sample : samples) executor.Run(sample);
