@@ -230,12 +230,16 @@ def function_in_function():
 
 # ---- what is faulty
 
+LARGEST_OF_FILL = [node("ConstantOfShape", ["dims"], ["f"], "fill"), node("ReduceMax", ["f"], ["r"], "largest", keepdims=0),
+                   node("Add", ["c", "r"], ["y"])]
+
+
 def huge_fill():
-    return behind_conv(node("ConstantOfShape", ["dims"], ["f"], "fill"), node("Add", ["c", "f"], ["y"]), weights={"dims": ints(1 << 40, 1 << 40)})
+    return behind_conv(*LARGEST_OF_FILL, weights={"dims": ints(1 << 40, 1 << 40)})
 
 
 def huge_wrapping():
-    return behind_conv(node("ConstantOfShape", ["dims"], ["f"], "fill"), node("Add", ["c", "f"], ["y"]), weights={"dims": ints(HUGE, 4)})
+    return behind_conv(*LARGEST_OF_FILL, weights={"dims": ints(HUGE, 4)})
 
 
 def huge_expand():
