@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 
@@ -15,7 +16,8 @@ namespace {
 
 // A descriptor to read from, and the file's size; throws Error for what is no regular file.
 int OpenRegular(const std::string& path, size_t* size) {
-  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // A named pipe without a writer is not waited for.
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (descriptor < 0) throw Error("cannot open the file", path, std::strerror(errno));
   struct stat info;
   if (fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
@@ -27,12 +29,13 @@ int OpenRegular(const std::string& path, size_t* size) {
 }
 
 // Gives what stands at `path` a further name, or, where the system refuses that, only another one; "" when
-// nothing stands there. `number`: of the file in its group.
-std::string KeepOld(const std::string& path, size_t number) {
+// nothing stands there.
+std::string KeepOld(const std::string& path) {
+  static std::atomic<unsigned> number = 0;  // runs side by side in one process keep theirs apart
   const size_t slash = path.rfind('/');
   const std::string folder = slash == std::string::npos ? "" : path.substr(0, slash + 1);
   const std::string name =
-      folder + ".xslim" + std::to_string(getpid()) + "." + std::to_string(number) + ".before";
+      folder + ".xslim" + std::to_string(getpid()) + "." + std::to_string(number++) + ".before";
   unlink(name.c_str());
   if (link(path.c_str(), name.c_str()) == 0) return name;
   if (errno == ENOENT) return "";
@@ -85,6 +88,11 @@ void ForgetMapped(const void* data, size_t bytes) {
 
 OutputFile::OutputFile(std::string path)
     : path_(std::move(path)), temporary_(path_ + ".tmp" + std::to_string(getpid())) {
+  struct stat info;
+  if (stat(path_.c_str(), &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode)) {
+    temporary_.clear();
+    throw Error("not a regular file, and would be replaced by one", path_, "give another name");
+  }
   descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (descriptor_ < 0) Fail("cannot create the output file");
 }
@@ -136,7 +144,7 @@ void OutputFiles::Commit() {
   size_t done = 0;
   try {
     for (; done < files_.size(); ++done) {
-      kept.push_back(KeepOld(files_[done]->path_, done));
+      kept.push_back(KeepOld(files_[done]->path_));
       files_[done]->Rename();
     }
   } catch (...) {

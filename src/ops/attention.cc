@@ -100,11 +100,12 @@ Tensor Attend(const EvalContext& c, const Tensor& q, const Tensor& k, const Tens
                  false, plain);
       table.binary_scalar(kernels::kMul, scores.data(), options.scale, scores.data(), rows * columns);
       keep(0);
+      if (options.softcap > 0 && options.cap_first) Cap(options.softcap, scores);
       std::vector<bool> open(static_cast<size_t>(rows));
       for (int64_t r = 0; r < rows; ++r)
         open[static_cast<size_t>(r)] = options.add_bias(b, h, r, scores.data() + r * columns);
       keep(1);
-      if (options.softcap > 0) Cap(options.softcap, scores);
+      if (options.softcap > 0 && !options.cap_first) Cap(options.softcap, scores);
       keep(2);
       for (int64_t r = 0; r < rows; ++r) {
         float* row = scores.data() + r * columns;

@@ -17,7 +17,8 @@ Tensor Appended(const Tensor& past, const Tensor& x);
 // What happens between Q K^T and the product with V.
 struct AttentionScores {
   float scale = 1;
-  float softcap = 0;  // 0 = none; else softcap * tanh(score / softcap) after the bias
+  float softcap = 0;       // 0 = none; else softcap * tanh(score / softcap) after the bias,
+  bool cap_first = false;  // or before it
   // Adds bias and masks (-inf) to the scores of one query; false when every key is masked: the query gives
   // zeros.
   std::function<bool(int64_t batch, int64_t head, int64_t query, float* scores)> add_bias;

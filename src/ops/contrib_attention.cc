@@ -270,7 +270,8 @@ CacheLengths LengthsOf(const EvalContext& c, int64_t batch, int64_t rows, int64_
   CacheLengths lengths{{}, std::max(cache, total[0])};
   const bool first_call = rows == total[0];
   for (int64_t b = 0; b < batch; ++b) {
-    const int64_t past = first_call ? 0 : last[static_cast<size_t>(b)] + 1 - rows;
+    const int64_t end = last[static_cast<size_t>(b)];  // of any size
+    const int64_t past = first_call ? 0 : end < rows - 1 || end >= cache + rows ? -1 : end + 1 - rows;
     if (past < 0 || past > cache || past + rows > lengths.present) {
       throw Error("sequence " + std::to_string(b) + " ends at " +
                   std::to_string(last[static_cast<size_t>(b)]) + ", which does not fit " +
@@ -315,6 +316,8 @@ void EvaluateGroupQueryAttention(EvalContext& c) {
     k = c.in(1).ToFloat32();
     v = c.in(2).ToFloat32();
   } else {
+    if (heads > given.dim(2) || kv_heads > given.dim(2))
+      throw Error("packed query of shape " + ToString(given.shape()) + " is too narrow for its heads");
     const int64_t each = given.dim(2) / (heads + 2 * kv_heads);
     if (each * (heads + 2 * kv_heads) != given.dim(2))
       throw Error("packed query of shape " + ToString(given.shape()) + " does not split into its heads");
@@ -353,6 +356,7 @@ void EvaluateGroupQueryAttention(EvalContext& c) {
   AttentionScores scores;
   scores.scale = ScaleOf(c.node, queries.dim(3));
   scores.softcap = c.node.Float("softcap", 0);
+  scores.cap_first = true;
   scores.add_bias = [&](int64_t b, int64_t h, int64_t row, float* to) {
     added.Add(b, h, row, to);
     const int64_t end = lengths.past[static_cast<size_t>(b)] + row + 1;

@@ -36,15 +36,16 @@ struct StepType {
   Shape shape;
 };
 
-// Of each output of a body that never ran: as declared, or where no type is declared, from a step on
-// `inputs`.
-std::vector<StepType> TypesOfSteps(const EvalContext& c, const Graph& body,
-                                   const std::vector<Tensor>& inputs) {
+// Of each output of a body that never ran: as declared, or where the type of a wanted one is not, from a step
+// on `inputs`. `first`: the body's output that belongs to the node's first.
+std::vector<StepType> TypesOfSteps(const EvalContext& c, const Graph& body, const std::vector<Tensor>& inputs,
+                                   size_t first) {
   std::vector<StepType> types;
   bool declared = true;
   for (ValueId id : body.outputs()) {
     const Value& value = body.value(id);
-    declared = declared && value.dtype != DType::kUndefined;
+    const bool wanted = types.size() >= first && c.wants(types.size() - first);
+    declared = declared && (!wanted || value.dtype != DType::kUndefined);
     types.push_back({value.dtype, {}});
     for (const Dim& dim : value.dims) types.back().shape.push_back(std::max<int64_t>(dim.size, 0));
   }
@@ -97,7 +98,7 @@ void EvaluateLoop(EvalContext& c) {
   }
   for (size_t i = 0; i < state.size() && i < c.node.outputs.size(); ++i) c.set_out(i, state[i]);
   std::vector<StepType> types;
-  if (steps == 0 && !stacks.empty()) types = TypesOfSteps(c, body, inputs_of(0));
+  if (steps == 0 && !stacks.empty()) types = TypesOfSteps(c, body, inputs_of(0), 1);
   for (size_t i = 0; i < stacks.size(); ++i) {
     const size_t slot = state.size() + i;
     if (c.wants(slot)) c.set_out(slot, steps == 0 ? NoSteps(types[slot + 1], 0) : Stacked(c, stacks[i], 0));
@@ -158,7 +159,7 @@ void EvaluateScan(EvalContext& c) {
       inputs.emplace_back(c.in(states + i).dtype(), shape);
       FillZero(inputs.back());
     }
-    types = TypesOfSteps(c, body, inputs);
+    types = TypesOfSteps(c, body, inputs, 0);
   }
   for (size_t i = 0; i < stacks.size(); ++i) {
     if (!c.wants(states + i)) continue;

@@ -279,6 +279,8 @@ void RunConv(EvalContext& ctx, const Geometry& g, const float* x, const float* w
   PackedWeights local;
   PackedWeights& packed = ctx.is_constant(1) ? ctx.state<PackedWeights>() : local;
   if (packed.table != &table) PackConvWeights(g, w, packed);
+  // With data of another depth the planes above may be what runs, on the weights as they are.
+  if (g.channels_in != g.group || g.kernel[0] != 1) ctx.StateReplacesWeights();
 
   const int64_t channels = g.channels_in / g.group, k = g.taps() * channels, pixels = g.pixels_out();
   const Windows windows(ctx, g, x);
@@ -426,6 +428,7 @@ void EvaluateConvTranspose(EvalContext& ctx) {
                    packed.data.data<float>() + group * size_a);
     }
   }
+  ctx.StateReplacesWeights();
   Tensor panels = ctx.scratch(DType::kFloat, {PackedSizeB(k, n)}),
          products = ctx.scratch(DType::kFloat, {m, n});
   for (int64_t item = 0; item < g.batch * g.group && result.size() > 0; ++item) {

@@ -211,7 +211,9 @@ void EvaluateMatMul(EvalContext& ctx) {
     case DType::kFloat:
     case DType::kFloat16:
     case DType::kBFloat16:
-      return SetFloatResult(ctx, 0, MatMulFloat(ctx, a.ToFloat32(), b.ToFloat32()), a.dtype());
+      SetFloatResult(ctx, 0, MatMulFloat(ctx, a.ToFloat32(), b.ToFloat32()), a.dtype());
+      if (ctx.outputs[0].size() > 0) ctx.StateReplacesWeights();  // packed
+      return;
     case DType::kDouble:
       return MatMulPlain<double>(ctx, a, b);
     case DType::kInt32:
@@ -274,6 +276,7 @@ void GemmFloat(EvalContext& ctx, const GemmShape& s) {
     right.data = Tensor(DType::kFloat, {PackedSizeB(s.k, s.n)});
     PackBParallel(ctx.pool, s.k, s.n, b.data<float>(), s.b_depth, s.b_column, right.data.data<float>());
   }
+  ctx.StateReplacesWeights();
   std::vector<float> left(static_cast<size_t>(PackedSizeA(s.m, s.k)));
   table.pack_a(s.m, s.k, a.data<float>(), s.a_row, s.a_depth, left.data());
   if (alpha != 1.0f) {

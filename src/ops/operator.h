@@ -65,12 +65,17 @@ class EvalContext {
     if (!state_) state_ = std::make_shared<T>();
     return *static_cast<T*>(state_.get());
   }
+  // From now on state() serves for constant input 1: whatever the other inputs of later runs, its elements
+  // are not read again. Its shape and type are.
+  void StateReplacesWeights() { replaces_weights_ = is_constant(1); }
+  bool state_replaces_weights() const { return replaces_weights_; }
 
  private:
   std::vector<const Tensor*> inputs_;
   Allocator* allocator_;
   std::shared_ptr<void>& state_;
   const std::vector<bool>& constant_;
+  bool replaces_weights_ = false;
 };
 
 // How an operator takes part in quantization (docs: XSlim's table of quantizable types).

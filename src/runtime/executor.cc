@@ -69,11 +69,6 @@ bool HasBody(const Node& node) {
                      [](const auto& item) { return item.second.graph != nullptr; });
 }
 
-// Operators whose state, once there, holds all that they need of the elements of a constant input 1.
-bool PacksWeights(const Node& node) {
-  return node.Is("Conv") || node.Is("ConvTranspose") || node.Is("Gemm") || node.Is("MatMul");
-}
-
 struct Step {
   const Node* node;             // the graph's own, or `fused`
   std::shared_ptr<Node> fused;  // a copy with changed outputs or attributes
@@ -313,7 +308,8 @@ struct Executor::Impl : GraphRunner {
       EvalContext context(node, step.opset, std::move(inputs), pool, allocator, step.state,
                           step.constant_inputs, this);
       step.row->evaluate(context);
-      if (step.state && PacksWeights(node)) Forget(node.inputs[1]);
+      // Folding (without an allocator) may throw the step and its state away.
+      if (allocator != nullptr && context.state_replaces_weights()) Forget(node.inputs[1]);
       if (step.fused) {  // one result, whoever reads it
         for (size_t i = 1; i < context.outputs.size(); ++i) context.outputs[i] = context.outputs[0];
       }

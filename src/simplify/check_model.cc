@@ -77,7 +77,11 @@ class ShapeCheck {
     if (std::string ranks = Apart("ranks of data and weight", rank, weight); !ranks.empty()) return ranks;
     if (rank >= 0 && rank < 3) return StrCat("data of rank ", rank);
     int64_t wanted = Dim(node, 1, node.Is("Conv") ? 1 : 0);
-    if (node.Is("Conv") && wanted >= 0) wanted *= node.Int("group", 1);
+    const int64_t group = node.Is("Conv") ? node.Int("group", 1) : 1, channels = Dim(node, 0, 1);
+    if (group < 1) return StrCat("group ", group);
+    if (channels >= 0 && group > std::max<int64_t>(channels, 1))
+      return StrCat("group ", group, " of ", channels, " channels");
+    if (wanted >= 0 && channels >= 0) wanted *= group;
     return Apart("channels of the data and those that the weight is for", Dim(node, 0, 1), wanted);
   }
 

@@ -23,8 +23,8 @@ constexpr double kWorthwhile = 0.02;         // relative gain in cost that a cha
 // A stage that multiplies the output noise by more than this is taken back. Less is within what so few
 // samples can tell.
 constexpr double kHarm = 1.15;
-constexpr int64_t kStoredBytes = int64_t{128} << 20;    // activations of all tuning samples together
-constexpr int64_t kComputedBytes = int64_t{128} << 20;  // float outputs of all of a small graph's samples
+constexpr int64_t kStoredBytes = int64_t{128} << 20;   // activations of all tuning samples together
+constexpr int64_t kComputedBytes = int64_t{64} << 20;  // float outputs of all of a small graph's samples
 
 // As many as keep the widest float output, and about as much again in codes of what waits for later readers,
 // under kStoredBytes. A small graph has few numbers in each sample to tell ranges and weights by, and takes
@@ -71,7 +71,7 @@ class Tuner {
     FloatMeans float_means(reference_, *plan_, samples_.size());
     if (options.range_costs) {
       ChooseRanges(Candidates(proposals), PointsFor(before), options, &float_means);
-    } else {
+    } else if (options.bias_correction) {
       MeasureCosts({}, {}, options, &float_means);
     }
     stage.Next("tune layers");

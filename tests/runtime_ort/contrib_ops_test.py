@@ -216,6 +216,8 @@ def group_query_attention():
         attributes["scale"] = float(RNG.uniform(0.1, 1))
     if pick(True, False):
         attributes["softcap"] = float(RNG.uniform(1, 5))
+    if pick(True, False):
+        inputs += [None] * (10 - len(inputs)) + [real(pick(1, b), pick(1, heads), rows, total)]
     return inputs, attributes, 3
 
 

@@ -12,10 +12,13 @@
 #include "base/file.h"
 #include "ops/operator.h"
 #include "simplify/opset/signature.h"
+#include "xslim/config.h"
 #include "xslim/error.h"
 
 namespace xslim {
 namespace {
+
+constexpr int kNewest = kHighestOpset + 1;  // that can be read
 
 constexpr const char* kHead =
     "# Operators\n"
@@ -74,13 +77,11 @@ std::string SeesText(const OperatorRow& row) {
 }
 
 std::string OpsetText(const OperatorRow& row) {
-  constexpr int kNewest = 25;
   const std::string first = std::to_string(row.first_opset);
   return row.last_opset >= kNewest ? first + "+" : first + " to " + std::to_string(row.last_opset);
 }
 
 std::string TypesText(const OperatorRow& row) {
-  constexpr int kNewest = 25;
   const opset::Signature* signature =
       *row.domain != '\0' ? nullptr : opset::FindSignature(row.op_type, std::min(row.last_opset, kNewest));
   if (signature == nullptr || signature->inputs.empty() || signature->inputs[0].variable < 0) return "";

@@ -331,7 +331,6 @@ TEST(BufferPoolTest, GivesBackWhatNoRunNeedsAnyMore) {
   EXPECT_LE(buffers.usage().touched, size_t{105} << 20);
 }
 
-// A chain of many steps needs two buffers at a time, whatever its length.
 // x -> Gemm with int8 weights behind a DequantizeLinear -> y. Its float weights go once they are packed.
 TEST_F(ExecutorTest, PackedWeightsServeEveryLaterRun) {
   Graph graph = Empty(13);
@@ -388,6 +387,43 @@ TEST_F(ExecutorTest, ExecutorsThatTakeTurnsShareAnArena) {
   EXPECT_FALSE(kept.SameBytes(other));
 }
 
+// A folded weight of a depthwise convolution over volumes: with one layer of data another kernel reads it.
+TEST_F(ExecutorTest, WeightsStayThatAnotherShapeReadsUnpacked) {
+  Graph graph = Empty(13);
+  const ValueId x = Input(graph, "x"), w = graph.AddValue("w"), y = graph.AddValue("y");
+  graph.AddNode("Neg", "neg", {graph.AddConstant("c", Noise({2, 1, 1, 3, 3}, 5))}, {w});
+  graph.AddNode("Conv", "conv", {x, w}, {y}, {{"group", Attribute::Int(2)}});
+  graph.AddOutput(y);
+  Executor executor(graph, pool_);
+  for (const int64_t depth : {2, 1, 3, 1}) {
+    const Tensor input = Noise({1, 2, depth, 6, 6}, 7), result = executor.Run({input})[0];
+    EXPECT_TRUE(result.SameBytes(Executor(graph, pool_).Run({input})[0])) << depth;
+    ThreadPool one(1);
+    EXPECT_TRUE(result.SameBytes(executor.Clone(one, nullptr)->Run({input})[0])) << depth;
+  }
+}
+
+// A product of constants whose result is too large to keep is computed anew, from weights that are still
+// there.
+TEST_F(ExecutorTest, DiscardedFoldsKeepTheirInputs) {
+  Graph graph = Empty(13);
+  const ValueId x = Input(graph, "x"), a = graph.AddValue("a"), b = graph.AddValue("b"),
+                product = graph.AddValue("product"), y = graph.AddValue("y");
+  graph.AddNode("Neg", "na", {graph.AddConstant("ca", Noise({5000, 2}, 1))}, {a});
+  graph.AddNode("Neg", "nb", {graph.AddConstant("cb", Noise({2, 4096}, 2))}, {b});
+  graph.AddNode("MatMul", "matmul", {a, b}, {product});
+  graph.AddNode("ReduceMax", "largest", {product}, {y}, {{"keepdims", Attribute::Int(0)}});
+  const ValueId sum = graph.AddValue("sum");
+  graph.AddNode("Add", "add", {x, y}, {sum});
+  graph.AddOutput(sum);
+  Executor executor(graph, pool_);
+  const Tensor zero = Tensor::Of<float>({1}, {0.0f});
+  const float first = executor.Run({zero})[0].data<float>()[0];
+  EXPECT_GT(first, 0.0f);
+  EXPECT_EQ(executor.Run({zero})[0].data<float>()[0], first);
+}
+
+// A chain of many steps needs two buffers at a time, whatever its length.
 TEST_F(ExecutorTest, LivenessBoundsTheBuffers) {
   Graph graph = Empty(13);
   ValueId at = Input(graph, "x");
