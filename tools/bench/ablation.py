@@ -6,7 +6,6 @@ noise/signal on the evaluation data, of a detector's class scores or else of the
 optimisations off, as a Markdown table. Needs onnxruntime, NumPy, OpenCV and Pillow.
 """
 import os
-import subprocess
 import sys
 import tempfile
 
@@ -35,13 +34,9 @@ def main():
     for model in bench_models(bench, only):
         columns.append(model.name)
         reference = judged(model, model.path)
-        unchanged = dict(model.config["quantization_parameters"])
         for level, keys in VARIANTS:
-            model.config["quantization_parameters"] = dict(unchanged)
             with tempfile.TemporaryDirectory() as folder:
-                settings, made = os.path.join(folder, "c.json"), os.path.join(folder, "o.onnx")
-                model.write_config(settings, precision_level=0, finetune_level=level, analysis_enable=False, **keys)
-                subprocess.run([program, "-q", "-c", settings, "-i", model.path, "-o", made], cwd=bench, check=True)
+                made = model.quantize(program, folder, finetune_level=level, **keys)
                 table[title(level, keys)].append(noise(judged(model, made), reference))
     print("| stages | " + " | ".join(columns) + " |\n|" + "---|" * (len(columns) + 1))
     for name, row in table.items():

@@ -2,6 +2,7 @@
 docs/benchmarks.md), their data, and ONNX Runtime sessions."""
 import json
 import os
+import subprocess
 import sys
 
 import numpy as np
@@ -19,9 +20,16 @@ class BenchModel:
 
     def write_config(self, path, **quantization):
         """The config with these quantization_parameters, as a file."""
-        self.config["quantization_parameters"].update(quantization)
+        parameters = {**self.config["quantization_parameters"], **quantization}
         with open(path, "w") as file:
-            json.dump(self.config, file)
+            json.dump({**self.config, "quantization_parameters": parameters}, file)
+
+    def quantize(self, program, folder, **quantization):
+        """The path of the int8 model that the program writes into the folder with these quantization_parameters, without report."""
+        settings, made = os.path.join(folder, "c.json"), os.path.join(folder, "o.onnx")
+        self.write_config(settings, precision_level=0, analysis_enable=False, **quantization)
+        subprocess.run([program, "-q", "-c", settings, "-i", self.path, "-o", made], cwd=self.bench, check=True)
+        return made
 
 
 def bench_models(bench, only=(), samples=None):

@@ -6,7 +6,6 @@ that do not saturate on processors without VNNI (session.x64quantprecision). Pri
 float model as a Markdown table. Needs onnxruntime, NumPy, OpenCV and Pillow.
 """
 import os
-import subprocess
 import sys
 import tempfile
 
@@ -22,9 +21,7 @@ def main():
         reference = first_outputs(session(model.path), model.feeds)
         for level in (0, 1):
             with tempfile.TemporaryDirectory() as folder:
-                settings, made = os.path.join(folder, "c.json"), os.path.join(folder, "o.onnx")
-                model.write_config(settings, precision_level=0, finetune_level=level, analysis_enable=False)
-                subprocess.run([program, "-q", "-c", settings, "-i", model.path, "-o", made], cwd=bench, check=True)
+                made = model.quantize(program, folder, finetune_level=level)
                 row = [noise(first_outputs(session(made, **way), model.feeds), reference) for way in WAYS]
             print(f"| {model.name} | {level} | " + " | ".join(f"{n:.5f}" for n in row) + " |", flush=True)
 
