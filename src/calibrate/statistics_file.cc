@@ -1,5 +1,6 @@
 #include "calibrate/statistics_file.h"
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -13,7 +14,7 @@ namespace xslim {
 namespace {
 
 constexpr char kMagic[] = "xslim-st";
-constexpr uint32_t kVersion = 2;
+constexpr uint32_t kVersion = 3;
 constexpr size_t kChecksum = 32;
 constexpr uint32_t kBins = 8 * 2048;  // of one sign
 constexpr int kLowestTop = 32, kHighestTop = 254;
@@ -29,6 +30,10 @@ class Writer {
     Fixed(text.size(), 4);
     bytes_ += text;
   }
+  void Doubles(const std::vector<double>& numbers) {
+    Count(numbers.size());
+    for (double number : numbers) Double(number);
+  }
   void Count(uint64_t value) {
     for (; value >= 128; value >>= 7) bytes_ += static_cast<char>((value & 127) | 128);
     bytes_ += static_cast<char>(value);
@@ -42,8 +47,8 @@ class Writer {
 // Every read is checked against the end.
 class Reader {
  public:
-  Reader(const std::string& bytes, size_t end, const std::string& path)
-      : bytes_(bytes), end_(end), path_(path) {}
+  Reader(const std::string& bytes, size_t end, const std::string& path, size_t at = 0)
+      : bytes_(bytes), end_(end), path_(path), at_(at) {}
 
   [[noreturn]] void Bad(const std::string& what) const {
     throw Error("the statistics are damaged: " + what, path_, "make the file anew with --save-stats");
@@ -77,13 +82,21 @@ class Reader {
       if (byte < 128) return value;
     }
   }
+  std::vector<double> Doubles() {
+    const uint64_t count = Count();
+    if (count > (end_ - at_) / sizeof(double)) Bad("the file ends early");
+    std::vector<double> numbers(count);
+    for (double& number : numbers) number = Double();
+    return numbers;
+  }
+  size_t at() const { return at_; }
   bool AtEnd() const { return at_ == end_; }
 
  private:
   const std::string& bytes_;
   const size_t end_;
   const std::string& path_;
-  size_t at_ = 0;
+  size_t at_;
 };
 
 std::string ChecksumOf(const std::string& bytes, size_t end) {
@@ -173,6 +186,13 @@ void SaveStatistics(const std::string& path, const Graph& graph, const Statistic
   out.Fixed(kVersion, 4);
   out.Text(key.model);
   out.Text(key.data);
+  out.Fixed(file.preparation.undone_passes.size(), 4);
+  for (const std::string& pass : file.preparation.undone_passes) out.Text(pass);
+  out.Fixed(file.preparation.factors.size(), 4);
+  for (const auto& [name, factors] : file.preparation.factors) {
+    out.Text(name);
+    out.Doubles(factors);
+  }
   out.Fixed(by_name.size(), 4);
   for (const auto& [name, id] : by_name) {
     out.Text(name);
@@ -186,8 +206,7 @@ void SaveStatistics(const std::string& path, const Graph& graph, const Statistic
   for (const auto& [channels, mean] : means) {
     out.Text(channels.first);
     out.Fixed(static_cast<uint32_t>(channels.second), 4);
-    out.Count(mean->size());
-    for (double m : *mean) out.Double(m);
+    out.Doubles(*mean);
   }
   out.bytes() += ChecksumOf(out.bytes(), out.bytes().size());
   OutputFile target(path);
@@ -195,37 +214,48 @@ void SaveStatistics(const std::string& path, const Graph& graph, const Statistic
   target.Commit();
 }
 
-StatisticsFile LoadStatistics(const std::string& path, const Graph& graph, const StatisticsKey& key) {
-  const std::string bytes = ReadFile(path);
+LoadedStatistics::LoadedStatistics(const std::string& path) : path_(path), bytes_(ReadFile(path)) {
   const size_t magic = sizeof(kMagic) - 1;
-  if (bytes.compare(0, magic, kMagic) != 0)
-    throw Error("is no file of statistics", path, "expected one that --save-stats wrote");
-  Reader header(bytes, bytes.size(), path);
-  for (size_t i = 0; i < magic; ++i) header.Fixed(1);
+  if (bytes_.compare(0, magic, kMagic) != 0)
+    throw Error("is no file of statistics", path_, "expected one that --save-stats wrote");
+  Reader header(bytes_, bytes_.size(), path_, magic);
   const uint64_t version = header.Fixed(4);
   if (version != kVersion) {
     throw Error("the statistics have version " + std::to_string(version) + ", this program reads version " +
                     std::to_string(kVersion),
-                path, "make the file anew with --save-stats");
+                path_, "make the file anew with --save-stats");
   }
-  if (bytes.size() < magic + 4 + kChecksum) header.Bad("the file ends early");
-  const size_t end = bytes.size() - kChecksum;
-  if (bytes.compare(end, kChecksum, ChecksumOf(bytes, end)) != 0) header.Bad("the checksum is wrong");
-  Reader in(bytes, end, path);
-  for (size_t i = 0; i < magic; ++i) in.Fixed(1);
-  in.Fixed(4);
-  const std::string model = in.Text(), data = in.Text();
-  // The data first: equalization looks at them, so that other data may give another graph.
-  if (data != key.data) {
+  if (bytes_.size() < header.at() + kChecksum) header.Bad("the file ends early");
+  end_ = bytes_.size() - kChecksum;
+  if (bytes_.compare(end_, kChecksum, ChecksumOf(bytes_, end_)) != 0) header.Bad("the checksum is wrong");
+  Reader in(bytes_, end_, path_, header.at());
+  key_.model = in.Text();
+  key_.data = in.Text();
+  for (uint64_t left = in.Fixed(4); left > 0; --left) preparation_.undone_passes.push_back(in.Text());
+  for (uint64_t left = in.Fixed(4); left > 0; --left) {
+    const std::string name = in.Text();
+    std::vector<double> factors = in.Doubles();
+    if (!std::all_of(factors.begin(), factors.end(), [](double f) { return std::isfinite(f) && f > 0; }))
+      in.Bad("a factor is not positive");
+    preparation_.factors[name] = std::move(factors);
+  }
+  tensors_at_ = in.at();
+}
+
+StatisticsFile LoadedStatistics::Read(const Graph& graph, const StatisticsKey& key) const {
+  // The data first: equalization looked at them, so that other data may give another graph.
+  if (key_.data != key.data) {
     throw Error("the statistics are of other data: list, files, preprocessing or number of samples differ",
-                path, "make the file anew with --save-stats");
+                path_, "make the file anew with --save-stats");
   }
-  if (model != key.model) {
+  if (key_.model != key.model) {
     throw Error(
-        "the statistics are of another model, or of this one with other simplification or equalization", path,
-        "make the file anew with --save-stats");
+        "the statistics are of another model, or of this one with other simplification or equalization",
+        path_, "make the file anew with --save-stats");
   }
+  Reader in(bytes_, end_, path_, tensors_at_);
   StatisticsFile file;
+  file.preparation = preparation_;
   const uint64_t tensors = in.Fixed(4);
   for (uint64_t i = 0; i < tensors; ++i) {
     const std::string name = in.Text();
@@ -244,8 +274,7 @@ StatisticsFile LoadStatistics(const std::string& path, const Graph& graph, const
     const int axis = static_cast<int>(static_cast<uint32_t>(in.Fixed(4)));
     const ValueId id = graph.Find(name);
     if (id == kNone) in.Bad("tensor " + name + " is not in the model");
-    std::vector<double>& mean = file.observed.means[{id, axis}];
-    for (uint64_t left = in.Count(); left > 0; --left) mean.push_back(in.Double());
+    file.observed.means[{id, axis}] = in.Doubles();
   }
   if (!in.AtEnd()) in.Bad("there is more than the tensors");
   return file;

@@ -7,6 +7,8 @@
 #include <mutex>
 #include <optional>
 
+#include "base/file.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "data/readers.h"
 #include "xslim/error.h"
@@ -177,6 +179,20 @@ Tensor Concat(const std::vector<Tensor>& parts, const std::string& path) {
   return joined;
 }
 
+// What a file's bytes and an input's shape leave open.
+void AddReading(const Input& input, Hasher* hasher) {
+  hasher->Add(static_cast<uint64_t>(input.kind));
+  hasher->Add(StrCat(NameOf(input.dtype), " ", NameOf(input.file_dtype), " ", ToString(input.shape), " ",
+                     ToString(input.item)));
+  if (input.kind != Kind::kImage) return;
+  const ImageSettings& image = input.image;
+  for (int number : {image.channels, image.height, image.width, int{image.channels_last}, int{image.rgb},
+                     static_cast<int>(image.preset)})
+    hasher->Add(static_cast<uint64_t>(number));
+  for (const std::vector<double>* numbers : {&image.mean, &image.std})
+    hasher->Add(numbers->data(), numbers->size() * sizeof(double));
+}
+
 class ListSource : public SampleSource {
  public:
   ListSource(const Config& config, const std::vector<ModelInput>& models, int64_t limit) {
@@ -210,6 +226,21 @@ class ListSource : public SampleSource {
     if (batch_ > 1)
       return StrCat(size_, size_ == 1 ? " batch of " : " batches of ", batch_, " samples", lists);
     return StrCat(size_, size_ == 1 ? " sample" : " samples", lists);
+  }
+
+  std::string Fingerprint(int64_t index) const override {
+    const bool scripted = std::any_of(inputs_.begin(), inputs_.end(),
+                                      [](const auto& input) { return input->kind == Kind::kScript; });
+    if (scripted) return SampleSource::Fingerprint(index);
+    Hasher hasher;
+    hasher.Add(static_cast<uint64_t>(batch_));
+    for (const auto& input : inputs_) {
+      AddReading(*input, &hasher);
+      for (int64_t i = index * batch_; i < (index + 1) * batch_ && input->kind != Kind::kZero; ++i) {
+        hasher.Add(ReadFile(input->files[input->files.size() == 1 ? 0 : static_cast<size_t>(i)]));
+      }
+    }
+    return hasher.Hex();
   }
 
   Sample at(int64_t index) const override {
@@ -489,6 +520,19 @@ class ListSource : public SampleSource {
 };
 
 }  // namespace
+
+std::string SampleSource::Fingerprint(int64_t index) const {
+  Hasher hasher;
+  for (const Tensor& tensor : at(index)) {
+    hasher.Add(NameOf(tensor.dtype()) + ToString(tensor.shape()));
+    if (tensor.dtype() != DType::kString) {
+      hasher.Add(tensor.raw(), tensor.bytes());
+      continue;
+    }
+    for (const std::string& text : tensor.strings()) hasher.Add(text);
+  }
+  return hasher.Hex();
+}
 
 std::unique_ptr<SampleSource> OpenSamples(const Config& config, const std::vector<ModelInput>& inputs,
                                           int64_t limit) {

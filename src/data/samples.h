@@ -31,6 +31,9 @@ class SampleSource {
   virtual int64_t size() const = 0;            // batches
   virtual Sample at(int64_t index) const = 0;  // thread-safe; throws Error naming the file
   virtual std::string Describe() const = 0;    // "64 samples of data/calib.txt"
+  // A checksum that differs where at(index) does. Files that are decoded the same way every time count by
+  // their bytes and by how they are decoded, which is much quicker; anything else by the tensors.
+  virtual std::string Fingerprint(int64_t index) const;
 };
 
 // Matches config entries to the model's inputs (by name, else by position), reads the list files and checks

@@ -57,8 +57,9 @@ inline V BitCast(F32, VI a) {
   memcpy(&value, &a, 4);
   return value;
 }
-inline VI Add(VI a, VI b) { return a + b; }
-inline VI Sub(VI a, VI b) { return a - b; }
+// These wrap around, as vector instructions do.
+inline VI Add(VI a, VI b) { return static_cast<VI>(static_cast<uint32_t>(a) + static_cast<uint32_t>(b)); }
+inline VI Sub(VI a, VI b) { return static_cast<VI>(static_cast<uint32_t>(a) - static_cast<uint32_t>(b)); }
 inline VI And(VI a, VI b) { return a & b; }
 template <int kBits>
 inline VI ShiftLeft(VI a) {

@@ -41,7 +41,10 @@ SaveOptions SaveOptionsFor(const Config& config);
 SimplifyOptions OptionsFor(const Graph& graph, const Config& config, bool legalize);
 
 // Simplify() with the config's choices (none with skip_onnxsim), compared with the original on random inputs.
-void SimplifyModel(Graph* graph, const Config& config, bool legalize, ThreadPool& pool);
+// Returns the passes that the comparison took back. `undone_before`: what an earlier run on an equal graph
+// returned; unless the config asks for the comparison, it is not made again.
+std::vector<std::string> SimplifyModel(Graph* graph, const Config& config, bool legalize, ThreadPool& pool,
+                                       const std::vector<std::string>* undone_before = nullptr);
 
 }  // namespace xslim
 

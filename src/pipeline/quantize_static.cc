@@ -120,16 +120,24 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   if (const auto obstacle = RaiseOpset(&graph, kQdqOpset)) {
     throw Error("int8 needs opset 13 and the model cannot be raised to it: " + *obstacle, paths.input);
   }
-  SimplifyModel(&graph, config, true, pool);
+  // The file's graph is compared with this one when its statistics are read: what led to it once does again.
+  std::optional<LoadedStatistics> loaded;
+  if (!options.load_stats.empty()) loaded.emplace(options.load_stats);
+  Preparation preparation;
+  preparation.undone_passes =
+      SimplifyModel(&graph, config, true, pool, loaded ? &loaded->preparation().undone_passes : nullptr);
   named.Release(&graph);
   const Choices choices = MakeChoices(graph, named, config);
   ReleaseFreedMemory();
   stage.Next("equalize");
-  if (settings.equalization) {
-    const EqualizeResult equalized =
+  if (settings.equalization && loaded) {
+    Rescale(&graph, loaded->preparation().factors, choices.stay_float);
+  } else if (settings.equalization) {
+    EqualizeResult equalized =
         Equalize(&graph, DrawSamples(*samples, choice.calibration, kEqualizationSamples, kEqualizationSeed),
                  choices.stay_float, pool);
-    LogInfo("equalized ", equalized.changed, " of ", equalized.pairs, " pairs of layers");
+    LogInfo("equalized ", equalized.factors.size(), " of ", equalized.pairs, " pairs of layers");
+    preparation.factors = std::move(equalized.factors);
   }
 
   stage.Next("place");
@@ -153,8 +161,9 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   RangeProposals proposals;
   const Graph untuned = partial ? graph : Graph();  // asked for by the search alone
   {  // the histograms are gone again before tuning and the report
-    const Observations found = ObtainStatistics(graph, facts, observed, *samples, choice.calibration,
-                                                settings.max_percentile, options, pool);
+    const Observations found =
+        ObtainStatistics(graph, facts, observed, *samples, choice.calibration, settings.max_percentile,
+                         loaded ? &*loaded : nullptr, preparation, options, pool);
     stage.Next("choose ranges");
     WarnOfStrayInputs(graph, found.statistics);
     ChooseRanges(graph, found.statistics, config.calibration.calibration_type, pool, &plan);

@@ -6,47 +6,24 @@
 
 #include "base/hash.h"
 #include "base/log.h"
-#include "calibrate/statistics_file.h"
 #include "graph/reach.h"
 #include "onnx/model_io.h"
 
 namespace xslim {
 namespace {
 
-// Passes samples on and keeps a checksum of each: of what the model is fed, so that any change of a list, a
-// file or its preprocessing shows.
-class HashedSource : public SampleSource {
- public:
-  explicit HashedSource(const SampleSource& source)
-      : source_(source), hashes_(static_cast<size_t>(source.size())) {}
-  int64_t size() const override { return source_.size(); }
-  std::string Describe() const override { return source_.Describe(); }
-
-  Sample at(int64_t index) const override {
-    Sample sample = source_.at(index);
-    Hasher hasher;
-    for (const Tensor& tensor : sample) {
-      hasher.Add(NameOf(tensor.dtype()) + ToString(tensor.shape()));
-      if (tensor.dtype() != DType::kString) {
-        hasher.Add(tensor.raw(), tensor.bytes());
-        continue;
-      }
-      for (const std::string& text : tensor.strings()) hasher.Add(text);
-    }
-    hashes_[static_cast<size_t>(index)] = hasher.Hex();  // one thread asks for a sample
-    return sample;
-  }
-
-  std::string Hash(const std::vector<int64_t>& indices) const {
-    Hasher hasher;
-    for (int64_t index : indices) hasher.Add(hashes_[static_cast<size_t>(index)]);
-    return hasher.Hex();
-  }
-
- private:
-  const SampleSource& source_;
-  mutable std::vector<std::string> hashes_;
-};
+// One of all samples: any change of a list, a file or its preprocessing shows.
+std::string FingerprintOf(const SampleSource& samples, const std::vector<int64_t>& indices,
+                          ThreadPool& pool) {
+  std::vector<std::string> prints(indices.size());
+  pool.ParallelFor(static_cast<int64_t>(indices.size()), 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i)
+      prints[static_cast<size_t>(i)] = samples.Fingerprint(indices[static_cast<size_t>(i)]);
+  });
+  Hasher hasher;
+  for (const std::string& print : prints) hasher.Add(print);
+  return hasher.Hex();
+}
 
 // The graph without the operators that no operator of the plan depends on; ids are kept.
 Graph QuantizedPart(const Graph& graph, const QuantPlan& plan) {
@@ -80,7 +57,8 @@ std::string HashOf(const Graph& graph) {
 
 Observations ObtainStatistics(const Graph& graph, const ValueFacts& facts, const QuantPlan& plan,
                               const SampleSource& samples, const std::vector<int64_t>& indices,
-                              double max_percentile, const RunOptions& options, ThreadPool& pool) {
+                              double max_percentile, const LoadedStatistics* loaded,
+                              const Preparation& preparation, const RunOptions& options, ThreadPool& pool) {
   const auto progress = [&](int64_t done, int64_t total) {
     if (options.progress) options.progress("calibrate", done, total);
   };
@@ -91,25 +69,21 @@ Observations ObtainStatistics(const Graph& graph, const ValueFacts& facts, const
     observed.push_back(value);
     if (quant.max_percentile) percentiles.own[value] = *quant.max_percentile;
   }
-  if (options.save_stats.empty() && options.load_stats.empty()) {
+  if (loaded == nullptr && options.save_stats.empty()) {
     const Graph part = QuantizedPart(graph, plan);
     return CollectStatistics(part, observed, InputChannels(part), samples, indices, percentiles, pool,
                              progress, ceiling);
   }
 
-  const HashedSource hashed(samples);
-  const std::string model = HashOf(graph);
-  if (!options.load_stats.empty()) {
-    pool.ParallelFor(static_cast<int64_t>(indices.size()), 1, [&](int64_t begin, int64_t end, int) {
-      for (int64_t i = begin; i < end; ++i) hashed.at(indices[static_cast<size_t>(i)]);
-    });
-    StatisticsFile file = LoadStatistics(options.load_stats, graph, {model, hashed.Hash(indices)});
+  const StatisticsKey key{HashOf(graph), FingerprintOf(samples, indices, pool)};
+  if (loaded != nullptr) {
+    StatisticsFile file = loaded->Read(graph, key);
     for (ValueId id : observed) {
       if (!file.observed.statistics.count(id))
-        throw Error("holds nothing of tensor " + graph.value(id).name, options.load_stats,
+        throw Error("holds nothing of tensor " + graph.value(id).name, loaded->path(),
                     "make the file anew with --save-stats");
     }
-    LogInfo("statistics of ", file.observed.statistics.size(), " tensors from ", options.load_stats);
+    LogInfo("statistics of ", file.observed.statistics.size(), " tensors from ", loaded->path());
     size_t others = 0;
     for (ValueId id : observed) {
       if (file.percentiles.at(id) == percentiles.Of(id)) continue;
@@ -132,10 +106,11 @@ Observations ObtainStatistics(const Graph& graph, const ValueFacts& facts, const
   std::sort(all.begin(), all.end());
   all.erase(std::unique(all.begin(), all.end()), all.end());
   StatisticsFile file;
+  file.preparation = preparation;
   for (ValueId id : all) file.percentiles[id] = percentiles.Of(id);
-  file.observed = CollectStatistics(graph, all, InputChannels(graph), hashed, indices, percentiles, pool,
+  file.observed = CollectStatistics(graph, all, InputChannels(graph), samples, indices, percentiles, pool,
                                     progress, ceiling);
-  SaveStatistics(options.save_stats, graph, {model, hashed.Hash(indices)}, file);
+  SaveStatistics(options.save_stats, graph, key, file);
   LogInfo("wrote the statistics of ", file.observed.statistics.size(), " tensors to ", options.save_stats);
   return std::move(file.observed);
 }

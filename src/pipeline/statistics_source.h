@@ -4,20 +4,21 @@
 
 #include <vector>
 
-#include "calibrate/calibrate.h"
+#include "calibrate/statistics_file.h"
 #include "quant/facts.h"
 #include "xslim/xslim.h"
 
 namespace xslim {
 
 // Statistics of at least the plan's activations, with max_percentile where the plan says no other; means of
-// the inputs of computing operators. options.load_stats: from that file, without a float forward; the samples
-// are still decoded, as their bytes are what the file is checked against. options.save_stats: of all float
-// tensors, which are also written there. Otherwise only what the plan's operators need is run. Throws Error
-// when the file is of another model or other data.
+// the inputs of computing operators. `loaded`: from that file, without a float forward; the fingerprints of
+// the samples are what it is checked against. options.save_stats: of all float tensors, which are also
+// written there, with `preparation`. Otherwise only what the plan's operators need is run. Throws Error when
+// the file is of another model or other data.
 Observations ObtainStatistics(const Graph& graph, const ValueFacts& facts, const QuantPlan& plan,
                               const SampleSource& samples, const std::vector<int64_t>& indices,
-                              double max_percentile, const RunOptions& options, ThreadPool& pool);
+                              double max_percentile, const LoadedStatistics* loaded,
+                              const Preparation& preparation, const RunOptions& options, ThreadPool& pool);
 
 }  // namespace xslim
 

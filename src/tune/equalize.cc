@@ -301,6 +301,18 @@ std::vector<double> Factors(const ChannelStatistics& seen, const Behind& behind)
   return best;
 }
 
+const std::string& OutputName(const Graph& graph, const Pair& pair) {
+  return graph.value(graph.node(pair.front).outputs[0]).name;
+}
+
+void RescalePair(Graph* graph, const Pair& pair, const std::vector<double>& factor) {
+  std::vector<double> inverse;
+  for (double f : factor) inverse.push_back(1 / f);
+  if (!IsNormalization(*graph, graph->node(pair.front))) ScaleWeights(graph, pair.front, true, factor);
+  for (ValueId constant : pair.constants) ScaleAlong(graph, constant, factor);
+  for (NodeId id : pair.behind) ScaleWeights(graph, id, false, inverse);
+}
+
 }  // namespace
 
 EqualizeResult Equalize(Graph* graph, const std::vector<Sample>& samples,
@@ -339,17 +351,21 @@ EqualizeResult Equalize(Graph* graph, const std::vector<Sample>& samples,
     if (seen.lo.empty() || seen.count == 0) continue;
     ++result.pairs;
     const std::vector<double> factor = Factors(seen, Describe(*graph, pair));
-    std::vector<double> inverse;
-    for (double f : factor) inverse.push_back(1 / f);
-    if (inverse == factor) continue;
-    ++result.changed;
+    if (std::all_of(factor.begin(), factor.end(), [](double f) { return f == 1; })) continue;
     LogDebug("equalized ", graph->node(pair.front).Title(), " with ", pair.behind.size(),
              " layers behind it");
-    if (!IsNormalization(*graph, graph->node(pair.front))) ScaleWeights(graph, pair.front, true, factor);
-    for (ValueId constant : pair.constants) ScaleAlong(graph, constant, factor);
-    for (NodeId id : pair.behind) ScaleWeights(graph, id, false, inverse);
+    RescalePair(graph, pair, factor);
+    result.factors[OutputName(*graph, pair)] = factor;
   }
   return result;
+}
+
+void Rescale(Graph* graph, const ChannelFactors& factors, const std::map<NodeId, std::string>& untouched) {
+  for (const Pair& pair : FindPairs(*graph, untouched)) {
+    const auto known = factors.find(OutputName(*graph, pair));
+    if (known != factors.end() && known->second.size() == pair.channels)
+      RescalePair(graph, pair, known->second);
+  }
 }
 
 }  // namespace xslim

@@ -17,9 +17,12 @@
 
 namespace xslim {
 
+// The factors of the front's output channels, by the name of the front's output.
+using ChannelFactors = std::map<std::string, std::vector<double>>;
+
 struct EqualizeResult {
-  int pairs = 0;    // of layers that could be rescaled
-  int changed = 0;  // of them, those for which it pays
+  int pairs = 0;           // of layers that could be rescaled
+  ChannelFactors factors;  // of those for which it pays
 };
 
 // A pair is Conv, ConvTranspose, Gemm, MatMul (also with an Add of constants) or LayerNormalization in front,
@@ -34,6 +37,9 @@ struct EqualizeResult {
 // noise without, or when an operator of it is `untouched` (what stays float, with the reason).
 EqualizeResult Equalize(Graph* graph, const std::vector<Sample>& samples,
                         const std::map<NodeId, std::string>& untouched, ThreadPool& pool);
+
+// Rescales with factors that are known already, of an equal graph. Those that fit no pair are passed over.
+void Rescale(Graph* graph, const ChannelFactors& factors, const std::map<NodeId, std::string>& untouched);
 
 }  // namespace xslim
 

@@ -38,6 +38,7 @@ class StatisticsFileTest : public ::testing::Test {
     }
     file_.observed.means[{graph_.Find("a"), -1}] = {0.25, -3};
     file_.observed.means[{graph_.Find("a"), 1}] = {};
+    file_.preparation = {{"fuse_pad"}, {{"a", {0.5, 2}}, {"b", {}}}};
     SaveStatistics(path_, graph_, key_, file_);
     bytes_ = ReadFile(path_);
   }
@@ -49,7 +50,7 @@ class StatisticsFileTest : public ::testing::Test {
     file.Write(bytes);
     file.Commit();
     try {
-      LoadStatistics(path_, graph_, key);
+      LoadedStatistics(path_).Read(graph_, key);
     } catch (const Error& error) {
       return error.what();
     }
@@ -70,7 +71,9 @@ class StatisticsFileTest : public ::testing::Test {
 };
 
 TEST_F(StatisticsFileTest, ComesBackAsItWas) {
-  const StatisticsFile loaded = LoadStatistics(path_, graph_, key_);
+  const StatisticsFile loaded = LoadedStatistics(path_).Read(graph_, key_);
+  EXPECT_EQ(loaded.preparation.undone_passes, file_.preparation.undone_passes);
+  EXPECT_EQ(loaded.preparation.factors, file_.preparation.factors);
   EXPECT_EQ(loaded.percentiles, file_.percentiles);
   EXPECT_EQ(loaded.observed.means, file_.observed.means);
   ASSERT_EQ(loaded.observed.statistics.size(), 3u);

@@ -90,6 +90,53 @@ TEST_F(SamplesTest, BatchesBroadcastsAndDropsTheTail) {
   EXPECT_THAT(firsts, ElementsAre(2, 0, 2));
 }
 
+TEST_F(SamplesTest, FingerprintsTellWhatDecidesASample) {
+  for (int i = 0; i < 3; ++i) WriteFloats(std::to_string(i) + ".raw", {float(i), 0.5f});
+  WriteFloats("copy.raw", {1, 0.5f});
+  WriteFloats("one.raw", {7});
+  Write("a.txt", "0.raw\n1.raw\n2.raw\n");
+  const std::string one = Write("one.txt", "one.raw\n");
+  const auto print = [&](const char* list, int batch, Shape dims, int64_t index) {
+    Config config;
+    config.calibration.calibration_batch_size = batch;
+    config.calibration.input_parameters = {Entry((folder_ / list).string(), FileType::kRaw),
+                                           Entry(one, FileType::kRaw), InputParameters()};
+    const auto source =
+        OpenSamples(config, {Floats("a", std::move(dims)), Floats("b", {-1, 1}), Floats("c", {-1, 1})}, 0);
+    return source->Fingerprint(index);
+  };
+  const std::string first = print("a.txt", 1, {-1, 2}, 1);
+  EXPECT_EQ(print("a.txt", 1, {-1, 2}, 1), first);
+  Write("b.txt", "copy.raw\n");  // names do not count
+  EXPECT_EQ(print("b.txt", 1, {-1, 2}, 0), first);
+  EXPECT_NE(print("a.txt", 1, {-1, 2}, 0), first);
+  EXPECT_NE(print("a.txt", 2, {-1, 2}, 0), first);
+  EXPECT_NE(print("a.txt", 1, {-1, 2, 1}, 1), first);
+  WriteFloats("one.raw", {8});  // one file for all samples
+  EXPECT_NE(print("a.txt", 1, {-1, 2}, 1), first);
+}
+
+TEST_F(SamplesTest, FingerprintsOfImagesTellTheirPreprocessing) {
+  Write("gray.pgm", "P5 2 2 255\n" + std::string("\x01\x02\x03\x04", 4));
+  InputParameters entry = Entry(Write("a.txt", "gray.pgm\n"), FileType::kImage);
+  const auto print = [&](Shape dims) {
+    Config config;
+    config.calibration.input_parameters = {entry};
+    return OpenSamples(config, {Floats("x", std::move(dims))}, 0)->Fingerprint(0);
+  };
+  const std::string plain = print({1, 3, 2, 2});
+  EXPECT_EQ(print({1, 3, 2, 2}), plain);
+  EXPECT_NE(print({1, 3, 4, 2}), plain);
+  entry.color_format = ColorFormat::kRgb;
+  EXPECT_NE(print({1, 3, 2, 2}), plain);
+  entry.color_format = ColorFormat::kBgr;
+  entry.mean_value = {1};
+  const std::string moved = print({1, 3, 2, 2});
+  EXPECT_NE(moved, plain);
+  entry.std_value = {2};
+  EXPECT_NE(print({1, 3, 2, 2}), moved);
+}
+
 TEST_F(SamplesTest, UnknownDimensionsComeFromTheDataSampleBySample) {
   const auto npy = [&](const std::string& name, int64_t length) {
     const std::vector<float> values(static_cast<size_t>(2 * length), 1);

@@ -325,7 +325,8 @@ TEST(BufferPoolTest, GivesBackWhatNoRunNeedsAnyMore) {
   BufferPool buffers;
   auto first = buffers.Allocate(size_t{20} << 20);
   { auto second = buffers.Allocate(size_t{30} << 20); }
-  EXPECT_EQ(buffers.usage().touched, size_t{50} << 20);
+  EXPECT_GE(buffers.usage().touched, size_t{50} << 20);  // AddressSanitizer's gaps come on top
+  EXPECT_LE(buffers.usage().touched, (size_t{50} << 20) + 4096);
   first.reset();
   { auto other = buffers.Allocate(size_t{70} << 20); }  // fits into neither area
   EXPECT_LE(buffers.usage().touched, size_t{105} << 20);
