@@ -28,6 +28,16 @@ void AddCaptures(const Node& node, std::set<std::string>* names) {
   }
 }
 
+bool TakesFromOutside(const Graph& body, const std::string& name) {
+  const ValueId id = body.Find(name);
+  if (id != kNone) {
+    const Value& value = body.value(id);
+    if (Defined(value)) return false;
+    if (!value.uses.empty() || value.is_output) return true;
+  }
+  return body.CapturedBySubgraph(name);
+}
+
 void DropUse(Value* value, Use use) {
   auto at = std::find(value->uses.begin(), value->uses.end(), use);
   if (at != value->uses.end()) value->uses.erase(at);
@@ -37,9 +47,7 @@ void DropUse(Value* value, Use use) {
 // copied before they are changed.
 void RenameCapture(Node* node, const std::string& from, const std::string& to) {
   for (auto& [key, attribute] : node->attributes) {
-    if (!HoldsBody(attribute)) continue;
-    const std::vector<std::string> free = attribute.graph->FreeNames();
-    if (!std::binary_search(free.begin(), free.end(), from)) continue;
+    if (!HoldsBody(attribute) || !TakesFromOutside(*attribute.graph, from)) continue;
     auto body = std::make_shared<Graph>(*attribute.graph);
     // A local value of that name would hide the outer one.
     const ValueId hiding = body->Find(to);
@@ -244,9 +252,7 @@ NodeId Graph::SoleUser(ValueId id) const {
 bool Graph::CapturedBySubgraph(const std::string& value_name) const {
   for (NodeId holder : holders_) {
     for (const auto& [key, attribute] : node(holder).attributes) {
-      if (!HoldsBody(attribute)) continue;
-      const std::vector<std::string> free = attribute.graph->FreeNames();
-      if (std::binary_search(free.begin(), free.end(), value_name)) return true;
+      if (HoldsBody(attribute) && TakesFromOutside(*attribute.graph, value_name)) return true;
     }
   }
   return false;

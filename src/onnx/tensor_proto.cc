@@ -7,6 +7,7 @@
 
 #include "onnx/model_io.h"
 #include "onnx/proto.h"
+#include "tensor/packed_codes.h"
 #include "xslim/error.h"
 
 namespace xslim {
@@ -24,13 +25,13 @@ size_t FileBytes(DType type, int64_t count) {
   return each > 1 ? (n + each - 1) / each : n * SizeOf(type);
 }
 
-// One byte for each element, the first from the lowest bits; int4 and int2 get their sign.
+// One byte for each element; int4 and int2 get their sign.
 void Unpack(const char* packed, DType type, int64_t count, std::byte* out) {
-  const int each = PerByte(type), bits = 8 / each, mask = (1 << bits) - 1;
+  const int bits = 8 / PerByte(type), largest = (1 << (bits - 1)) - 1;
   const bool is_signed = type == DType::kInt4 || type == DType::kInt2;
   for (int64_t i = 0; i < count; ++i) {
-    int code = (static_cast<uint8_t>(packed[i / each]) >> (i % each * bits)) & mask;
-    if (is_signed && code > mask / 2) code -= mask + 1;
+    int code = CodeAt(reinterpret_cast<const uint8_t*>(packed), i, bits);
+    if (is_signed && code > largest) code -= 1 << bits;
     out[i] = static_cast<std::byte>(code);
   }
 }
@@ -287,13 +288,11 @@ Tensor ReadTensor(onnx::TensorProto* proto, ExternalData* external, const std::s
 
 std::string_view RawData(const Tensor& tensor, std::string* storage) {
   const char* bytes = reinterpret_cast<const char*>(tensor.raw());
-  const int each = PerByte(tensor.dtype()), bits = 8 / each;
-  if (each == 1) return {bytes, tensor.bytes()};
+  const int bits = 8 / PerByte(tensor.dtype());
+  if (bits == 8) return {bytes, tensor.bytes()};
   storage->assign(FileBytes(tensor.dtype(), tensor.size()), '\0');
-  for (int64_t i = 0; i < tensor.size(); ++i) {
-    char& packed = (*storage)[static_cast<size_t>(i / each)];
-    packed = static_cast<char>(packed | ((bytes[i] & ((1 << bits) - 1)) << (i % each * bits)));
-  }
+  auto* run = reinterpret_cast<uint8_t*>(storage->data());
+  for (int64_t i = 0; i < tensor.size(); ++i) PutCode(run, i, bits, bytes[i]);
   return *storage;
 }
 

@@ -38,6 +38,11 @@ std::vector<Tensor> RunOperator(const EvalContext& context, const std::string& o
   return std::move(inner.outputs);
 }
 
+void SetOutputs(EvalContext& context, std::vector<Tensor> outputs) {
+  for (size_t i = 0; i < outputs.size(); ++i)
+    if (context.wants(i)) context.set_out(i, std::move(outputs[i]));
+}
+
 void ApplyActivation(ThreadPool& pool, const std::string& name, const std::vector<float>& parameters,
                      float* data, int64_t count) {
   constexpr float kInf = std::numeric_limits<float>::infinity();

@@ -26,6 +26,9 @@ std::vector<Tensor> RunOperator(const EvalContext& context, const std::string& o
                                 std::map<std::string, Attribute> attributes = {}, size_t outputs = 1,
                                 const char* domain = "");
 
+// Outputs of RunOperator become those of the node, as far as they are wanted.
+void SetOutputs(EvalContext& context, std::vector<Tensor> outputs);
+
 // The float32 product of codes a and b [K, N] with exact sums: times the scale of a and that of b (one, or
 // one per column), plus a bias per column. Zero points and bias may be undefined.
 struct Codes {

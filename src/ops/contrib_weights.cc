@@ -1,6 +1,5 @@
 // com.microsoft operators whose weights alone are codes: MatMulNBits, DynamicQuantizeLSTM,
 // QEmbedLayerNormalization. The weights are dequantized, the arithmetic is float32.
-#include <limits>
 #include <utility>
 #include <vector>
 
@@ -9,6 +8,7 @@
 #include "ops/elementwise.h"
 #include "ops/float_result.h"
 #include "ops/matmul.h"
+#include "tensor/packed_codes.h"
 #include "xslim/error.h"
 
 namespace xslim {
@@ -16,27 +16,28 @@ namespace {
 
 constexpr int kOpset = 13;  // of the ai.onnx operators that do the work
 
-// Code `index` of a run of `bits`-bit codes, the first in the lowest bits.
-int64_t CodeAt(const uint8_t* run, int64_t index, int64_t bits) {
-  const int64_t each = 8 / bits;
-  return (run[index / each] >> (index % each * bits)) & ((1 << bits) - 1);
-}
-
 // How the codes of MatMulNBits lie: [N, blocks, block bytes]; a row's last block may reach beyond K.
 struct NBits {
-  int64_t k, n, bits, block, blocks;
+  int64_t k, n, block, blocks;
+  int bits;
+  int64_t block_bytes() const { return block * bits / 8; }
 };
 
 NBits NBitsOf(const EvalContext& c) {
-  NBits form{c.node.Int("K", 0), c.node.Int("N", 0), c.node.Int("bits", 4), c.node.Int("block_size", 0), 0};
+  NBits form{c.node.Int("K", 0), c.node.Int("N", 0), c.node.Int("block_size", 0), 0, 0};
+  const int64_t bits = c.node.Int("bits", 4);
   constexpr int64_t kMost = int64_t{1} << 40;
   if (form.k < 1 || form.n < 1 || form.k > kMost || form.n > kMost || form.block < 1 || form.block > kMost)
     throw Error("K " + std::to_string(form.k) + ", N " + std::to_string(form.n) + " and block_size " +
                 std::to_string(form.block) + " do not fit");
-  if ((form.bits != 2 && form.bits != 4 && form.bits != 8) || form.block % (8 / form.bits) != 0)
-    throw Error("bits is " + std::to_string(form.bits), "",
-                "expected 2, 4 or 8 that fill whole bytes of a block");
+  if ((bits != 2 && bits != 4 && bits != 8) || form.block % (8 / bits) != 0)
+    throw Error("bits is " + std::to_string(bits), "", "expected 2, 4 or 8 that fill whole bytes of a block");
+  form.bits = static_cast<int>(bits);
   form.blocks = (form.k + form.block - 1) / form.block;
+  const Shape codes{form.n, form.blocks, form.block_bytes()};
+  if (c.in(1).dtype() != DType::kUint8 || c.in(1).size() != ElementCount(codes))
+    throw Error("B of " + std::string(NameOf(c.in(1).dtype())) + ToString(c.in(1).shape()) + " does not fit",
+                "", "expected uint8" + ToString(codes));
   return form;
 }
 
@@ -65,10 +66,7 @@ std::vector<float> ZeroPoints(const EvalContext& c, const NBits& form) {
 Tensor Weights(const EvalContext& c, const NBits& form) {
   const Tensor& codes = c.in(1);
   const Tensor scales = c.in(2).ToFloat32();
-  const int64_t bytes = form.block * form.bits / 8;
-  if (codes.dtype() != DType::kUint8 || codes.size() != ElementCount({form.n, form.blocks, bytes}))
-    throw Error("B of " + std::string(NameOf(codes.dtype())) + ToString(codes.shape()) + " does not fit", "",
-                "expected uint8" + ToString({form.n, form.blocks, bytes}));
+  const int64_t bytes = form.block_bytes();
   if (scales.size() != form.n * form.blocks)
     throw Error("scales of shape " + ToString(scales.shape()) + " do not fit");
   const std::vector<float> zeros = ZeroPoints(c, form);
@@ -109,7 +107,19 @@ void MatMulNBits(EvalContext& c) {
   const Tensor a = c.in(0).ToFloat32();
   if (a.rank() < 1 || a.dim(-1) != form.k)
     throw Error("A of shape " + ToString(a.shape()) + " does not fit K " + std::to_string(form.k));
-  Tensor y = RunOperator(c, "MatMul", kOpset, {a, Weights(c, form)})[0];
+  bool constant = true;
+  for (size_t slot = 1; slot < 5; ++slot) constant = constant && (!c.has(slot) || c.is_constant(slot));
+  const Tensor right = PackOnce(c, constant, PackedSizeB(form.k, form.n), [&](float* packed) {
+    const Tensor weights = Weights(c, form);
+    PackBParallel(c.pool, form.k, form.n, weights.data<float>(), form.n, 1, packed);
+  });
+  if (constant) c.StateReplacesWeights();
+  Shape shape = a.shape();
+  shape.back() = form.n;
+  Tensor y = c.scratch(DType::kFloat, shape);
+  std::vector<float> left;
+  MultiplyRows(c.pool, a.size() / form.k, form.n, form.k, a.data<float>(), right.data<float>(),
+               y.data<float>(), left);
   if (c.has(5)) {
     if (c.in(5).size() != form.n) throw Error("bias of shape " + ToString(c.in(5).shape()) + " does not fit");
     y = RunOperator(c, "Add", kOpset, {y, c.in(5).ToFloat32().Reshaped({form.n})})[0];
@@ -145,9 +155,7 @@ Tensor GateWeights(const EvalContext& c, size_t slot, size_t scale_slot) {
 void DynamicQuantizeLstm(EvalContext& c) {
   std::vector<Tensor> inputs{c.in(0), GateWeights(c, 1, 8), GateWeights(c, 2, 10)};
   for (size_t slot = 3; slot < 8; ++slot) inputs.push_back(Maybe(c, slot));
-  std::vector<Tensor> outputs = RunOperator(c, "LSTM", kOpset, inputs, c.node.attributes, 3);
-  for (size_t i = 0; i < outputs.size(); ++i)
-    if (c.wants(i)) c.set_out(i, std::move(outputs[i]));
+  SetOutputs(c, RunOperator(c, "LSTM", kOpset, inputs, c.node.attributes, 3));
 }
 
 // input_ids, segment_ids, codes of word, position and segment rows, of gamma and beta, mask; the scales of
@@ -159,10 +167,7 @@ void QEmbedLayerNormalization(EvalContext& c) {
   };
   const std::vector<Tensor> inputs{c.in(0),        Maybe(c, 1),    dequantized(2), dequantized(3),
                                    dequantized(4), dequantized(5), dequantized(6), Maybe(c, 7)};
-  std::vector<Tensor> outputs =
-      RunOperator(c, "EmbedLayerNormalization", 1, inputs, c.node.attributes, 2, "com.microsoft");
-  for (size_t i = 0; i < outputs.size(); ++i)
-    if (c.wants(i)) c.set_out(i, std::move(outputs[i]));
+  SetOutputs(c, RunOperator(c, "EmbedLayerNormalization", 1, inputs, c.node.attributes, 2, "com.microsoft"));
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 // If, Loop and Scan: their bodies are run by the executor that runs the node.
 #include <algorithm>
 #include <limits>
+#include <optional>
+#include <set>
 
 #include "ops/copy.h"
 #include "ops/graph_runner.h"
@@ -36,23 +38,37 @@ struct StepType {
   Shape shape;
 };
 
-// Of each output of a body that never ran: as declared, or where the type of a wanted one is not, from a step
-// on `inputs`. `first`: the body's output that belongs to the node's first.
-std::vector<StepType> TypesOfSteps(const EvalContext& c, const Graph& body, const std::vector<Tensor>& inputs,
-                                   size_t first) {
+// A copy of the body with these of its outputs alone, and what they need.
+Graph PartFor(const Graph& body, const std::set<ValueId>& outputs) {
+  Graph part = body;
+  for (ValueId id : body.outputs())
+    if (outputs.count(id) == 0) part.RemoveOutput(id);
+  part.RemoveDead();
+  return part;
+}
+
+// Of each stacked output of a body that never ran: as declared, or where the type of a wanted one is not,
+// from a step on `inputs` that computes no more than those. The body's output `first` belongs to the node's
+// output `slot`.
+std::vector<StepType> TypesOfSteps(EvalContext& c, const Graph& body, const std::vector<Tensor>& inputs,
+                                   size_t first, size_t slot) {
   std::vector<StepType> types;
-  bool declared = true;
-  for (ValueId id : body.outputs()) {
-    const Value& value = body.value(id);
-    const bool wanted = types.size() >= first && c.wants(types.size() - first);
-    declared = declared && (!wanted || value.dtype != DType::kUndefined);
+  std::set<ValueId> open;
+  for (size_t i = first; i < body.outputs().size(); ++i) {
+    const Value& value = body.value(body.outputs()[i]);
+    if (value.dtype == DType::kUndefined && c.wants(slot + i - first)) open.insert(value.id);
     types.push_back({value.dtype, {}});
     for (const Dim& dim : value.dims) types.back().shape.push_back(std::max<int64_t>(dim.size, 0));
   }
-  if (declared) return types;
-  const std::vector<Tensor> results = RunBody(c, body, inputs);
-  for (size_t i = 0; i < types.size() && i < results.size(); ++i) {
-    if (types[i].dtype == DType::kUndefined) types[i] = {results[i].dtype(), results[i].shape()};
+  if (open.empty()) return types;
+  auto& part = c.state<std::optional<Graph>>();  // which bodies are asked for is told by their address
+  if (!part) part = PartFor(body, open);
+  const std::vector<Tensor> results = RunBody(c, *part, inputs);
+  for (size_t i = 0; i < types.size(); ++i) {
+    for (size_t r = 0; r < results.size(); ++r) {
+      if (part->outputs()[r] == body.outputs()[first + i])
+        types[i] = {results[r].dtype(), results[r].shape()};
+    }
   }
   return types;
 }
@@ -98,10 +114,10 @@ void EvaluateLoop(EvalContext& c) {
   }
   for (size_t i = 0; i < state.size() && i < c.node.outputs.size(); ++i) c.set_out(i, state[i]);
   std::vector<StepType> types;
-  if (steps == 0 && !stacks.empty()) types = TypesOfSteps(c, body, inputs_of(0), 1);
+  if (steps == 0) types = TypesOfSteps(c, body, inputs_of(0), state.size() + 1, state.size());
   for (size_t i = 0; i < stacks.size(); ++i) {
     const size_t slot = state.size() + i;
-    if (c.wants(slot)) c.set_out(slot, steps == 0 ? NoSteps(types[slot + 1], 0) : Stacked(c, stacks[i], 0));
+    if (c.wants(slot)) c.set_out(slot, steps == 0 ? NoSteps(types[i], 0) : Stacked(c, stacks[i], 0));
   }
 }
 
@@ -151,7 +167,7 @@ void EvaluateScan(EvalContext& c) {
   }
   for (size_t i = 0; i < states && i < c.node.outputs.size(); ++i) c.set_out(i, state[i]);
   std::vector<StepType> types;
-  if (length == 0 && !stacks.empty()) {
+  if (length == 0) {
     std::vector<Tensor> inputs = state;
     for (size_t i = 0; i < axes.size(); ++i) {
       Shape shape = c.in(states + i).shape();
@@ -159,12 +175,12 @@ void EvaluateScan(EvalContext& c) {
       inputs.emplace_back(c.in(states + i).dtype(), shape);
       FillZero(inputs.back());
     }
-    types = TypesOfSteps(c, body, inputs, 0);
+    types = TypesOfSteps(c, body, inputs, states, states);
   }
   for (size_t i = 0; i < stacks.size(); ++i) {
     if (!c.wants(states + i)) continue;
     if (Entry(out_directions, i) != 0) std::reverse(stacks[i].begin(), stacks[i].end());
-    c.set_out(states + i, length == 0 ? NoSteps(types[states + i], Entry(out_axes, i))
+    c.set_out(states + i, length == 0 ? NoSteps(types[i], Entry(out_axes, i))
                                       : Stacked(c, stacks[i], Entry(out_axes, i)));
   }
 }

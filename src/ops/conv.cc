@@ -98,33 +98,25 @@ ConvGeometry GeometryOfConv(const Node& node, const Shape& x, const Shape& w) {
 
 namespace {
 
-// The packed weights of all groups, one after the other.
-struct PackedWeights {
-  const kernels::Table* table = nullptr;
-  Tensor data;
-  const float* group(int64_t index, int64_t size) const { return data.data<float>() + index * size; }
-};
-
-// From [output channel][input channel][tap] to packed panels with k = (tap, input channel).
-void PackConvWeights(const Geometry& g, const float* w, PackedWeights& packed) {
-  const kernels::Table& table = kernels::Active();
+// The weights of all groups, one after the other, from [output channel][input channel][tap] to packed panels
+// with k = (tap, input channel).
+Tensor PackConvWeights(EvalContext& ctx, const Geometry& g, const float* w, bool kept) {
   const int64_t m = g.channels_out / g.group, channels = g.channels_in / g.group, taps = g.taps(),
-                k = taps * channels;
-  const int64_t size = PackedSizeA(m, k);
-  packed.table = &table;
-  packed.data = Tensor(DType::kFloat, {g.group * size});
-  std::vector<float> ordered(static_cast<size_t>(m * k));
-  for (int64_t group = 0; group < g.group; ++group) {
-    const float* from = w + group * m * k;
-    for (int64_t i = 0; i < m; ++i) {
-      for (int64_t c = 0; c < channels; ++c) {
-        for (int64_t t = 0; t < taps; ++t) {
-          ordered[static_cast<size_t>(i * k + t * channels + c)] = from[(i * channels + c) * taps + t];
+                k = taps * channels, size = PackedSizeA(m, k);
+  return PackOnce(ctx, kept, g.group * size, [&](float* packed) {
+    std::vector<float> ordered(static_cast<size_t>(m * k));
+    for (int64_t group = 0; group < g.group; ++group) {
+      const float* from = w + group * m * k;
+      for (int64_t i = 0; i < m; ++i) {
+        for (int64_t c = 0; c < channels; ++c) {
+          for (int64_t t = 0; t < taps; ++t) {
+            ordered[static_cast<size_t>(i * k + t * channels + c)] = from[(i * channels + c) * taps + t];
+          }
         }
       }
+      kernels::Active().pack_a(m, k, ordered.data(), k, 1, packed + group * size);
     }
-    table.pack_a(m, k, ordered.data(), k, 1, packed.data.data<float>() + group * size);
-  }
+  });
 }
 
 // Where the windows lie: the element under tap t of channel c (of its group) of the output pixel p is at
@@ -252,13 +244,19 @@ struct Blocks {
   static constexpr int64_t kBlockElements = 64 * 1024, kFewestRows = 48;
 };
 
+// Whether planes are convolved with their weights as they are, one by one.
+bool ByPlanes(const Geometry& g) {
+  return g.channels_in == g.group && g.in[0] == 1 && g.kernel[0] == 1 && g.out[0] == 1 && g.pad[0] == 0;
+}
+
+// kept: packed weights are the node's own, for later runs.
 void RunConv(EvalContext& ctx, const Geometry& g, const float* x, const float* w, const float* bias,
-             float* y) {
+             bool kept, float* y) {
   const kernels::Table& table = kernels::Active();
   const kernels::Epilogue epilogue = EpilogueOf(ctx.node);
   const int64_t per_group = g.channels_out / g.group;
   const AfterProduct after(ctx.node);
-  if (g.channels_in == g.group && g.in[0] == 1 && g.kernel[0] == 1 && g.out[0] == 1 && g.pad[0] == 0) {
+  if (ByPlanes(g)) {
     const int64_t work = g.pixels_out() * g.taps();
     ctx.pool.ParallelFor(g.batch * g.channels_out, std::max<int64_t>(1, 32768 / std::max<int64_t>(work, 1)),
                          [&](int64_t begin, int64_t end, int) {
@@ -276,12 +274,7 @@ void RunConv(EvalContext& ctx, const Geometry& g, const float* x, const float* w
                          });
     return;
   }
-  PackedWeights local;
-  PackedWeights& packed = ctx.is_constant(1) ? ctx.state<PackedWeights>() : local;
-  if (packed.table != &table) PackConvWeights(g, w, packed);
-  // With data of another depth the planes above may be what runs, on the weights as they are.
-  if (g.channels_in != g.group || g.kernel[0] != 1) ctx.StateReplacesWeights();
-
+  const Tensor packed = PackConvWeights(ctx, g, w, kept);
   const int64_t channels = g.channels_in / g.group, k = g.taps() * channels, pixels = g.pixels_out();
   const Windows windows(ctx, g, x);
   std::vector<int64_t> depths;  // where tap and channel are
@@ -301,7 +294,7 @@ void RunConv(EvalContext& ctx, const Geometry& g, const float* x, const float* w
                     rows = std::min(blocks.rows, per_group - row), channel = group * per_group + row;
       windows.Starts(g, first, count, starts);
       float* to = y + (n * g.channels_out + channel) * pixels + first;
-      table.gemm_gather(rows, count, k, packed.group(group, size_a) + row * k,
+      table.gemm_gather(rows, count, k, packed.data<float>() + group * size_a + row * k,
                         windows.data + (n * g.channels_in + group * channels) * windows.plane, depths.data(),
                         starts.data(), to, pixels, bias != nullptr ? bias + channel : nullptr, epilogue);
       if (after.empty()) continue;
@@ -330,8 +323,11 @@ struct Operands {
 Tensor ConvFloat(EvalContext& ctx) {
   const Operands in(ctx, GeometryOfConv);
   Tensor y = ctx.scratch(DType::kFloat, in.g.out_shape);
-  if (y.size() > 0)
-    RunConv(ctx, in.g, in.x.data<float>(), in.w.data<float>(), in.bias_data(), y.data<float>());
+  if (y.size() == 0) return y;
+  RunConv(ctx, in.g, in.x.data<float>(), in.w.data<float>(), in.bias_data(), ctx.is_constant(1),
+          y.data<float>());
+  // With data of another depth the planes may be convolved with the weights as they are.
+  if (!ByPlanes(in.g) && (in.g.channels_in != in.g.group || in.g.kernel[0] != 1)) ctx.StateReplacesWeights();
   return y;
 }
 
@@ -415,27 +411,20 @@ void EvaluateConvTranspose(EvalContext& ctx) {
   const Geometry& g = in.g;
   const float* bias = in.bias_data();
   Tensor result = ctx.scratch(DType::kFloat, g.out_shape);
-  const kernels::Table& table = kernels::Active();
   const int64_t per_group = g.channels_out / g.group, k = g.channels_in / g.group, m = per_group * g.taps();
   const int64_t n = g.pixels_in(), size_a = PackedSizeA(m, k);
-  PackedWeights local;
-  PackedWeights& packed = ctx.is_constant(1) ? ctx.state<PackedWeights>() : local;
-  if (packed.table != &table) {
-    packed.table = &table;
-    packed.data = Tensor(DType::kFloat, {g.group * size_a});
-    for (int64_t group = 0; group < g.group; ++group) {
-      table.pack_a(m, k, in.w.data<float>() + group * k * m, 1, m,
-                   packed.data.data<float>() + group * size_a);
-    }
-  }
+  const Tensor packed = PackOnce(ctx, ctx.is_constant(1), g.group * size_a, [&](float* to) {
+    for (int64_t group = 0; group < g.group; ++group)
+      kernels::Active().pack_a(m, k, in.w.data<float>() + group * k * m, 1, m, to + group * size_a);
+  });
   ctx.StateReplacesWeights();
   Tensor panels = ctx.scratch(DType::kFloat, {PackedSizeB(k, n)}),
          products = ctx.scratch(DType::kFloat, {m, n});
   for (int64_t item = 0; item < g.batch * g.group && result.size() > 0; ++item) {
     const int64_t group = item % g.group;
     PackBParallel(ctx.pool, k, n, in.x.data<float>() + item * k * n, n, 1, panels.data<float>());
-    PackedProduct product{m, n, k, packed.group(group, size_a), panels.data<float>(), products.data<float>(),
-                          n};
+    PackedProduct product{
+        m, n, k, packed.data<float>() + group * size_a, panels.data<float>(), products.data<float>(), n};
     RunProduct(ctx.pool, product);
     ctx.pool.ParallelFor(per_group, 1, [&](int64_t begin, int64_t end, int) {
       for (int64_t c = begin; c < end; ++c) {
@@ -449,6 +438,45 @@ void EvaluateConvTranspose(EvalContext& ctx) {
 }
 
 }  // namespace
+
+// Some input channels, or some taps of one, at a time: as many products as add up exactly.
+void ConvolveExactly(EvalContext& ctx, const ConvGeometry& g, const float* x, const float* w, int64_t terms,
+                     bool kept, int32_t* y) {
+  const int64_t taps = g.taps(), channels = g.channels_in / g.group, per_group = g.channels_out / g.group;
+  Tensor sums = ctx.scratch(DType::kFloat, g.out_shape);
+  if (sums.size() == 0) return;
+  if (taps * channels <= terms) {
+    RunConv(ctx, g, x, w, nullptr, kept, sums.data<float>());
+    for (int64_t i = 0; i < sums.size(); ++i) y[i] = static_cast<int32_t>(sums.data<float>()[i]);
+    return;
+  }
+  std::fill_n(y, sums.size(), 0);
+  Geometry part = g;
+  part.batch = part.group = 1;
+  part.channels_out = per_group;
+  const int64_t most_channels = std::max<int64_t>(1, terms / taps), most_taps = std::min(terms, taps);
+  for (int64_t item = 0; item < g.batch * g.group; ++item) {
+    const int64_t group = item % g.group;
+    int32_t* to = y + item * per_group * g.pixels_out();
+    for (int64_t c = 0; c < channels; c += part.channels_in) {
+      part.channels_in = std::min(most_channels, channels - c);
+      for (int64_t tap = 0; tap < taps; tap += most_taps) {
+        std::vector<float> weights(static_cast<size_t>(per_group * part.channels_in * taps), 0.0f);
+        for (int64_t i = 0; i < per_group * part.channels_in; ++i) {
+          const int64_t row = group * per_group + i / part.channels_in, channel = c + i % part.channels_in;
+          std::copy_n(w + (row * channels + channel) * taps + tap, std::min(most_taps, taps - tap),
+                      weights.data() + i * taps + tap);
+        }
+        RunConv(ctx, part, x + (item * channels + c) * g.pixels_in(), weights.data(), nullptr, false,
+                sums.data<float>());
+        for (int64_t i = 0; i < per_group * g.pixels_out(); ++i) {
+          to[i] = static_cast<int32_t>(static_cast<uint32_t>(to[i]) +
+                                       static_cast<uint32_t>(static_cast<int32_t>(sums.data<float>()[i])));
+        }
+      }
+    }
+  }
+}
 
 std::vector<OperatorRow> ConvOperators() {
   constexpr int kAny = std::numeric_limits<int>::max();

@@ -5,7 +5,7 @@
 #include <array>
 #include <cstdint>
 
-#include "graph/graph.h"
+#include "ops/operator.h"
 
 namespace xslim {
 
@@ -24,6 +24,11 @@ struct ConvGeometry {
 // Of a Conv node for an input and weights of these shapes, auto_pad resolved. Throws Error when they do not
 // fit.
 ConvGeometry GeometryOfConv(const Node& node, const Shape& x, const Shape& w);
+
+// y = the sums of a convolution of whole numbers without a bias, modulo 2^32. x and w hold whole numbers of
+// which `terms` products add up to at most 2^24. kept: packed weights are the node's own, for later runs.
+void ConvolveExactly(EvalContext& context, const ConvGeometry& g, const float* x, const float* w,
+                     int64_t terms, bool kept, int32_t* y);
 
 }  // namespace xslim
 

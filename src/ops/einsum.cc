@@ -1,11 +1,16 @@
-// Einsum and Det, by plain sums in a fixed order.
+// Einsum and Det. An Einsum that multiplies two operands of floats and sums over labels of both is a matrix
+// product of them with their axes in another order; others are plain sums in a fixed order.
 #include <algorithm>
 #include <cctype>
 #include <cmath>
+#include <initializer_list>
 #include <map>
+#include <optional>
 
 #include "ops/copy.h"
 #include "ops/elementwise.h"
+#include "ops/float_result.h"
+#include "ops/matmul.h"
 
 namespace xslim {
 namespace {
@@ -104,6 +109,78 @@ Equation Parse(std::string text, const std::vector<const Tensor*>& operands) {
   return equation;
 }
 
+constexpr int64_t kFewestProducts = 64;  // of one matrix product
+
+// Loops in the order of a batched matrix product: those that both operands and the output have, those of the
+// output that only operand 0 has, those that only operand 1 has, and the summed ones.
+struct ProductLoops {
+  std::vector<size_t> batch, m, n, k;
+};
+
+// None where a summed label is one operand's alone (the other would be repeated for it), and where there is
+// too little to do for each matrix.
+std::optional<ProductLoops> AsProduct(const Equation& equation) {
+  if (equation.steps.size() != 2) return std::nullopt;
+  ProductLoops loops;
+  for (size_t i = 0; i < equation.labels.size(); ++i) {
+    const bool single = equation.dims[i] == 1;  // no operand steps along it
+    const bool first = single || equation.steps[0][i] != 0, second = single || equation.steps[1][i] != 0;
+    if (i < equation.kept) {
+      (first && second ? loops.batch : second ? loops.n : loops.m).push_back(i);
+    } else {
+      if (!first || !second) return std::nullopt;
+      loops.k.push_back(i);
+    }
+  }
+  int64_t work = 1;
+  for (const std::vector<size_t>* group : {&loops.m, &loops.n, &loops.k})
+    for (const size_t loop : *group) work = std::min(work * equation.dims[loop], kFewestProducts);
+  if (work < kFewestProducts) return std::nullopt;
+  return loops;
+}
+
+// Both operands packed by its loops, then the result back in the order of the output's labels.
+Tensor Product(EvalContext& c, const Equation& equation, const ProductLoops& loops,
+               const std::vector<const Tensor*>& operands, const Shape& shape) {
+  const auto dims_of = [&](std::initializer_list<const std::vector<size_t>*> groups) {
+    Shape dims;
+    for (const std::vector<size_t>* group : groups)
+      for (const size_t loop : *group) dims.push_back(equation.dims[loop]);
+    return dims;
+  };
+  const int64_t batch = ElementCount(dims_of({&loops.batch})), m = ElementCount(dims_of({&loops.m})),
+                n = ElementCount(dims_of({&loops.n})), k = ElementCount(dims_of({&loops.k}));
+  const auto arranged = [&](size_t operand, std::initializer_list<const std::vector<size_t>*> groups) {
+    std::vector<int64_t> steps;
+    for (const std::vector<size_t>* group : groups)
+      for (const size_t loop : *group) steps.push_back(equation.steps[operand][loop]);
+    const Shape dims = dims_of(groups);
+    Tensor to = c.scratch(DType::kFloat, dims);
+    CopyStrided(c.pool, operands[operand]->ToFloat32(), to, {dims, steps, DenseStrides(dims)});
+    return to;
+  };
+  const Tensor left = arranged(0, {&loops.batch, &loops.m, &loops.k}),
+               right = arranged(1, {&loops.batch, &loops.k, &loops.n});
+  const Shape dims = dims_of({&loops.batch, &loops.m, &loops.n});
+  Tensor product = c.scratch(DType::kFloat, dims);
+  const int64_t size_b = PackedSizeB(k, n);
+  c.pool.ParallelFor(batch, 1, [&](int64_t begin, int64_t end, int) {
+    std::vector<float> packed(static_cast<size_t>(size_b)), scratch;
+    for (int64_t i = begin; i < end; ++i) {
+      PackBParallel(c.pool, k, n, right.data<float>() + i * k * n, n, 1, packed.data());
+      MultiplyRows(c.pool, m, n, k, left.data<float>() + i * m * k, packed.data(),
+                   product.data<float>() + i * m * n, scratch);
+    }
+  });
+  const std::vector<int64_t> strides = DenseStrides(shape);
+  std::vector<int64_t> to;
+  for (const std::vector<size_t>* group : {&loops.batch, &loops.m, &loops.n})
+    for (const size_t loop : *group) to.push_back(strides[loop]);
+  Tensor y = c.scratch(DType::kFloat, shape);
+  CopyStrided(c.pool, product, y, {dims, DenseStrides(dims), to});
+  return y;
+}
+
 void EvaluateEinsum(EvalContext& c) {
   std::vector<const Tensor*> operands;
   for (size_t i = 0; i < c.num_inputs(); ++i) operands.push_back(&c.in(i));
@@ -112,6 +189,13 @@ void EvaluateEinsum(EvalContext& c) {
   const auto kept = equation.dims.begin() + static_cast<std::ptrdiff_t>(equation.kept);
   const Shape shape(equation.dims.begin(), kept), summed(kept, equation.dims.end());
   const int64_t terms = ElementCount(summed);
+  const DType type = operands[0]->dtype();
+  const bool alike = operands.size() == 2 && operands[1]->dtype() == type;
+  if (alike && (type == DType::kFloat || type == DType::kFloat16 || type == DType::kBFloat16) &&
+      ElementCount(shape) > 0 && terms > 0) {
+    if (const std::optional<ProductLoops> loops = AsProduct(equation))
+      return SetFloatResult(c, 0, Product(c, equation, *loops, operands, shape), type);
+  }
   Tensor& y = c.out(0, operands[0]->dtype(), shape);
   VisitNumbers(operands[0]->dtype(), [&](auto type) {
     using T = decltype(type);

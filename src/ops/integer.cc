@@ -1,14 +1,23 @@
-// Operators on 8-bit codes with exact 32-bit sums: QLinearMatMul, QLinearConv, ConvInteger.
+// Operators on 8-bit codes with exact 32-bit sums: MatMulInteger, QLinearMatMul, ConvInteger, QLinearConv.
+// The sums come from the float kernels, in pieces of so few products that floats hold them exactly.
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <string>
+#include <vector>
 
+#include "kernels/kernels.h"
+#include "ops/conv.h"
 #include "ops/copy.h"
-#include "ops/window.h"
+#include "ops/elementwise.h"
+#include "ops/matmul.h"
+#include "ops/matmul_batches.h"
 #include "xslim/error.h"
 
 namespace xslim {
 namespace {
+
+constexpr int64_t kExact = int64_t{1} << 24;  // floats hold all whole numbers up to here
+constexpr int64_t kLargestCode = 255;         // a code less its zero point, at most
 
 // Throws Error unless the type is int8 or uint8.
 DType CodeType(const Tensor& codes) {
@@ -18,24 +27,48 @@ DType CodeType(const Tensor& codes) {
   return codes.dtype();
 }
 
-// Codes less their zero point. The zero point (slot may be left out: 0) has one element or one per `axis`.
-std::vector<int32_t> Centred(const EvalContext& c, const Tensor& x, size_t zero_slot, int64_t axis) {
-  CodeType(x);
-  if (c.has(zero_slot)) CodeType(c.in(zero_slot));
-  const std::vector<int64_t> codes = x.ToInts();
+// Codes less their zero points, as floats.
+struct Centred {
+  Tensor values;
+  int64_t largest;  // magnitude that the type and the zero points allow
+
+  // How many products with another operand's values add up to at most kExact.
+  int64_t terms() const { return kExact / (kLargestCode * largest); }
+};
+
+// The zero point (slot may be left out: 0) has one element or one per `axis`.
+Centred Centre(const EvalContext& c, const Tensor& x, size_t zero_slot, int64_t axis) {
+  const bool is_signed = CodeType(x) == DType::kInt8;
+  if (c.has(zero_slot) && c.in(zero_slot).dtype() != x.dtype()) {
+    throw Error(std::string("zero point of type ") + NameOf(c.in(zero_slot).dtype()) + " for codes of type " +
+                NameOf(x.dtype()));
+  }
   const std::vector<int64_t> zeros = c.has(zero_slot) ? c.in(zero_slot).ToInts() : std::vector<int64_t>{0};
   const auto count = static_cast<int64_t>(zeros.size());
-  if (count != 1 && (axis >= x.rank() || count != x.dim(axis))) {
+  if (count != 1 && (axis < 0 || axis >= x.rank() || count != x.dim(axis))) {
     throw Error("zero point of " + std::to_string(count) + " elements does not fit " + ToString(x.shape()));
   }
-  const int64_t inner =
-      count == 1 ? x.size() : ElementCount(Shape(x.shape().begin() + axis + 1, x.shape().end()));
-  std::vector<int32_t> result(codes.size());
-  for (size_t i = 0; i < codes.size(); ++i) {
-    const int64_t at = count == 1 ? 0 : static_cast<int64_t>(i) / inner % count;
-    result[i] = static_cast<int32_t>(codes[i] - zeros[static_cast<size_t>(at)]);
-  }
-  return result;
+  Centred centred{c.scratch(DType::kFloat, x.shape()), 1};
+  const int64_t lo = is_signed ? -128 : 0, hi = is_signed ? 127 : 255;
+  for (const int64_t zero : zeros) centred.largest = std::max({centred.largest, zero - lo, hi - zero});
+  // Runs of one zero point.
+  const int64_t inner = count == 1 ? kElementGrain : InnerCount(x.shape(), axis);
+  if (x.size() == 0) return centred;
+  float* out = centred.values.data<float>();
+  const kernels::Table& table = kernels::Active();
+  c.pool.ParallelFor((x.size() + inner - 1) / inner, std::max<int64_t>(1, kElementGrain / inner),
+                     [&](int64_t begin, int64_t end, int) {
+                       for (int64_t run = begin; run < end; ++run) {
+                         const int64_t at = run * inner, size = std::min(inner, x.size() - at);
+                         const auto zero = static_cast<int32_t>(zeros[static_cast<size_t>(run % count)]);
+                         if (is_signed) {
+                           table.dequantize_s8(x.data<int8_t>() + at, 1, zero, out + at, size);
+                         } else {
+                           table.dequantize_u8(x.data<uint8_t>() + at, 1, zero, out + at, size);
+                         }
+                       }
+                     });
+  return centred;
 }
 
 const Tensor& Single(const Tensor& tensor, const char* what) {
@@ -48,200 +81,154 @@ float One(const Tensor& tensor, const char* what) {
   return Single(tensor, what).ToFloat32().data<float>()[0];
 }
 
-// saturate(round_half_even(sum * factor) + zero) in the type of the zero point (int8 or uint8).
-void StoreCode(Tensor& y, int64_t i, int32_t sum, float factor, int64_t zero) {
-  const bool is_signed = y.dtype() == DType::kInt8;
-  const double lo = is_signed ? -128 : 0, hi = is_signed ? 127 : 255;
-  const float scaled = static_cast<float>(sum) * factor;
-  const double value = (std::isnan(scaled) ? 0.0 : std::nearbyint(scaled)) + static_cast<double>(zero);
-  const double code = std::min(std::max(value, lo), hi);
-  if (is_signed) {
-    y.data<int8_t>()[i] = static_cast<int8_t>(code);
+// codes = saturate(round_half_even(x) + zero), of int8 or uint8, from element `at` on.
+void StoreCodes(Tensor& codes, int64_t at, const float* x, int32_t zero, int64_t n) {
+  const kernels::Table& table = kernels::Active();
+  if (codes.dtype() == DType::kInt8) {
+    table.quantize_s8(x, 1, zero, codes.data<int8_t>() + at, n);
   } else {
-    y.data<uint8_t>()[i] = static_cast<uint8_t>(code);
+    table.quantize_u8(x, 1, zero, codes.data<uint8_t>() + at, n);
   }
+}
+
+// Sums modulo 2^32 in numpy's matmul of two tensors, [..., m, n]. kept: packed right operands are the node's
+// own.
+std::vector<int32_t> ProductSums(EvalContext& c, const Centred& left, const Centred& right,
+                                 const MatMulBatches& shape, bool kept) {
+  const int64_t m = shape.m, n = shape.n, k = shape.k, terms = right.terms(), size_b = PackedSizeB(k, n);
+  std::vector<int32_t> sums(static_cast<size_t>(ElementCount(shape.out_shape)), 0);
+  if (sums.empty() || k == 0) return sums;
+  const int64_t matrices = right.values.size() / (k * n);
+  // Each piece of k in panels of its own, one piece after the other.
+  const Tensor packed = PackOnce(c, kept, matrices * size_b, [&](float* to) {
+    for (int64_t i = 0; i < matrices; ++i) {
+      for (int64_t d = 0; d < k; d += terms) {
+        const int64_t depth = std::min(terms, k - d);
+        PackBParallel(c.pool, depth, n, right.values.data<float>() + (i * k + d) * n, n, 1, to);
+        to += PackedSizeB(depth, n);
+      }
+    }
+  });
+  const kernels::Table& table = kernels::Active();
+  constexpr int64_t kRows = 48;  // of a block: its sums stay in cache
+  const int64_t blocks = (m + kRows - 1) / kRows;
+  c.pool.ParallelFor(static_cast<int64_t>(shape.a.size()) * blocks, 1, [&](int64_t begin, int64_t end, int) {
+    std::vector<float> a(static_cast<size_t>(PackedSizeA(kRows, std::min(terms, k)))),
+        y(static_cast<size_t>(kRows * n));
+    for (int64_t item = begin; item < end; ++item) {
+      const auto i = static_cast<size_t>(item / blocks);
+      const int64_t row = item % blocks * kRows, rows = std::min(kRows, m - row);
+      const float* from = left.values.data<float>() + (shape.a[i] * m + row) * k;
+      const float* b = packed.data<float>() + shape.b[i] * size_b;
+      int32_t* to = sums.data() + (static_cast<int64_t>(i) * m + row) * n;
+      for (int64_t d = 0; d < k; d += terms) {
+        const int64_t depth = std::min(terms, k - d);
+        table.pack_a(rows, depth, from + d, k, 1, a.data());
+        table.gemm(rows, n, depth, a.data(), b, y.data(), n, nullptr, nullptr, false,
+                   {kernels::kNoActivation, 0, 0});
+        b += PackedSizeB(depth, n);
+        for (int64_t j = 0; j < rows * n; ++j) {
+          to[j] =
+              static_cast<int32_t>(static_cast<uint32_t>(to[j]) +
+                                   static_cast<uint32_t>(static_cast<int32_t>(y[static_cast<size_t>(j)])));
+        }
+      }
+    }
+  });
+  return sums;
+}
+
+bool AreConstant(const EvalContext& c, size_t slot, size_t zero_slot) {
+  return c.is_constant(slot) && (!c.has(zero_slot) || c.is_constant(zero_slot));
+}
+
+void EvaluateMatMulInteger(EvalContext& c) {
+  const Tensor &a = c.in(0), &b = c.in(1);
+  const MatMulBatches shape(a.shape(), b.shape());
+  const Centred left = Centre(c, a, 2, a.rank() - 2),
+                right = Centre(c, b, 3, b.rank() < 2 ? -1 : b.rank() - 1);
+  const std::vector<int32_t> sums = ProductSums(c, left, right, shape, AreConstant(c, 1, 3));
+  std::copy(sums.begin(), sums.end(), c.out(0, DType::kInt32, shape.out_shape).data<int32_t>());
 }
 
 void EvaluateQLinearMatMul(EvalContext& c) {
   const Tensor &a = c.in(0), &b = c.in(3);
-  if (a.rank() < 2 || b.rank() < 2 || a.dim(-1) != b.dim(-2)) {
+  if (a.rank() < 2 || b.rank() < 2)
     throw Error("operands " + ToString(a.shape()) + " and " + ToString(b.shape()) + " do not fit");
-  }
-  const std::vector<int32_t> left = Centred(c, a, 2, a.rank() - 2), right = Centred(c, b, 5, b.rank() - 1);
+  const MatMulBatches shape(a.shape(), b.shape());
+  const Centred left = Centre(c, a, 2, a.rank() - 2), right = Centre(c, b, 5, b.rank() - 1);
   const Tensor b_scale = c.in(4).ToFloat32();
   const float a_scale = One(c.in(1), "a_scale"), y_scale = One(c.in(6), "y_scale");
-  const int64_t m = a.dim(-2), k = a.dim(-1), n = b.dim(-1),
-                zero = Single(c.in(7), "y_zero_point").ToInts()[0];
+  const auto zero = static_cast<int32_t>(Single(c.in(7), "y_zero_point").ToInts()[0]);
+  const int64_t n = shape.n;
   if (b_scale.size() != 1 && b_scale.size() != n)
     throw Error("b_scale has shape " + ToString(b_scale.shape()));
-  const Shape a_batch(a.shape().begin(), a.shape().end() - 2),
-      b_batch(b.shape().begin(), b.shape().end() - 2);
-  Shape shape = BroadcastShapes(a_batch, b_batch);
-  const Shape batch = shape;
-  shape.push_back(m);
-  shape.push_back(n);
-  Tensor& y = c.out(0, CodeType(c.in(7)), shape);
-  auto matrix = [&](int64_t index,
-                    const Shape& own) {  // which matrix of an operand makes result matrix `index`
-    int64_t at = 0, step = 1;
-    for (size_t back = 1; back <= batch.size(); ++back) {
-      const int64_t position = index % batch[batch.size() - back];
-      index /= batch[batch.size() - back];
-      if (back > own.size()) continue;
-      const int64_t dim = own[own.size() - back];
-      at += (dim == 1 ? 0 : position) * step;
-      step *= dim;
-    }
-    return at;
-  };
-  c.pool.ParallelFor(y.size(), std::max<int64_t>(1, 16384 / std::max<int64_t>(k, 1)),
+  std::vector<float> factors(static_cast<size_t>(n));
+  for (int64_t j = 0; j < n; ++j)
+    factors[static_cast<size_t>(j)] = a_scale * b_scale.data<float>()[b_scale.size() == 1 ? 0 : j] / y_scale;
+  const std::vector<int32_t> sums = ProductSums(c, left, right, shape, AreConstant(c, 3, 5));
+  Tensor& y = c.out(0, CodeType(c.in(7)), shape.out_shape);
+  if (y.size() == 0) return;
+  c.pool.ParallelFor(y.size() / n, std::max<int64_t>(1, kElementGrain / n),
                      [&](int64_t begin, int64_t end, int) {
+                       std::vector<float> row(static_cast<size_t>(n));
                        for (int64_t i = begin; i < end; ++i) {
-                         const int64_t row = i / n % m, column = i % n, index = i / (m * n);
-                         const int32_t* p = left.data() + (matrix(index, a_batch) * m + row) * k;
-                         const int32_t* q = right.data() + matrix(index, b_batch) * k * n + column;
-                         int64_t sum = 0;
-                         for (int64_t d = 0; d < k; ++d) sum += p[d] * q[d * n];
-                         const float scale = b_scale.data<float>()[b_scale.size() == 1 ? 0 : column];
-                         StoreCode(y, i, static_cast<int32_t>(sum), a_scale * scale / y_scale, zero);
+                         std::copy_n(sums.data() + i * n, n, row.data());
+                         kernels::Active().binary(kernels::kMul, row.data(), factors.data(), row.data(), n);
+                         StoreCodes(y, i * n, row.data(), zero, n);
                        }
                      });
 }
 
-// A convolution's window along every spatial axis.
-struct Window {
-  Shape out;
-  std::vector<int64_t> strides, dilations, begin;
-};
-
-Window WindowOf(const Node& node, const Tensor& x, const Tensor& w) {
-  const size_t axes = static_cast<size_t>(x.rank() - 2);
-  Window window;
-  window.strides = node.Ints("strides", std::vector<int64_t>(axes, 1));
-  window.dilations = node.Ints("dilations", std::vector<int64_t>(axes, 1));
-  std::vector<int64_t> pads = node.Ints("pads", std::vector<int64_t>(2 * axes, 0));
-  const std::vector<int64_t> kernel(w.shape().begin() + 2, w.shape().end());
-  CheckWindowValues("strides", window.strides, axes, 1);
-  CheckWindowValues("dilations", window.dilations, axes, 1);
-  CheckWindowValues("kernel_shape", kernel, axes, 1);
-  CheckWindowValues("pads", pads, 2 * axes, 0);
-  if (node.Ints("kernel_shape", kernel) != kernel) {
-    throw Error("kernel_shape " + ToString(node.Ints("kernel_shape")) + " is not that of the weight " +
-                ToString(w.shape()));
-  }
-  const std::string auto_pad = node.String("auto_pad", "NOTSET");
-  for (size_t k = 0; k < axes; ++k) {
-    const int64_t n = x.dim(static_cast<int64_t>(k) + 2), stride = window.strides[k];
-    const int64_t extent = (w.dim(static_cast<int64_t>(k) + 2) - 1) * window.dilations[k] + 1;
-    if (auto_pad == "SAME_UPPER" || auto_pad == "SAME_LOWER") {
-      const int64_t total = std::max<int64_t>(0, ((n + stride - 1) / stride - 1) * stride + extent - n);
-      pads[k] = auto_pad == "SAME_UPPER" ? total / 2 : total - total / 2;
-      pads[axes + k] = total - pads[k];
-    } else if (auto_pad == "VALID") {
-      pads[k] = pads[axes + k] = 0;
-    } else if (auto_pad != "NOTSET" && !auto_pad.empty()) {
-      throw Error("auto_pad " + auto_pad + " is unknown");
-    }
-    window.begin.push_back(pads[k]);
-    const int64_t room = n + pads[k] + pads[axes + k] - extent;
-    window.out.push_back(room < 0 ? 0 : room / stride + 1);
-  }
-  return window;
-}
-
-// Calls store(output index, channel, sum) for every output element; pads count as zero.
-template <typename StoreSum>
-void Convolve(EvalContext& c, const Tensor& x, const Tensor& w, const std::vector<int32_t>& in,
-              const std::vector<int32_t>& weight, const Window& window, const StoreSum& store) {
-  const int64_t axes = x.rank() - 2, channels = w.dim(0), depth = w.dim(1), group = c.node.Int("group", 1);
-  const int64_t per_group = channels / group, points = ElementCount(window.out);
-  const int64_t plane = ElementCount(Shape(x.shape().begin() + 2, x.shape().end()));
-  const int64_t taps = ElementCount(Shape(w.shape().begin() + 2, w.shape().end()));
-  c.pool.ParallelFor(
-      x.dim(0) * channels * points, std::max<int64_t>(1, 16384 / std::max<int64_t>(taps * depth, 1)),
-      [&](int64_t begin, int64_t end, int) {
-        for (int64_t i = begin; i < end; ++i) {
-          const int64_t channel = i / points % channels, image = i / points / channels;
-          int64_t sum = 0;
-          for (int64_t tap = 0; tap < taps; ++tap) {
-            int64_t point = i % points, rest = tap, at = 0, step = 1;
-            bool inside = true;
-            for (int64_t k = axes; k-- > 0;) {
-              const size_t axis = static_cast<size_t>(k);
-              const int64_t n = x.dim(k + 2);
-              const int64_t position = point % window.out[axis] * window.strides[axis] - window.begin[axis] +
-                                       rest % w.dim(k + 2) * window.dilations[axis];
-              point /= window.out[axis];
-              rest /= w.dim(k + 2);
-              inside = inside && position >= 0 && position < n;
-              at += position * step;
-              step *= n;
-            }
-            if (!inside) continue;
-            for (int64_t d = 0; d < depth; ++d) {
-              const int64_t source = (image * x.dim(1) + channel / per_group * depth + d) * plane + at;
-              sum += in[static_cast<size_t>(source)] *
-                     weight[static_cast<size_t>((channel * depth + d) * taps + tap)];
-            }
-          }
-          store(i, channel, static_cast<int32_t>(sum));
-        }
-      });
-}
-
-// The result's shape; throws Error when input and weight do not fit.
-Shape ConvShape(const EvalContext& c, const Tensor& x, const Tensor& w, const Window& window) {
-  const int64_t group = c.node.Int("group", 1);
-  if (group < 1 || w.dim(0) % group != 0 || x.dim(1) != w.dim(1) * group) {
-    throw Error("input " + ToString(x.shape()) + " and weight " + ToString(w.shape()) + " do not fit group " +
-                std::to_string(group));
-  }
-  Shape shape{x.dim(0), w.dim(0)};
-  shape.insert(shape.end(), window.out.begin(), window.out.end());
-  return shape;
-}
-
-void CheckRanks(const Tensor& x, const Tensor& w) {
-  if (x.rank() < 3 || w.rank() != x.rank()) {
-    throw Error("input " + ToString(x.shape()) + " and weight " + ToString(w.shape()) + " do not fit");
-  }
-}
-
 void EvaluateConvInteger(EvalContext& c) {
   const Tensor &x = c.in(0), &w = c.in(1);
-  CheckRanks(x, w);
-  const Window window = WindowOf(c.node, x, w);
-  Tensor& y = c.out(0, DType::kInt32, ConvShape(c, x, w, window));
-  int32_t* out = y.data<int32_t>();
-  Convolve(c, x, w, Centred(c, x, 2, 0), Centred(c, w, 3, 0), window,
-           [&](int64_t i, int64_t, int32_t sum) { out[i] = sum; });
+  const ConvGeometry g = GeometryOfConv(c.node, x.shape(), w.shape());
+  const Centred in = Centre(c, x, 2, -1), weight = Centre(c, w, 3, 0);
+  ConvolveExactly(c, g, in.values.data<float>(), weight.values.data<float>(), weight.terms(),
+                  AreConstant(c, 1, 3), c.out(0, DType::kInt32, g.out_shape).data<int32_t>());
 }
 
 void EvaluateQLinearConv(EvalContext& c) {
   const Tensor &x = c.in(0), &w = c.in(3);
-  CheckRanks(x, w);
-  const Window window = WindowOf(c.node, x, w);
+  const ConvGeometry g = GeometryOfConv(c.node, x.shape(), w.shape());
   const Tensor w_scale = c.in(4).ToFloat32();
   const float x_scale = One(c.in(1), "x_scale"), y_scale = One(c.in(6), "y_scale");
-  if (w_scale.size() != 1 && w_scale.size() != w.dim(0))
+  if (w_scale.size() != 1 && w_scale.size() != g.channels_out)
     throw Error("w_scale has shape " + ToString(w_scale.shape()));
-  const int64_t zero = Single(c.in(7), "y_zero_point").ToInts()[0];
+  const auto zero = static_cast<int32_t>(Single(c.in(7), "y_zero_point").ToInts()[0]);
   const std::vector<int64_t> bias =
-      c.has(8) ? c.in(8).ToInts() : std::vector<int64_t>(static_cast<size_t>(w.dim(0)), 0);
-  if (static_cast<int64_t>(bias.size()) != w.dim(0)) throw Error("the bias does not fit the weight");
-  Tensor& y = c.out(0, CodeType(c.in(7)), ConvShape(c, x, w, window));
-  Convolve(c, x, w, Centred(c, x, 2, 0), Centred(c, w, 5, 0), window,
-           [&](int64_t i, int64_t channel, int32_t sum) {
-             const float scale = w_scale.data<float>()[w_scale.size() == 1 ? 0 : channel];
-             const auto total = static_cast<int32_t>(int64_t{sum} + bias[static_cast<size_t>(channel)]);
-             StoreCode(y, i, total, x_scale * scale / y_scale, zero);
-           });
+      c.has(8) ? c.in(8).ToInts() : std::vector<int64_t>(static_cast<size_t>(g.channels_out), 0);
+  if (static_cast<int64_t>(bias.size()) != g.channels_out) throw Error("the bias does not fit the weight");
+  const Centred in = Centre(c, x, 2, -1), weight = Centre(c, w, 5, 0);
+  Tensor sums = c.scratch(DType::kInt32, g.out_shape);
+  ConvolveExactly(c, g, in.values.data<float>(), weight.values.data<float>(), weight.terms(),
+                  AreConstant(c, 3, 5), sums.data<int32_t>());
+  Tensor& y = c.out(0, CodeType(c.in(7)), g.out_shape);
+  const int64_t pixels = g.pixels_out();
+  c.pool.ParallelFor(
+      g.batch * g.channels_out, std::max<int64_t>(1, kElementGrain / std::max<int64_t>(pixels, 1)),
+      [&](int64_t begin, int64_t end, int) {
+        std::vector<float> plane(static_cast<size_t>(pixels));
+        for (int64_t i = begin; i < end; ++i) {
+          const int64_t channel = i % g.channels_out;
+          const int64_t added = bias[static_cast<size_t>(channel)];
+          const float scale = w_scale.data<float>()[w_scale.size() == 1 ? 0 : channel];
+          for (int64_t p = 0; p < pixels; ++p) {
+            const auto total = static_cast<int32_t>(sums.data<int32_t>()[i * pixels + p] + added);
+            plane[static_cast<size_t>(p)] = static_cast<float>(total);
+          }
+          kernels::Active().binary_scalar(kernels::kMul, plane.data(), x_scale * scale / y_scale,
+                                          plane.data(), pixels);
+          StoreCodes(y, i * pixels, plane.data(), zero, pixels);
+        }
+      });
 }
 
 }  // namespace
 
 std::vector<OperatorRow> IntegerOperators() {
   return {
+      {"", "MatMulInteger", 10, kLastOpset, EvaluateMatMulInteger},
       {"", "QLinearMatMul", 10, kLastOpset, EvaluateQLinearMatMul},
       {"", "QLinearConv", 10, kLastOpset, EvaluateQLinearConv},
       {"", "ConvInteger", 10, kLastOpset, EvaluateConvInteger},

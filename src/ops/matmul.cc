@@ -1,4 +1,4 @@
-// MatMul, Gemm, MatMulInteger. Float32 runs on the packed kernels (16-bit types are computed in float32);
+// MatMul and Gemm. Float32 runs on the packed kernels (16-bit types are computed in float32);
 // double and the integer types are plain loops over k ascending, integers modulo 2^bits.
 #include "ops/matmul.h"
 
@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "ops/contrib.h"
 #include "ops/float_result.h"
+#include "ops/matmul_batches.h"
 #include "xslim/error.h"
 
 namespace xslim {
@@ -70,40 +71,24 @@ void PackBParallel(ThreadPool& pool, int64_t k, int64_t n, const float* b, int64
   });
 }
 
-namespace {
-
-// The packed right operands of all its matrices, when it is an initializer.
-struct PackedRight {
-  const kernels::Table* table = nullptr;
-  Tensor data;
-};
-
-// Numpy's matmul of two shapes: vectors get a dimension of one that is removed from the result.
-struct Batches {
-  int64_t m, n, k;
-  Shape out_shape;
-  std::vector<int64_t> a, b;  // which matrix of each operand makes result matrix i
-};
-
-Batches MatMulBatches(Shape a, Shape b) {
-  if (a.empty() || b.empty()) throw Error("MatMul of a scalar", "", "expected at least one dimension");
-  const std::string text = ToString(a) + " and " + ToString(b);
-  const bool a_vector = a.size() == 1, b_vector = b.size() == 1;
-  if (a_vector) a.insert(a.begin(), 1);
-  if (b_vector) b.push_back(1);
-  Batches r;
-  r.m = a[a.size() - 2];
-  r.k = a.back();
-  r.n = b.back();
-  if (b[b.size() - 2] != r.k) throw Error("matrices of shapes " + text + " cannot be multiplied");
-  const Shape batch_a(a.begin(), a.end() - 2), batch_b(b.begin(), b.end() - 2);
-  r.out_shape = BroadcastShapes(batch_a, batch_b);
-  const int64_t count = ElementCount(r.out_shape);
+MatMulBatches::MatMulBatches(Shape left, Shape right) {
+  if (left.empty() || right.empty()) throw Error("MatMul of a scalar", "", "expected at least one dimension");
+  const std::string text = ToString(left) + " and " + ToString(right);
+  const bool left_vector = left.size() == 1, right_vector = right.size() == 1;
+  if (left_vector) left.insert(left.begin(), 1);
+  if (right_vector) right.push_back(1);
+  m = left[left.size() - 2];
+  k = left.back();
+  n = right.back();
+  if (right[right.size() - 2] != k) throw Error("matrices of shapes " + text + " cannot be multiplied");
+  const Shape batch_a(left.begin(), left.end() - 2), batch_b(right.begin(), right.end() - 2);
+  out_shape = BroadcastShapes(batch_a, batch_b);
+  const int64_t count = ElementCount(out_shape);
   // The flat index of an operand's matrix for the result's matrix `i`.
   const auto index = [&](const Shape& own, int64_t i) {
     int64_t flat = 0, scale = 1;
-    for (size_t d = 0; d < r.out_shape.size(); ++d) {  // from the last dimension on
-      const int64_t size = r.out_shape[r.out_shape.size() - 1 - d], at = i % size;
+    for (size_t d = 0; d < out_shape.size(); ++d) {  // from the last dimension on
+      const int64_t size = out_shape[out_shape.size() - 1 - d], at = i % size;
       i /= size;
       if (d >= own.size()) continue;
       const int64_t mine = own[own.size() - 1 - d];
@@ -112,60 +97,47 @@ Batches MatMulBatches(Shape a, Shape b) {
     }
     return flat;
   };
-  for (int64_t i = 0; i < count; ++i) {
-    r.a.push_back(index(batch_a, i));
-    r.b.push_back(index(batch_b, i));
+  const bool tall = count > 1 && ElementCount(batch_b) == 1;
+  for (int64_t i = 0; i < (tall ? 1 : count); ++i) {
+    a.push_back(index(batch_a, i));
+    b.push_back(index(batch_b, i));
   }
-  if (!a_vector) r.out_shape.push_back(r.m);
-  if (!b_vector) r.out_shape.push_back(r.n);
-  return r;
+  if (!left_vector) out_shape.push_back(m);
+  if (!right_vector) out_shape.push_back(n);
+  if (tall) m *= count;
 }
 
-}  // namespace
+void MultiplyRows(ThreadPool& pool, int64_t m, int64_t n, int64_t k, const float* a, const float* right,
+                  float* y, std::vector<float>& left) {
+  const kernels::Table& table = kernels::Active();
+  left.resize(static_cast<size_t>(PackedSizeA(m, k)));
+  const int64_t mr = table.mr, panels = (m + mr - 1) / mr;
+  pool.ParallelFor(panels, std::max<int64_t>(1, 65536 / std::max<int64_t>(k * mr, 1)),
+                   [&](int64_t begin, int64_t end, int) {
+                     const int64_t row = begin * mr;
+                     table.pack_a(std::min(end * mr, m) - row, k, a + row * k, k, 1, left.data() + row * k);
+                   });
+  RunProduct(pool, {m, n, k, left.data(), right, y, n});
+}
 
 Tensor MatMulFloat(EvalContext& ctx, const Tensor& a, const Tensor& b) {
-  Batches r = MatMulBatches(a.shape(), b.shape());
+  const MatMulBatches r(a.shape(), b.shape());
   Tensor y = ctx.scratch(DType::kFloat, r.out_shape);
   if (y.size() == 0) return y;
-  const kernels::Table& table = kernels::Active();
-  if (ElementCount(Shape(b.shape().begin(), b.shape().end())) == r.k * r.n && r.a.size() > 1) {
-    r.m *= static_cast<int64_t>(r.a.size());  // one right matrix: the left ones are rows of a tall one
-    r.a = r.b = {0};
-  }
   const int64_t matrices = r.k * r.n == 0 ? 0 : b.size() / (r.k * r.n), size_b = PackedSizeB(r.k, r.n);
-  PackedRight local;
-  PackedRight& right = ctx.is_constant(1) ? ctx.state<PackedRight>() : local;
-  if (right.table != &table) {
-    right.table = &table;
-    right.data = Tensor(DType::kFloat, {matrices * size_b});
-    for (int64_t i = 0; i < matrices; ++i) {
-      PackBParallel(ctx.pool, r.k, r.n, b.data<float>() + i * r.k * r.n, r.n, 1,
-                    right.data.data<float>() + i * size_b);
-    }
-  }
-  const auto multiply = [&](size_t i, ThreadPool& pool, std::vector<float>& left) {
-    left.resize(static_cast<size_t>(PackedSizeA(r.m, r.k)));
-    const int64_t mr = table.mr, panels = (r.m + mr - 1) / mr;
-    pool.ParallelFor(panels, std::max<int64_t>(1, 65536 / std::max<int64_t>(r.k * mr, 1)),
-                     [&](int64_t begin, int64_t end, int) {
-                       const int64_t row = begin * mr;
-                       table.pack_a(std::min(end * mr, r.m) - row, r.k,
-                                    a.data<float>() + (r.a[i] * r.m + row) * r.k, r.k, 1,
-                                    left.data() + row * r.k);
-                     });
-    RunProduct(pool, {r.m, r.n, r.k, left.data(), right.data.data<float>() + r.b[i] * size_b,
-                      y.data<float>() + static_cast<int64_t>(i) * r.m * r.n, r.n});
-  };
-  if (r.a.size() == 1) {
+  const Tensor right = PackOnce(ctx, ctx.is_constant(1), matrices * size_b, [&](float* packed) {
+    for (int64_t i = 0; i < matrices; ++i)
+      PackBParallel(ctx.pool, r.k, r.n, b.data<float>() + i * r.k * r.n, r.n, 1, packed + i * size_b);
+  });
+  // Nested loops run inline, so of several matrices one is one thread's.
+  ctx.pool.ParallelFor(static_cast<int64_t>(r.a.size()), 1, [&](int64_t begin, int64_t end, int) {
     std::vector<float> left;
-    multiply(0, ctx.pool, left);
-  } else {
-    // Nested loops run inline, so one matrix is one thread's.
-    ctx.pool.ParallelFor(static_cast<int64_t>(r.a.size()), 1, [&](int64_t begin, int64_t end, int) {
-      std::vector<float> left;
-      for (int64_t i = begin; i < end; ++i) multiply(static_cast<size_t>(i), ctx.pool, left);
-    });
-  }
+    for (int64_t i = begin; i < end; ++i) {
+      const auto at = static_cast<size_t>(i);
+      MultiplyRows(ctx.pool, r.m, r.n, r.k, a.data<float>() + r.a[at] * r.m * r.k,
+                   right.data<float>() + r.b[at] * size_b, y.data<float>() + i * r.m * r.n, left);
+    }
+  });
   return y;
 }
 
@@ -178,7 +150,7 @@ using Wrapping =
 
 template <typename T>
 void MatMulPlain(EvalContext& ctx, const Tensor& a, const Tensor& b) {
-  const Batches r = MatMulBatches(a.shape(), b.shape());
+  const MatMulBatches r(a.shape(), b.shape());
   Tensor& y = ctx.out(0, DTypeOf<T>::value, r.out_shape);
   using W = Wrapping<T>;
   ctx.pool.ParallelFor(static_cast<int64_t>(r.a.size()) * r.m, 16, [&](int64_t begin, int64_t end, int) {
@@ -269,13 +241,9 @@ void GemmFloat(EvalContext& ctx, const GemmShape& s) {
   const kernels::Table& table = kernels::Active();
   const Tensor a = ctx.in(0).ToFloat32(), b = ctx.in(1).ToFloat32();
   const float alpha = ctx.node.Float("alpha", 1.0f), beta = ctx.node.Float("beta", 1.0f);
-  PackedRight local;
-  PackedRight& right = ctx.is_constant(1) ? ctx.state<PackedRight>() : local;
-  if (right.table != &table) {
-    right.table = &table;
-    right.data = Tensor(DType::kFloat, {PackedSizeB(s.k, s.n)});
-    PackBParallel(ctx.pool, s.k, s.n, b.data<float>(), s.b_depth, s.b_column, right.data.data<float>());
-  }
+  const Tensor right = PackOnce(ctx, ctx.is_constant(1), PackedSizeB(s.k, s.n), [&](float* packed) {
+    PackBParallel(ctx.pool, s.k, s.n, b.data<float>(), s.b_depth, s.b_column, packed);
+  });
   ctx.StateReplacesWeights();
   std::vector<float> left(static_cast<size_t>(PackedSizeA(s.m, s.k)));
   table.pack_a(s.m, s.k, a.data<float>(), s.a_row, s.a_depth, left.data());
@@ -283,7 +251,7 @@ void GemmFloat(EvalContext& ctx, const GemmShape& s) {
     table.binary_scalar(kernels::kMul, left.data(), alpha, left.data(), static_cast<int64_t>(left.size()));
   }
   Tensor y = ctx.scratch(DType::kFloat, {s.m, s.n});
-  PackedProduct product{s.m, s.n, s.k, left.data(), right.data.data<float>(), y.data<float>(), s.n};
+  PackedProduct product{s.m, s.n, s.k, left.data(), right.data<float>(), y.data<float>(), s.n};
   product.epilogue = EpilogueOf(ctx.node);
   std::vector<float> bias;
   if (ctx.has(2)) {
@@ -388,29 +356,6 @@ void EvaluateGemm(EvalContext& ctx) {
   }
 }
 
-// An int8 or uint8 tensor as int32, its zero points (one, or one per row or column) taken off.
-Tensor Centered(EvalContext& ctx, size_t slot, size_t zero_slot, bool per_row) {
-  const Tensor& x = ctx.in(slot);
-  if (x.rank() == 0) throw Error(StrCat("input ", slot, " is a scalar"), "", "expected a matrix or a vector");
-  const std::vector<int64_t> values = x.ToInts(), zeros = ctx.has(zero_slot) ? ctx.in(zero_slot).ToInts()
-                                                                             : std::vector<int64_t>{0};
-  const int64_t columns = x.dim(-1), rows = x.rank() > 1 ? x.dim(-2) : 1;
-  const int64_t lines = per_row ? rows : columns, count = static_cast<int64_t>(zeros.size());
-  if (count != 1 && count != lines)
-    throw Error("a zero point must be one value, or one per row of A or column of B");
-  Tensor out(DType::kInt32, x.shape());
-  for (int64_t i = 0; i < x.size(); ++i) {
-    const int64_t line = count == 1 ? 0 : per_row ? i / columns % rows : i % columns;
-    out.data<int32_t>()[i] =
-        static_cast<int32_t>(values[static_cast<size_t>(i)] - zeros[static_cast<size_t>(line)]);
-  }
-  return out;
-}
-
-void EvaluateMatMulInteger(EvalContext& ctx) {
-  MatMulPlain<int32_t>(ctx, Centered(ctx, 0, 2, true), Centered(ctx, 1, 3, false));
-}
-
 }  // namespace
 
 std::vector<OperatorRow> MatMulOperators() {
@@ -419,7 +364,6 @@ std::vector<OperatorRow> MatMulOperators() {
   return {
       {"", "MatMul", 1, kAny, EvaluateMatMul, QuantRole::kCompute},
       {"", "Gemm", 1, kAny, EvaluateGemm, QuantRole::kCompute},
-      {"", "MatMulInteger", 10, kAny, EvaluateMatMulInteger},
       {kMicrosoft, "FusedGemm", 1, kAny, EvaluateFusedGemm},
       {kMicrosoft, "FusedMatMul", 1, kAny, EvaluateFusedMatMul},
       {kMicrosoft, "TransposeMatMul", 1, kAny, EvaluateFusedMatMul},

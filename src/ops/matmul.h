@@ -3,6 +3,8 @@
 #define XSLIM_OPS_MATMUL_H_
 
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "graph/graph.h"
 #include "kernels/kernels.h"
@@ -61,6 +63,24 @@ void RunProduct(ThreadPool& pool, const PackedProduct& product);
 // pack_b of a k x n operand, split over the pool by panels.
 void PackBParallel(ThreadPool& pool, int64_t k, int64_t n, const float* b, int64_t stride_k, int64_t stride_n,
                    float* packed);
+
+// The packed form of weights, `size` floats that `pack` writes: once for the node where they follow from
+// constants alone (`kept`), else in each run.
+template <typename Pack>
+Tensor PackOnce(EvalContext& context, bool kept, int64_t size, const Pack& pack) {
+  Tensor unkept;
+  Tensor& packed = kept ? context.state<Tensor>() : unkept;
+  if (!packed.defined()) {
+    Tensor fresh(DType::kFloat, {size});
+    pack(fresh.data<float>());
+    packed = std::move(fresh);
+  }
+  return packed;
+}
+
+// y (m x n) = a (m x k) * right, which is packed. `left`: scratch.
+void MultiplyRows(ThreadPool& pool, int64_t m, int64_t n, int64_t k, const float* a, const float* right,
+                  float* y, std::vector<float>& left);
 
 // Numpy's matmul of two float32 tensors. b is packed once when input 1 of the node is an initializer: it must
 // then be that or follow from that.

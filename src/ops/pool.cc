@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <functional>
 #include <limits>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -129,15 +128,14 @@ void InnerColumns(const Axis& axis, int64_t& first, int64_t& last) {
   last = std::max(first, last);
 }
 
-// One plane's sums, row by row: the taps are the outer loop and the columns the inner one, by vectors where
-// they lie side by side. Every output adds up its taps in order of ky, kx.
-void PlaneSums(const Window& w, const float* in, float* out) {
+// Adds one plane's sums, row by row: the taps are the outer loop and the columns the inner one, by vectors
+// where they lie side by side. Every output adds up its taps in order of ky, kx.
+void AddPlaneSums(const Window& w, const float* in, float* out) {
   const Axis &ay = w.axes[1], &ax = w.axes[2];
   int64_t inner_first, inner_last;
   InnerColumns(ax, inner_first, inner_last);
   for (int64_t y = 0; y < ay.out; ++y) {
     float* row = out + y * ax.out;
-    std::fill(row, row + ax.out, 0.0f);
     const int64_t y0 = ay.Start(y);
     for (int64_t ky = ay.First(y0); ky < ay.Last(y0); ++ky) {
       const float* source = in + (y0 + ky * ay.dilation) * ax.in;
@@ -160,8 +158,17 @@ void PlaneSums(const Window& w, const float* in, float* out) {
   }
 }
 
-// A NaN in the window is the result.
-inline float MaxOf(float a, float b) { return a > b || a != a ? a : b; }
+// Of a volume: every output adds up its taps in order of kz, ky, kx.
+void Sums(const Window& w, const float* in, float* out) {
+  const Axis& az = w.axes[0];
+  const int64_t plane_in = w.axes[1].in * w.axes[2].in, plane_out = w.axes[1].out * w.axes[2].out;
+  std::fill_n(out, w.out_size, 0.0f);
+  for (int64_t z = 0; z < az.out; ++z, out += plane_out) {
+    const int64_t z0 = az.Start(z);
+    for (int64_t kz = az.First(z0); kz < az.Last(z0); ++kz)
+      AddPlaneSums(w, in + (z0 + kz * az.dilation) * plane_in, out);
+  }
+}
 
 // The maximum over windows of one plane: a padded copy is folded along its rows, then along its columns, both
 // as whole arrays, so that narrow planes use full vectors, too.
@@ -175,6 +182,26 @@ class PlaneMax {
         padded_(static_cast<size_t>(width_ * height_), kLowest),
         folded_(padded_.size()),
         maxima_(padded_.size()) {}
+
+  // Of a volume: the planes under a window are folded into one first.
+  void RunVolume(const Axis& z_axis, const float* in, float* out) {
+    const int64_t size = y_.in * x_.in;
+    std::vector<float> folded(static_cast<size_t>(z_axis.kernel > 1 ? size : 0));
+    for (int64_t z = 0; z < z_axis.out; ++z, out += y_.out * x_.out) {
+      const int64_t start = z_axis.Start(z), first = z_axis.First(start), last = z_axis.Last(start);
+      if (first >= last) {
+        std::fill_n(out, y_.out * x_.out, kLowest);
+        continue;
+      }
+      const float* plane = in + (start + first * z_axis.dilation) * size;
+      const float* from = plane;
+      for (int64_t k = first + 1; k < last; ++k, from = folded.data()) {
+        plane += z_axis.dilation * size;
+        kernels::Active().binary(kernels::kMax, from, plane, folded.data(), size);
+      }
+      Run(from, out);
+    }
+  }
 
   void Run(const float* in, float* out) {
     // Padding below 0 leaves out the first rows and columns.
@@ -219,23 +246,10 @@ void MaxFloat(EvalContext& context, const Tensor& x, const Window& window) {
   const float* in = x.data<float>();
   float* out = context.out(0, DType::kFloat, window.out_shape).data<float>();
   if (window.out_size == 0) return;
-  const bool flat = window.axes[0].in == 1 && window.axes[0].kernel == 1;
   context.pool.ParallelFor(window.planes, PlaneGrain(window), [&](int64_t begin, int64_t end, int) {
-    std::optional<PlaneMax> plane_max;
-    if (flat) plane_max.emplace(window);
-    for (int64_t plane = begin; plane < end; ++plane) {
-      const float* source = in + plane * window.in_size;
-      float* target = out + plane * window.out_size;
-      if (plane_max) {
-        plane_max->Run(source, target);
-        continue;
-      }
-      ForOutputs(window, [&](int64_t index, int64_t z, int64_t y, int64_t x) {
-        float best = kLowest;
-        ForTaps(window, z, y, x, [&](int64_t tap) { best = MaxOf(best, source[tap]); });
-        target[index] = best;
-      });
-    }
+    PlaneMax maximum(window);
+    for (int64_t plane = begin; plane < end; ++plane)
+      maximum.RunVolume(window.axes[0], in + plane * window.in_size, out + plane * window.out_size);
   });
 }
 
@@ -326,15 +340,7 @@ void EvaluateAveragePool(EvalContext& context) {
     for (int64_t plane = begin; plane < end; ++plane) {
       const float* source = in + plane * window.in_size;
       float* target = out + plane * window.out_size;
-      if (window.axes[0].in == 1 && window.axes[0].kernel == 1) {
-        PlaneSums(window, source, target);
-      } else {
-        ForOutputs(window, [&](int64_t index, int64_t z, int64_t y0, int64_t x) {
-          float sum = 0;
-          ForTaps(window, z, y0, x, [&](int64_t tap) { sum += source[tap]; });
-          target[index] = sum;
-        });
-      }
+      Sums(window, source, target);
       for (const int64_t d : depth) {
         for (const int64_t h : height) {
           for (const int64_t w : width) *target++ /= static_cast<float>(d * h * w);

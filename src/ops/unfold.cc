@@ -132,12 +132,14 @@ void DeformConv(EvalContext& c) {
   if (bias.defined() && bias.size() != m) throw Error("the bias does not fit the weights");
 
   const int64_t depth = w.dim(1) * taps, per_group = m / group, size_a = PackedSizeA(per_group, depth);
-  std::vector<float> left(static_cast<size_t>(group * size_a)),
-      right(static_cast<size_t>(PackedSizeB(depth, pixels)));
-  for (int64_t g = 0; g < group; ++g) {
-    kernels::Active().pack_a(per_group, depth, w.data<float>() + g * per_group * depth, depth, 1,
-                             left.data() + g * size_a);
-  }
+  const Tensor left = PackOnce(c, c.is_constant(1), group * size_a, [&](float* packed) {
+    for (int64_t g = 0; g < group; ++g) {
+      kernels::Active().pack_a(per_group, depth, w.data<float>() + g * per_group * depth, depth, 1,
+                               packed + g * size_a);
+    }
+  });
+  c.StateReplacesWeights();
+  std::vector<float> right(static_cast<size_t>(PackedSizeB(depth, pixels)));
   Tensor columns = c.scratch(DType::kFloat, {channels * taps, pixels}), y = c.scratch(DType::kFloat, out);
   for (int64_t n = 0; n < batch; ++n) {
     c.pool.ParallelFor(channels * taps, 1, [&](int64_t begin, int64_t end, int) {
@@ -162,7 +164,7 @@ void DeformConv(EvalContext& c) {
       PackBParallel(c.pool, depth, pixels, columns.data<float>() + g * depth * pixels, pixels, 1,
                     right.data());
       PackedProduct product{per_group,    pixels,
-                            depth,        left.data() + g * size_a,
+                            depth,        left.data<float>() + g * size_a,
                             right.data(), y.data<float>() + (n * m + g * per_group) * pixels,
                             pixels};
       if (bias.defined()) product.bias_m = bias.data<float>() + g * per_group;

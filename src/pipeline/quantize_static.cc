@@ -40,6 +40,7 @@ constexpr int kQdqOpset = 13;  // per-axis QuantizeLinear and DequantizeLinear
 constexpr int64_t kReportSamples = 16;
 constexpr int64_t kEqualizationSamples = 8;
 constexpr uint64_t kEqualizationSeed = 20260303;
+constexpr size_t kKeptBytes = size_t{16} << 20;  // of samples that wait for a later stage
 
 void RefuseQuantized(const Graph& graph, const std::string& path) {
   std::string names;
@@ -72,6 +73,13 @@ SampleChoice ChooseSamples(int64_t available, const CalibrationParameters& param
   for (int64_t i : Choose(random, fresh ? unused : used, kReportSamples))
     choice.report.push_back(fresh ? used + i : i);
   return choice;
+}
+
+size_t BytesOf(const std::vector<Sample>& samples) {
+  size_t bytes = 0;
+  for (const Sample& sample : samples)
+    for (const Tensor& tensor : sample) bytes += tensor.bytes();
+  return bytes;
 }
 
 constexpr char kOnZeros[] = "calibrated on zeros: ranges mean nothing";
@@ -130,14 +138,18 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   const Choices choices = MakeChoices(graph, named, config);
   ReleaseFreedMemory();
   stage.Next("equalize");
+  const auto draw = [&] {
+    return DrawSamples(*samples, choice.calibration, kEqualizationSamples, kEqualizationSeed);
+  };
+  std::vector<Sample> drawn;  // for the means, too, where they are small; else those are decoded anew
   if (settings.equalization && loaded) {
     Rescale(&graph, loaded->preparation().factors, choices.stay_float);
   } else if (settings.equalization) {
-    EqualizeResult equalized =
-        Equalize(&graph, DrawSamples(*samples, choice.calibration, kEqualizationSamples, kEqualizationSeed),
-                 choices.stay_float, pool);
+    drawn = draw();
+    EqualizeResult equalized = Equalize(&graph, drawn, choices.stay_float, pool);
     LogInfo("equalized ", equalized.factors.size(), " of ", equalized.pairs, " pairs of layers");
     preparation.factors = std::move(equalized.factors);
+    if (settings.finetune_level > 0 || !settings.keep_means || BytesOf(drawn) > kKeptBytes) drawn.clear();
   }
 
   stage.Next("place");
@@ -171,14 +183,14 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
     if (level > 0) {
       proposals = ProposeRanges(found.statistics, plan, pool);
     } else if (settings.keep_means) {
-      const std::vector<Sample> some =
-          DrawSamples(*samples, choice.calibration, kEqualizationSamples, kEqualizationSeed);
+      if (drawn.empty()) drawn = draw();
       LogInfo("kept the mean of ",
-              KeepMeans(&graph, plan, found.means, RoundingMeans(graph, plan, some, pool)),
+              KeepMeans(&graph, plan, found.means, RoundingMeans(graph, plan, drawn, pool)),
               " operators' outputs by their biases");
     }
   }
 
+  drawn.clear();
   ReleaseFreedMemory();
 
   std::vector<std::string> account;  // of tuning

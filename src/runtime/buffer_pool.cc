@@ -1,12 +1,15 @@
 #include "runtime/buffer_pool.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <iterator>
 #include <utility>
 
-#if defined(__SANITIZE_ADDRESS__)
+#include "base/sanitizer.h"
+
+#if defined(XSLIM_ADDRESS_SANITIZER)
 #include <sanitizer/asan_interface.h>
 #endif
 
@@ -19,8 +22,13 @@ constexpr size_t kSmallestArea = size_t{32} << 20;  // of addresses; memory come
 
 size_t RoundUp(size_t value, size_t unit) { return (value + unit - 1) / unit * unit; }
 
+size_t PageSize() {
+  static const auto size = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  return size;
+}
+
 // Tools that check memory accesses see no blocks in an area: they are told, and blocks are kept apart.
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(XSLIM_ADDRESS_SANITIZER)
 constexpr size_t kGap = kLine;
 void Forbid(const std::byte* at, size_t bytes) { __asan_poison_memory_region(at, bytes); }
 void Allow(const std::byte* at, size_t bytes) { __asan_unpoison_memory_region(at, bytes); }
@@ -37,9 +45,8 @@ std::byte* MapBytes(size_t bytes) {
 
 // Gives the memory of the whole pages in [begin, end) back.
 void GiveBack(std::byte* base, size_t begin, size_t end) {
-  constexpr size_t kPage = 4096;
-  begin = RoundUp(begin, kPage);
-  end = end / kPage * kPage;
+  begin = RoundUp(begin, PageSize());
+  end = end / PageSize() * PageSize();
   if (begin < end) madvise(base + begin, end - begin, MADV_DONTNEED);
 }
 
@@ -116,9 +123,17 @@ void BufferPool::Core::Release(Area* area, size_t offset, size_t size) {
     }
   }
   if (closed) GiveBack(area->base, range->first, std::min(range->first + range->second, area->touched));
-  // What other shapes left behind.
-  const bool too_much = usage.touched > usage.peak_used + usage.peak_used / 2;
-  if (area->used == 0 && (closed || too_much)) Unmap(area);
+  if (closed) {
+    if (area->used == 0) Unmap(area);
+    return;
+  }
+  // What runs of several shapes have touched goes back all together, so that the next one finds its places
+  // anew. What that takes by itself is kept, however much lies free between its blocks.
+  if (usage.used > 0) return;
+  if (fresh) needed = usage.touched;
+  fresh = usage.touched > std::max(needed, usage.peak_used + usage.peak_used / 2);
+  if (!fresh) return;
+  while (!areas.empty()) Unmap(areas.back().get());
 }
 
 void BufferPool::Core::Close() {
@@ -144,7 +159,7 @@ BufferPool::Area* BufferPool::Core::Map(size_t size) {
   area->size = wanted;
   area->base = MapBytes(wanted);
   if (area->base == nullptr) {
-    area->size = RoundUp(size, 4096);
+    area->size = RoundUp(size, PageSize());
     area->base = MapBytes(area->size);
   }
   if (area->base == nullptr) return nullptr;

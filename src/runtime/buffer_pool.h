@@ -46,6 +46,8 @@ class BufferPool : public Allocator {
     std::vector<std::unique_ptr<Area>> areas;
     Usage usage{};
     bool closed = false;
+    bool fresh = true;  // what is touched, the blocks since the last moment without any have touched
+    size_t needed = 0;  // what such blocks had touched when all were free again
   };
   std::shared_ptr<Core> core_;
 };

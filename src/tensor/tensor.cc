@@ -9,6 +9,7 @@
 #include <limits>
 #include <numeric>
 
+#include "base/sanitizer.h"
 #include "tensor/minifloat.h"
 #include "xslim/error.h"
 
@@ -52,7 +53,7 @@ namespace {
 
 // Blocks from this size on come from the system one by one and go straight back to it: in the heap they would
 // stay as holes between longer-lived ones. Tools that check the heap see every block there.
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(XSLIM_ADDRESS_SANITIZER)
 constexpr size_t kMapped = std::numeric_limits<size_t>::max();
 #else
 constexpr size_t kMapped = size_t{256} << 10;

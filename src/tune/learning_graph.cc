@@ -32,13 +32,6 @@ void Unround(Graph* graph, NodeId id) {
                  {output});
 }
 
-double Power(const Tensor& tensor) {
-  double sum = 0;
-  for (int64_t i = 0; i < tensor.size(); ++i)
-    sum += static_cast<double>(tensor.data<float>()[i]) * tensor.data<float>()[i];
-  return sum;
-}
-
 }  // namespace
 
 Graph ClippedGraph(const Graph& graph, const QuantPlan& plan, ThreadPool& pool) {

@@ -18,13 +18,6 @@ constexpr double kLeastSignal = 1e-3;   // of a sample, as part of the mean sign
 constexpr double kLeastRatio = 1e-12;
 constexpr double kLost = 1e6;  // the largest ratio, which NaN counts as
 
-double Power(const Tensor& tensor) {
-  double sum = 0;
-  const float* x = tensor.data<float>();
-  for (int64_t i = 0; i < tensor.size(); ++i) sum += static_cast<double>(x[i]) * x[i];
-  return sum;
-}
-
 class PointFinder {
  public:
   PointFinder(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts)
@@ -119,6 +112,13 @@ class PointRunner {
 };
 
 }  // namespace
+
+double Power(const Tensor& tensor) {
+  double sum = 0;
+  const float* x = tensor.data<float>();
+  for (int64_t i = 0; i < tensor.size(); ++i) sum += static_cast<double>(x[i]) * x[i];
+  return sum;
+}
 
 std::vector<std::string> OutputPoints(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts) {
   return PointFinder(graph, plan, facts).Find();

@@ -17,6 +17,9 @@ namespace xslim {
 // stand the float tensors that it is computed from. Names, which the exported graph keeps.
 std::vector<std::string> OutputPoints(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts);
 
+// The sum of squares of a float tensor.
+double Power(const Tensor& tensor);
+
 // The float values of the points on some samples, and the distance of other values from them.
 class OutputError {
  public:

@@ -26,10 +26,15 @@ constexpr double kHarm = 1.15;
 constexpr int64_t kStoredBytes = int64_t{128} << 20;   // activations of all tuning samples together
 constexpr int64_t kComputedBytes = int64_t{64} << 20;  // float outputs of all of a small graph's samples
 
+struct SampleCounts {
+  int64_t tuned;   // samples that tuning looks at, at most
+  int64_t judged;  // of these, those that the outputs' error is measured on
+};
+
 // As many as keep the widest float output, and about as much again in codes of what waits for later readers,
 // under kStoredBytes. A small graph has few numbers in each sample to tell ranges and weights by, and takes
-// more samples: as many as keep all that they compute under kComputedBytes.
-int64_t SampleCount(const Graph& graph, const ValueFacts& facts) {
+// more samples where there are any: as many as keep all that they compute under kComputedBytes.
+SampleCounts CountSamples(const Graph& graph, const ValueFacts& facts, int64_t available) {
   int64_t widest = 1, all = 1;
   for (NodeId id : graph.Order()) {
     int64_t bytes = 0;
@@ -40,18 +45,15 @@ int64_t SampleCount(const Graph& graph, const ValueFacts& facts) {
     all += bytes;
   }
   const int64_t most = std::clamp(kComputedBytes / all, kMostSamples, kMostOfSmall);
-  return std::clamp(kStoredBytes / (2 * widest), kFewestSamples, most);
-}
-
-// Of these, those that the outputs' error is measured on.
-int64_t ErrorCount(size_t samples) {
-  const auto count = static_cast<int64_t>(samples);
-  return count <= kMostSamples ? std::min(count, kMostErrorSamples) : std::min(count, kMostErrorOfSmall);
+  const bool takes_more = most > kMostSamples && available > kMostSamples;
+  return {std::clamp(kStoredBytes / (2 * widest), kFewestSamples, most),
+          takes_more ? kMostErrorOfSmall : kMostErrorSamples};
 }
 
 class Tuner {
  public:
-  Tuner(Graph* graph, QuantPlan* plan, const ValueFacts& facts, std::vector<Sample> samples,
+  // judged: how many of `samples` the outputs' error is measured on, at most.
+  Tuner(Graph* graph, QuantPlan* plan, const ValueFacts& facts, std::vector<Sample> samples, int64_t judged,
         const SampleSource& source, const std::vector<int64_t>& indices, ThreadPool& pool)
       : reference_(*graph),
         graph_(graph),
@@ -60,7 +62,7 @@ class Tuner {
         samples_(std::move(samples)),
         source_(source),
         indices_(indices),
-        judged_(samples_.begin(), samples_.begin() + ErrorCount(samples_.size())),
+        judged_(samples_.begin(), samples_.begin() + std::min(judged, static_cast<int64_t>(samples_.size()))),
         error_(reference_, OutputPoints(*graph, *plan, facts), judged_, pool),
         pool_(pool) {}
 
@@ -281,7 +283,8 @@ std::vector<std::string> Tune(Graph* graph, QuantPlan* plan, const ValueFacts& f
                               const std::vector<int64_t>& indices, const TuneOptions& options,
                               ThreadPool& pool, const TuneProgress& progress) {
   if (plan->activations.empty() || indices.empty()) return {};
-  Tuner tuner(graph, plan, facts, DrawSamples(source, indices, SampleCount(*graph, facts), 20260202), source,
+  const SampleCounts counts = CountSamples(*graph, facts, static_cast<int64_t>(indices.size()));
+  Tuner tuner(graph, plan, facts, DrawSamples(source, indices, counts.tuned, 20260202), counts.judged, source,
               indices, pool);
   tuner.Run(proposals, options, progress);
   return std::move(tuner).Account();

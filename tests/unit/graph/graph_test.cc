@@ -4,6 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
 
 #include "xslim/error.h"
 
@@ -88,6 +93,32 @@ TEST(GraphTest, CapturesCountAsDependencies) {
   EXPECT_THAT(c.graph.Order(), ElementsAre(c.a, c.b, producer, branch));
   EXPECT_TRUE(c.graph.CapturedBySubgraph("late"));
   EXPECT_FALSE(c.graph.CapturedBySubgraph("h"));
+}
+
+// The one question and all answers at once agree, also about bodies in bodies, which may hide a name.
+TEST(GraphTest, CapturesOfBodiesInBodies) {
+  Chain c;
+  const auto holding = [](std::shared_ptr<Graph> body) {
+    Attribute attribute;
+    attribute.kind = Attribute::Kind::kGraph;
+    attribute.graph = std::move(body);
+    return std::map<std::string, Attribute>{{"body", attribute}};
+  };
+  const auto reader = [](const std::vector<std::string>& names) {
+    auto body = std::make_shared<Graph>();
+    for (const std::string& name : names)
+      body->AddNode("Neg", "", {body->AddValue(name)}, {body->AddValue("inner_" + name)});
+    return body;
+  };
+  auto outer = reader({"x", "unread"});
+  outer->AddConstant("hidden", Tensor::Scalar(1.0f));
+  outer->RemoveNode(outer->value(outer->Find("inner_unread")).producer);
+  outer->AddNode("Loop", "inner", {}, {outer->AddValue("loop")}, holding(reader({"h", "hidden"})));
+  c.graph.AddNode("Loop", "outer", {}, {c.graph.AddValue("made")}, holding(outer));
+  const std::set<std::string> all = c.graph.Captures();
+  EXPECT_THAT(all, ElementsAre("h", "x"));
+  for (const char* name : {"h", "hidden", "inner_h", "inner_x", "loop", "unread", "x", "y"})
+    EXPECT_EQ(c.graph.CapturedBySubgraph(name), all.count(name) != 0) << name;
 }
 
 TEST(GraphTest, NamesANodeOfACycle) {

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "eval_helper.h"
 
 namespace xslim {
@@ -50,6 +52,67 @@ TEST(IntegerTest, QLinearConvScalesByChannelAndPadsWithTheZeroPoint) {
                          {{"pads", Attribute::Ints({0, 1, 0, 0})}});
   // Sums: channel 0 (0+2, 2+4), channel 1 (0-2+4, 2-4+4).
   EXPECT_EQ(Values<uint8_t>(y), (std::vector<uint8_t>{101, 103, 102, 102}));
+}
+
+// Codes of all sizes: `extreme` of four are as far from any zero point as they can be.
+template <typename T>
+Tensor Codes(Shape shape, int extreme) {
+  Tensor codes(DTypeOf<T>::value, std::move(shape));
+  for (int64_t i = 0; i < codes.size(); ++i) {
+    const auto any = static_cast<int>((i * 7919 + i / 13 * 104729) % 256);
+    codes.data<T>()[i] = static_cast<T>(i % 4 < extreme ? std::numeric_limits<T>::max() : any);
+  }
+  return codes;
+}
+
+// Far more than floats can add up exactly.
+TEST(IntegerTest, SumsOfManyProductsAreExact) {
+  for (const int64_t depth : {255, 259, 3000, 30000}) {
+    for (const int extreme : {0, 4}) {
+      const Tensor a = Codes<uint8_t>({2, 3, depth}, extreme), b = Codes<int8_t>({depth, 5}, extreme);
+      const Tensor zeros = S8({5}, {0, -128, 1, 127, 0});
+      EvalOptions constant;
+      constant.constant_inputs = {false, true, true, true};
+      const Tensor y = Eval1("MatMulInteger", {a, b, U8({}, {0}), zeros}, {}, constant);
+      ASSERT_EQ(y.shape(), (Shape{2, 3, 5}));
+      for (int64_t i = 0; i < y.size(); ++i) {
+        int64_t sum = 0;
+        for (int64_t d = 0; d < depth; ++d)
+          sum += a.data<uint8_t>()[i / 5 * depth + d] *
+                 (b.data<int8_t>()[d * 5 + i % 5] - zeros.data<int8_t>()[i % 5]);
+        EXPECT_EQ(y.data<int32_t>()[i], sum) << depth << ", element " << i;
+      }
+    }
+  }
+}
+
+TEST(IntegerTest, ConvolutionsOfManyProductsAreExact) {
+  struct Case {
+    int64_t channels, group, kernel;
+  };
+  for (const Case& each :
+       {Case{3, 1, 3}, Case{4, 4, 3}, Case{100, 1, 2}, Case{140, 2, 3}, Case{2, 1, 17}, Case{2, 2, 17}}) {
+    for (const int extreme : {0, 4}) {
+      const int64_t depth = each.channels / each.group, size = each.kernel + 2, outputs = 2 * each.group;
+      const Tensor x = Codes<uint8_t>({2, each.channels, size, size}, extreme),
+                   w = Codes<uint8_t>({outputs, depth, each.kernel, each.kernel}, extreme);
+      const Tensor y = Eval1("ConvInteger", {x, w, U8({}, {3})}, {{"group", Attribute::Int(each.group)}});
+      ASSERT_EQ(y.shape(), (Shape{2, outputs, 3, 3}));
+      for (int64_t i = 0; i < y.size(); ++i) {
+        const int64_t image = i / 9 / outputs, channel = i / 9 % outputs, row = i / 3 % 3, column = i % 3;
+        int64_t sum = 0;
+        for (int64_t d = 0; d < depth; ++d) {
+          const uint8_t* plane =
+              x.data<uint8_t>() + (image * each.channels + channel / 2 * depth + d) * size * size;
+          for (int64_t t = 0; t < each.kernel * each.kernel; ++t) {
+            sum += (plane[(row + t / each.kernel) * size + column + t % each.kernel] - 3) *
+                   w.data<uint8_t>()[(channel * depth + d) * each.kernel * each.kernel + t];
+          }
+        }
+        ASSERT_EQ(y.data<int32_t>()[i], sum) << each.channels << " channels, element " << i;
+      }
+    }
+  }
 }
 
 TEST(IntegerTest, ShapesThatDoNotFitAreRefused) {

@@ -3,8 +3,8 @@
 #include <cmath>
 #include <numbers>
 
-#include "base/random.h"
 #include "eval_helper.h"
+#include "noise.h"
 
 namespace xslim {
 namespace {
@@ -15,17 +15,10 @@ using testing::ExpectNear;
 using testing::F;
 using testing::I64;
 
-Tensor Noise(Shape shape) {
-  Random random(5);
-  Tensor tensor(DType::kFloat, std::move(shape));
-  for (int64_t i = 0; i < tensor.size(); ++i) tensor.data<float>()[i] = random.Unit() * 2 - 1;
-  return tensor;
-}
-
 // The definition, for lengths that are powers of two, primes and between.
 TEST(SignalTest, DftIsTheSumItStandsFor) {
   for (const int64_t n : {1, 2, 3, 8, 12, 13, 31}) {
-    const Tensor x = Noise({1, n, 2});
+    const Tensor x = Noise({1, n, 2}, 5, 2);
     Tensor want(DType::kFloat, {1, n, 2});
     for (int64_t k = 0; k < n; ++k) {
       double re = 0, im = 0;
@@ -45,23 +38,23 @@ TEST(SignalTest, DftIsTheSumItStandsFor) {
 }
 
 TEST(SignalTest, HalfASpectrumIsEnoughForRealSignals) {
-  const Tensor x = Noise({2, 6, 1});
+  const Tensor x = Noise({2, 6, 1}, 5, 2);
   const Tensor half = Eval1("DFT", {x}, {{"onesided", Attribute::Int(1)}});
   EXPECT_EQ(half.shape(), (Shape{2, 4, 2}));
   ExpectNear(Eval1("DFT", {half}, {{"onesided", Attribute::Int(1)}, {"inverse", Attribute::Int(1)}}), x);
 }
 
 TEST(SignalTest, BadLengthsAndAxesAreRefused) {
-  const Tensor x = Noise({1, 4, 1});
+  const Tensor x = Noise({1, 4, 1}, 5, 2);
   EXPECT_THROW(Eval1("DFT", {x, I64({}, {0})}), Error);
   EXPECT_THROW(Eval1("DFT", {x, Tensor(), I64({}, {2})}), Error);
-  EXPECT_THROW(Eval1("DFT", {Noise({4, 3})}), Error);
-  EXPECT_THROW(Eval1("STFT", {Noise({1, 8}), I64({}, {0}), Tensor(), I64({}, {4})}), Error);
-  EXPECT_THROW(Eval1("STFT", {Noise({1, 8}), I64({}, {2})}), Error);
+  EXPECT_THROW(Eval1("DFT", {Noise({4, 3}, 5, 2)}), Error);
+  EXPECT_THROW(Eval1("STFT", {Noise({1, 8}, 5, 2), I64({}, {0}), Tensor(), I64({}, {4})}), Error);
+  EXPECT_THROW(Eval1("STFT", {Noise({1, 8}, 5, 2), I64({}, {2})}), Error);
 }
 
 TEST(SignalTest, StftOfASignalShorterThanAFrameIsEmpty) {
-  EXPECT_EQ(Eval1("STFT", {Noise({1, 3}), I64({}, {2}), Tensor(), I64({}, {4})}).shape(),
+  EXPECT_EQ(Eval1("STFT", {Noise({1, 3}, 5, 2), I64({}, {2}), Tensor(), I64({}, {4})}).shape(),
             (Shape{1, 0, 3, 2}));
 }
 

@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
-#include "base/random.h"
 #include "eval_helper.h"
+#include "noise.h"
 
 namespace xslim {
 namespace {
@@ -11,13 +11,6 @@ using testing::Eval1;
 using testing::ExpectNear;
 using testing::F;
 using testing::I64;
-
-Tensor Noise(Shape shape, uint64_t seed) {
-  Random random(seed);
-  Tensor tensor(DType::kFloat, std::move(shape));
-  for (int64_t i = 0; i < tensor.size(); ++i) tensor.data<float>()[i] = random.Unit() * 2 - 1;
-  return tensor;
-}
 
 TEST(UnfoldTest, Col2ImAddsOverlappingWindows) {
   // Windows (1,2), (3,4), (5,6) of two elements at 0, 1, 2 of a line of four.
@@ -33,7 +26,7 @@ TEST(UnfoldTest, Col2ImRefusesAnotherNumberOfWindows) {
 }
 
 TEST(UnfoldTest, DeformConvWithoutOffsetsIsConv) {
-  const Tensor x = Noise({2, 4, 6, 5}, 1), w = Noise({6, 2, 3, 2}, 2), bias = Noise({6}, 3);
+  const Tensor x = Noise({2, 4, 6, 5}, 1, 2), w = Noise({6, 2, 3, 2}, 2, 2), bias = Noise({6}, 3, 2);
   const Attributes attributes{{"group", Attribute::Int(2)},
                               {"strides", Attribute::Ints({2, 1})},
                               {"dilations", Attribute::Ints({1, 2})},

@@ -5,7 +5,7 @@
 
 #include <memory>
 
-#include "base/random.h"
+#include "noise.h"
 #include "xslim/error.h"
 
 namespace xslim {
@@ -15,13 +15,6 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
-
-Tensor Noise(Shape shape, uint64_t seed) {
-  Random random(seed);
-  Tensor tensor(DType::kFloat, std::move(shape));
-  for (int64_t i = 0; i < tensor.size(); ++i) tensor.data<float>()[i] = random.Unit() - 0.5f;
-  return tensor;
-}
 
 class Source : public SampleSource {
  public:

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "base/random.h"
+#include "noise.h"
 #include "onnx/model_io.h"
 #include "xslim/xslim.h"
 
@@ -43,13 +43,6 @@ class SmallRun : public testing::Test {
     options_.threads = 2;
   }
   ~SmallRun() override { std::filesystem::remove_all(folder_); }
-
-  static Tensor Noise(Shape shape, uint64_t seed) {
-    Random random(seed);
-    Tensor tensor(DType::kFloat, std::move(shape));
-    for (int64_t i = 0; i < tensor.size(); ++i) tensor.data<float>()[i] = random.Unit() - 0.5f;
-    return tensor;
-  }
 
   // y = Gemm(Relu(Gemm(x)))
   static Graph MakeGraph() {

@@ -7,7 +7,7 @@
 #include <map>
 #include <string>
 
-#include "base/random.h"
+#include "noise.h"
 #include "runtime/executor.h"
 
 namespace xslim {
@@ -15,13 +15,6 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-Tensor Noise(Shape shape, uint64_t seed) {
-  Tensor x(DType::kFloat, std::move(shape));
-  Random random(seed);
-  for (int64_t i = 0; i < x.size(); ++i) x.data<float>()[i] = random.Unit() - 0.5f;
-  return x;
-}
 
 Graph Empty(int opset) {
   Graph graph;

@@ -144,6 +144,37 @@ TEST_F(ControlTest, AnEmptyStackOfUndeclaredTypeHasTheTypeThatAStepWouldMake) {
   EXPECT_TRUE(y[1].SameBytes(Tensor(DType::kFloat, {0, 2, 3})));
 }
 
+// What nobody asks for may fail on inputs that no step ever sees: the state, and stacks that are not wanted.
+TEST_F(ControlTest, ALoopWithoutStepsComputesNoMoreThanOpenStacks) {
+  for (const bool declared : {true, false}) {
+    Graph graph = Outer();
+    const ValueId count = Input(graph, "count", DType::kInt64), start = Input(graph, "start", DType::kFloat);
+    auto body = Body();
+    Input(*body, "i", DType::kInt64);
+    const ValueId cond = Input(*body, "cond", DType::kBool), state = Input(*body, "state", DType::kFloat);
+    const ValueId seven = body->AddConstant("seven", Tensor::Of<int64_t>({1}, {7}));
+    body->AddOutput(Add(*body, "Identity", {cond}));
+    body->AddOutput(Add(*body, "Reshape", {state, seven}));  // not of seven elements
+    body->AddOutput(Add(*body, "Reshape", {state, seven}));
+    const ValueId seen = Add(*body, "Shape", {state});
+    if (declared) body->value(seen).dtype = DType::kInt64;
+    body->AddOutput(seen);
+    const ValueId last = graph.AddValue("last"), all = graph.AddValue("all");
+    graph.AddNode("Loop", "loop", {count, kNone, start}, {last, kNone, all}, {{"body", Of(body)}});
+    graph.AddOutput(last);
+    graph.AddOutput(all);
+    const Tensor x = Tensor::Of<float>({2}, {1, 3});
+    Executor executor(graph, pool_, {.skip_unknown = false});
+    for (int run = 0; run < 2; ++run) {
+      const std::vector<Tensor> y = executor.Run({Tensor::Scalar<int64_t>(0), x});
+      EXPECT_TRUE(y[0].SameBytes(x));
+      EXPECT_EQ(y[1].dtype(), DType::kInt64);
+      EXPECT_EQ(y[1].shape(), declared ? (Shape{0}) : (Shape{0, 1}));
+    }
+    EXPECT_THROW(executor.Run({Tensor::Scalar<int64_t>(1), x}), Error);
+  }
+}
+
 TEST_F(ControlTest, ScanOfNothingStacksAlongItsAxis) {
   Graph graph = Outer();
   const ValueId rows = Input(graph, "rows", DType::kFloat);

@@ -487,8 +487,8 @@ TEST(FoldConstants, GrowthIsLimited) {
 
 TEST(Constants, NodesBecomeInitializers) {
   Model m;
-  m.Output(m.Op("Add",
-                {m.Input("x", {3}), m.Op("Constant", {}, {{"value", Attribute::OfTensor(Noise({3}, 5))}})}));
+  m.Output(m.Op(
+      "Add", {m.Input("x", {3}), m.Op("Constant", {}, {{"value", Attribute::OfTensor(Noise({3}, 5, 4))}})}));
   ExpectRewrite(m, {"constants-to-initializers"}, {{"Add", 1}});
 }
 

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/random.h"
+#include "noise.h"
 #include "runtime/executor.h"
 #include "simplify/simplify.h"
 
@@ -20,14 +20,8 @@ namespace xslim::testing {
 using Attributes = std::map<std::string, Attribute>;
 using Counts = std::map<std::string, int>;
 
-inline Tensor Noise(Shape shape, uint64_t seed) {
-  Random random(seed);
-  Tensor tensor(DType::kFloat, std::move(shape));
-  for (int64_t i = 0; i < tensor.size(); ++i) tensor.data<float>()[i] = random.Unit() * 4 - 2;
-  return tensor;
-}
 inline Tensor Positive(Shape shape, uint64_t seed) {
-  Tensor tensor = Noise(std::move(shape), seed);
+  Tensor tensor = Noise(std::move(shape), seed, 4);
   for (int64_t i = 0; i < tensor.size(); ++i)
     tensor.data<float>()[i] = std::fabs(tensor.data<float>()[i]) + 0.5f;
   return tensor;
@@ -50,7 +44,7 @@ struct Model {
     return Const(Tensor::Of<int64_t>({static_cast<int64_t>(numbers.size())}, numbers));
   }
   ValueId Int(int64_t number) { return Const(Tensor::Scalar(number)); }
-  ValueId Random(Shape shape) { return Const(Noise(std::move(shape), ++seed)); }
+  ValueId Random(Shape shape) { return Const(Noise(std::move(shape), ++seed, 4)); }
   std::vector<ValueId> Ops(const std::string& type, std::vector<ValueId> inputs, int outputs,
                            Attributes attributes = {}) {
     std::vector<ValueId> made;
@@ -82,7 +76,7 @@ inline std::vector<Tensor> InputsFor(const Graph& graph, int64_t symbolic) {
   for (ValueId id : graph.FreeInputs()) {
     Shape shape;
     for (const Dim& dim : graph.value(id).dims) shape.push_back(dim.size < 0 ? symbolic : dim.size);
-    inputs.push_back(Noise(shape, 7 + inputs.size()));
+    inputs.push_back(Noise(shape, 7 + inputs.size(), 4));
     if (graph.value(id).dtype == DType::kBool) {
       Tensor truth(DType::kBool, shape);
       for (int64_t i = 0; i < truth.size(); ++i) truth.data<bool>()[i] = inputs.back().data<float>()[i] > 0;

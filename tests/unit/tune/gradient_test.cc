@@ -4,18 +4,11 @@
 
 #include <cmath>
 
-#include "base/random.h"
+#include "noise.h"
 #include "runtime/executor.h"
 
 namespace xslim {
 namespace {
-
-Tensor Noise(Shape shape, uint64_t seed, float scale = 2.0f) {
-  Random random(seed);
-  Tensor tensor(DType::kFloat, std::move(shape));
-  for (int64_t i = 0; i < tensor.size(); ++i) tensor.data<float>()[i] = scale * (random.Unit() - 0.5f);
-  return tensor;
-}
 
 // One operator with float inputs x0, x1 ... and what else it reads.
 struct Case {
@@ -47,7 +40,7 @@ void Check(const Case& test) {
   graph.AddOutput(outputs.back());
   ThreadPool pool(2);
   const ValueFacts facts(graph, test.inputs, pool);
-  const Tensor weight = Noise(facts.of(outputs.back()).shape, 99);
+  const Tensor weight = Noise(facts.of(outputs.back()).shape, 99, 2);
   const auto loss = [&](const std::vector<Tensor>& x) {
     Executor executor(graph, pool);
     const Tensor y = executor.Run(x).at(0);
@@ -91,29 +84,32 @@ Tensor List(const std::vector<int64_t>& values) {
 }
 
 TEST(Gradient, Convolutions) {
-  Check({"Conv", {Noise({2, 4, 9, 8}, 1)}, {Noise({6, 4, 3, 3}, 2)}, {{"pads", Ints({1, 1, 1, 1})}}});
+  Check({"Conv", {Noise({2, 4, 9, 8}, 1, 2)}, {Noise({6, 4, 3, 3}, 2, 2)}, {{"pads", Ints({1, 1, 1, 1})}}});
   Check({"Conv",
-         {Noise({1, 4, 9, 8}, 1)},
-         {Noise({6, 2, 3, 2}, 2), Noise({6}, 3)},
+         {Noise({1, 4, 9, 8}, 1, 2)},
+         {Noise({6, 2, 3, 2}, 2, 2), Noise({6}, 3, 2)},
          {{"group", Attribute::Int(2)}}});
   Check({"Conv",
-         {Noise({1, 4, 10, 9}, 1)},
-         {Noise({4, 1, 3, 3}, 2)},
+         {Noise({1, 4, 10, 9}, 1, 2)},
+         {Noise({4, 1, 3, 3}, 2, 2)},
          {{"group", Attribute::Int(4)}, {"strides", Ints({2, 2})}, {"pads", Ints({1, 1, 1, 1})}}});
   Check({"Conv",
-         {Noise({1, 3, 11, 12}, 1)},
-         {Noise({5, 3, 3, 3}, 2)},
+         {Noise({1, 3, 11, 12}, 1, 2)},
+         {Noise({5, 3, 3, 3}, 2, 2)},
          {{"strides", Ints({2, 3})}, {"pads", Ints({0, 1, 1, 0})}}});
-  Check({"Conv", {Noise({1, 3, 11, 12}, 1)}, {Noise({5, 3, 1, 1}, 2)}, {{"strides", Ints({2, 2})}}});
+  Check({"Conv", {Noise({1, 3, 11, 12}, 1, 2)}, {Noise({5, 3, 1, 1}, 2, 2)}, {{"strides", Ints({2, 2})}}});
   Check({"Conv",
-         {Noise({1, 3, 11, 12}, 1)},
-         {Noise({5, 3, 3, 3}, 2)},
+         {Noise({1, 3, 11, 12}, 1, 2)},
+         {Noise({5, 3, 3, 3}, 2, 2)},
          {{"dilations", Ints({2, 1})}, {"auto_pad", Attribute::String("SAME_UPPER")}}});
-  Check({"Conv", {Noise({1, 3, 11}, 1)}, {Noise({5, 3, 2}, 2)}, {{"pads", Ints({3, 0})}}});
-  Check({"ConvTranspose", {Noise({1, 4, 5, 6}, 1)}, {Noise({4, 3, 2, 2}, 2)}, {{"strides", Ints({2, 2})}}});
+  Check({"Conv", {Noise({1, 3, 11}, 1, 2)}, {Noise({5, 3, 2}, 2, 2)}, {{"pads", Ints({3, 0})}}});
   Check({"ConvTranspose",
-         {Noise({1, 4, 5, 6}, 1)},
-         {Noise({4, 3, 3, 3}, 2)},
+         {Noise({1, 4, 5, 6}, 1, 2)},
+         {Noise({4, 3, 2, 2}, 2, 2)},
+         {{"strides", Ints({2, 2})}}});
+  Check({"ConvTranspose",
+         {Noise({1, 4, 5, 6}, 1, 2)},
+         {Noise({4, 3, 3, 3}, 2, 2)},
          {{"strides", Ints({2, 2})},
           {"pads", Ints({1, 1, 1, 1})},
           {"output_padding", Ints({1, 1})},
@@ -121,26 +117,29 @@ TEST(Gradient, Convolutions) {
 }
 
 TEST(Gradient, Products) {
-  Check({"MatMul", {Noise({3, 4, 5}, 1), Noise({3, 5, 6}, 2)}, {}, {}});
-  Check({"MatMul", {Noise({3, 4, 5}, 1), Noise({5, 6}, 2)}, {}, {}});
-  Check({"MatMul", {Noise({2, 1, 4, 5}, 1), Noise({3, 5, 6}, 2)}, {}, {}});
-  Check({"Gemm", {Noise({4, 5}, 1), Noise({5, 6}, 2)}, {Noise({6}, 3)}, {{"alpha", Attribute::Float(0.5f)}}});
-  Check({"Gemm", {Noise({4, 5}, 1), Noise({6, 5}, 2)}, {}, {{"transB", Attribute::Int(1)}}});
+  Check({"MatMul", {Noise({3, 4, 5}, 1, 2), Noise({3, 5, 6}, 2, 2)}, {}, {}});
+  Check({"MatMul", {Noise({3, 4, 5}, 1, 2), Noise({5, 6}, 2, 2)}, {}, {}});
+  Check({"MatMul", {Noise({2, 1, 4, 5}, 1, 2), Noise({3, 5, 6}, 2, 2)}, {}, {}});
+  Check({"Gemm",
+         {Noise({4, 5}, 1, 2), Noise({5, 6}, 2, 2)},
+         {Noise({6}, 3, 2)},
+         {{"alpha", Attribute::Float(0.5f)}}});
+  Check({"Gemm", {Noise({4, 5}, 1, 2), Noise({6, 5}, 2, 2)}, {}, {{"transB", Attribute::Int(1)}}});
 }
 
 TEST(Gradient, Windows) {
   Check({"AveragePool",
-         {Noise({1, 3, 8, 8}, 1)},
+         {Noise({1, 3, 8, 8}, 1, 2)},
          {},
          {{"kernel_shape", Ints({2, 2})}, {"strides", Ints({2, 2})}}});
   Check({"MaxPool",
          {Noise({1, 3, 7, 7}, 1, 20)},
          {},
          {{"kernel_shape", Ints({3, 3})}, {"pads", Ints({1, 1, 1, 1})}}});
-  Check({"GlobalAveragePool", {Noise({2, 3, 4, 5}, 1)}, {}, {}});
-  Check({"ReduceMean", {Noise({2, 3, 4, 5}, 1)}, {List({1, -1})}, {{"keepdims", Attribute::Int(0)}}});
+  Check({"GlobalAveragePool", {Noise({2, 3, 4, 5}, 1, 2)}, {}, {}});
+  Check({"ReduceMean", {Noise({2, 3, 4, 5}, 1, 2)}, {List({1, -1})}, {{"keepdims", Attribute::Int(0)}}});
   Check({"Resize",
-         {Noise({1, 2, 3, 4}, 1)},
+         {Noise({1, 2, 3, 4}, 1, 2)},
          {Tensor(), Tensor::Of<float>({4}, {1, 1, 2, 3})},
          {{"mode", Attribute::String("nearest")},
           {"coordinate_transformation_mode", Attribute::String("asymmetric")},
@@ -160,16 +159,16 @@ TEST(Gradient, Elementwise) {
                            "Softplus", "Elu", "LeakyRelu"})
     Check({type, {Smooth({3, 40}, 4)}, {}, {}});
   Check({"Clip", {Smooth({3, 40}, 4)}, {Tensor::Scalar(-1.0f), Tensor::Scalar(2.0f)}, {}});
-  Tensor positive = Noise({3, 40}, 4);
+  Tensor positive = Noise({3, 40}, 4, 2);
   for (int64_t i = 0; i < positive.size(); ++i) positive.data<float>()[i] += 2.0f;
   for (const char* type : {"Sqrt", "Log", "Reciprocal"}) Check({type, {positive}, {}, {}});
   for (const char* type : {"Add", "Sub", "Mul", "Min", "Max"})
     Check({type, {Noise({2, 3, 4}, 5, 20), Noise({3, 1}, 6, 20)}, {}, {}});
-  Check({"Div", {Noise({2, 3, 40}, 5), positive}, {}, {}});
+  Check({"Div", {Noise({2, 3, 40}, 5, 2), positive}, {}, {}});
   Check({"Pow", {positive}, {Tensor::Scalar(2.0f)}, {}});
-  Check({"Softmax", {Noise({2, 5, 3}, 5)}, {}, {{"axis", Attribute::Int(1)}}});
-  Check({"LogSoftmax", {Noise({2, 5, 3}, 5)}, {}, {}});
-  Check({"LayerNormalization", {Noise({2, 5, 8}, 5)}, {Noise({8}, 6), Noise({8}, 7)}, {}});
+  Check({"Softmax", {Noise({2, 5, 3}, 5, 2)}, {}, {{"axis", Attribute::Int(1)}}});
+  Check({"LogSoftmax", {Noise({2, 5, 3}, 5, 2)}, {}, {}});
+  Check({"LayerNormalization", {Noise({2, 5, 8}, 5, 2)}, {Noise({8}, 6, 2), Noise({8}, 7, 2)}, {}});
 }
 
 // Where a step of a difference quotient would be longer than x.
@@ -208,15 +207,15 @@ TEST(Gradient, PowNearZero) {
 }
 
 TEST(Gradient, Moves) {
-  Check({"Reshape", {Noise({2, 6}, 5)}, {List({3, 4})}, {}});
-  Check({"Transpose", {Noise({2, 6, 3}, 5)}, {}, {{"perm", Ints({2, 0, 1})}}});
-  Check({"Concat", {Noise({2, 6}, 5), Noise({2, 3}, 6)}, {}, {{"axis", Attribute::Int(-1)}}});
-  Check({"Split", {Noise({2, 6}, 5)}, {List({2, 4})}, {{"axis", Attribute::Int(1)}}, 2});
-  Check({"Slice", {Noise({4, 6}, 5)}, {List({0, 5}), List({3, 0}), List({0, 1}), List({1, -2})}, {}});
-  Check({"Pad", {Noise({4, 6}, 5)}, {List({1, 0, 0, 2})}, {}});
-  Check({"Gather", {Noise({4, 6}, 5)}, {List({1, 1, 3})}, {{"axis", Attribute::Int(1)}}});
-  Check({"Expand", {Noise({4, 1}, 5)}, {List({2, 4, 3})}, {}});
-  Check({"DepthToSpace", {Noise({1, 8, 2, 3}, 5)}, {}, {{"blocksize", Attribute::Int(2)}}});
+  Check({"Reshape", {Noise({2, 6}, 5, 2)}, {List({3, 4})}, {}});
+  Check({"Transpose", {Noise({2, 6, 3}, 5, 2)}, {}, {{"perm", Ints({2, 0, 1})}}});
+  Check({"Concat", {Noise({2, 6}, 5, 2), Noise({2, 3}, 6, 2)}, {}, {{"axis", Attribute::Int(-1)}}});
+  Check({"Split", {Noise({2, 6}, 5, 2)}, {List({2, 4})}, {{"axis", Attribute::Int(1)}}, 2});
+  Check({"Slice", {Noise({4, 6}, 5, 2)}, {List({0, 5}), List({3, 0}), List({0, 1}), List({1, -2})}, {}});
+  Check({"Pad", {Noise({4, 6}, 5, 2)}, {List({1, 0, 0, 2})}, {}});
+  Check({"Gather", {Noise({4, 6}, 5, 2)}, {List({1, 1, 3})}, {{"axis", Attribute::Int(1)}}});
+  Check({"Expand", {Noise({4, 1}, 5, 2)}, {List({2, 4, 3})}, {}});
+  Check({"DepthToSpace", {Noise({1, 8, 2, 3}, 5, 2)}, {}, {{"blocksize", Attribute::Int(2)}}});
 }
 
 // y = -x + x + x.
@@ -231,15 +230,15 @@ TEST(Gradient, SumsOverReaders) {
   graph.AddNode("Add", "again", {b, x}, {y});
   graph.AddOutput(y);
   ThreadPool pool(1);
-  const ValueFacts facts(graph, {Noise({5}, 1)}, pool);
+  const ValueFacts facts(graph, {Noise({5}, 1, 2)}, pool);
   Graph both = graph;
-  const Tensor weight = Noise({5}, 2);
+  const Tensor weight = Noise({5}, 2, 2);
   const Gradient gradient = AddGradient(&both, facts, {{y, both.AddConstant("w", weight)}}, {x}, pool);
   EXPECT_TRUE(gradient.stopped.empty());
   Tensor found;
   Executor executor(both, pool);
   executor.SetTaps({gradient.of.at(x)}, [&](ValueId, const Tensor& tensor) { found = tensor.Clone(); });
-  executor.Run({Noise({5}, 1)});
+  executor.Run({Noise({5}, 1, 2)});
   for (int64_t i = 0; i < 5; ++i) EXPECT_FLOAT_EQ(found.data<float>()[i], weight.data<float>()[i]);
 }
 
@@ -256,10 +255,10 @@ TEST(Gradient, PartsOfADerivativeAreNone) {
   graph.AddNode("Add", "add", {a, s}, {y});
   graph.AddOutput(y);
   ThreadPool pool(1);
-  const ValueFacts facts(graph, {Noise({5}, 1)}, pool);
+  const ValueFacts facts(graph, {Noise({5}, 1, 2)}, pool);
   Graph both = graph;
   const Gradient gradient =
-      AddGradient(&both, facts, {{y, both.AddConstant("w", Noise({5}, 2))}}, {x, a, s}, pool);
+      AddGradient(&both, facts, {{y, both.AddConstant("w", Noise({5}, 2, 2))}}, {x, a, s}, pool);
   EXPECT_EQ(gradient.stopped, std::vector<NodeId>{sum});
   EXPECT_EQ(gradient.of.count(x), 0u);
   EXPECT_EQ(gradient.of.count(a), 0u);

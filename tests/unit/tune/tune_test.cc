@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "base/sanitizer.h"
 #include "noise.h"
 #include "quant/scale.h"
 #include "runtime/executor.h"
@@ -132,7 +133,7 @@ TEST(RangeCosts, ASampleWhoseDerivativesFailHalfwayDoesNotCount) {
 }
 
 TEST(RangeCosts, WithoutMemoryNothingGoesOn) {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(XSLIM_ADDRESS_SANITIZER)
   GTEST_SKIP() << "the sanitizer ends a program that asks for so much";
 #endif
   constexpr float kZeros = 0x1p46f;  // more than the address space holds
@@ -163,7 +164,8 @@ Tuned TunedWith(int threads, const SampleSource& source) {
   Tuned tuned;
   for (const auto& [id, quant] : plan.activations) tuned.scales[id] = quant.params.scale[0];
   for (const WeightQuant& weight : plan.weights) tuned.codes.push_back(weight.codes);
-  // The gate lies in 0..1: the narrowest of what is tried serves it best. An input keeps the range of the data.
+  // The gate lies in 0..1: the narrowest of what is tried serves it best. An input keeps the range of the
+  // data.
   EXPECT_EQ(tuned.scales.at(model.x), 80.0f / 255);
   EXPECT_LT(tuned.scales.at(model.gate), 20.0f / 255);
   return tuned;

@@ -1,6 +1,6 @@
-// Random tensors for the tests of this folder.
-#ifndef XSLIM_TESTS_UNIT_TUNE_NOISE_H_
-#define XSLIM_TESTS_UNIT_TUNE_NOISE_H_
+// Random tensors for the tests.
+#ifndef XSLIM_TESTS_SUPPORT_NOISE_H_
+#define XSLIM_TESTS_SUPPORT_NOISE_H_
 
 #include <utility>
 
@@ -19,4 +19,4 @@ inline Tensor Noise(Shape shape, uint64_t seed, float scale = 1, float shift = -
 
 }  // namespace xslim
 
-#endif  // XSLIM_TESTS_UNIT_TUNE_NOISE_H_
+#endif  // XSLIM_TESTS_SUPPORT_NOISE_H_
