@@ -16,6 +16,24 @@ namespace {
 
 constexpr int64_t kMega = 1000 * 1000;
 
+// The number behind `name` in lines of "name number"; -1 where there is none.
+int64_t NumberOf(const char* path, const std::string& name) {
+  std::ifstream file(path);
+  std::string word, line;
+  while (file >> word) {
+    int64_t number = -1;
+    if (word == name && file >> number) return number;
+    std::getline(file, line);
+  }
+  return -1;
+}
+
+int64_t FirstNumber(const char* path) {
+  std::ifstream file(path);
+  int64_t number = -1;
+  return file >> number ? number : -1;
+}
+
 [[noreturn]] void Refuse(const std::string& stage, int64_t ceiling, int64_t needed) {
   const auto mega = [](int64_t bytes) { return std::to_string((bytes + kMega - 1) / kMega) + "M"; };
   throw Error("the memory ceiling of " + mega(ceiling) + " is too low: " + stage + " needs about " +
@@ -30,6 +48,19 @@ int64_t ResidentBytes() {
   int64_t all = 0, resident = 0;
   if (!(file >> all >> resident)) return 0;
   return resident * sysconf(_SC_PAGESIZE);
+}
+
+bool HasMemoryFor(size_t bytes) {
+  constexpr size_t kAlways = size_t{256} << 20;
+  if (bytes < kAlways) return true;
+  const int64_t free = NumberOf("/proc/meminfo", "MemAvailable:");
+  const int64_t swap = std::max<int64_t>(NumberOf("/proc/meminfo", "SwapFree:"), 0);
+  if (free >= 0 && bytes > static_cast<size_t>(free + swap) * 1024) return false;
+  const int64_t limit = FirstNumber("/sys/fs/cgroup/memory.max");  // "max" where there is none
+  const int64_t held = FirstNumber("/sys/fs/cgroup/memory.current");
+  if (limit < 0 || held < 0) return true;
+  const int64_t cached = std::max<int64_t>(NumberOf("/sys/fs/cgroup/memory.stat", "inactive_file"), 0);
+  return bytes <= static_cast<size_t>(std::max<int64_t>(limit - held + cached, 0));
 }
 
 void ReleaseFreedMemory() {

@@ -2,6 +2,7 @@
 #ifndef XSLIM_BASE_MEMORY_H_
 #define XSLIM_BASE_MEMORY_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -9,6 +10,11 @@ namespace xslim {
 
 int64_t ResidentBytes();      // of this process now; 0 where the system does not tell
 int64_t PeakResidentBytes();  // the most it ever held; 0 where the system does not tell
+
+// Whether the system has that many bytes to give, its swap space and the limit of the process's control group
+// (version 2) included; true for less than 256 MB, and where it does not tell. Linux lends what it does not
+// have and kills the process once it is touched.
+bool HasMemoryFor(size_t bytes);
 
 // Gives the system back what the heap keeps of freed blocks between those that live on; nothing where the C
 // library cannot. For the ends of stages.

@@ -260,6 +260,10 @@ void EvaluateRoiAlign(EvalContext& c) {
   const bool half_pixel = frame == "half_pixel", average = mode == "avg";
   const int64_t out_h = c.node.Int("output_height", 1), out_w = c.node.Int("output_width", 1),
                 ratio = c.node.Int("sampling_ratio", 0);
+  constexpr float kMostPoints = 4096;  // sampled in a bin, along each axis
+  constexpr float kFarthest = 1e9f;    // pixel
+  if (ratio < 0 || ratio > static_cast<int64_t>(kMostPoints))
+    throw Error("sampling_ratio " + std::to_string(ratio) + " is out of range", "", "expected 0 to 4096");
   const float scale = c.node.Float("spatial_scale", 1), shift = half_pixel ? 0.5f : 0;
   const int64_t channels = x.dim(1), height = x.dim(2), width = x.dim(3);
   for (int64_t image : images) {
@@ -277,6 +281,10 @@ void EvaluateRoiAlign(EvalContext& c) {
         roi_h = std::max(roi_h, 1.0f);
       }
       const float bin_h = roi_h / static_cast<float>(out_h), bin_w = roi_w / static_cast<float>(out_w);
+      // Also not where one is NaN.
+      const bool bounded = std::fabs(bin_h) < kMostPoints && std::fabs(bin_w) < kMostPoints;
+      if (!bounded || std::fabs(left) > kFarthest || std::fabs(top) > kFarthest)
+        throw Error("region " + std::to_string(r) + " of rois is too large or not finite");
       const int64_t grid_h = ratio > 0 ? ratio : static_cast<int64_t>(std::ceil(bin_h));
       const int64_t grid_w = ratio > 0 ? ratio : static_cast<int64_t>(std::ceil(bin_w));
       std::vector<Bilinear> points;

@@ -7,6 +7,7 @@
 #include <iterator>
 #include <utility>
 
+#include "base/memory.h"
 #include "base/sanitizer.h"
 
 #if defined(XSLIM_ADDRESS_SANITIZER)
@@ -39,6 +40,7 @@ void Allow(const std::byte*, size_t) {}
 #endif
 
 std::byte* MapBytes(size_t bytes) {
+  if (!HasMemoryFor(bytes)) return nullptr;
   void* area = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   return area == MAP_FAILED ? nullptr : static_cast<std::byte*>(area);
 }

@@ -143,7 +143,7 @@ void Fusion::TakeQuantize(FusedUnit& unit) {
 
 // A per-tensor QuantizeLinear read by nothing but DequantizeLinear of the same scale and zero point.
 std::optional<Fusion::Pair> Fusion::ReadPair(const Node& node) const {
-  if (node.outputs.size() != 1 || node.outputs[0] == kNone) return std::nullopt;
+  if (node.outputs.size() != 1 || node.outputs[0] == kNone || node.input(0) == kNone) return std::nullopt;
   const ValueId codes = node.outputs[0];
   const Value& value = graph_.value(codes);
   if (visible_(codes) || value.uses.empty() || graph_.CapturedBySubgraph(value.name)) return std::nullopt;

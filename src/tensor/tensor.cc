@@ -9,6 +9,7 @@
 #include <limits>
 #include <numeric>
 
+#include "base/memory.h"
 #include "base/sanitizer.h"
 #include "tensor/minifloat.h"
 #include "xslim/error.h"
@@ -66,6 +67,7 @@ constexpr size_t kMapped = size_t{256} << 10;
 }  // namespace
 
 std::shared_ptr<std::byte> AllocateAligned(size_t bytes) {
+  if (!HasMemoryFor(bytes)) Refuse(bytes);
   const size_t rounded = std::max<size_t>((bytes + 63) / 64 * 64, 64);
   if (rounded >= kMapped) {
     void* block = mmap(nullptr, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

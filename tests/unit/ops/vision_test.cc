@@ -1,5 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
+
 #include "eval_helper.h"
 
 namespace xslim {
@@ -65,6 +68,19 @@ TEST(VisionTest, RoiAlignOfNoRegionsIsEmptyAndOfNoImageAnError) {
   EXPECT_EQ(Eval1("RoiAlign", {x, F({0, 4}, {}), I64({0}, {})}).shape(), (Shape{0, 3, 1, 1}));
   EXPECT_THROW(Eval1("RoiAlign", {x, F({1, 4}, {0, 0, 1, 1}), I64({1}, {1})}), Error);
   EXPECT_THROW(Eval1("RoiAlign", {x, F({1, 4}, {0, 0, 1, 1}), I64({1}, {-1})}), Error);
+}
+
+TEST(VisionTest, RoiAlignRefusesRegionsWithoutEnd) {
+  const Tensor x(DType::kFloat, {1, 1, 4, 4});
+  const float inf = std::numeric_limits<float>::infinity();
+  for (float far : {inf, -inf, std::nanf(""), 1e20f}) {
+    EXPECT_THROW(Eval1("RoiAlign", {x, F({1, 4}, {0, 0, far, 1}), I64({1}, {0})}), Error) << far;
+    EXPECT_THROW(Eval1("RoiAlign", {x, F({1, 4}, {0, far, 1, far}), I64({1}, {0})}), Error) << far;
+  }
+  for (int64_t ratio : {int64_t{-1}, int64_t{1} << 40}) {
+    const Attributes many{{"sampling_ratio", Attribute::Int(ratio)}};
+    EXPECT_THROW(Eval1("RoiAlign", {x, F({1, 4}, {0, 0, 1, 1}), I64({1}, {0})}, many), Error) << ratio;
+  }
 }
 
 TEST(VisionTest, MaxRoiPoolTakesTheLargestOfEachBin) {

@@ -117,6 +117,17 @@ TEST_F(ExecutorTest, FusedQuantizeDequantizeGivesTheSameBits) {
   }
 }
 
+TEST_F(ExecutorTest, APairThatQuantizesNothingIsAnError) {
+  Graph graph = Empty(13);
+  const ValueId q = graph.AddValue("q"), y = graph.AddValue("y");
+  const ValueId s = graph.AddConstant("s", Tensor::Scalar(0.03f)),
+                p = graph.AddConstant("p", Tensor::Scalar<int8_t>(0));
+  graph.AddNode("QuantizeLinear", "quantize", {kNone, s, p}, {q});
+  graph.AddNode("DequantizeLinear", "dequantize", {q, s, p}, {y});
+  graph.AddOutput(y);
+  EXPECT_THROW(Executor(graph, pool_).Run({}), Error);
+}
+
 TEST_F(ExecutorTest, FusedConvClipGivesTheSameBitsUnlessTapped) {
   Graph graph = Empty(13);
   const ValueId x = Input(graph, "x");
