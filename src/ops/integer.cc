@@ -117,19 +117,11 @@ struct Window {
 Window WindowOf(const Node& node, const Tensor& x, const Tensor& w) {
   const size_t axes = static_cast<size_t>(x.rank() - 2);
   Window window;
-  window.strides = node.Ints("strides", std::vector<int64_t>(axes, 1));
-  window.dilations = node.Ints("dilations", std::vector<int64_t>(axes, 1));
-  std::vector<int64_t> pads = node.Ints("pads", std::vector<int64_t>(2 * axes, 0));
-  const std::vector<int64_t> kernel(w.shape().begin() + 2, w.shape().end());
-  CheckWindowValues("strides", window.strides, axes, 1);
-  CheckWindowValues("dilations", window.dilations, axes, 1);
+  auto [kernel, strides, dilations, pads, auto_pad] =
+      ReadWindow(node, axes, Shape(w.shape().begin() + 2, w.shape().end()));
   CheckWindowValues("kernel_shape", kernel, axes, 1);
-  CheckWindowValues("pads", pads, 2 * axes, 0);
-  if (node.Ints("kernel_shape", kernel) != kernel) {
-    throw Error("kernel_shape " + ToString(node.Ints("kernel_shape")) + " is not that of the weight " +
-                ToString(w.shape()));
-  }
-  const std::string auto_pad = node.String("auto_pad", "NOTSET");
+  window.strides = std::move(strides);
+  window.dilations = std::move(dilations);
   for (size_t k = 0; k < axes; ++k) {
     const int64_t n = x.dim(static_cast<int64_t>(k) + 2), stride = window.strides[k];
     const int64_t extent = (w.dim(static_cast<int64_t>(k) + 2) - 1) * window.dilations[k] + 1;
@@ -139,8 +131,6 @@ Window WindowOf(const Node& node, const Tensor& x, const Tensor& w) {
       pads[axes + k] = total - pads[k];
     } else if (auto_pad == "VALID") {
       pads[k] = pads[axes + k] = 0;
-    } else if (auto_pad != "NOTSET" && !auto_pad.empty()) {
-      throw Error("auto_pad " + auto_pad + " is unknown");
     }
     window.begin.push_back(pads[k]);
     const int64_t room = n + pads[k] + pads[axes + k] - extent;
