@@ -43,6 +43,7 @@ std::string KeepOld(const std::string& path) {
   struct stat info;
   if (stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) return "";  // the renaming will refuse
   if (rename(path.c_str(), name.c_str()) == 0) return name;
+  if (errno == ENOENT) return "";  // where no file may have two names, that is said first
   throw Error("cannot keep the file that the output file replaces", path, std::strerror(errno));
 }
 
@@ -141,13 +142,15 @@ void OutputFiles::Commit() {
   for (const auto& file : files_) file->Finish();
   // Names under which what stood there is kept until all are in place; "" where nothing did.
   std::vector<std::string> kept;
+  kept.reserve(files_.size());
   size_t done = 0;
   try {
     for (; done < files_.size(); ++done) {
       kept.push_back(KeepOld(files_[done]->path_));
       files_[done]->Rename();
     }
-  } catch (...) {
+  } catch (const Error& error) {
+    std::string stray;  // what could not be put back
     for (size_t i = 0; i < kept.size(); ++i) {
       const std::string& path = files_[i]->path_;
       if (kept[i].empty()) {
@@ -155,9 +158,14 @@ void OutputFiles::Commit() {
         continue;
       }
       // Of two names of one file a renaming removes none.
-      if (rename(kept[i].c_str(), path.c_str()) == 0) unlink(kept[i].c_str());
+      if (rename(kept[i].c_str(), path.c_str()) == 0) {
+        unlink(kept[i].c_str());
+      } else {
+        stray += (stray.empty() ? "" : ", ") + path + " is now " + kept[i];
+      }
     }
-    throw;
+    if (stray.empty()) throw;
+    throw Error(error.what(), "", "and what was there before cannot be put back: " + stray);
   }
   for (const std::string& before : kept) {
     if (!before.empty()) unlink(before.c_str());

@@ -1,9 +1,13 @@
 #include "base/log.h"
 
+#include <fcntl.h>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <vector>
@@ -30,6 +34,19 @@ spdlog::level::level_enum ToSpd(LogLevel level) {
   return spdlog::level::info;
 }
 
+// Opening a named pipe waits for who reads it, which may be forever.
+void RefuseToWait(const std::string& file) {
+  std::error_code ignored;
+  const char* reason = nullptr;
+  if (std::filesystem::is_directory(file, ignored)) reason = "it is a folder";
+  if (std::filesystem::is_fifo(file, ignored)) {
+    const int descriptor = open(file.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    if (descriptor < 0) reason = errno == ENXIO ? "nobody reads this named pipe" : std::strerror(errno);
+    if (descriptor >= 0) close(descriptor);
+  }
+  if (reason != nullptr) throw Error("cannot write the log file", file, reason);
+}
+
 }  // namespace
 
 std::string Version() { return XSLIM_VERSION; }
@@ -46,6 +63,7 @@ void SetupLogging(LogLevel stderr_level, const std::string& file) {
     std::error_code ignored;
     if (!folder.empty() && !std::filesystem::is_directory(folder, ignored))
       throw Error("cannot write the log file", file, "there is no folder " + folder.string());
+    RefuseToWait(file);
     try {
       auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file, true);
       sink->set_pattern("%Y-%m-%d %H:%M:%S %l: %v");

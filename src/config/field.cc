@@ -47,7 +47,8 @@ int Field::Int(int low, int high) const {
                         ? value_.get<uint64_t>() <= static_cast<uint64_t>(std::numeric_limits<int>::max())
                         : value_.get<int64_t>() >= std::numeric_limits<int>::min();
   if (!fits || value_.get<int>() < low || value_.get<int>() > high) {
-    if (high == std::numeric_limits<int>::max()) Expected("an integer of at least " + std::to_string(low));
+    if (fits && high == std::numeric_limits<int>::max())
+      Expected("an integer of at least " + std::to_string(low));
     Expected("an integer from " + std::to_string(low) + " to " + std::to_string(high));
   }
   return value_.get<int>();
@@ -85,7 +86,7 @@ std::vector<float> Field::Floats() const {
 
 std::vector<int64_t> Field::Dims() const {
   std::vector<int64_t> dims;
-  for (const Field& element : List("a list of integers")) dims.push_back(element.Int(0));
+  for (const Field& element : List("a list of integers")) dims.push_back(element.Int(-1));
   return dims;
 }
 

@@ -28,7 +28,7 @@ class Field {
   double Number(double low, double high) const;
   std::vector<std::string> Strings() const;
   std::vector<float> Floats() const;
-  std::vector<int64_t> Dims() const;  // every one positive
+  std::vector<int64_t> Dims() const;  // -1 where a size is not known
 
   // What the word stands for. `xslim`: a word that is none is refused as XSlim does, "<name> <value> not
   // implemented yet."

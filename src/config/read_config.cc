@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdlib>
 #include <set>
 
@@ -104,6 +105,10 @@ void SetInputs(CalibrationParameters* out, const Field& field) {
     Input input;
     ReadObject(entry, kInputKeys, &input);
     if (!input.file_type && !input.data_list_path.empty()) input.file_type = FileType::kImage;
+    const bool image = input.file_type == FileType::kImage;
+    if (image && std::count(input.input_shape.begin(), input.input_shape.end(), 0) > 0)
+      entry.Member("input_shape")
+          .Fail("holds 0, which no image has", "give all sizes, e.g. [1, 3, 224, 224]");
     input.json = entry.value().dump(-1, ' ', false, json::error_handler_t::replace);
     out->input_parameters.push_back(std::move(input));
   }
@@ -326,14 +331,21 @@ json Parse(const std::string& text, const std::string& path) {
   }
 }
 
+BiasType DefaultBias() {
+  constexpr char kVariable[] = "XQUANT_BIAS_TO_FP32";
+  const char* text = std::getenv(kVariable);
+  if (text == nullptr || std::string(text) == "1" || *text == '\0') return BiasType::kFloat;
+  if (std::string(text) == "0") return BiasType::kInt32;
+  throw Error("expected 0 or 1", StrCat("environment ", kVariable, "=", text),
+              "0 makes int32 biases, 1 leaves them float");
+}
+
 }  // namespace
 
 Config ReadConfig(const std::string& path) {
   Config config;
   config.source = path;
-  const char* bias_to_fp32 = std::getenv("XQUANT_BIAS_TO_FP32");
-  if (bias_to_fp32 != nullptr && std::string(bias_to_fp32) == "0")
-    config.quantization.bias = BiasType::kInt32;
+  config.quantization.bias = DefaultBias();
   try {
     const json root = Parse(ReadFile(path), path);
     ReadObject(Field(root, path, ""), kTopKeys, &config);

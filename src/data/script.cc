@@ -24,14 +24,22 @@ namespace {
 
 // Request: u32 count, then per path u32 length and bytes. Reply: u8 0, u32 rank, i64 dims, elements; or u8 1,
 // u32 length, error text. Numbers are little-endian. The first reply, without dims, tells that the function
-// was found.
+// was found. A thread of the child ends it as soon as the other side of the socket is gone, however this
+// program ended and whatever the function is doing.
 constexpr char kDriver[] = R"python(
-import os, socket, struct, sys, traceback
+import os, select, socket, struct, sys, threading, traceback
 link = socket.socket(fileno=os.dup(0))
 null = os.open(os.devnull, os.O_RDONLY)
 os.dup2(null, 0)
 os.dup2(2, 1)
 pipe = link.makefile("rwb")
+def watch():
+    ends = select.poll()
+    ends.register(link, getattr(select, "POLLRDHUP", 0))
+    while not any(event & ~select.POLLIN for _, event in ends.poll()):
+        pass
+    os._exit(1)
+threading.Thread(target=watch, daemon=True).start()
 def main(path, name, entry, dtype):
     try:
         import importlib.util, json

@@ -125,8 +125,8 @@ void PRelu(EvalContext& ctx) {
   RequireSameType(x, slope);
   const Broadcast walk({&x.shape(), &slope.shape()});
   if (walk.shape() != x.shape()) {
-    throw Error("PRelu: slope of shape " + ToString(slope.shape()) + " does not broadcast to " +
-                ToString(x.shape()));
+    throw Unsupported("PRelu: slope of shape " + ToString(slope.shape()) + " does not broadcast to " +
+                      ToString(x.shape()));
   }
   Tensor& y = ctx.out(0, x.dtype(), x.shape());
   if (x.dtype() == DType::kFloat && walk.step(1) == 0 && walk.step(0) == 1) {

@@ -23,7 +23,7 @@ namespace {
 using Geometry = ConvGeometry;
 
 // Fills what Conv and ConvTranspose share; returns the offset of the first spatial dimension in the arrays.
-size_t ReadCommon(const Node& node, const Shape& x, const Shape& w, Geometry& g) {
+size_t ReadCommon(const Node& node, const Shape& x, const Shape& w, Geometry& g, WindowAttributes& window) {
   const int64_t spatial = static_cast<int64_t>(x.size()) - 2;
   if (spatial < 1 || spatial > 3 || w.size() != x.size()) {
     throw Error(
@@ -31,12 +31,8 @@ size_t ReadCommon(const Node& node, const Shape& x, const Shape& w, Geometry& g)
         "", "expected equal ranks of 3 to 5");
   }
   const size_t rank = static_cast<size_t>(spatial), first = 3 - rank;
-  const std::vector<int64_t> ones(rank, 1);
-  const auto strides = node.Ints("strides", ones), dilations = node.Ints("dilations", ones);
-  const auto kernel = node.Ints("kernel_shape", Shape(w.begin() + 2, w.end()));
-  CheckWindowValues("strides", strides, rank, 1);
-  CheckWindowValues("dilations", dilations, rank, 1);
-  CheckWindowValues("kernel_shape", kernel, rank, 1);
+  window = ReadWindow(node, rank, Shape(w.begin() + 2, w.end()));
+  CheckWindowValues("kernel_shape", window.kernel, rank, 1);
   g.batch = x[0];
   g.channels_in = x[1];
   g.group = node.Int("group", 1);
@@ -46,33 +42,25 @@ size_t ReadCommon(const Node& node, const Shape& x, const Shape& w, Geometry& g)
   for (size_t i = 0; i < rank; ++i) {
     g.in[first + i] = x[i + 2];
     g.kernel[first + i] = w[i + 2];
-    g.stride[first + i] = strides[i];
-    g.dilation[first + i] = dilations[i];
-    if (kernel[i] != w[i + 2]) {
-      throw Error(StrCat("kernel_shape ", ToString(kernel), " is not that of the weights ", ToString(w)));
-    }
+    g.stride[first + i] = window.strides[i];
+    g.dilation[first + i] = window.dilations[i];
   }
   return first;
-}
-
-std::vector<int64_t> ReadPads(const Node& node, size_t rank) {
-  auto pads = node.Ints("pads", std::vector<int64_t>(2 * rank, 0));
-  CheckWindowValues("pads", pads, 2 * rank, 0);
-  return pads;
 }
 
 }  // namespace
 
 ConvGeometry GeometryOfConv(const Node& node, const Shape& x, const Shape& w) {
   Geometry g;
-  const size_t first = ReadCommon(node, x, w, g), rank = 3 - first;
+  WindowAttributes window;
+  const size_t first = ReadCommon(node, x, w, g, window), rank = 3 - first;
   g.channels_out = w[0];
   if (w[1] * g.group != g.channels_in || g.channels_out % g.group != 0) {
     throw Error(StrCat("weights of shape ", ToString(w), " do not fit ", g.channels_in, " input channels in ",
                        g.group, " groups"));
   }
-  const std::string auto_pad = node.String("auto_pad", "NOTSET");
-  const auto pads = ReadPads(node, rank);
+  const std::string& auto_pad = window.auto_pad;
+  const std::vector<int64_t>& pads = window.pads;
   g.out_shape = {g.batch, g.channels_out};
   for (size_t i = 0; i < rank; ++i) {
     const size_t s = first + i;
@@ -82,11 +70,9 @@ ConvGeometry GeometryOfConv(const Node& node, const Shape& x, const Shape& w) {
       const int64_t wanted = (g.in[s] + g.stride[s] - 1) / g.stride[s];
       total = std::max<int64_t>((wanted - 1) * g.stride[s] + extent - g.in[s], 0);
       begin = auto_pad == "SAME_UPPER" ? total / 2 : total - total / 2;
-    } else if (auto_pad == "NOTSET" || auto_pad.empty()) {
+    } else if (auto_pad == "NOTSET") {
       begin = pads[i];
       total = pads[i] + pads[i + rank];
-    } else if (auto_pad != "VALID") {
-      throw Error("auto_pad " + auto_pad + " is unknown");
     }
     g.pad[s] = begin;
     const int64_t room = g.in[s] + total - extent;
@@ -349,13 +335,14 @@ void EvaluateFusedConv(EvalContext& ctx) {
 
 Geometry TransposeGeometry(const Node& node, const Shape& x, const Shape& w) {
   Geometry g;
-  const size_t first = ReadCommon(node, x, w, g), rank = 3 - first;
+  WindowAttributes window;
+  const size_t first = ReadCommon(node, x, w, g, window), rank = 3 - first;
   if (w[0] != g.channels_in) {
     throw Error(StrCat("weights of shape ", ToString(w), " do not fit ", g.channels_in, " input channels"));
   }
   g.channels_out = w[1] * g.group;
-  const std::string auto_pad = node.String("auto_pad", "NOTSET");
-  const auto pads = ReadPads(node, rank);
+  const std::string& auto_pad = window.auto_pad;
+  const std::vector<int64_t>& pads = window.pads;
   const auto extra = node.Ints("output_padding", std::vector<int64_t>(rank, 0));
   auto wanted = node.Ints("output_shape");
   if (wanted.size() == rank + 2) wanted.erase(wanted.begin(), wanted.begin() + 2);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "ops/operator.h"
 #include "xslim/error.h"
 
 namespace xslim {
@@ -204,7 +205,7 @@ std::vector<int64_t> NormalAxes(const std::vector<int64_t>& axes, int64_t rank, 
   for (int64_t axis : axes) {
     const int64_t value = NormalAxis(axis, rank, what);
     if (std::find(normal.begin(), normal.end(), value) != normal.end()) {
-      throw Error(std::string(what) + " " + ToString(axes) + " names an axis twice");
+      throw Unsupported(std::string(what) + " " + ToString(axes) + " names an axis twice");
     }
     normal.push_back(value);
   }

@@ -225,6 +225,7 @@ void LoadOperatorLibrary(const std::string& path) {
   std::error_code error;
   const std::string file = std::filesystem::canonical(path, error).string();
   if (error) Refuse("cannot open it: " + error.message() + ".", path);
+  if (!std::filesystem::is_regular_file(file, error)) Refuse("it is not a regular file.", path);
   const std::lock_guard<std::mutex> lock(TheRegistry().loading);
   if (TheRegistry().files.count(file)) return;
   void* handle = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);

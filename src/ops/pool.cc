@@ -42,16 +42,8 @@ Window WindowOf(const Node& node, const Tensor& x) {
   const size_t spatial = x.shape().size() < 2 ? 0 : x.shape().size() - 2;
   if (spatial < 1 || spatial > 3)
     throw Unsupported("pooling of shape " + ToString(x.shape()) + " is not supported");
-  const std::vector<int64_t> kernel = node.Ints("kernel_shape");
-  const std::vector<int64_t> strides = node.Ints("strides", std::vector<int64_t>(spatial, 1));
-  const std::vector<int64_t> dilations = node.Ints("dilations", std::vector<int64_t>(spatial, 1));
-  const std::vector<int64_t> pads = node.Ints("pads", std::vector<int64_t>(2 * spatial, 0));
-  const std::string auto_pad = node.String("auto_pad", "NOTSET");
+  const auto [kernel, strides, dilations, pads, auto_pad] = ReadWindow(node, spatial, {});
   const bool ceil_mode = node.Int("ceil_mode", 0) != 0;
-  CheckWindowValues("kernel_shape", kernel, spatial, 1);
-  CheckWindowValues("strides", strides, spatial, 1);
-  CheckWindowValues("dilations", dilations, spatial, 1);
-  CheckWindowValues("pads", pads, 2 * spatial, 0);
   Window window;
   window.planes = x.dim(0) * x.dim(1);
   window.out_shape = {x.dim(0), x.dim(1)};
@@ -75,7 +67,7 @@ Window WindowOf(const Node& node, const Tensor& x) {
         axis.pad_end = pads[spatial + d];
       }
       const int64_t room = axis.in + axis.pad_begin + axis.pad_end - extent;
-      if (room < 0) throw Error("the window is larger than the padded input " + ToString(x.shape()));
+      if (room < 0) throw Unsupported("the window is larger than the padded input " + ToString(x.shape()));
       axis.out = (ceil_mode ? room + axis.stride - 1 : room) / axis.stride + 1;
       if (ceil_mode && (axis.out - 1) * axis.stride >= axis.in + axis.pad_begin) --axis.out;
     }

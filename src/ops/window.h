@@ -4,9 +4,11 @@
 
 #include <cstdint>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include "base/log.h"
+#include "graph/graph.h"
 #include "tensor/tensor.h"
 #include "xslim/error.h"
 
@@ -27,6 +29,18 @@ inline void CheckWindowValues(const char* what, const std::vector<int64_t>& valu
     }
   }
 }
+
+// Where windows lie along the spatial axes of a node's input.
+struct WindowAttributes {
+  std::vector<int64_t> kernel, strides, dilations, pads;  // pads: all begins, then all ends
+  std::string auto_pad;                                   // NOTSET, VALID, SAME_UPPER or SAME_LOWER
+};
+
+// Of a convolution or pool over `spatial` axes, with the operators' defaults. `kernel`: the sizes of the
+// weights, -1 for one that is not known; empty for a pool, whose kernel_shape is then required. Throws Error
+// when a list has another length than that or a value that no window has, or when kernel_shape is not that of
+// the weights; Unsupported for negative pads, which some runtimes take as cropping.
+WindowAttributes ReadWindow(const Node& node, size_t spatial, const std::vector<int64_t>& kernel);
 
 }  // namespace xslim
 

@@ -19,6 +19,7 @@ namespace {
 constexpr int kBFloat16Opset = 22;            // Conv, pooling and others take bfloat16
 constexpr float kSafe = 0.9f * kLargestHalf;  // data not seen may be a little larger
 constexpr int64_t kMostSamples = 64;
+constexpr size_t kNamed = 5;  // tensors in one warning
 
 // Float values of the outermost graph that the calibration data drives to the end of float16's range.
 std::set<ValueId> FindWide(const Graph& graph, const Config& config, const RunOptions& options,
@@ -71,6 +72,18 @@ void WarnOfKernels(const std::set<std::string>& types) {
   }
 }
 
+void WarnOfVanished(const std::vector<Vanished>& vanished) {
+  if (vanished.empty()) return;
+  std::string names;
+  for (size_t i = 0; i < std::min(vanished.size(), kNamed); ++i) {
+    names += StrCat(i == 0 ? "" : ", ", vanished[i].name, " (", vanished[i].elements, " of ", vanished[i].of,
+                    " elements)");
+  }
+  if (vanished.size() > kNamed) names += StrCat(" and ", vanished.size() - kNamed, " more");
+  LogWarning("numbers of up to 2^-25 are 0 in float16: ", names,
+             "; use --bf16, or leave the operators that read them float32 by ignore_op_names");
+}
+
 }  // namespace
 
 RunResult ConvertToHalf(Graph graph, const Config& config, const RunOptions& options,
@@ -98,6 +111,7 @@ RunResult ConvertToHalf(Graph graph, const Config& config, const RunOptions& opt
   if (outcome.converted == 0)
     LogWarning(paths.input, ": no operator can be converted, the output stays float32");
   for (const std::string& name : outcome.nan) LogWarning("constant ", name, " holds NaN");
+  WarnOfVanished(outcome.vanished);
   if (half.type == DType::kBFloat16) WarnOfKernels(outcome.types);
   SaveModel(graph, paths.model, SaveOptionsFor(config));
   RunResult result{paths.model, "", {}};

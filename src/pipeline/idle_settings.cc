@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <limits>
 
 #include "base/log.h"
 #include "data/samples.h"
@@ -142,14 +143,10 @@ class Finder {
 
   void OfTuning() {
     const Quantization& q = config_.quantization;
-    const bool tuned = q.finetune_level > 0;
-    const std::string where = StrCat("at finetune_level ", q.finetune_level);
-    Say({{"keep_means", tuned && !q.keep_means},
-         {"range_costs", !tuned && !q.range_costs},
-         {"weight_rounding", !tuned && !q.weight_rounding},
-         {"bias_correction", !tuned && !q.bias_correction},
-         {"learning", q.finetune_level < 2 && !q.learning}},
-        where);
+    std::vector<Name> names;
+    for (const Stage& stage : Stages())
+      names.push_back({stage.key, !stage.AppliesAt(q.finetune_level) && !(q.*stage.on)});
+    Say(names, StrCat("at finetune_level ", q.finetune_level));
   }
 
   void OfCalibration() {
@@ -189,6 +186,17 @@ class Finder {
 };
 
 }  // namespace
+
+const std::vector<Stage>& Stages() {
+  constexpr int kAny = std::numeric_limits<int>::max();
+  static const std::vector<Stage> stages = {{"visible_ranges", &Quantization::visible_ranges, 0, kAny},
+                                            {"keep_means", &Quantization::keep_means, 0, 0},
+                                            {"range_costs", &Quantization::range_costs, 1, kAny},
+                                            {"weight_rounding", &Quantization::weight_rounding, 1, kAny},
+                                            {"bias_correction", &Quantization::bias_correction, 1, kAny},
+                                            {"learning", &Quantization::learning, 2, kAny}};
+  return stages;
+}
 
 std::vector<std::string> IdleSettings(const Config& config, const RunOptions& options) {
   return Finder(config, options).Run();

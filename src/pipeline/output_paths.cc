@@ -36,6 +36,8 @@ OutputPaths ResolveOutputPaths(const Config& config, const RunOptions& options) 
       config.model.working_dir.empty() ? input.parent_path() : fs::path(config.model.working_dir);
   if (!options.output_path.empty()) {
     const fs::path output(options.output_path);
+    if (output.filename() == ".onnx")
+      throw UsageError("has no name before .onnx", "-o " + options.output_path, "write e.g. -o model.q.onnx");
     if (output.extension() == ".onnx" && !fs::is_directory(output, error)) {
       folder = output.parent_path();
       prefix = output.stem().string();

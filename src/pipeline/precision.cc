@@ -11,6 +11,7 @@ constexpr int kRounds = 6;          // of searching and measuring on the report'
 constexpr double kMargin = 0.9;     // of the target, where those samples turn out worse
 constexpr double kTightest = 0.25;  // of the bound, that one round may go down
 constexpr double kCurve[] = {1, 0.98, 0.95, 0.9, 0.8, 0.65, 0.5, 0.3};  // shares of int8 multiply-adds
+constexpr size_t kCurveSteps = 8;  // an eighth of the operators makes a point, too
 
 // The row furthest from the target, as a multiple of it.
 double WorstOf(const Measures& measures, double target, std::string* name) {
@@ -106,10 +107,15 @@ std::vector<CurvePoint> PrecisionCurve(const PartialPlans& plans, const OutputNo
                                        const std::vector<Sample>& samples, ThreadPool& pool,
                                        const ProgressCall& progress) {
   PrecisionSearch search(plans, noise, samples, pool, progress);
+  const size_t step = std::max<size_t>(plans.units().size() / kCurveSteps, 1);
   std::vector<CurvePoint> curve;
-  for (double share : kCurve) {
-    CurvePoint point = search.Point(share);
-    if (curve.empty() || point.int8_macs < curve.back().int8_macs) curve.push_back(std::move(point));
+  for (const double share : kCurve) {
+    while (curve.empty() ||
+           static_cast<double>(curve.back().int8_macs) > share * static_cast<double>(plans.macs())) {
+      CurvePoint point = search.Point(share, step);
+      if (!curve.empty() && point.float_operators == curve.back().float_operators) return curve;
+      curve.push_back(std::move(point));
+    }
   }
   return curve;
 }

@@ -5,6 +5,7 @@
 #include "base/json_text.h"
 #include "base/log.h"
 #include "pipeline/precision.h"
+#include "report/markdown_text.h"
 
 namespace xslim {
 namespace {
@@ -39,12 +40,6 @@ std::string NumbersJson(const NoiseRatios& numbers) {
   return text + "]";
 }
 
-std::string Escape(const std::string& text) {
-  std::string out;
-  for (char c : text) out += c == '|' ? std::string("\\|") : std::string(1, c);
-  return out;
-}
-
 }  // namespace
 
 std::vector<std::string> SensitivityLines(const Graph& graph, const SensitivityResult& result) {
@@ -74,7 +69,7 @@ std::vector<std::string> SensitivityLines(const Graph& graph, const SensitivityR
 std::string SensitivityMarkdown(const Graph& graph, const SensitivityResult& result) {
   std::string head, line;
   for (const NoiseRow& row : result.rows) {
-    head += " " + Escape(row.Name()) + " |";
+    head += " " + MarkdownText(row.Name()) + " |";
     line += "---|";
   }
   std::string text =
@@ -88,8 +83,8 @@ std::string SensitivityMarkdown(const Graph& graph, const SensitivityResult& res
     return all;
   };
   for (const OperatorSensitivity& item : result.operators)
-    text += "| " + Escape(graph.node(item.node).Title()) + " | " + Percent(item.macs, result.macs) + " |" +
-            cells(item.alone_int8) + cells(item.alone_float) + "\n";
+    text += "| " + MarkdownText(graph.node(item.node).Title()) + " | " + Percent(item.macs, result.macs) +
+            " |" + cells(item.alone_int8) + cells(item.alone_float) + "\n";
   text +=
       "\nAccuracy by share of int8, when operators are left float in the order of what they gain for their "
       "multiply-adds:\n\n| Multiply-adds in int8 | Operators left float |" +

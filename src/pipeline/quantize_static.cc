@@ -20,6 +20,7 @@
 #include "pipeline/static_report.h"
 #include "pipeline/statistics_source.h"
 #include "quant/choices.h"
+#include "quant/coarse_scales.h"
 #include "quant/inline.h"
 #include "quant/named_tensors.h"
 #include "quant/output_parts.h"
@@ -95,6 +96,17 @@ void WarnOfOutputs(const std::vector<OutputMeasure>& outputs) {
     LogWarning("output ", output.name,
                " holds NaN or infinity on samples of the report; its SNR says nothing");
   }
+}
+
+void WarnOfCoarse(const std::vector<std::string>& tensors) {
+  if (tensors.empty()) return;
+  constexpr size_t kNamed = 5;
+  std::string names;
+  for (size_t i = 0; i < std::min(tensors.size(), kNamed); ++i) names += (i == 0 ? "" : ", ") + tensors[i];
+  if (tensors.size() > kNamed) names += StrCat(" and ", tensors.size() - kNamed, " more");
+  LogWarning(
+      "numbers too small for int8, whose scales are at least 2^-23: ", names,
+      "; leave the operators that read them float by ignore_op_names, or scale the model's numbers up");
 }
 
 }  // namespace
@@ -228,6 +240,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
     measures = std::move(run.measures);
   }
 
+  WarnOfCoarse(CoarseTensors(graph, plan));
   stage.Next("export");
   DropUnusedFunctions(&graph);
   const Graph exported = ExportQdq(graph, plan);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -11,10 +12,12 @@
 #include "kernels/kernels.h"
 #include "onnx/model_io.h"
 #include "ops/custom.h"
+#include "ops/operator.h"
 #include "pipeline/idle_settings.h"
 #include "pipeline/modes.h"
 #include "pipeline/output_paths.h"
 #include "pipeline/written_files.h"
+#include "runtime/executor.h"
 #include "simplify/check_model.h"
 
 namespace xslim {
@@ -63,10 +66,38 @@ void NameFile(const Error& error, const Config& config, const RunOptions& option
   }
   if (file.empty()) return;
   if (const auto* memory = dynamic_cast<const OutOfMemory*>(&error)) throw In(file, *memory);
+  if (const auto* steps = dynamic_cast<const TooManySteps*>(&error)) throw In(file, *steps);
+  if (const auto* unsupported = dynamic_cast<const Unsupported*>(&error)) throw In(file, *unsupported);
   throw In(file, error);
 }
 
-// Reports of earlier runs are not deleted; they look as if they told of the model that was just written.
+// What an earlier run left beside the output and this one has not written anew is not deleted, since another
+// model may need it by now; it only looks as if it belonged to the model that was just written.
+class EarlierData {
+ public:
+  explicit EarlierData(const OutputPaths& paths) : model_(paths.model), file_(ExternalDataPath(paths.model)) {
+    std::error_code none;
+    const auto time = std::filesystem::last_write_time(file_, none);
+    if (!none) time_ = time;
+  }
+
+  // After the run: warns when the file is the same as before and no part of the model that was read.
+  void Warn(const std::vector<std::string>& data_of_input) const {
+    std::error_code none;
+    const auto time = std::filesystem::last_write_time(file_, none);
+    if (none || !time_ || time != *time_) return;
+    for (const std::string& file : data_of_input) {
+      if (std::filesystem::equivalent(file, file_, none)) return;
+    }
+    LogWarning(file_, " is of an earlier run and no part of the ", model_,
+               " written now; delete it unless another model reads it");
+  }
+
+ private:
+  const std::string model_, file_;
+  std::optional<std::filesystem::file_time_type> time_;
+};
+
 void WarnOfStaleReports(const RunResult& result, const OutputPaths& paths) {
   std::error_code ignored;
   for (const auto& [file, written] :
@@ -121,14 +152,19 @@ RunResult Run(Config config, const RunOptions& options) {
       LogInfo("operators of ", library);
     }
     LogInfo("loading ", paths.input);
+    const EarlierData earlier(paths);
+    std::vector<std::string> data_of_input;
     RunResult result;
     try {
-      result = RunMode(LoadModel(paths.input), config, options, paths, pool);
+      Graph graph = LoadModel(paths.input);
+      data_of_input = graph.data_files;
+      result = RunMode(std::move(graph), config, options, paths, pool);
     } catch (const Error& error) {
       NameFile(error, config, options, paths);
       throw;
     }
     WarnOfStaleReports(result, paths);
+    earlier.Warn(data_of_input);
     trace.Save();
     return result;
   } catch (...) {

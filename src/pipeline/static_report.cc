@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "pipeline/idle_settings.h"
 #include "pipeline/precision.h"
 #include "xslim/xslim.h"
 
@@ -58,11 +59,10 @@ std::string FurtherSettings(const QuantizationParameters& settings) {
     text += std::string(", protect_outputs ") +
             (settings.protect_outputs == ProtectOutputs::kAlways ? "always" : "never");
   }
-  const std::pair<const char*, bool> stages[] = {
-      {"visible_ranges", settings.visible_ranges},   {"keep_means", settings.keep_means},
-      {"range_costs", settings.range_costs},         {"weight_rounding", settings.weight_rounding},
-      {"bias_correction", settings.bias_correction}, {"learning", settings.learning}};
-  for (const auto& [stage, on] : stages) text += on ? "" : std::string(", ") + stage + " off";
+  for (const Stage& stage : Stages()) {
+    if (stage.AppliesAt(settings.finetune_level) && !(settings.*stage.on))
+      text += std::string(", ") + stage.key + " off";
+  }
   if (const std::optional<double> target = PrecisionTarget(settings))
     text += ", auto_precision " + Number(*target);
   text += Listed(", ignore_op_types", settings.ignore_op_types);

@@ -269,7 +269,7 @@ class Rewriter {
     const auto [at, fresh] = dequantized_.try_emplace({weight, site.axis}, kNone);
     if (fresh) {
       const Tensor& constant = *ConstantIn(scope_, weight);
-      const QuantParams params = SymmetricAlongAxis(constant, site.axis);
+      const QuantParams params = SymmetricAlongAxis(constant, site.axis, kMinFreeScale);
       at->second = emit_.AddDequantized(
           graph_.value(weight).name,
           graph_.node(site.node).Is("Conv") ? EncodeFilters(constant, params) : EncodeInt8(constant, params),
@@ -303,7 +303,7 @@ class Rewriter {
     const auto [at, fresh] = tables_.try_emplace({table, site.axis});
     if (fresh) {
       const Tensor& constant = *ConstantIn(scope_, table);
-      const QuantParams params = SymmetricAlongAxis(constant, site.axis);
+      const QuantParams params = SymmetricAlongAxis(constant, site.axis, kMinFreeScale);
       Shape shape(constant.shape().size(), 1);
       shape[static_cast<size_t>(site.axis)] = constant.dim(site.axis);
       at->second = {emit_.AddConstant(name + "_quantized", EncodeInt8(constant, params)),

@@ -1,6 +1,7 @@
 #include "quant/half.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <utility>
 
@@ -12,18 +13,29 @@
 namespace xslim {
 namespace {
 
-// Rounds to nearest even. Finite values past the range become its ends when `saturate`, else infinity. `nan`
-// becomes true when an element is NaN.
-Tensor Convert(const Tensor& x, DType type, bool saturate, bool* nan) {
+constexpr float kPrecision = 0x1p-11f;  // of float16, relative
+
+// What the 16-bit form of a constant has lost.
+struct Lost {
+  bool nan = false;      // an element is NaN
+  int64_t vanished = 0;  // see Vanished
+};
+
+// Rounds to nearest even. Finite values past the range become its ends when `saturate`, else infinity.
+Tensor Convert(const Tensor& x, DType type, bool saturate, Lost* lost) {
   Tensor y(type, x.shape());
   const float* in = x.data<float>();
+  float largest = 0;
+  for (int64_t i = 0; i < x.size(); ++i) largest = std::max(largest, std::fabs(in[i]));
   for (int64_t i = 0; i < x.size(); ++i) {
-    *nan |= in[i] != in[i];
+    lost->nan |= in[i] != in[i];
     if (type == DType::kBFloat16) {
       y.data<BFloat16>()[i] = ToBFloat16(in[i]);
     } else {
       const bool finite = in[i] - in[i] == 0;
       y.data<Half>()[i] = ToHalf(saturate && finite ? std::clamp(in[i], -kLargestHalf, kLargestHalf) : in[i]);
+      // What rounds to 0 is at most half the least number.
+      lost->vanished += in[i] != 0 && std::fabs(in[i]) <= 0x1p-25f && std::fabs(in[i]) > kPrecision * largest;
     }
   }
   ForgetPages(x);
@@ -134,10 +146,10 @@ class Converter {
       const std::string name = home.value(origin.id).name;
       const Tensor* constant = home.Constant(origin.id);
       if (half && constant != nullptr) {
-        bool nan = false;
+        Lost lost;
         wanted =
-            home.AddConstant(names_.Fresh(name + Suffix()), Convert(*constant, options_.type, bound, &nan));
-        if (nan) outcome_.nan.push_back(name);
+            home.AddConstant(names_.Fresh(name + Suffix()), Convert(*constant, options_.type, bound, &lost));
+        Note(lost, name, constant->size());
         renamed_.push_back({&home, wanted, name});
       } else {
         const ValueId from = half ? forms.full : forms.half;
@@ -153,6 +165,11 @@ class Converter {
     if (captured == kNone) captured = scope.graph->AddValue(name);
     scope.graph->value(captured).dtype = home.value(wanted).dtype;
     return captured;
+  }
+
+  void Note(const Lost& lost, const std::string& name, int64_t elements) {
+    if (lost.nan) outcome_.nan.push_back(name);
+    if (lost.vanished > 0) outcome_.vanished.push_back({name, lost.vanished, elements});
   }
 
   const char* Suffix() const { return options_.type == DType::kBFloat16 ? "_bf16" : "_fp16"; }
@@ -232,9 +249,9 @@ class Converter {
     if (!value.defined() || value.dtype() != DType::kFloat) return;
     node->attributes.erase("value_float");
     node->attributes.erase("value_floats");
-    bool nan = false;
-    node->attributes["value"] = Attribute::OfTensor(Convert(value, options_.type, false, &nan));
-    if (nan) outcome_.nan.push_back(node->Title());
+    Lost lost;
+    node->attributes["value"] = Attribute::OfTensor(Convert(value, options_.type, false, &lost));
+    Note(lost, node->Title(), value.size());
   }
 
   // A Cast of the model to what its input is by now.

@@ -23,12 +23,20 @@ struct HalfOptions {
   bool measured = false;
 };
 
+// Elements of a converted constant that became 0 and were not small beside its largest: over 2^-11 of it,
+// which is the precision of float16.
+struct Vanished {
+  std::string name;  // the tensor's, or the title of the node that holds it
+  int64_t elements = 0, of = 0;
+};
+
 struct HalfOutcome {
   int converted = 0;             // operators that work on 16-bit values
   int casts = 0;                 // Cast nodes added
   std::set<std::string> types;   // of the converted operators
   LeftList left;                 // operators on floats that stay float32
   std::vector<std::string> nan;  // converted constants that hold NaN
+  std::vector<Vanished> vanished;
 };
 
 // Converts the graph and its bodies. Each float32 value has one home, float32 or 16-bit; a reader that needs

@@ -21,11 +21,11 @@ ScaleZero AsymmetricInt8(float lo, float hi) {
   return {scale, static_cast<int32_t>(std::clamp(zero, -128.0, 127.0))};
 }
 
-float SymmetricScale(float max_abs) {
+float SymmetricScale(float max_abs, float least) {
   if (!std::isfinite(max_abs) || max_abs < 0)
     throw Error("no largest magnitude: " + std::to_string(max_abs) + ".", "SymmetricScale",
                 "a finite value, 0 or more");
-  return std::max(static_cast<float>(2.0 * static_cast<double>(max_abs) / 255), kMinScale);
+  return std::max(static_cast<float>(2.0 * static_cast<double>(max_abs) / 255), least);
 }
 
 float PowerOfTwoUp(float scale) {

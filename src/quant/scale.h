@@ -7,6 +7,8 @@
 namespace xslim {
 
 inline constexpr float kMinScale = 1.1920928955078125e-07f;  // 2^-23
+// Where XSlim has no rule: products with a scale of any activation in use stay normal floats.
+inline constexpr float kMinFreeScale = 0x1p-80f;
 
 struct ScaleZero {
   float scale;
@@ -18,8 +20,8 @@ struct ScaleZero {
 // lo > hi.
 ScaleZero AsymmetricInt8(float lo, float hi);
 
-// 2*max_abs/255, at least kMinScale. Throws Error when max_abs is negative or not finite.
-float SymmetricScale(float max_abs);
+// 2*max_abs/255, at least `least`. Throws Error when max_abs is negative or not finite.
+float SymmetricScale(float max_abs, float least = kMinScale);
 
 // The smallest power of two not under scale (a positive normal float up to 2^127; else throws Error).
 float PowerOfTwoUp(float scale);

@@ -48,7 +48,7 @@ float Refined(const std::vector<float>& x, const Grid4& grid) {
 // Tries one grid and its refinement; keeps the better one.
 void Try(const std::vector<float>& x, Grid4 grid, Grid4* best, double* least) {
   for (int pass = 0; pass < 2; ++pass) {
-    if (!(grid.scale >= kMinScale)) return;
+    if (!(grid.scale >= kMinFreeScale)) return;
     const double error = SquaredError(x, grid);
     if (error < *least) {
       *least = error;
@@ -69,7 +69,7 @@ Grid4 BestGrid(const std::vector<float>& x, bool with_zero_point) {
     const float part = static_cast<float>(32 - i) / 32;
     if (with_zero_point) {
       Grid4 grid{(hi - lo) * part / 15, 0, 0, 15};
-      if (!(grid.scale >= kMinScale)) continue;
+      if (!(grid.scale >= kMinFreeScale)) continue;
       grid.zero = std::clamp(std::nearbyint(-lo * part / grid.scale), 0.0f, 15.0f);
       Try(x, grid, &best, &least);
       continue;
@@ -77,7 +77,7 @@ Grid4 BestGrid(const std::vector<float>& x, bool with_zero_point) {
     for (float levels : {7.0f, 7.5f, 8.0f}) Try(x, {most * part / levels, 0, -8, 7}, &best, &least);
   }
   // Weights under the smallest scale: all codes are zero.
-  if (!std::isfinite(least)) best.scale = kMinScale;
+  if (!std::isfinite(least)) best.scale = kMinFreeScale;
   return best;
 }
 
@@ -101,10 +101,11 @@ std::vector<float> LargestAlongAxis(const Tensor& x, int axis) {
   return largest;
 }
 
-QuantParams SymmetricAlongAxis(const Tensor& x, int axis) {
+QuantParams SymmetricAlongAxis(const Tensor& x, int axis, float least) {
   QuantParams params;
   params.axis = axis;
-  for (float most : LargestAlongAxis(x, axis)) params.scale.push_back(SymmetricScale(most));
+  for (float most : LargestAlongAxis(x, axis))
+    params.scale.push_back(most > 0 ? SymmetricScale(most, least) : kMinScale);
   params.zero_point.assign(params.scale.size(), 0);
   return params;
 }
@@ -239,7 +240,7 @@ ColumnCodes EncodeColumns(const Tensor& x, bool full_range) {
       most = std::max(most, std::fabs(value));
       if (row % 2 == 1) pair = std::max(pair, std::fabs(value + in[top + (row - 1) * columns]));
     }
-    float scale = SymmetricScale(most);
+    float scale = most > 0 ? SymmetricScale(most, kMinFreeScale) : kMinScale;
     // Two codes that each round up by half still add to no more than 128.
     if (!full_range) scale = std::max(scale, pair / kLargestPair);
     result.scale.data<float>()[i] = scale;

@@ -7,6 +7,7 @@
 
 #include "base/threads.h"
 #include "quant/plan.h"
+#include "quant/scale.h"
 #include "tensor/tensor.h"
 
 namespace xslim {
@@ -20,8 +21,8 @@ AxisView ViewAround(const Shape& shape, int64_t axis);
 // Largest magnitude at each index of `axis`, in its order. x: float32, finite.
 std::vector<float> LargestAlongAxis(const Tensor& x, int axis);
 
-// A symmetric scale for each index of `axis`, from its largest magnitude; zero points 0.
-QuantParams SymmetricAlongAxis(const Tensor& x, int axis);
+// A symmetric scale for each index of `axis`, from its largest magnitude, at least `least`; zero points 0.
+QuantParams SymmetricAlongAxis(const Tensor& x, int axis, float least = kMinScale);
 
 // q = clamp(round(x / scale) + zero_point, -128, 127), int8 of the same shape; params per tensor or per axis.
 Tensor EncodeInt8(const Tensor& x, const QuantParams& params);

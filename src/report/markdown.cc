@@ -5,6 +5,7 @@
 #include <map>
 
 #include "ops/operator.h"
+#include "report/markdown_text.h"
 
 namespace xslim {
 namespace {
@@ -19,15 +20,6 @@ std::string Red(const std::string& text, bool bad) {
   return bad ? "<font color=\"red\">" + text + "</font>" : text;
 }
 
-std::string Escape(const std::string& text) {
-  std::string out;
-  for (char c : text) {
-    if (c == '|') out += '\\';
-    out += c;
-  }
-  return out;
-}
-
 std::string MinMax(float lo, float hi) { return Fixed(lo, 3) + ", " + Fixed(hi, 3); }
 
 // Of the outputs that are joined of several tensors; "" when there is none.
@@ -36,7 +28,7 @@ std::string PartsTable(const std::vector<OutputMeasure>& outputs) {
   for (const OutputMeasure& output : outputs) {
     if (output.parts.size() < 2) continue;
     for (const PartMeasure& part : output.parts) {
-      rows += "| " + Escape(output.name) + " | " + Escape(part.tensor) + " | " +
+      rows += "| " + MarkdownText(output.name) + " | " + MarkdownText(part.tensor) + " | " +
               Red(Fixed(part.snr, 6), part.snr > 0.1) + " | " +
               Red(Fixed(part.cosine, 6), part.cosine < 0.99) + " | " + Fixed(part.saturated, 4) + " |\n";
     }
@@ -56,34 +48,35 @@ bool IsPassive(const Graph& graph, const Node& node) {
 
 std::string MarkdownReport(const Graph& graph, const ReportHead& head, const Measures& measures) {
   std::string text = "# Quantization report\n\n";
-  for (const auto& [label, value] : head.lines) text += "- " + label + ": " + value + "\n";
+  for (const auto& [label, value] : head.lines) text += "- " + label + ": " + MarkdownText(value) + "\n";
   text += "\n## Outputs\n\nThe written int8 model against the original float model, " +
           std::to_string(measures.samples) +
           " samples. SNR is noise power / signal power: lower is better.\n\n"
           "| Output | SNR | SNR worst sample | Cosine | Cosine worst sample |\n|---|---|---|---|---|\n";
   for (const OutputMeasure& output : measures.outputs) {
     if (output.samples == 0) {
-      text += "| " + Escape(output.name) + " | " + Escape(output.note) + " | | | |\n";
+      text += "| " + MarkdownText(output.name) + " | " + MarkdownText(output.note) + " | | | |\n";
       continue;
     }
-    text += "| " + Escape(output.name) + " | " + Red(Fixed(output.snr, 6), output.snr > 0.1) + " | " +
+    text += "| " + MarkdownText(output.name) + " | " + Red(Fixed(output.snr, 6), output.snr > 0.1) + " | " +
             Fixed(output.snr_worst, 6) + " | " + Red(Fixed(output.cosine, 6), output.cosine < 0.99) + " | " +
             Fixed(output.cosine_worst, 6) + " |\n";
   }
   for (const OutputMeasure& output : measures.outputs) {
-    if (output.samples > 0 && !output.note.empty()) text += "\n" + output.name + ": " + output.note + "\n";
+    if (output.samples > 0 && !output.note.empty())
+      text += "\n" + MarkdownText(output.name + ": " + output.note) + "\n";
   }
   text += PartsTable(measures.outputs);
   for (const OutputMeasure& output : measures.outputs) {
-    for (const std::string& line : Collapses(output)) text += "\n" + Red(line, true) + "\n";
+    for (const std::string& line : Collapses(output)) text += "\n" + Red(MarkdownText(line), true) + "\n";
   }
   if (!head.notes.empty()) {
     text += "\n## Notes\n\n";
-    for (const std::string& note : head.notes) text += "- " + note + "\n";
+    for (const std::string& note : head.notes) text += "- " + MarkdownText(note) + "\n";
   }
   if (!head.tuning.empty()) {
     text += "\n## Tuning\n\n";
-    for (const std::string& line : head.tuning) text += "- " + line + "\n";
+    for (const std::string& line : head.tuning) text += "- " + MarkdownText(line) + "\n";
   }
 
   // Operators by their worst output SNR, descending; passive ones have no error of their own.
@@ -111,8 +104,8 @@ std::string MarkdownReport(const Graph& graph, const ReportHead& head, const Mea
       std::string histogram;
       for (size_t i = 0; i < tensor.histogram.size(); ++i)
         histogram += (i ? "," : "") + std::to_string(tensor.histogram[i]);
-      text += "| " + std::to_string(row++) + " | " + Escape(graph.node(id).Title()) + " | " +
-              Escape(tensor.tensor) + (tensor.constant ? "[Constant]" : "") + " | " +
+      text += "| " + std::to_string(row++) + " | " + MarkdownText(graph.node(id).Title()) + " | " +
+              MarkdownText(tensor.tensor) + (tensor.constant ? "[Constant]" : "") + " | " +
               Red(Fixed(tensor.snr, 4), tensor.snr > 0.1) + " | " + Fixed(tensor.mse, 4) + " | " +
               Red(Fixed(tensor.cosine, 4), tensor.cosine < 0.99) + " | " +
               MinMax(tensor.q_min, tensor.q_max) + " | " + MinMax(tensor.f_min, tensor.f_max) + " | " +

@@ -17,9 +17,10 @@ struct ModelFault {
 };
 
 // Nodes of the default domain, of bodies too, whose inputs, outputs, attributes or element types are not what
-// their operator has in the model's opset, and nodes of the outermost graph whose input shapes, as far as
-// they follow from the model's inputs, do not go together. Operators that are not known are not judged, nor
-// are the model's functions.
+// their operator has in the model's opset (not fatal: an operator that it does not have), nodes of the
+// outermost graph whose input shapes, as far as they follow from the model's inputs, do not go together, and
+// outputs of the model that are declared with another element type than is computed. Operators of other
+// domains are not judged, nor are the model's functions.
 std::vector<ModelFault> FindFaults(const Graph& graph);
 
 // Throws Error naming the fatal faults; warns of the others.

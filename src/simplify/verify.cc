@@ -7,6 +7,7 @@
 #include "base/random.h"
 #include "ops/operator.h"
 #include "runtime/executor.h"
+#include "simplify/shape_check.h"
 #include "xslim/error.h"
 
 namespace xslim {
@@ -234,10 +235,13 @@ Reference::Reference(const Graph& graph, ThreadPool& pool, int samples)
         if (obstacle_.empty()) obstacle_ = error.what();
       } catch (const Error& error) {
         fails_ = fails_ || running;
+        if (running && !impossible_) Judge(error);
+        if (impossible_) break;
         if (obstacle_.empty()) obstacle_ = error.what();
       }
     }
     if (!fits) {
+      if (impossible_) return;
       fails_ = fails_ && AllSizesDeclared(graph);
       return;
     }
@@ -263,6 +267,10 @@ Reference::Reference(const Graph& graph, ThreadPool& pool, int samples)
         telling[i] += TellsSomething(sample[i]);
       }
     }
+  } catch (const Error& error) {
+    obstacle_ = error.what();
+    Judge(error);  // one that computing the constants met
+    return;
   } catch (const std::exception& error) {
     obstacle_ = error.what();
     return;
@@ -274,6 +282,28 @@ Reference::Reference(const Graph& graph, ThreadPool& pool, int samples)
 }
 
 Reference::~Reference() = default;
+
+// Whether the error is one of every run. Too little memory and too many steps are matters of this machine,
+// and what is not supported may be elsewhere.
+void Reference::Judge(const Error& error) {
+  if (dynamic_cast<const Unsupported*>(&error) || dynamic_cast<const OutOfMemory*>(&error) ||
+      dynamic_cast<const TooManySteps*>(&error))
+    return;
+  Graph initialized = graph_;  // values keep their ids; of Constant nodes the check knows nothing
+  ConstantsToInitializers(&initialized, {});
+  const ShapeCheck shapes(initialized);
+  int found = 0;
+  bool determined = true;
+  for (NodeId id : initialized.Order()) {
+    const Node& node = initialized.node(id);
+    if (!error.where().starts_with(node.Title() + " (")) continue;
+    ++found;
+    determined = determined && shapes.Determined(node);
+  }
+  if (found == 0 || !determined) return;
+  impossible_ = true;
+  obstacle_ = error.what();
+}
 
 const std::vector<Tensor>& Reference::AfterRounding(size_t sample) const {
   const auto known = rounded_.find(sample);
@@ -356,6 +386,7 @@ std::vector<std::string> SimplifyVerified(Graph* graph, const SimplifyOptions& o
                                           int samples, bool asked) {
   const Graph original = *graph;
   const Reference reference(original, pool, samples);
+  if (reference.impossible()) throw Error("the model is not valid: " + reference.obstacle(), "", kNoRuntime);
   Simplify(graph, options);
   if (!reference.obstacle().empty()) {
     if (reference.fails()) {

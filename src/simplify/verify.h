@@ -32,6 +32,9 @@ class Reference {
   // Whether the obstacle is that the graph cannot be run with the shapes that its inputs declare, all of them
   // numbers. Then either random numbers are nothing for it (indices), or nobody can run it.
   bool fails() const { return fails_; }
+  // Whether it moreover cannot be run by anyone: the node that failed (the obstacle names it) sees nothing
+  // but constants and tensors whose shapes follow from those of the inputs.
+  bool impossible() const { return impossible_; }
   int samples() const { return static_cast<int>(inputs_.size()); }
   int outputs() const { return outputs_; }
 
@@ -41,6 +44,7 @@ class Reference {
   bool rounding_mattered() const { return !rounded_.empty(); }
 
  private:
+  void Judge(const Error& error);
   // The results of a sample after rounding inputs and weights; undefined where the graph fails on these.
   const std::vector<Tensor>& AfterRounding(size_t sample) const;
 
@@ -52,13 +56,13 @@ class Reference {
   mutable std::map<size_t, std::vector<Tensor>> rounded_;  // by sample, of those that needed it
   int outputs_ = 0;
   std::string obstacle_;
-  bool fails_ = false;
+  bool fails_ = false, impossible_ = false;
 };
 
 // Simplify(), then compared with the graph as it was. When they differ, the passes run again one by one, each
 // compared; one that changes the outputs is undone, left out from then on, and named in a warning. Says in
 // the log what was compared, or why nothing was: in a warning where the user asked for it or the graph fails.
-// Returns the passes undone.
+// Returns the passes undone. Throws Error when the graph cannot be run by anyone (Reference::impossible).
 std::vector<std::string> SimplifyVerified(Graph* graph, const SimplifyOptions& options, ThreadPool& pool,
                                           int samples, bool asked = false);
 

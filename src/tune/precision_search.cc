@@ -250,9 +250,10 @@ void PrecisionSearch::Prune(double target) {
   }
 }
 
-CurvePoint PrecisionSearch::Point(double share) {
+CurvePoint PrecisionSearch::Point(double share, size_t operators) {
   const auto most = static_cast<int64_t>(share * static_cast<double>(plans_.macs()));
-  while (Int8Macs(float_) > most) {
+  const size_t enough = float_.size() + operators;
+  while (Int8Macs(float_) > most && float_.size() < enough) {
     now_ = Foretell(float_);
     const std::vector<Move> ranked = Ranked(0);
     if (ranked.empty()) break;

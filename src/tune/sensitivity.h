@@ -88,9 +88,9 @@ class PrecisionSearch {
   const std::vector<PrecisionStep>& steps() const { return steps_; }
   const NoiseRatios& noise() const { return now_; }  // as it stands
   int64_t int8_macs() const { return Int8Macs(float_); }
-  // Units by what they would gain, for a curve: leaves units float by the foretold gain alone, until no more
-  // than `share` of the multiply-adds is int8, and measures once.
-  CurvePoint Point(double share);
+  // For a curve: leaves units float by the foretold gain alone, until no more than `share` of the
+  // multiply-adds is int8 or at least `operators` units more than before are float, and measures once.
+  CurvePoint Point(double share, size_t operators);
 
  private:
   struct Move {

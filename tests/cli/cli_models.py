@@ -97,6 +97,12 @@ def broken_models():
     add("slice", [helper.make_node("Relu", ["x"], ["r"], name="relu"), helper.make_node("Gather", ["r", "k"], ["y"], name="far")],
         [("k", np.array([70], np.int64))])
     add("unknown", [helper.make_node("Twist", ["x"], ["y"], name="twist", domain="com.acme")])
+    add("twist", [helper.make_node("Twist", ["x"], ["y"], name="twist")])
+    add("nothing", [helper.make_node("Relu", ["x"], ["y"], name="relu")])
+    del made["nothing"].graph.output[:]
+    add("declared", [helper.make_node("Relu", ["x"], ["y"], name="relu")])
+    made["declared"].graph.output[0].type.tensor_type.elem_type = TensorProto.INT64
+    add("tiny", [helper.make_node("Conv", ["x", "tiny_w"], ["y"], name="conv")], [("tiny_w", np.full((4, 3, 3, 3), 1e-9, np.float32))])
     weight = np.ones((4, 3, 3, 3), np.float32)
     weight[0, 0, 0, 0] = np.nan
     add("nanw", [helper.make_node("Conv", ["x", "y_conv_w"], ["y"], name="y_conv")], [("y_conv_w", weight)])

@@ -26,6 +26,7 @@ import onnx
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import png  # noqa: E402
+from cli_kill import killed_while_preprocessing  # noqa: E402
 from cli_models import (broken_models, endless_model, external_model, joined_model, log_model, no_input_model,  # noqa: E402
                         quantized_model, small_model, two_input_model)
 
@@ -173,7 +174,16 @@ def usage_cases():
     case("two modes", "-i m.onnx -o o.onnx --dynq --fp16", 2, "exclude each other")
     case("fp16-io alone", "-i m.onnx -o o.onnx --fp16-io", 2, "--fp16-io needs")
     case("weight bits alone", "-i m.onnx -o o.onnx --weight-bits 4", 2, "need --dynq")
-    case("wrong weight bits", "-i m.onnx -o o.onnx --dynq --weight-bits 6", 2, "8 or 4")
+    for bits in (0, 3, 6, "x"):
+        case("weight bits %s" % bits, "-i m.onnx -o o.onnx --dynq --weight-bits %s" % bits, 2, "--weight-bits: %s is not 4 or 8" % bits)
+    for names in (",", "Conv,,Relu", ""):
+        case("an empty name in '%s'" % names, ["-i", "m.onnx", "-o", "o.onnx", "--dynq", "--ignore_op_types", names], 2, "--ignore_op_types")
+    for path in (".onnx", "dir/.onnx"):
+        case("output " + path, "-i m.onnx -o " + path, 2, ["-o %s: has no name before .onnx" % path])
+    for name, setup in (("folder", os.mkdir), ("pipe", os.mkfifo)):
+        make = lambda folder, setup=setup: setup(os.path.join(folder, "odd"))  # noqa: E731
+        case("a %s as log file" % name, "-i m.onnx -o o.onnx --log-file odd", 1, ["odd: cannot write the log file"], setup=make)
+        case("a %s as operator library" % name, "-i m.onnx -o o.onnx --op-library odd", 1, ["odd: it is not a regular file"], setup=make)
     case("wrong weight block", "-i m.onnx -o o.onnx --dynq --weight-bits 4 --weight-block 48", 2, "--weight-block")
     case("log file over the model", "-i m.onnx -o o.onnx --log-file m.onnx", 1, "m.onnx")
     for option in ("--save-stats", "--profile", "--log-file"):
@@ -231,9 +241,15 @@ def simplify_cases():
         case("two types in an Add" + mode, "-i types.onnx -o o.onnx" + mode, 1, ["add[Add]", "float32 and int64 together"])
         case("quiet, an attribute too many" + mode, "-q -i attribute.onnx -o o.onnx" + mode, 0,
              ["warning: the model is not valid ONNX", "relu[Relu]", "attribute alpha"], ["o.onnx"], valid=False)
-        case("quiet, a model that does not run" + mode, "-q -i slice.onnx -o o.onnx" + mode, 0,
-             ["warning: the model does not run on random inputs", "[Gather]"], ["o.onnx"])
+        case("quiet, an index that is not there" + mode, "-q -i slice.onnx -o o.onnx" + mode, 1, ["far[Gather]", "index 70"])
+        case("another type than declared" + mode, "-i declared.onnx -o o.onnx" + mode, 1, ["relu[Relu]", "output y, which is declared as int64"])
+        case("no outputs" + mode, "-i nothing.onnx -o o.onnx" + mode, 1, ["nothing.onnx", "it has no outputs"])
+        case("quiet, an operator that is not there" + mode, "-q -i twist.onnx -o o.onnx" + mode, 0,
+             ["warning: the model is not valid ONNX: twist[Twist]: opset 17 has no operator Twist"], ["o.onnx"], valid=False)
     case("NaN in a weight, fp16", "-q -i nanw.onnx -o o.onnx --fp16", 0, "warning: constant y_conv_w holds NaN", ["o.onnx"])
+    case("numbers too small for fp16", "-q -i tiny.onnx -o o.onnx --fp16", 0,
+         "warning: numbers of up to 2^-25 are 0 in float16: tiny_w (108 of 108 elements);", ["o.onnx"])
+    case("the same in bf16", "-i tiny.onnx -o o.onnx --bf16", 0, "!2^-25", ["o.onnx"])
     case("NaN in a weight, dynq", "-q -i nanw.onnx -o o.onnx --dynq", 0,
          "warning: y_conv[Conv] stays float: its weights hold NaN", ["o.onnx"])
     case("an unknown operator that was to be verified", "-q -i unknown.onnx -o o.onnx --verify", 0, "warning: not verified")
@@ -243,6 +259,9 @@ def simplify_cases():
         write(os.path.join(folder, "o_report.md"), "old")
     case("reports of an earlier run", "-i m.onnx -o o.onnx --dynq", 0,
          ["o_verdict.json is of an earlier run", "o_report.md is of an earlier run"], ["o.onnx"], setup=reports)
+
+    case("data of an earlier run", "-i m.onnx -o o.onnx", 0, "o.onnx.data is of an earlier run and no part of", ["o.onnx"],
+         setup=lambda folder: write(os.path.join(folder, "o.onnx.data"), "old"))
 
     def random_bytes(seed):
         def setup(folder):
@@ -358,6 +377,10 @@ def config_cases():
     static("unknown ignored type", {QUANTIZATION + "ignore_op_types": ["Cnv"]}, says=["\"Cnv\"", "did you mean Conv?"])
     static("every operator ignored", {QUANTIZATION + "ignore_op_types": ["*"]}, says="no operator can be quantized")
     static("int32 bias", environment={"XQUANT_BIAS_TO_FP32": "0"})
+    static("bias of another word", status=1, says=["XQUANT_BIAS_TO_FP32=banana", "expected 0 or 1"], environment={"XQUANT_BIAS_TO_FP32": "banana"})
+    static("numbers too small for int8", {MODEL + "onnx_model": "tiny.onnx"}, says=["warning: numbers too small for int8", "tiny_w"])
+    static("an idle stage is not in the report", {QUANTIZATION + "analysis_enable": True, QUANTIZATION + "learning": False},
+           files=["w/out.onnx", "w/out_report.md", "w/out_verdict.json"], says="learning has no effect at finetune_level 0")
 
 
 def gate_cases():
@@ -452,6 +475,7 @@ def data_cases():
     raw = {INPUT + "file_type": "raw", INPUT + "data_list_path": "cal/raw.txt"}
     static("raw files", raw)
     static("short raw file", dict(raw, **{INPUT + "data_list_path": "cal/shortraw.txt"}), 1, "short.raw")
+    static("no image of size 0", dict(images, **{INPUT + "input_shape": [0, 3, 8, 8]}), 1, "input_shape: holds 0, which no image has")
     static("wrong input_shape", {INPUT + "input_shape": [1, 3, 9, 9]}, 1, "9")
     static("wrong input_name", {INPUT + "input_name": "zzz"}, 1, "zzz")
     static("unknown preset", {INPUT + "preprocess_file": "IMAGENET2"}, 1, "IMAGENET2")
@@ -476,15 +500,20 @@ def snapshot(folder):
             result[os.path.relpath(os.path.join(base, name), folder) + os.sep] = ""
         for name in files:
             path = os.path.join(base, name)
+            if not os.path.isfile(path):  # nothing is read from a pipe
+                continue
             result[os.path.relpath(path, folder)] = hashlib.sha256(open(path, "rb").read()).hexdigest()
     return result
 
 
-def execute(program, args, folder, environment=None):
-    # The program starts python3 for preprocess functions; the one of this test has numpy.
+def environment_of(more=None):
+    """The program starts python3 for preprocess functions; the one of this test has numpy."""
     path = os.path.dirname(os.path.abspath(sys.executable)) + os.pathsep + os.environ.get("PATH", "")
-    variables = {**os.environ, "PATH": path, **(environment or {})}
-    return subprocess.run([program] + args, cwd=folder, env=variables, stdin=subprocess.DEVNULL,
+    return {**os.environ, "PATH": path, **(more or {})}
+
+
+def execute(program, args, folder, environment=None):
+    return subprocess.run([program] + args, cwd=folder, env=environment_of(environment), stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120)
 
 
@@ -703,6 +732,10 @@ def main():
     template = os.path.join(top, "template")
     build_template(template)
     runs = [(item["name"], lambda folder, item=item: complaints(item, program, folder)) for item in CASES]
+    def killed(folder):
+        write(os.path.join(folder, "c.json"), json.dumps(config({INPUT + "preprocess_file": "slow.py:slow"})))
+        return killed_while_preprocessing(program, folder, environment_of())
+    runs.append(("killed while preprocessing", killed))
     runs.append(("full disk", lambda folder: full_disk(program, template, folder)))
     if os.path.exists("/dev/full"):
         runs.append(("full standard output", lambda folder: full_output(program, folder)))

@@ -423,22 +423,34 @@ RUN = {f.__name__: f for f in (zero_batch, zero_channels_slice, zero_everywhere,
 RUN["nested_ifs"] = lambda: nested_ifs(20)
 # What static quantization must name; True: the model is refused in every mode.
 FAULTY = {
-    "huge_fill": (huge_fill, "fill", False), "huge_wrapping": (huge_wrapping, "fill", False), "huge_expand": (huge_expand, "expand", False),
-    "huge_tile": (huge_tile, "tile", False), "huge_pad": (huge_pad, "pad", False), "huge_resize": (huge_resize, "resize", False),
-    "huge_range": (huge_range, "range", False), "huge_onehot": (huge_onehot, "onehot", False), "huge_window": (huge_window, "window", False),
-    "huge_eye": (huge_eye, "fill", False), "huge_dilation": (huge_dilation, "conv", False), "huge_pads": (huge_pads, "conv", False),
-    "zero_stride": (zero_stride, "conv", False), "infinite_weights": (infinite_weights, "conv", False),
-    "float8_weights": (float8_weights, "dequantizelinear", False), "negative_reshape": (negative_reshape, "reshape", False),
-    "wrong_reshape": (wrong_reshape, "reshape", False), "wrong_channels": (wrong_channels, "conv", False),
-    "index_outside": (index_outside, "gather", False), "wrong_attribute_type": (wrong_attribute_type, "strides", False),
-    "missing_input": (missing_input, "nowhere", True), "no_inputs": (no_inputs, "conv", False), "cycle": (cycle, "second", True),
+    "huge_fill": (huge_fill, "fill", True), "huge_wrapping": (huge_wrapping, "fill", True), "huge_expand": (huge_expand, "expand", True),
+    "huge_tile": (huge_tile, "tile", True), "huge_pad": (huge_pad, "pad", True), "huge_resize": (huge_resize, "resize", True),
+    "huge_range": (huge_range, "range", True), "huge_onehot": (huge_onehot, "onehot", True), "huge_window": (huge_window, "window", True),
+    "huge_eye": (huge_eye, "fill", True), "huge_dilation": (huge_dilation, "conv", True), "huge_pads": (huge_pads, "conv", True),
+    "zero_stride": (zero_stride, "conv", True), "infinite_weights": (infinite_weights, "conv", False),
+    "float8_weights": (float8_weights, "dequantizelinear", False), "negative_reshape": (negative_reshape, "reshape", True),
+    "wrong_reshape": (wrong_reshape, "reshape", True), "wrong_channels": (wrong_channels, "conv", True),
+    "index_outside": (index_outside, "gather", True), "wrong_attribute_type": (wrong_attribute_type, "strides", True),
+    "missing_input": (missing_input, "nowhere", True), "no_inputs": (no_inputs, "conv", True), "cycle": (cycle, "second", True),
     "cycle_through_body": (cycle_through_body, "add", True), "defined_twice": (defined_twice, "y", True), "no_output": (no_output, "y", True),
     "function_calls_itself": (function_calls_itself, "Self", True), "functions_call_each_other": (functions_call_each_other, "P", True),
     "functions_that_double": (functions_that_double, "F", False), "endless_loop": (endless_loop, "loop", False),
-    "growing_loop": (growing_loop, "loop", False), "if_on_float": (if_on_float, "if", False), "body_missing": (body_missing, "if", False),
-    "sequence_as_tensor": (sequence_as_tensor, "relu", False), "strings_added": (strings_added, "add", False),
+    "growing_loop": (growing_loop, "loop", False), "if_on_float": (if_on_float, "if", True), "body_missing": (body_missing, "if", True),
+    "sequence_as_tensor": (sequence_as_tensor, "relu", False), "strings_added": (strings_added, "add", True),
     "short_weight": (short_weight, "initializer w", True), "negative_weight_dim": (negative_weight_dim, "initializer w", True),
     "overflowing_weight": (overflowing_weight, "initializer w", True), "outside_data": (outside_data, "initializer w", True)}
+# Attributes that contradict the shapes of what the node reads: one node behind a convolution of [1,4,8,8].
+MISFITS = {
+    "kernel_of_other_weights": ("Conv", dict(kernel_shape=[5, 5]), {"v": real(2, 4, 3, 3)}), "stride_backwards": ("Conv", dict(strides=[-1, 1]), {"v": real(2, 4, 3, 3)}),
+    "no_dilation": ("Conv", dict(dilations=[0, 0]), {"v": real(2, 4, 3, 3)}), "two_pads": ("Conv", dict(pads=[1, 1]), {"v": real(2, 4, 3, 3)}),
+    "bias_too_long": ("Conv", {}, {"v": real(2, 4, 3, 3), "b": real(3)}), "transposed_stride": ("ConvTranspose", dict(strides=[0, 0]), {"v": real(4, 2, 3, 3)}),
+    "pool_of_one_size": ("MaxPool", dict(kernel_shape=[2]), {}), "pool_of_stride_0": ("AveragePool", dict(kernel_shape=[2, 2], strides=[0, 0]), {}),
+    "axis_twice": ("Transpose", dict(perm=[0, 0, 1, 2]), {}), "axes_left_out": ("Transpose", dict(perm=[0, 1]), {}),
+    "joined_along_7": ("Concat", dict(axis=7), {}), "softmax_along_4": ("Softmax", dict(axis=4), {}), "flat_from_6": ("Flatten", dict(axis=6), {}),
+    "squeeze_of_4": ("Squeeze", {}, {"v": ints(1)}), "gather_along_9": ("Gather", dict(axis=9), {"v": ints(0)}),
+    "scale_of_7": ("LayerNormalization", {}, {"v": real(7)})}
+for misfit, (kind, attributes, constants) in MISFITS.items():
+    FAULTY[misfit] = ((lambda k=kind, a=attributes, c=constants: behind_conv(node(k, ["c", *c], ["y"], "misfit", **a), weights=c)), "misfit", True)
 MODES = ("level0", "level1", "slim", "dynq", "fp16")
 SLOW = ("growing_loop", "functions_that_double")  # they run into a limit, which takes seconds: only two modes
 

@@ -101,9 +101,9 @@ class Mutator:
         kind = self.int(0, 6)
         if kind == 0:
             model.ir_version = self.number()
-        elif kind == 1:
+        elif kind == 1 and model.opset_import:
             model.opset_import[0].version = self.pick([self.number(), 7, 9, 11, 13, 18, 21, 23, 25])
-        elif kind == 2:
+        elif kind == 2 and model.opset_import:
             model.opset_import[0].domain = self.pick(TEXTS)
         elif kind == 3:
             del model.opset_import[:]

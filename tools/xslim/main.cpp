@@ -15,7 +15,6 @@
 #include <cstring>
 #include <exception>
 #include <initializer_list>
-#include <iterator>
 #include <new>
 #include <optional>
 #include <string>
@@ -48,11 +47,14 @@ struct Option {
   std::variant<bool Arguments::*, int Arguments::*, std::optional<double> Arguments::*,
                std::string Arguments::*, std::vector<std::string> Arguments::*>
       target;
-  double low = 0, high = 0;  // range of a number
+  double low = 0, high = 0;    // range of a number
+  std::vector<int> only = {};  // the numbers that there are, where they are few
 };
 
 const std::string kOpsetHelp = "opset of the output, " + std::to_string(xslim::kLowestOpset) + " to " +
                                std::to_string(xslim::kHighestOpset);
+
+const std::vector<int> kBits = {4, 8}, kBlocks = {16, 32, 64, 128, 256};
 
 const std::vector<Option> kOptions = {
     {"-c,--config", "FILE", "JSON configuration of a quantization", &Arguments::config_path},
@@ -62,9 +64,10 @@ const std::vector<Option> kOptions = {
     {"--dynq-contrib", "", "--dynq with com.microsoft operators where they fit", &Arguments::dynq_contrib},
     {"--dynq-full-range", "", "--dynq with int8 codes that may overflow on x86 without VNNI",
      &Arguments::dynq_full_range},
-    {"--weight-bits", "N", "--dynq: bits of a weight, 8 (default) or 4", &Arguments::weight_bits, 4, 8},
-    {"--weight-block", "N", "4 bits: weights per scale, 16 to 256 (default: 32)", &Arguments::weight_block,
-     16, 256},
+    {"--weight-bits", "N", "--dynq: bits of a weight, 8 (default) or 4", &Arguments::weight_bits, 0, 0,
+     kBits},
+    {"--weight-block", "N", "4 bits: weights per scale, 16 to 256 (default: 32)", &Arguments::weight_block, 0,
+     0, kBlocks},
     {"--weight-zero-points", "", "4 bits: unsigned weights with zero points", &Arguments::weight_zero_points},
     {"--fp16", "", "convert to float16: no data, no config needed", &Arguments::fp16},
     {"--bf16", "", "convert to bfloat16", &Arguments::bf16},
@@ -128,6 +131,16 @@ std::string HelpText() {
 
 std::string VersionText() { return "xslim " + xslim::Version() + "\n"; }
 
+// "" when the text is one of the numbers, else what to write.
+std::string NoneOf(const std::string& text, const std::vector<int>& numbers) {
+  std::string known;
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    if (text == std::to_string(numbers[i])) return "";
+    known += (i == 0 ? "" : i + 1 == numbers.size() ? " or " : ", ") + std::to_string(numbers[i]);
+  }
+  return text + " is not " + known;
+}
+
 // Adds each row of the table to `app`, bound to its field of `arguments`.
 void AddOptions(CLI::App* app, Arguments* arguments) {
   for (const Option& option : kOptions) {
@@ -139,16 +152,19 @@ void AddOptions(CLI::App* app, Arguments* arguments) {
             app->add_flag(option.names, field, option.help);
           } else {
             CLI::Option* added = app->add_option(option.names, field, option.help);
-            if constexpr (std::is_same_v<Value, int>)
-              added->check(CLI::Range(static_cast<int>(option.low), static_cast<int>(option.high)));
+            if constexpr (std::is_same_v<Value, int>) {
+              if (option.only.empty())
+                added->check(CLI::Range(static_cast<int>(option.low), static_cast<int>(option.high)));
+              else
+                added->check([&option](const std::string& text) { return NoneOf(text, option.only); });
+            }
             if constexpr (std::is_same_v<Value, std::optional<double>>) {
               added->check(CLI::Range(option.low, option.high));
               added->check([](const std::string& text) {  // which a range lets pass
                 return std::string(std::isnan(std::strtod(text.c_str(), nullptr)) ? "is no number" : "");
               });
             }
-            if constexpr (std::is_same_v<Value, std::vector<std::string>>)
-              added->delimiter(',')->allow_extra_args(false);
+            if constexpr (std::is_same_v<Value, std::vector<std::string>>) added->allow_extra_args(false);
             if constexpr (std::is_same_v<Value, std::string>) {
               added->check(
                   [](const std::string& text) { return std::string(text.empty() ? "is empty" : ""); });
@@ -157,6 +173,27 @@ void AddOptions(CLI::App* app, Arguments* arguments) {
         },
         option.target);
   }
+}
+
+// Takes lists apart at their commas (CLI11 would pass over empty names). Returns what is wrong; "" when
+// nothing is.
+std::string SplitLists(Arguments* arguments) {
+  for (const Option& option : kOptions) {
+    const auto* member = std::get_if<std::vector<std::string> Arguments::*>(&option.target);
+    if (member == nullptr) continue;
+    std::vector<std::string>& list = arguments->**member;
+    std::vector<std::string> names;
+    for (const std::string& text : list) {
+      size_t begin = 0, comma = 0;
+      for (; comma != std::string::npos; begin = comma + 1) {
+        comma = text.find(',', begin);
+        names.push_back(text.substr(begin, comma - begin));
+        if (names.back().empty()) return std::string(option.names) + " holds an empty name: '" + text + "'";
+      }
+    }
+    list = std::move(names);
+  }
+  return "";
 }
 
 // One line on stderr that is written over and over: stage, samples done, time left.
@@ -280,10 +317,6 @@ std::string WrongMode(const Arguments& arguments) {
                             arguments.weight_zero_points;
   if (dynamic_only && !arguments.dynq && !configured)
     return "--dynq-contrib, --dynq-full-range and the --weight options need --dynq";
-  if (arguments.weight_bits != 0 && arguments.weight_bits != 4 && arguments.weight_bits != 8)
-    return "--weight-bits is 8 or 4";
-  if ((arguments.weight_block & (arguments.weight_block - 1)) != 0)
-    return "--weight-block is 16, 32, 64, 128 or 256";
   const bool measured = arguments.min_cosine || arguments.max_snr || arguments.fail_on_collapse ||
                         arguments.sensitivity || arguments.auto_precision;
   const bool calibrated = configured && !arguments.dynq && !arguments.fp16 && !arguments.bf16;
@@ -306,8 +339,7 @@ xslim::Config MakeConfig(const Arguments& arguments) {
   if (arguments.external_data) config.model.external_data = true;
   if (arguments.spacemit_functions) config.model.spacemit_functions = true;
   auto append = [](const std::vector<std::string>& from, std::vector<std::string>* to) {
-    std::copy_if(from.begin(), from.end(), std::back_inserter(*to),
-                 [](const std::string& s) { return !s.empty(); });
+    to->insert(to->end(), from.begin(), from.end());
   };
   if (arguments.min_cosine) config.quantization.min_cosine = arguments.min_cosine;
   if (arguments.max_snr) config.quantization.max_snr = arguments.max_snr;
@@ -418,6 +450,7 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return Usage(error.what());
   }
+  if (const std::string wrong = SplitLists(&arguments); !wrong.empty()) return Usage(wrong);
   ProgressLine progress;
   for (const auto& [wanted, text] : std::initializer_list<std::pair<bool, std::string (*)()>>{
            {arguments.help || argc == 1, HelpText},

@@ -135,7 +135,11 @@ TEST_F(ConfigTest, ErrorsNameFileAndPath) {
   EXPECT_THAT(Input("\"mean_value\": [1e300]"),
               HasSubstr("mean_value[0]: expected a number that fits float32"));
   EXPECT_THAT(Input("\"input_shape\": [1, -2]"),
-              HasSubstr("input_shape[1]: expected an integer of at least 0, got the number -2"));
+              HasSubstr("input_shape[1]: expected an integer of at least -1, got the number -2"));
+  EXPECT_EQ(Input("\"input_shape\": [-1, 3]"), "");
+  EXPECT_THAT(Input("\"input_shape\": [0, 3], \"file_type\": \"img\""),
+              HasSubstr("input_shape: holds 0, which no image has"));
+  EXPECT_EQ(Input("\"input_shape\": [0, 3], \"file_type\": \"npy\""), "");
   EXPECT_THAT(Input("\"input_shape\": [1, 99999999999999999999]"),
               HasSubstr("input_shape[1]: expected an integer"));
   EXPECT_THAT(Input("\"dtype\": \"floaty\""),
@@ -144,6 +148,8 @@ TEST_F(ConfigTest, ErrorsNameFileAndPath) {
       Calibration("\"calibration_step\": \"100\""),
       HasSubstr("calibration_parameters.calibration_step: expected an integer, got the string \"100\""));
   EXPECT_THAT(Calibration("\"calibration_step\": 0"), HasSubstr("expected an integer of at least 1"));
+  EXPECT_THAT(Calibration("\"calibration_step\": 1000000000000"),
+              HasSubstr("expected an integer from 1 to 2147483647, got the number 1000000000000"));
   EXPECT_THAT(Calibration("\"calibration_batch_size\": 1.5"), HasSubstr("expected an integer"));
   EXPECT_THAT(Failure("[]"), HasSubstr("config.json: expected an object"));
   EXPECT_THAT(Failure("{\"model_parameters\": []}"),

@@ -115,5 +115,19 @@ TEST_F(IdleSettingsTest, OptionsWithoutWhatTheyActOn) {
                                    "--skip-pass has no effect with skip_onnxsim"));
 }
 
+TEST_F(IdleSettingsTest, EveryStageAppliesSomewhereAndIsSilentThere) {
+  for (const Stage& stage : Stages()) {
+    bool applies = false;
+    for (int level : {0, 1, 2, 3}) {
+      q_ = QuantizationParameters();
+      q_.finetune_level = level;
+      q_.*stage.on = false;
+      EXPECT_EQ(Found().empty(), stage.AppliesAt(level)) << stage.key << " at " << level;
+      applies = applies || stage.AppliesAt(level);
+    }
+    EXPECT_TRUE(applies) << stage.key;
+  }
+}
+
 }  // namespace
 }  // namespace xslim

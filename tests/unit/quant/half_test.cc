@@ -240,5 +240,24 @@ TEST(Half, ABranchThatReadsAnInputOfTheModel) {
   }
 }
 
+// Only what was not small beside the rest of its tensor is a loss.
+TEST(Half, NumbersThatBecomeZeroAreTold) {
+  const auto vanished = [](std::vector<float> values, DType type) {
+    Chain chain(22);
+    const ValueId c = chain.graph.AddConstant("c", Tensor::Of<float>({2}, values));
+    HalfOptions options;
+    options.type = type;
+    return chain.Then("Mul", {c}).End().Convert(options).vanished;
+  };
+  const std::vector<Vanished> one = vanished({0x1p-25f, 0x1p-20f}, DType::kFloat16);
+  ASSERT_EQ(one.size(), 1u);
+  EXPECT_EQ(one[0].name, "c");
+  EXPECT_EQ(one[0].elements, 1);
+  EXPECT_EQ(one[0].of, 2);
+  EXPECT_THAT(vanished({0x1.8p-25f, 0}, DType::kFloat16), IsEmpty());
+  EXPECT_THAT(vanished({0x1p-30f, 1}, DType::kFloat16), IsEmpty());
+  EXPECT_THAT(vanished({0x1p-30f, 0x1p-31f}, DType::kBFloat16), IsEmpty());
+}
+
 }  // namespace
 }  // namespace xslim

@@ -56,6 +56,7 @@ TEST(Scale, Symmetric) {
   EXPECT_EQ(SymmetricScale(0), kMinScale);
   EXPECT_EQ(SymmetricScale(1e-9f), kMinScale);
   EXPECT_EQ(SymmetricScale(1.0f), 0.007843138f);
+  EXPECT_FLOAT_EQ(SymmetricScale(1e-9f, kMinFreeScale), 2e-9f / 255);
   EXPECT_THROW(SymmetricScale(-1), Error);
 }
 

@@ -63,9 +63,94 @@ TEST(CheckModel, WhatTheOperatorDoesNotHave) {
   EXPECT_THAT(FaultOf(kind), HasSubstr("axis"));
 }
 
-TEST(CheckModel, OthersAreNotJudged) {
-  EXPECT_EQ(Of("NoSuchOperator", {{2}}), "");
-  EXPECT_EQ(Of("Gelu", {{2}}), "");  // not in opset 17
+// Windows, axes and lists that contradict the shapes, also where sizes are open.
+TEST(CheckModel, AttributesThatContradictTheShapes) {
+  const std::vector<Shape> conv = {{-1, 4, -1, -1}, {6, 4, 3, 3}};
+  EXPECT_THAT(Of("Conv", conv, {{"kernel_shape", Is({5, 5})}}), HasSubstr("not that of the weights"));
+  EXPECT_THAT(Of("Conv", conv, {{"strides", Is({0, 1})}}), HasSubstr("strides [0,1]"));
+  EXPECT_THAT(Of("Conv", conv, {{"dilations", Is({1, -1})}}), HasSubstr("dilations [1,-1]"));
+  EXPECT_THAT(Of("Conv", conv, {{"pads", Is({1, 1})}}), HasSubstr("pads [1,1] has 2 entries"));
+  EXPECT_THAT(Of("Conv", conv, {{"auto_pad", Attribute::String("SOME")}}), HasSubstr("auto_pad SOME"));
+  EXPECT_THAT(Of("ConvTranspose", {{1, 6, 8, 8}, {6, 4, 3, 3}}, {{"strides", Is({1})}}),
+              HasSubstr("strides"));
+  EXPECT_THAT(Of("MaxPool", {conv[0]}, {{"kernel_shape", Is({2})}}), HasSubstr("kernel_shape"));
+  EXPECT_THAT(Of("AveragePool", {{4, 8}}, {{"kernel_shape", Is({2})}}), HasSubstr("rank 2"));
+  EXPECT_THAT(Of("Transpose", {conv[0]}, {{"perm", Is({0, 0, 1, 2})}}), HasSubstr("each axis once"));
+  EXPECT_THAT(Of("Transpose", {conv[0]}, {{"perm", Is({0, 1})}}), HasSubstr("rank 4"));
+  EXPECT_THAT(Of("Concat", {conv[0], conv[0]}, {{"axis", I(7)}}), HasSubstr("axis 7 of a tensor of rank 4"));
+  for (const char* type : {"Softmax", "LogSoftmax", "ArgMax", "Split"})
+    EXPECT_THAT(Of(type, {conv[0]}, {{"axis", I(-5)}}), HasSubstr("axis -5")) << type;
+  EXPECT_THAT(Of("Flatten", {conv[0]}, {{"axis", I(5)}}), HasSubstr("axis 5"));
+  EXPECT_THAT(Of("ReduceMean", {conv[0]}, {{"axes", Is({1, 4})}}), HasSubstr("axis 4"));
+  EXPECT_THAT(Of("InstanceNormalization", {conv[0], {4}, {5}}), HasSubstr("4 and 5"));
+  EXPECT_THAT(Of("DepthToSpace", {{1, 6, 2, 2}}, {{"blocksize", I(2)}}), HasSubstr("6 elements"));
+  EXPECT_THAT(Of("Gemm", {{2, 3, 4}, {4, 5}}), HasSubstr("rank 3"));
+}
+
+// The inputs that hold lists, of a data input of this shape.
+std::string Listed(const std::string& type, const Shape& shape,
+                   const std::vector<std::vector<int64_t>>& lists, const Attributes& attributes = {}) {
+  Model m;
+  std::vector<ValueId> ids = {m.Input("x", shape)};
+  for (const auto& list : lists) {
+    ids.push_back(
+        m.graph.AddConstant("list", Tensor::Of<int64_t>({static_cast<int64_t>(list.size())}, list)));
+  }
+  m.Output(m.Op(type, ids, attributes));
+  return FaultOf(m);
+}
+
+TEST(CheckModel, ListsThatContradictTheShapes) {
+  EXPECT_THAT(Listed("Gather", {-1, 4}, {{4}}, {{"axis", I(1)}}), HasSubstr("index 4 of an axis of 4"));
+  EXPECT_THAT(Listed("Squeeze", {2, 4}, {{1}}), HasSubstr("4 elements"));
+  EXPECT_THAT(Listed("Unsqueeze", {2, 4}, {{0, -4}}), HasSubstr("twice"));
+  EXPECT_THAT(Listed("Split", {2, 4}, {{5}}, {{"axis", I(1)}}), HasSubstr("4 and 5"));
+  EXPECT_THAT(Listed("Slice", {-1, 4}, {{0, 0}, {1}}), HasSubstr("2 and 1"));
+  EXPECT_THAT(Listed("Slice", {-1, 4}, {{0}, {1}, {0}, {0}}), HasSubstr("step of 0"));
+  EXPECT_THAT(Listed("Reshape", {-1, 4}, {{-1, -1}}), HasSubstr("two sizes open"));
+  EXPECT_THAT(Listed("Reshape", {2, 4}, {{3, -1}}), HasSubstr("8 elements in shape [3,-1]"));
+  EXPECT_THAT(Listed("Pad", {-1, 4}, {{1, 1}}), HasSubstr("2 and 4"));
+  EXPECT_THAT(Listed("Tile", {-1, 4}, {{1, 1, 1}}), HasSubstr("2 and 3"));
+}
+
+TEST(CheckModel, AttributesThatRuntimesTake) {
+  const std::vector<Shape> conv = {{-1, 4, -1, -1}, {6, 4, 1, 3}};
+  EXPECT_EQ(Of("Conv", conv, {{"dilations", Is({0, 2})}}), "");    // of one tap it says nothing
+  EXPECT_EQ(Of("Conv", conv, {{"pads", Is({-1, 0, 0, 0})}}), "");  // crops
+  EXPECT_EQ(Of("Softmax", {{}}, {{"axis", I(-1)}}), "");
+  EXPECT_EQ(Listed("Squeeze", {1, -1}, {{0, 1}}), "");
+  EXPECT_EQ(Listed("Reshape", {2, 0}, {{0, 0}}), "");
+  EXPECT_EQ(Listed("Reshape", {-1, 4}, {{0, 2, 2}}), "");
+  EXPECT_EQ(Listed("Unsqueeze", {2, 4}, {{0, -1}}), "");
+}
+
+TEST(CheckModel, AnOperatorThatTheOpsetDoesNotHave) {
+  EXPECT_EQ(Of("NoSuchOperator", {{2}}), "opset 17 has no operator NoSuchOperator");
+  EXPECT_THAT(Of("Gelu", {{2}}), HasSubstr("no operator Gelu"));
+  Model m;
+  m.Output(m.Op("NoSuchOperator", {m.Input("x", {2})}));
+  EXPECT_NO_THROW(RefuseFaults(m.graph));
+  m.graph.node(0).domain = "com.acme";
+  EXPECT_EQ(FaultOf(m), "");
+}
+
+TEST(CheckModel, OutputsAreOfTheTypeThatIsComputed) {
+  Model m;
+  const ValueId y = m.Op("Relu", {m.Input("x", {2})});
+  m.Output(y);
+  m.graph.value(y).dtype = DType::kInt64;
+  EXPECT_EQ(FaultOf(m),
+            "computes float32 for output " + m.graph.value(y).name + ", which is declared as int64");
+  EXPECT_THROW(RefuseFaults(m.graph), Error);
+  m.graph.value(y).dtype = DType::kUndefined;
+  EXPECT_EQ(FaultOf(m), "");
+}
+
+TEST(CheckModel, AModelHasOutputs) {
+  Model m;
+  m.Op("Relu", {m.Input("x", {2})});
+  EXPECT_EQ(FaultOf(m), "it has no outputs");
+  EXPECT_THROW(RefuseFaults(m.graph), Error);
 }
 
 TEST(CheckModel, FatalOnesAreErrorsAndNameTheNode) {

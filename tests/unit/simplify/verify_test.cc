@@ -118,6 +118,27 @@ TEST(Verify, WhatFailsAfterRoundingIsNotBlamedOnAPass) {
   EXPECT_THAT(reference.Differs(off.graph), HasSubstr("differs by"));
 }
 
+// Only what no input can mend ends a run: not an index that was made up.
+TEST(Verify, AModelThatNobodyCanRunIsRefused) {
+  ThreadPool pool(1);
+  Model slope;
+  slope.Output(
+      slope.Op("Conv", {slope.Input("x", {1, 3, 8, 8}), slope.Random({4, 3, 3, 3}), slope.Random({5})}));
+  SimplifyOptions options;
+  try {
+    SimplifyVerified(&slope.graph, options, pool, 1);
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("the model is not valid: Conv[Conv]"));
+    EXPECT_THAT(error.what(), HasSubstr("the bias has 5 elements"));
+  }
+  Model index;
+  index.Output(index.Op("Gather", {index.Random({1, 3}), index.Input("i", {2}, DType::kInt64)}));
+  const Reference reference(index.graph, pool, 1);
+  EXPECT_FALSE(reference.impossible());
+  EXPECT_NO_THROW(SimplifyVerified(&index.graph, options, pool, 1));
+}
+
 TEST(Verify, AModelThatCannotBeRunIsTold) {
   ThreadPool pool(1);
   for (const int64_t size : {4, -1}) {  // a size that is open may have been guessed wrong
@@ -126,6 +147,7 @@ TEST(Verify, AModelThatCannotBeRunIsTold) {
     const Reference reference(m.graph, pool, 1);
     EXPECT_THAT(reference.obstacle(), HasSubstr("[Gather]"));
     EXPECT_EQ(reference.fails(), size == 4);
+    EXPECT_EQ(reference.impossible(), size == 4);
   }
 }
 

@@ -160,11 +160,19 @@ TEST_F(PrecisionSearchTest, TheSameForAnyNumberOfThreads) {
 
 TEST_F(PrecisionSearchTest, ACurveLeavesMoreAndMoreFloat) {
   PrecisionSearch search(*plans_, *noise_, samples_, pool_, quiet_);
-  const CurvePoint whole = search.Point(1), half = search.Point(0.5);
+  const CurvePoint whole = search.Point(1, 100), half = search.Point(0.5, 100);
   EXPECT_EQ(whole.float_operators, 0u);
   EXPECT_EQ(whole.noise, RatiosOf(plan_));
   EXPECT_LE(half.int8_macs * 2, plans_->macs());
   EXPECT_LT(half.noise[0], whole.noise[0]);
+}
+
+TEST_F(PrecisionSearchTest, ACurveStopsAfterSoManyOperators) {
+  PrecisionSearch search(*plans_, *noise_, samples_, pool_, quiet_);
+  const CurvePoint first = search.Point(0.1, 1), second = search.Point(0.1, 1);
+  EXPECT_GE(first.float_operators, 1u);
+  EXPECT_GT(second.float_operators, first.float_operators);
+  EXPECT_GT(second.int8_macs * 10, plans_->macs());
 }
 
 // What a move brings is set against what was foretold, not against what its last disappointment left of that:
