@@ -162,5 +162,16 @@ TEST(WeightCodes, BlocksOfZerosAndOfTinyNumbers) {
   for (int i = 0; i < 2; ++i) EXPECT_GT(codes.scale.data<float>()[i], 0);
 }
 
+// Without XSlim's least scale nothing is lost however small the weights are; a column of zeros has a scale.
+TEST(EncodeColumns, TinyWeightsKeepTheirCodes) {
+  const Tensor plain = Tensor::Of<float>({2, 3}, {1, -0.5f, 0, 0.25f, 0.75f, 0});
+  Tensor tiny = plain.Clone();
+  for (int64_t i = 0; i < tiny.size(); ++i) tiny.data<float>()[i] *= 0x1p-40f;
+  const ColumnCodes wanted = EncodeColumns(plain, true), got = EncodeColumns(tiny, true);
+  EXPECT_TRUE(got.codes.SameBytes(wanted.codes));
+  EXPECT_EQ(got.scale.data<float>()[0], wanted.scale.data<float>()[0] * 0x1p-40f);
+  EXPECT_GT(got.scale.data<float>()[2], 0.0f);
+}
+
 }  // namespace
 }  // namespace xslim
