@@ -2,6 +2,7 @@
 // The sums come from the float kernels, in pieces of so few products that floats hold them exactly.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -32,9 +33,36 @@ struct Centred {
   Tensor values;
   int64_t largest;  // magnitude that the type and the zero points allow
 
-  // How many products with another operand's values add up to at most kExact.
-  int64_t terms() const { return kExact / (kLargestCode * largest); }
+  // How many products with another operand's values add up to at most kExact. sums: of the magnitudes of all
+  // that one result is made of, here; mostly all of it may be added up at once.
+  int64_t TermsFor(const std::vector<float>& sums) const {
+    const bool all = std::all_of(sums.begin(), sums.end(),
+                                 [](float sum) { return sum <= static_cast<float>(kExact / kLargestCode); });
+    return all ? std::numeric_limits<int64_t>::max() : kExact / (kLargestCode * largest);
+  }
 };
+
+// Sums of magnitudes by row: exact as far as they are below kExact, and not below it where they are more.
+std::vector<float> RowMagnitudes(const Tensor& matrix, int64_t rows) {
+  std::vector<float> sums(static_cast<size_t>(rows), 0.0f);
+  for (int64_t row = 0; row < rows; ++row) {
+    const int64_t columns = matrix.size() / rows;
+    const float* from = matrix.data<float>() + row * columns;
+    for (int64_t i = 0; i < columns; ++i) sums[static_cast<size_t>(row)] += std::fabs(from[i]);
+  }
+  return sums;
+}
+
+// The same by column of matrices [..., k, n].
+std::vector<float> ColumnMagnitudes(const Tensor& matrices, int64_t k, int64_t n) {
+  std::vector<float> sums(static_cast<size_t>(matrices.size() / k));
+  for (int64_t row = 0; row < matrices.size() / n; ++row) {
+    float* to = sums.data() + row / k * n;
+    const float* from = matrices.data<float>() + row * n;
+    for (int64_t j = 0; j < n; ++j) to[j] += std::fabs(from[j]);
+  }
+  return sums;
+}
 
 // The zero point (slot may be left out: 0) has one element or one per `axis`.
 Centred Centre(const EvalContext& c, const Tensor& x, size_t zero_slot, int64_t axis) {
@@ -95,10 +123,11 @@ void StoreCodes(Tensor& codes, int64_t at, const float* x, int32_t zero, int64_t
 // own.
 std::vector<int32_t> ProductSums(EvalContext& c, const Centred& left, const Centred& right,
                                  const MatMulBatches& shape, bool kept) {
-  const int64_t m = shape.m, n = shape.n, k = shape.k, terms = right.terms(), size_b = PackedSizeB(k, n);
+  const int64_t m = shape.m, n = shape.n, k = shape.k, size_b = PackedSizeB(k, n);
   std::vector<int32_t> sums(static_cast<size_t>(ElementCount(shape.out_shape)), 0);
   if (sums.empty() || k == 0) return sums;
-  const int64_t matrices = right.values.size() / (k * n);
+  const int64_t matrices = right.values.size() / (k * n),
+                terms = std::min(k, right.TermsFor(ColumnMagnitudes(right.values, k, n)));
   // Each piece of k in panels of its own, one piece after the other.
   const Tensor packed = PackOnce(c, kept, matrices * size_b, [&](float* to) {
     for (int64_t i = 0; i < matrices; ++i) {
@@ -113,8 +142,7 @@ std::vector<int32_t> ProductSums(EvalContext& c, const Centred& left, const Cent
   constexpr int64_t kRows = 48;  // of a block: its sums stay in cache
   const int64_t blocks = (m + kRows - 1) / kRows;
   c.pool.ParallelFor(static_cast<int64_t>(shape.a.size()) * blocks, 1, [&](int64_t begin, int64_t end, int) {
-    std::vector<float> a(static_cast<size_t>(PackedSizeA(kRows, std::min(terms, k)))),
-        y(static_cast<size_t>(kRows * n));
+    std::vector<float> a(static_cast<size_t>(PackedSizeA(kRows, terms))), y(static_cast<size_t>(kRows * n));
     for (int64_t item = begin; item < end; ++item) {
       const auto i = static_cast<size_t>(item / blocks);
       const int64_t row = item % blocks * kRows, rows = std::min(kRows, m - row);
@@ -184,8 +212,9 @@ void EvaluateConvInteger(EvalContext& c) {
   const Tensor &x = c.in(0), &w = c.in(1);
   const ConvGeometry g = GeometryOfConv(c.node, x.shape(), w.shape());
   const Centred in = Centre(c, x, 2, -1), weight = Centre(c, w, 3, 0);
-  ConvolveExactly(c, g, in.values.data<float>(), weight.values.data<float>(), weight.terms(),
-                  AreConstant(c, 1, 3), c.out(0, DType::kInt32, g.out_shape).data<int32_t>());
+  ConvolveExactly(c, g, in.values.data<float>(), weight.values.data<float>(),
+                  weight.TermsFor(RowMagnitudes(weight.values, g.channels_out)), AreConstant(c, 1, 3),
+                  c.out(0, DType::kInt32, g.out_shape).data<int32_t>());
 }
 
 void EvaluateQLinearConv(EvalContext& c) {
@@ -201,8 +230,9 @@ void EvaluateQLinearConv(EvalContext& c) {
   if (static_cast<int64_t>(bias.size()) != g.channels_out) throw Error("the bias does not fit the weight");
   const Centred in = Centre(c, x, 2, -1), weight = Centre(c, w, 5, 0);
   Tensor sums = c.scratch(DType::kInt32, g.out_shape);
-  ConvolveExactly(c, g, in.values.data<float>(), weight.values.data<float>(), weight.terms(),
-                  AreConstant(c, 3, 5), sums.data<int32_t>());
+  ConvolveExactly(c, g, in.values.data<float>(), weight.values.data<float>(),
+                  weight.TermsFor(RowMagnitudes(weight.values, g.channels_out)), AreConstant(c, 3, 5),
+                  sums.data<int32_t>());
   Tensor& y = c.out(0, CodeType(c.in(7)), g.out_shape);
   const int64_t pixels = g.pixels_out();
   c.pool.ParallelFor(

@@ -24,6 +24,25 @@ def ours(program, model, shape, threads, runs):
     return [float(t) for t in re.search(r": ([0-9.]+) ms, ([0-9.]+) ms", done.stdout).groups()]
 
 
+def compare(program, model, shape, threads, rounds, runs):
+    """[ours, ONNX Runtime's]: the quickest forward's milliseconds on the clock and of the processors."""
+    name, sizes = shape.split("=")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    feed = {name: np.random.default_rng(3).random([int(s) for s in sizes.split(",")], dtype=np.float32) - 0.5}
+    best = [[float("inf")] * 2 for _ in range(2)]
+    for _ in range(rounds):
+        times = ours(program, model, shape, threads, runs)
+        best[0] = [min(pair) for pair in zip(best[0], times)]
+        for _ in range(runs):
+            begin = time.perf_counter(), time.process_time()
+            session.run(None, feed)
+            times = 1e3 * (time.perf_counter() - begin[0]), 1e3 * (time.process_time() - begin[1])
+            best[1] = [min(pair) for pair in zip(best[1], times)]
+    return best
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("program")
@@ -33,21 +52,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--runs", type=int, default=20)
     given = parser.parse_args()
-    name, sizes = given.shape.split("=")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = given.threads
-    session = onnxruntime.InferenceSession(given.model, options, providers=["CPUExecutionProvider"])
-    feed = {name: np.random.default_rng(3).random([int(s) for s in sizes.split(",")], dtype=np.float32) - 0.5}
-    best = [[float("inf")] * 2 for _ in range(2)]  # ours, ONNX Runtime's: seconds on the clock, of the processors
-    for _ in range(given.rounds):
-        times = ours(given.program, given.model, given.shape, given.threads, given.runs)
-        best[0] = [min(pair) for pair in zip(best[0], times)]
-        for _ in range(given.runs):
-            begin = time.perf_counter(), time.process_time()
-            session.run(None, feed)
-            times = 1e3 * (time.perf_counter() - begin[0]), 1e3 * (time.process_time() - begin[1])
-            best[1] = [min(pair) for pair in zip(best[1], times)]
-    (wall, processor), (ort_wall, ort_processor) = best
+    (wall, processor), (ort_wall, ort_processor) = compare(given.program, given.model, given.shape, given.threads,
+                                                           given.rounds, given.runs)
     print("%s, %d thread(s): ours %.3f ms, ONNX Runtime %.3f ms, ratio %.2f; processor time %.3f ms, %.3f ms, ratio %.2f" %
           (given.model, given.threads, wall, ort_wall, wall / ort_wall, processor, ort_processor,
            processor / ort_processor))
