@@ -61,7 +61,7 @@ std::vector<StepType> TypesOfSteps(EvalContext& c, const Graph& body, const std:
     for (const Dim& dim : value.dims) types.back().shape.push_back(std::max<int64_t>(dim.size, 0));
   }
   if (open.empty()) return types;
-  auto& part = c.state<std::optional<Graph>>();  // which bodies are asked for is told by their address
+  auto& part = c.state<std::optional<Graph>>();  // kept: runners know bodies by their address
   if (!part) part = PartFor(body, open);
   const std::vector<Tensor> results = RunBody(c, *part, inputs);
   for (size_t i = 0; i < types.size(); ++i) {

@@ -124,8 +124,8 @@ void BufferPool::Core::Release(Area* area, size_t offset, size_t size) {
       range = before;
     }
   }
-  if (closed) GiveBack(area->base, range->first, std::min(range->first + range->second, area->touched));
   if (closed) {
+    GiveBack(area->base, range->first, std::min(range->first + range->second, area->touched));
     if (area->used == 0) Unmap(area);
     return;
   }
