@@ -276,8 +276,8 @@ void EvaluateRotaryEmbedding(EvalContext& c) {
 
 std::vector<OperatorRow> AttentionOperators() {
   return {
-      {"", "Attention", 23, kLastOpset, EvaluateAttention},
-      {"", "RotaryEmbedding", 23, kLastOpset, EvaluateRotaryEmbedding},
+      {"", "Attention", 23, kAnyLater, EvaluateAttention},
+      {"", "RotaryEmbedding", 23, kAnyLater, EvaluateRotaryEmbedding},
   };
 }
 

@@ -33,7 +33,8 @@ std::vector<Tensor> RunOperator(const EvalContext& context, const std::string& o
   node.outputs.assign(outputs, 0);
   std::shared_ptr<void> state;
   const std::vector<bool> constant(inputs.size(), false);
-  EvalContext inner(node, opset, std::move(given), context.pool, nullptr, state, constant, nullptr);
+  EvalContext inner(node, opset, std::move(given), context.pool, context.allocator(), state, constant,
+                    nullptr);
   row->evaluate(inner);
   return std::move(inner.outputs);
 }

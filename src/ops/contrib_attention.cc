@@ -375,13 +375,12 @@ void EvaluateGroupQueryAttention(EvalContext& c) {
 
 std::vector<OperatorRow> ContribAttentionOperators() {
   constexpr const char* kMicrosoft = "com.microsoft";
-  constexpr int kAny = std::numeric_limits<int>::max();
   return {
-      {kMicrosoft, "Attention", 1, kAny, EvaluateAttention},
-      {kMicrosoft, "QAttention", 1, kAny, EvaluateQAttention},
-      {kMicrosoft, "MultiHeadAttention", 1, kAny, EvaluateMultiHeadAttention},
-      {kMicrosoft, "GroupQueryAttention", 1, kAny, EvaluateGroupQueryAttention},
-      {kMicrosoft, "RotaryEmbedding", 1, kAny, EvaluateRotaryEmbedding},
+      {kMicrosoft, "Attention", 1, kAnyLater, EvaluateAttention},
+      {kMicrosoft, "QAttention", 1, kAnyLater, EvaluateQAttention},
+      {kMicrosoft, "MultiHeadAttention", 1, kAnyLater, EvaluateMultiHeadAttention},
+      {kMicrosoft, "GroupQueryAttention", 1, kAnyLater, EvaluateGroupQueryAttention},
+      {kMicrosoft, "RotaryEmbedding", 1, kAnyLater, EvaluateRotaryEmbedding},
   };
 }
 

@@ -189,9 +189,9 @@ void EvaluateScan(EvalContext& c) {
 
 std::vector<OperatorRow> ControlOperators() {
   return {
-      {"", "If", 1, kLastOpset, EvaluateIf},
-      {"", "Loop", 1, kLastOpset, EvaluateLoop},
-      {"", "Scan", 9, kLastOpset, EvaluateScan},
+      {"", "If", 1, kAnyLater, EvaluateIf},
+      {"", "Loop", 1, kAnyLater, EvaluateLoop},
+      {"", "Scan", 9, kAnyLater, EvaluateScan},
   };
 }
 

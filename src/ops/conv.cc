@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <vector>
 
 #include "base/log.h"
@@ -466,11 +465,10 @@ void ConvolveExactly(EvalContext& ctx, const ConvGeometry& g, const float* x, co
 }
 
 std::vector<OperatorRow> ConvOperators() {
-  constexpr int kAny = std::numeric_limits<int>::max();
   return {
-      {"", "Conv", 1, kAny, EvaluateConv, QuantRole::kCompute},
-      {"", "ConvTranspose", 1, kAny, EvaluateConvTranspose, QuantRole::kCompute},
-      {"com.microsoft", "FusedConv", 1, kAny, EvaluateFusedConv},
+      {"", "Conv", 1, kAnyLater, EvaluateConv, QuantRole::kCompute},
+      {"", "ConvTranspose", 1, kAnyLater, EvaluateConvTranspose, QuantRole::kCompute},
+      {"com.microsoft", "FusedConv", 1, kAnyLater, EvaluateFusedConv},
   };
 }
 

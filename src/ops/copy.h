@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "ops/operator.h"
-#include "xslim/config.h"
 
 namespace xslim {
 
@@ -77,9 +76,6 @@ std::vector<int64_t> NormalAxes(const std::vector<int64_t>& axes, int64_t rank, 
 
 // An integer list from input `slot`, or from the attribute when the input is left out.
 std::vector<int64_t> IntsOf(const EvalContext& context, size_t slot, const std::string& attribute);
-
-// The last default-domain opset that the rows of the move, gather and shape families speak for.
-inline constexpr int kLastOpset = kHighestOpset + 1;
 
 }  // namespace xslim
 

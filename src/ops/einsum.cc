@@ -275,8 +275,8 @@ void EvaluateDet(EvalContext& c) {
 
 std::vector<OperatorRow> EinsumOperators() {
   return {
-      {"", "Einsum", 12, kLastOpset, EvaluateEinsum},
-      {"", "Det", 11, kLastOpset, EvaluateDet},
+      {"", "Einsum", 12, kAnyLater, EvaluateEinsum},
+      {"", "Det", 11, kAnyLater, EvaluateDet},
   };
 }
 

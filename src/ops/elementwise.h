@@ -14,7 +14,6 @@
 namespace xslim {
 
 inline constexpr int64_t kElementGrain = 16384;  // elements per piece of a parallel loop
-inline constexpr int kAnyLater = 1000;           // last_opset of a row that holds for all later versions
 
 // 16-bit floats are computed with as float, everything else as itself.
 template <typename T>

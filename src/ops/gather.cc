@@ -498,16 +498,16 @@ void Unique(EvalContext& c) {
 
 std::vector<OperatorRow> GatherOperators() {
   return {
-      {"", "Gather", 1, kLastOpset, Gather, QuantRole::kPassive},
-      {"", "GatherElements", 11, kLastOpset, GatherElements},
-      {"", "GatherND", 11, kLastOpset, GatherND},
+      {"", "Gather", 1, kAnyLater, Gather, QuantRole::kPassive},
+      {"", "GatherElements", 11, kAnyLater, GatherElements},
+      {"", "GatherND", 11, kAnyLater, GatherND},
       {"", "Scatter", 9, 10, ScatterElements},
-      {"", "ScatterElements", 11, kLastOpset, ScatterElements},
-      {"", "ScatterND", 11, kLastOpset, ScatterND},
-      {"", "OneHot", 9, kLastOpset, OneHot},
-      {"", "NonZero", 9, kLastOpset, NonZero},
-      {"", "TensorScatter", 24, kLastOpset, TensorScatter},
-      {"", "Unique", 11, kLastOpset, Unique},
+      {"", "ScatterElements", 11, kAnyLater, ScatterElements},
+      {"", "ScatterND", 11, kAnyLater, ScatterND},
+      {"", "OneHot", 9, kAnyLater, OneHot},
+      {"", "NonZero", 9, kAnyLater, NonZero},
+      {"", "TensorScatter", 24, kAnyLater, TensorScatter},
+      {"", "Unique", 11, kAnyLater, Unique},
   };
 }
 

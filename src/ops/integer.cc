@@ -258,10 +258,10 @@ void EvaluateQLinearConv(EvalContext& c) {
 
 std::vector<OperatorRow> IntegerOperators() {
   return {
-      {"", "MatMulInteger", 10, kLastOpset, EvaluateMatMulInteger},
-      {"", "QLinearMatMul", 10, kLastOpset, EvaluateQLinearMatMul},
-      {"", "QLinearConv", 10, kLastOpset, EvaluateQLinearConv},
-      {"", "ConvInteger", 10, kLastOpset, EvaluateConvInteger},
+      {"", "MatMulInteger", 10, kAnyLater, EvaluateMatMulInteger},
+      {"", "QLinearMatMul", 10, kAnyLater, EvaluateQLinearMatMul},
+      {"", "QLinearConv", 10, kAnyLater, EvaluateQLinearConv},
+      {"", "ConvInteger", 10, kAnyLater, EvaluateConvInteger},
   };
 }
 

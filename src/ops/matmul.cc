@@ -359,14 +359,13 @@ void EvaluateGemm(EvalContext& ctx) {
 }  // namespace
 
 std::vector<OperatorRow> MatMulOperators() {
-  constexpr int kAny = std::numeric_limits<int>::max();
   constexpr const char* kMicrosoft = "com.microsoft";
   return {
-      {"", "MatMul", 1, kAny, EvaluateMatMul, QuantRole::kCompute},
-      {"", "Gemm", 1, kAny, EvaluateGemm, QuantRole::kCompute},
-      {kMicrosoft, "FusedGemm", 1, kAny, EvaluateFusedGemm},
-      {kMicrosoft, "FusedMatMul", 1, kAny, EvaluateFusedMatMul},
-      {kMicrosoft, "TransposeMatMul", 1, kAny, EvaluateFusedMatMul},
+      {"", "MatMul", 1, kAnyLater, EvaluateMatMul, QuantRole::kCompute},
+      {"", "Gemm", 1, kAnyLater, EvaluateGemm, QuantRole::kCompute},
+      {kMicrosoft, "FusedGemm", 1, kAnyLater, EvaluateFusedGemm},
+      {kMicrosoft, "FusedMatMul", 1, kAnyLater, EvaluateFusedMatMul},
+      {kMicrosoft, "TransposeMatMul", 1, kAnyLater, EvaluateFusedMatMul},
   };
 }
 

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <limits>
 #include <string>
 #include <utility>
 #include <vector>
@@ -505,24 +504,23 @@ void EvaluateMeanVarianceNormalization(EvalContext& context) {
 }  // namespace
 
 std::vector<OperatorRow> NormOperators() {
-  constexpr int kLatest = std::numeric_limits<int>::max();
   return {
-      {"", "BatchNormalization", 7, kLatest, EvaluateBatchNormalization},
-      {"", "InstanceNormalization", 6, kLatest, EvaluateInstanceNormalization, QuantRole::kNorm},
-      {"", "GroupNormalization", 18, kLatest, EvaluateGroupNormalization, QuantRole::kNorm},
+      {"", "BatchNormalization", 7, kAnyLater, EvaluateBatchNormalization},
+      {"", "InstanceNormalization", 6, kAnyLater, EvaluateInstanceNormalization, QuantRole::kNorm},
+      {"", "GroupNormalization", 18, kAnyLater, EvaluateGroupNormalization, QuantRole::kNorm},
       // ONNX Runtime's exporters wrote it into older opsets too.
-      {"", "LayerNormalization", 1, kLatest, EvaluateLayerNormalization, QuantRole::kNorm},
-      {"", "SimplifiedLayerNormalization", 1, kLatest, EvaluateRmsNormalization},
-      {"", "RMSNormalization", 23, kLatest, EvaluateRmsNormalization},
-      {"com.microsoft", "SkipLayerNormalization", 1, kLatest, EvaluateSkipLayerNormalization},
-      {"com.microsoft", "SkipSimplifiedLayerNormalization", 1, kLatest, EvaluateSkipRmsNormalization},
-      {"com.microsoft", "EmbedLayerNormalization", 1, kLatest, EvaluateEmbedLayerNormalization},
-      {"", "LRN", 1, kLatest, EvaluateLrn, QuantRole::kElementwise},
-      {"", "LpNormalization", 1, kLatest, EvaluateLpNormalization},
-      {"", "MeanVarianceNormalization", 9, kLatest, EvaluateMeanVarianceNormalization},
-      {"", "Softmax", 1, kLatest, EvaluateSoftmax},
-      {"", "LogSoftmax", 1, kLatest, EvaluateLogSoftmax},
-      {"", "Hardmax", 1, kLatest, EvaluateHardmax},
+      {"", "LayerNormalization", 1, kAnyLater, EvaluateLayerNormalization, QuantRole::kNorm},
+      {"", "SimplifiedLayerNormalization", 1, kAnyLater, EvaluateRmsNormalization},
+      {"", "RMSNormalization", 23, kAnyLater, EvaluateRmsNormalization},
+      {"com.microsoft", "SkipLayerNormalization", 1, kAnyLater, EvaluateSkipLayerNormalization},
+      {"com.microsoft", "SkipSimplifiedLayerNormalization", 1, kAnyLater, EvaluateSkipRmsNormalization},
+      {"com.microsoft", "EmbedLayerNormalization", 1, kAnyLater, EvaluateEmbedLayerNormalization},
+      {"", "LRN", 1, kAnyLater, EvaluateLrn, QuantRole::kElementwise},
+      {"", "LpNormalization", 1, kAnyLater, EvaluateLpNormalization},
+      {"", "MeanVarianceNormalization", 9, kAnyLater, EvaluateMeanVarianceNormalization},
+      {"", "Softmax", 1, kAnyLater, EvaluateSoftmax},
+      {"", "LogSoftmax", 1, kAnyLater, EvaluateLogSoftmax},
+      {"", "Hardmax", 1, kAnyLater, EvaluateHardmax},
   };
 }
 

@@ -59,6 +59,7 @@ class EvalContext {
     outputs[slot] = std::move(tensor);
   }  // may share an input's storage
   Tensor scratch(DType dtype, Shape shape) const { return Tensor(dtype, std::move(shape), allocator_); }
+  Allocator* allocator() const { return allocator_; }  // of scratch(); null: the heap
   // Kept for the node as long as the executor lives: packed weights and the like. Only from constant inputs.
   template <typename T>
   T& state() {
@@ -94,6 +95,9 @@ struct InterestRange {
   float hi = std::numeric_limits<float>::infinity();
 };
 
+// The last_opset of a row that holds for all later versions of its domain.
+inline constexpr int kAnyLater = std::numeric_limits<int>::max();
+
 struct OperatorRow {
   const char* domain;  // "" = ai.onnx
   const char* op_type;
@@ -115,7 +119,7 @@ const char* FamilyOf(const OperatorRow& row);
 
 // One per family file; registry.cc lists them.
 std::vector<OperatorRow> ConvOperators();    // conv.cc: Conv ConvTranspose (n-d, groups, dilations, auto_pad)
-std::vector<OperatorRow> MatMulOperators();  // matmul.cc: Gemm MatMul Einsum...
+std::vector<OperatorRow> MatMulOperators();  // matmul.cc: MatMul Gemm FusedMatMul ...
 std::vector<OperatorRow> PoolOperators();    // pool.cc
 std::vector<OperatorRow> NormOperators();    // norm.cc: BatchNormalization LayerNormalization Softmax ...
 std::vector<OperatorRow> QuantizeOperators();  // quantize.cc: QuantizeLinear DequantizeLinear ...
@@ -140,7 +144,7 @@ std::vector<OperatorRow> SignalOperators();     // signal.cc: DFT STFT *Window M
 std::vector<OperatorRow> RandomOperators();     // random.cc: Random* Bernoulli Multinomial
 std::vector<OperatorRow> TextOperators();       // text.cc: StringConcat StringSplit StringNormalizer
 std::vector<OperatorRow> SequenceOperators();   // sequence.cc: Sequence* Optional* SplitToSequence ...
-std::vector<OperatorRow> IntegerOperators();    // integer.cc: QLinearMatMul QLinearConv ConvInteger
+std::vector<OperatorRow> IntegerOperators();    // integer.cc: MatMulInteger ConvInteger QLinear*
 
 }  // namespace xslim
 

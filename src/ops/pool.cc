@@ -429,14 +429,13 @@ void EvaluateGlobalLpPool(EvalContext& context) {
 }  // namespace
 
 std::vector<OperatorRow> PoolOperators() {
-  constexpr int kLatest = std::numeric_limits<int>::max();
   return {
-      {"", "MaxPool", 1, kLatest, EvaluateMaxPool, QuantRole::kPassive},
-      {"", "AveragePool", 1, kLatest, EvaluateAveragePool, QuantRole::kElementwise},
-      {"", "LpPool", 2, kLatest, EvaluateLpPool},
-      {"", "GlobalMaxPool", 1, kLatest, EvaluateGlobalMaxPool, QuantRole::kPassive},
-      {"", "GlobalAveragePool", 1, kLatest, EvaluateGlobalAveragePool, QuantRole::kElementwise},
-      {"", "GlobalLpPool", 2, kLatest, EvaluateGlobalLpPool},
+      {"", "MaxPool", 1, kAnyLater, EvaluateMaxPool, QuantRole::kPassive},
+      {"", "AveragePool", 1, kAnyLater, EvaluateAveragePool, QuantRole::kElementwise},
+      {"", "LpPool", 2, kAnyLater, EvaluateLpPool},
+      {"", "GlobalMaxPool", 1, kAnyLater, EvaluateGlobalMaxPool, QuantRole::kPassive},
+      {"", "GlobalAveragePool", 1, kAnyLater, EvaluateGlobalAveragePool, QuantRole::kElementwise},
+      {"", "GlobalLpPool", 2, kAnyLater, EvaluateGlobalLpPool},
   };
 }
 

@@ -294,13 +294,12 @@ void EvaluateDynamicQuantize(EvalContext& context) {
 }  // namespace
 
 std::vector<OperatorRow> QuantizeOperators() {
-  constexpr int kLatest = std::numeric_limits<int>::max();
   return {
-      {"", "QuantizeLinear", 10, kLatest, EvaluateQuantize},
-      {"", "DequantizeLinear", 10, kLatest, EvaluateDequantize},
-      {"", "DynamicQuantizeLinear", 11, kLatest, EvaluateDynamicQuantize},
-      {"com.microsoft", "QuantizeLinear", 1, kLatest, EvaluateQuantize},
-      {"com.microsoft", "DequantizeLinear", 1, kLatest, EvaluateDequantize},
+      {"", "QuantizeLinear", 10, kAnyLater, EvaluateQuantize},
+      {"", "DequantizeLinear", 10, kAnyLater, EvaluateDequantize},
+      {"", "DynamicQuantizeLinear", 11, kAnyLater, EvaluateDynamicQuantize},
+      {"com.microsoft", "QuantizeLinear", 1, kAnyLater, EvaluateQuantize},
+      {"com.microsoft", "DequantizeLinear", 1, kAnyLater, EvaluateDequantize},
   };
 }
 

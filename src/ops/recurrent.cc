@@ -329,9 +329,9 @@ void EvaluateRnn(EvalContext& c) { Evaluate(c, Cell::kRnn, {"Tanh"}); }
 
 std::vector<OperatorRow> RecurrentOperators() {
   return {
-      {"", "LSTM", 7, kLastOpset, EvaluateLstm},
-      {"", "GRU", 7, kLastOpset, EvaluateGru},
-      {"", "RNN", 7, kLastOpset, EvaluateRnn},
+      {"", "LSTM", 7, kAnyLater, EvaluateLstm},
+      {"", "GRU", 7, kAnyLater, EvaluateGru},
+      {"", "RNN", 7, kAnyLater, EvaluateRnn},
   };
 }
 

@@ -423,9 +423,8 @@ void EvaluateResize(EvalContext& context) {
 }  // namespace
 
 std::vector<OperatorRow> ResizeOperators() {
-  constexpr int kLatest = std::numeric_limits<int>::max();
   return {
-      {"", "Resize", 10, kLatest, EvaluateResize, QuantRole::kElementwise},
+      {"", "Resize", 10, kAnyLater, EvaluateResize, QuantRole::kElementwise},
       {"", "Upsample", 7, 9, EvaluateResize},
   };
 }

@@ -145,18 +145,18 @@ void OptionalGetElement(EvalContext& c) {
 
 std::vector<OperatorRow> SequenceOperators() {
   return {
-      {"", "SequenceEmpty", 11, kLastOpset, SequenceEmpty},
-      {"", "SequenceConstruct", 11, kLastOpset, SequenceConstruct},
-      {"", "SequenceAt", 11, kLastOpset, SequenceAt},
-      {"", "SequenceInsert", 11, kLastOpset, SequenceInsert},
-      {"", "SequenceErase", 11, kLastOpset, SequenceErase},
-      {"", "SequenceLength", 11, kLastOpset, SequenceLength},
-      {"", "SplitToSequence", 11, kLastOpset, SplitToSequence},
-      {"", "ConcatFromSequence", 11, kLastOpset, ConcatFromSequence},
-      {"", "SequenceMap", 17, kLastOpset, SequenceMap},
-      {"", "Optional", 15, kLastOpset, Optional},
-      {"", "OptionalHasElement", 15, kLastOpset, OptionalHasElement},
-      {"", "OptionalGetElement", 15, kLastOpset, OptionalGetElement},
+      {"", "SequenceEmpty", 11, kAnyLater, SequenceEmpty},
+      {"", "SequenceConstruct", 11, kAnyLater, SequenceConstruct},
+      {"", "SequenceAt", 11, kAnyLater, SequenceAt},
+      {"", "SequenceInsert", 11, kAnyLater, SequenceInsert},
+      {"", "SequenceErase", 11, kAnyLater, SequenceErase},
+      {"", "SequenceLength", 11, kAnyLater, SequenceLength},
+      {"", "SplitToSequence", 11, kAnyLater, SplitToSequence},
+      {"", "ConcatFromSequence", 11, kAnyLater, ConcatFromSequence},
+      {"", "SequenceMap", 17, kAnyLater, SequenceMap},
+      {"", "Optional", 15, kAnyLater, Optional},
+      {"", "OptionalHasElement", 15, kAnyLater, OptionalHasElement},
+      {"", "OptionalGetElement", 15, kAnyLater, OptionalGetElement},
   };
 }
 

@@ -303,10 +303,10 @@ void EyeLike(EvalContext& c) {
 
 std::vector<OperatorRow> ShapeOperators() {
   return {
-      {"", "Shape", 1, kLastOpset, ShapeOf},      {"", "Size", 1, kLastOpset, Size},
-      {"", "Constant", 1, kLastOpset, Constant},  {"", "ConstantOfShape", 9, kLastOpset, ConstantOfShape},
-      {"", "Range", 11, kLastOpset, Range},       {"", "Cast", 6, kLastOpset, Cast},
-      {"", "CastLike", 15, kLastOpset, CastLike}, {"", "EyeLike", 9, kLastOpset, EyeLike},
+      {"", "Shape", 1, kAnyLater, ShapeOf},      {"", "Size", 1, kAnyLater, Size},
+      {"", "Constant", 1, kAnyLater, Constant},  {"", "ConstantOfShape", 9, kAnyLater, ConstantOfShape},
+      {"", "Range", 11, kAnyLater, Range},       {"", "Cast", 6, kAnyLater, Cast},
+      {"", "CastLike", 15, kAnyLater, CastLike}, {"", "EyeLike", 9, kAnyLater, EyeLike},
   };
 }
 

@@ -113,9 +113,9 @@ void StringNormalizer(EvalContext& c) {
 
 std::vector<OperatorRow> TextOperators() {
   return {
-      {"", "StringConcat", 20, kLastOpset, StringConcat},
-      {"", "StringSplit", 20, kLastOpset, StringSplit},
-      {"", "StringNormalizer", 10, kLastOpset, StringNormalizer},
+      {"", "StringConcat", 20, kAnyLater, StringConcat},
+      {"", "StringSplit", 20, kAnyLater, StringSplit},
+      {"", "StringNormalizer", 10, kAnyLater, StringNormalizer},
   };
 }
 

@@ -216,9 +216,9 @@ void MaxUnpool(EvalContext& c) {
 
 std::vector<OperatorRow> UnfoldOperators() {
   return {
-      {"", "Col2Im", 18, kLastOpset, Col2Im},
-      {"", "DeformConv", 19, kLastOpset, DeformConv},
-      {"", "MaxUnpool", 9, kLastOpset, MaxUnpool},
+      {"", "Col2Im", 18, kAnyLater, Col2Im},
+      {"", "DeformConv", 19, kAnyLater, DeformConv},
+      {"", "MaxUnpool", 9, kAnyLater, MaxUnpool},
   };
 }
 

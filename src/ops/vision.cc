@@ -411,11 +411,11 @@ void EvaluateAffineGrid(EvalContext& c) {
 
 std::vector<OperatorRow> VisionOperators() {
   return {
-      {"", "NonMaxSuppression", 10, kLastOpset, EvaluateNonMaxSuppression},
-      {"", "GridSample", 16, kLastOpset, EvaluateGridSample},
-      {"", "RoiAlign", 10, kLastOpset, EvaluateRoiAlign},
-      {"", "MaxRoiPool", 1, kLastOpset, EvaluateMaxRoiPool},
-      {"", "AffineGrid", 20, kLastOpset, EvaluateAffineGrid},
+      {"", "NonMaxSuppression", 10, kAnyLater, EvaluateNonMaxSuppression},
+      {"", "GridSample", 16, kAnyLater, EvaluateGridSample},
+      {"", "RoiAlign", 10, kAnyLater, EvaluateRoiAlign},
+      {"", "MaxRoiPool", 1, kAnyLater, EvaluateMaxRoiPool},
+      {"", "AffineGrid", 20, kAnyLater, EvaluateAffineGrid},
   };
 }
 
