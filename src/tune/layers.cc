@@ -65,6 +65,15 @@ void AddVisibleMeans(const Tensor& y, InterestRange visible, const std::vector<d
   });
 }
 
+void Add(const VisibleMeans& of_sample, VisibleMeans* sums) {
+  sums->mean.resize(of_sample.mean.size());
+  sums->inside.resize(of_sample.inside.size());
+  for (size_t c = 0; c < of_sample.mean.size(); ++c) {
+    sums->mean[c] += of_sample.mean[c];
+    sums->inside[c] += of_sample.inside[c];
+  }
+}
+
 void Divide(VisibleMeans* sums, size_t samples) {
   for (double& x : sums->mean) x /= static_cast<double>(std::max<size_t>(samples, 1));
   for (double& x : sums->inside) x /= static_cast<double>(std::max<size_t>(samples, 1));
@@ -166,19 +175,50 @@ class LayerTuner {
     }
   }
 
+  // What rounding takes from the channels' means, sample by sample.
+  struct Differences {
+    std::vector<double> sum, squares;  // by channel
+    int samples = 0;
+
+    void Add(const VisibleMeans& wanted, const VisibleMeans& now) {
+      sum.resize(now.mean.size());
+      squares.resize(now.mean.size());
+      for (size_t c = 0; c < now.mean.size(); ++c) {
+        const double difference = wanted.mean[c] - now.mean[c];
+        sum[c] += difference;
+        squares[c] += difference * difference;
+      }
+      ++samples;
+    }
+    // How much of a channel's mean difference is no chance of these samples: 1 - (standard error / mean)^2,
+    // at least 0, which is the shrinkage that leaves the least expected error.
+    double Certain(size_t channel) const {
+      if (samples < 2) return 1;
+      const double mean = sum[channel] / samples;
+      const double error = (squares[channel] / samples - mean * mean) / (samples - 1);
+      return mean != 0 && std::isfinite(error) ? std::max(0.0, 1 - error / (mean * mean)) : 0.0;
+    }
+  };
+
   // Newton's method on the mean of what is seen, which is linear where everything is.
   void CorrectBias(LayerSweep& sweep, NodeId node) {
     if (!biased_.count(node) || !float_means_.Has(node)) return;
     const VisibleMeans wanted = float_means_.Of(node);
     const InterestRange visible = VisibleRange(*graph_, graph_->node(node).outputs[0]);
     std::vector<double> shift(wanted.mean.size(), 0.0);
+    Differences differences;
     constexpr int kSteps = 3;
     const bool linear = visible.lo == -std::numeric_limits<float>::infinity() &&
                         visible.hi == std::numeric_limits<float>::infinity();
     for (int turn = 0; turn < (linear ? 1 : kSteps); ++turn) {
       VisibleMeans now;
-      for (size_t s = 0; s < sweep.samples(); ++s)
-        AddVisibleMeans(sweep.Output(node, 0, s), visible, shift, pool_, &now);
+      for (size_t s = 0; s < sweep.samples(); ++s) {
+        VisibleMeans of_sample;
+        AddVisibleMeans(sweep.Output(node, 0, s), visible, shift, pool_, &of_sample);
+        const VisibleMeans* const before = float_means_.Of(node, s);
+        if (turn == 0 && before != nullptr) differences.Add(*before, of_sample);
+        Add(of_sample, &now);
+      }
       Divide(&now, sweep.samples());
       for (size_t c = 0; c < shift.size(); ++c) {
         if (!(now.inside[c] >= 0.05)) continue;
@@ -186,6 +226,7 @@ class LayerTuner {
         if (std::isfinite(step)) shift[c] += step;
       }
     }
+    for (size_t c = 0; c < shift.size(); ++c) shift[c] *= differences.Certain(c);
     const ValueId bias = graph_->node(node).input(2);
     result_.original_biases[node] = *graph_->Constant(bias);
     Tensor moved = graph_->Constant(bias)->Clone();
@@ -255,19 +296,19 @@ bool FloatMeans::Has(NodeId node) const {
 VisibleMeans FloatMeans::Of(NodeId node) const {
   VisibleMeans sums;
   size_t count = 0;
-  for (const std::map<NodeId, VisibleMeans>& means : by_sample_) {
-    const auto found = means.find(node);
-    if (found == means.end()) continue;
+  for (size_t s = 0; s < by_sample_.size(); ++s) {
+    const VisibleMeans* const of_sample = Of(node, s);
+    if (of_sample == nullptr) continue;
     ++count;
-    sums.mean.resize(found->second.mean.size());
-    sums.inside.resize(found->second.inside.size());
-    for (size_t c = 0; c < sums.mean.size(); ++c) {
-      sums.mean[c] += found->second.mean[c];
-      sums.inside[c] += found->second.inside[c];
-    }
+    Add(*of_sample, &sums);
   }
   Divide(&sums, count);
   return sums;
+}
+
+const VisibleMeans* FloatMeans::Of(NodeId node, size_t sample) const {
+  const auto found = by_sample_[sample].find(node);
+  return found == by_sample_[sample].end() ? nullptr : &found->second;
 }
 
 LayerTuningResult TuneLayers(Graph* graph, QuantPlan* plan, const std::vector<Sample>& samples,

@@ -51,6 +51,7 @@ class FloatMeans {
   void See(size_t sample, ValueId value, const Tensor& x);
   bool Has(NodeId node) const;
   VisibleMeans Of(NodeId node) const;  // over all samples
+  const VisibleMeans* Of(NodeId node, size_t sample) const;  // null where it was not seen
 
  private:
   const Graph& graph_;

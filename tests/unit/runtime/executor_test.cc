@@ -125,7 +125,7 @@ TEST_F(ExecutorTest, APairThatQuantizesNothingIsAnError) {
   graph.AddNode("QuantizeLinear", "quantize", {kNone, s, p}, {q});
   graph.AddNode("DequantizeLinear", "dequantize", {q, s, p}, {y});
   graph.AddOutput(y);
-  EXPECT_THROW(Executor(graph, pool_).Run({}), Error);
+  EXPECT_THROW(Executor(graph, pool_, {.skip_unknown = false}).Run({}), Error);
 }
 
 TEST_F(ExecutorTest, FusedConvClipGivesTheSameBitsUnlessTapped) {
