@@ -149,7 +149,7 @@ void OutputFiles::Commit() {
       kept.push_back(KeepOld(files_[done]->path_));
       files_[done]->Rename();
     }
-  } catch (const Error& error) {
+  } catch (...) {
     std::string stray;  // what could not be put back
     for (size_t i = 0; i < kept.size(); ++i) {
       const std::string& path = files_[i]->path_;
@@ -165,7 +165,8 @@ void OutputFiles::Commit() {
       }
     }
     if (stray.empty()) throw;
-    throw Error(error.what(), "", "and what was there before cannot be put back: " + stray);
+    throw Error("the output files cannot all be put in their places", "",
+                "and what was there before cannot be put back: " + stray);
   }
   for (const std::string& before : kept) {
     if (!before.empty()) unlink(before.c_str());

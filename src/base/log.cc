@@ -34,17 +34,19 @@ spdlog::level::level_enum ToSpd(LogLevel level) {
   return spdlog::level::info;
 }
 
-// Opening a named pipe waits for who reads it, which may be forever.
-void RefuseToWait(const std::string& file) {
+// Opening a named pipe waits for who reads it, which may be forever. The pipe that this returns, open for
+// writing, keeps its reader until the log has opened it, too; -1 for other files.
+int RefuseToWait(const std::string& file) {
   std::error_code ignored;
   const char* reason = nullptr;
+  int pipe = -1;
   if (std::filesystem::is_directory(file, ignored)) reason = "it is a folder";
   if (std::filesystem::is_fifo(file, ignored)) {
-    const int descriptor = open(file.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
-    if (descriptor < 0) reason = errno == ENXIO ? "nobody reads this named pipe" : std::strerror(errno);
-    if (descriptor >= 0) close(descriptor);
+    pipe = open(file.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    if (pipe < 0) reason = errno == ENXIO ? "nobody reads this named pipe" : std::strerror(errno);
   }
   if (reason != nullptr) throw Error("cannot write the log file", file, reason);
+  return pipe;
 }
 
 }  // namespace
@@ -63,14 +65,16 @@ void SetupLogging(LogLevel stderr_level, const std::string& file) {
     std::error_code ignored;
     if (!folder.empty() && !std::filesystem::is_directory(folder, ignored))
       throw Error("cannot write the log file", file, "there is no folder " + folder.string());
-    RefuseToWait(file);
+    const int pipe = RefuseToWait(file);
     try {
       auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file, true);
       sink->set_pattern("%Y-%m-%d %H:%M:%S %l: %v");
       sinks.push_back(sink);
     } catch (const spdlog::spdlog_ex& error) {
+      if (pipe >= 0) close(pipe);
       throw Error("cannot write the log file", file, error.what());
     }
+    if (pipe >= 0) close(pipe);
   }
   auto logger = std::make_shared<spdlog::logger>("xslim", sinks.begin(), sinks.end());
   logger->set_level(spdlog::level::debug);

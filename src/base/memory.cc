@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 
 #include "xslim/error.h"
@@ -17,7 +18,7 @@ namespace {
 constexpr int64_t kMega = 1000 * 1000;
 
 // The number behind `name` in lines of "name number"; -1 where there is none.
-int64_t NumberOf(const char* path, const std::string& name) {
+int64_t NumberOf(const std::string& path, const std::string& name) {
   std::ifstream file(path);
   std::string word, line;
   while (file >> word) {
@@ -28,10 +29,20 @@ int64_t NumberOf(const char* path, const std::string& name) {
   return -1;
 }
 
-int64_t FirstNumber(const char* path) {
+int64_t FirstNumber(const std::string& path) {
   std::ifstream file(path);
   int64_t number = -1;
   return file >> number ? number : -1;
+}
+
+// "/a/b": the process's group in the one hierarchy of version 2; "" where there is none.
+std::string ControlGroup() {
+  std::ifstream file("/proc/self/cgroup");
+  std::string line;
+  while (std::getline(file, line)) {
+    if (line.rfind("0::/", 0) == 0) return line.substr(3);
+  }
+  return "";
 }
 
 [[noreturn]] void Refuse(const std::string& stage, int64_t ceiling, int64_t needed) {
@@ -56,11 +67,16 @@ bool HasMemoryFor(size_t bytes) {
   const int64_t free = NumberOf("/proc/meminfo", "MemAvailable:");
   const int64_t swap = std::max<int64_t>(NumberOf("/proc/meminfo", "SwapFree:"), 0);
   if (free >= 0 && bytes > static_cast<size_t>(free + swap) * 1024) return false;
-  const int64_t limit = FirstNumber("/sys/fs/cgroup/memory.max");  // "max" where there is none
-  const int64_t held = FirstNumber("/sys/fs/cgroup/memory.current");
-  if (limit < 0 || held < 0) return true;
-  const int64_t cached = std::max<int64_t>(NumberOf("/sys/fs/cgroup/memory.stat", "inactive_file"), 0);
-  return bytes <= static_cast<size_t>(std::max<int64_t>(limit - held + cached, 0));
+  // The process's group and those around it; "max" in the file where one has no limit.
+  std::filesystem::path group = ControlGroup();
+  for (; !group.empty(); group = group.has_relative_path() ? group.parent_path() : std::filesystem::path()) {
+    const std::string folder = "/sys/fs/cgroup" + group.string() + "/";
+    const int64_t limit = FirstNumber(folder + "memory.max"), held = FirstNumber(folder + "memory.current");
+    if (limit < 0 || held < 0) continue;
+    const int64_t cached = std::max<int64_t>(NumberOf(folder + "memory.stat", "inactive_file"), 0);
+    if (bytes > static_cast<size_t>(std::max<int64_t>(limit - held + cached, 0))) return false;
+  }
+  return true;
 }
 
 void ReleaseFreedMemory() {

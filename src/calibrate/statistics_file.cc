@@ -186,8 +186,7 @@ void SaveStatistics(const std::string& path, const Graph& graph, const Statistic
   out.Fixed(kVersion, 4);
   out.Text(key.model);
   out.Text(key.data);
-  out.Fixed(file.preparation.undone_passes.size(), 4);
-  for (const std::string& pass : file.preparation.undone_passes) out.Text(pass);
+  out.Fixed(file.preparation.compared, 4);
   out.Fixed(file.preparation.factors.size(), 4);
   for (const auto& [name, factors] : file.preparation.factors) {
     out.Text(name);
@@ -231,7 +230,7 @@ LoadedStatistics::LoadedStatistics(const std::string& path) : path_(path), bytes
   Reader in(bytes_, end_, path_, header.at());
   key_.model = in.Text();
   key_.data = in.Text();
-  for (uint64_t left = in.Fixed(4); left > 0; --left) preparation_.undone_passes.push_back(in.Text());
+  preparation_.compared = in.Fixed(4) != 0;
   for (uint64_t left = in.Fixed(4); left > 0; --left) {
     const std::string name = in.Text();
     std::vector<double> factors = in.Doubles();

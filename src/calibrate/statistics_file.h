@@ -1,15 +1,15 @@
 // Statistics as a file, so that other settings can be decided from them without running the model again.
 //
 // All numbers are little-endian; a "count" is a LEB128 number of up to 64 bits. After the magic "xslim-st"
-// and a 32-bit version: model hash, data hash (strings: 32-bit length, bytes); number of passes that were
-// undone (32-bit), then their names; number of factor vectors (32-bit), then for each, in the order of their
-// names: name, number of factors (a count), each factor (float64); number of tensors (32-bit), then for each,
-// in the order of their names: name; percentile (float64); top (32-bit), min and max (float32); counts of
-// finite elements, NaN, infinities and zeros; for each sign the number of occupied bins, then each bin's
-// distance from the one before and its count; the number of samples with percentiles, then each one's index
-// (64-bit), low and high (float32). Then the number of channel means (32-bit), and for each, in the order of
-// names and axes: name, axis (32-bit, two's complement), number of channels, each mean (float64). At the end
-// a 128-bit checksum of all before it, as 32 hexadecimal digits.
+// and a 32-bit version: model hash, data hash (strings: 32-bit length, bytes); 1 if the simplified
+// graph was compared with the original, else 0 (32-bit); number of factor vectors (32-bit), then for each, in
+// the order of their names: name, number of factors (a count), each factor (float64); number of tensors
+// (32-bit), then for each, in the order of their names: name; percentile (float64); top (32-bit), min and max
+// (float32); counts of finite elements, NaN, infinities and zeros; for each sign the number of occupied bins,
+// then each bin's distance from the one before and its count; the number of samples with percentiles, then
+// each one's index (64-bit), low and high (float32). Then the number of channel means (32-bit), and for each,
+// in the order of names and axes: name, axis (32-bit, two's complement), number of channels, each mean
+// (float64). At the end a 128-bit checksum of all before it, as 32 hexadecimal digits.
 #ifndef XSLIM_CALIBRATE_STATISTICS_FILE_H_
 #define XSLIM_CALIBRATE_STATISTICS_FILE_H_
 
@@ -28,8 +28,8 @@ struct StatisticsKey {
 
 // What was found out on the way to the graph that was run: a later run does the same without the trials.
 struct Preparation {
-  std::vector<std::string> undone_passes;              // of the simplifier
-  std::map<std::string, std::vector<double>> factors;  // of equalization, by tensor
+  bool compared = false;  // what the simplifier made, with the original: equal, and no pass was undone
+  std::map<std::string, std::vector<double>> factors;  // of equalization, by tensor; none: left alone
 };
 
 struct StatisticsFile {

@@ -14,7 +14,8 @@
 namespace xslim {
 namespace {
 
-constexpr int kOpset = 13;  // of the ai.onnx operators that do the work
+constexpr int64_t kMostKept = int64_t{1} << 23;  // weights of one MatMulNBits, 32 MB of floats
+constexpr int kOpset = 13;                       // of the ai.onnx operators that do the work
 
 // How the codes of MatMulNBits lie: [N, blocks, block bytes]; a row's last block may reach beyond K.
 struct NBits {
@@ -107,13 +108,13 @@ void MatMulNBits(EvalContext& c) {
   const Tensor a = c.in(0).ToFloat32();
   if (a.rank() < 1 || a.dim(-1) != form.k)
     throw Error("A of shape " + ToString(a.shape()) + " does not fit K " + std::to_string(form.k));
-  bool constant = true;
-  for (size_t slot = 1; slot < 5; ++slot) constant = constant && (!c.has(slot) || c.is_constant(slot));
-  const Tensor right = PackOnce(c, constant, PackedSizeB(form.k, form.n), [&](float* packed) {
+  // Floats take eight times the memory of codes of 4 bits: those of large weights are made in each run.
+  bool kept = form.k * form.n <= kMostKept;
+  for (size_t slot = 1; slot < 5; ++slot) kept = kept && (!c.has(slot) || c.is_constant(slot));
+  const Tensor right = PackOnce(c, kept, PackedSizeB(form.k, form.n), [&](float* packed) {
     const Tensor weights = Weights(c, form);
     PackBParallel(c.pool, form.k, form.n, weights.data<float>(), form.n, 1, packed);
   });
-  if (constant) c.StateReplacesWeights();
   Shape shape = a.shape();
   shape.back() = form.n;
   Tensor y = c.scratch(DType::kFloat, shape);

@@ -41,10 +41,10 @@ SaveOptions SaveOptionsFor(const Config& config);
 SimplifyOptions OptionsFor(const Graph& graph, const Config& config, bool legalize);
 
 // Simplify() with the config's choices (none with skip_onnxsim), compared with the original on random inputs.
-// Returns the passes that the comparison took back. `undone_before`: what an earlier run on an equal graph
-// returned; unless the config asks for the comparison, it is not made again.
-std::vector<std::string> SimplifyModel(Graph* graph, const Config& config, bool legalize, ThreadPool& pool,
-                                       const std::vector<std::string>* undone_before = nullptr);
+// Whether it was, and no pass was undone: a later run on an equal graph may say so (`compared_before`), and
+// makes the comparison only if the config asks for it.
+bool SimplifyModel(Graph* graph, const Config& config, bool legalize, ThreadPool& pool,
+                   bool compared_before = false);
 
 }  // namespace xslim
 

@@ -144,8 +144,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   std::optional<LoadedStatistics> loaded;
   if (!options.load_stats.empty()) loaded.emplace(options.load_stats);
   Preparation preparation;
-  preparation.undone_passes =
-      SimplifyModel(&graph, config, true, pool, loaded ? &loaded->preparation().undone_passes : nullptr);
+  preparation.compared = SimplifyModel(&graph, config, true, pool, loaded && loaded->preparation().compared);
   named.Release(&graph);
   const Choices choices = MakeChoices(graph, named, config);
   ReleaseFreedMemory();
@@ -155,11 +154,14 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   };
   std::vector<Sample> drawn;  // for the means, too, where they are small; else those are decoded anew
   if (settings.equalization && loaded) {
-    Rescale(&graph, loaded->preparation().factors, choices.stay_float);
+    if (!Rescale(&graph, loaded->preparation().factors, choices.stay_float)) {
+      throw Error("the statistics are of a run without equalization, or one that left more layers alone",
+                  options.load_stats, "make the file anew with --save-stats");
+    }
   } else if (settings.equalization) {
     drawn = draw();
     EqualizeResult equalized = Equalize(&graph, drawn, choices.stay_float, pool);
-    LogInfo("equalized ", equalized.factors.size(), " of ", equalized.pairs, " pairs of layers");
+    LogInfo("equalized ", equalized.changed, " of ", equalized.pairs, " pairs of layers");
     preparation.factors = std::move(equalized.factors);
     if (settings.finetune_level > 0 || !settings.keep_means || BytesOf(drawn) > kKeptBytes) drawn.clear();
   }
@@ -188,6 +190,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
     const Observations found =
         ObtainStatistics(graph, facts, observed, *samples, choice.calibration, settings.max_percentile,
                          loaded ? &*loaded : nullptr, preparation, options, pool);
+    loaded.reset();
     stage.Next("choose ranges");
     WarnOfStrayInputs(graph, found.statistics);
     ChooseRanges(graph, found.statistics, config.calibration.calibration_type, pool, &plan);

@@ -23,35 +23,35 @@ size_t ConstantBytes(const Graph& graph) {
 
 std::string DescribePasses() { return DescribePassTable(); }
 
-std::vector<std::string> SimplifyModel(Graph* graph, const Config& config, bool legalize, ThreadPool& pool,
-                                       const std::vector<std::string>* undone_before) {
-  if (config.model.skip_onnxsim) return {};
+bool SimplifyModel(Graph* graph, const Config& config, bool legalize, ThreadPool& pool,
+                   bool compared_before) {
+  if (config.model.skip_onnxsim) return false;
   LogInfo("simplifying");
   SimplifyOptions options = OptionsFor(*graph, config, legalize);
   options.skip.insert(config.model.skip_passes.begin(), config.model.skip_passes.end());
   const size_t bytes = ConstantBytes(*graph);
-  const auto finish = [&](std::vector<std::string> undone) {
+  const auto finish = [&](bool compared) {
     if (options.functions && !HoldsSpacemitFunctions(*graph)) {
       LogWarning(
           "spacemit_functions has no effect: the model has no windows and no YOLO boxes of a known form");
     }
-    return undone;
+    return compared;
   };
-  if (undone_before != nullptr && !config.model.verify) {
-    options.skip.insert(undone_before->begin(), undone_before->end());
+  if (compared_before && !config.model.verify.value_or(false)) {
     Simplify(graph, options);
-    return finish(*undone_before);
+    return finish(true);
   }
   if (!config.model.verify.value_or(bytes <= kHugeBytes)) {
     Simplify(graph, options);
     if (!config.model.verify)
       LogInfo("not verified: the model holds ", bytes >> 20,
               " MB of weights; --verify compares it all the same");
-    return finish({});
+    return finish(false);
   }
   // A static run measures its result on real data later: one input is enough.
   const bool one = legalize || bytes > kLargeBytes || CountMacs(*graph) > kLargeMacs;
-  return finish(SimplifyVerified(graph, options, pool, one ? 1 : 3, config.model.verify.value_or(false)));
+  return finish(
+      SimplifyVerified(graph, options, pool, one ? 1 : 3, config.model.verify.value_or(false)).empty());
 }
 
 }  // namespace xslim

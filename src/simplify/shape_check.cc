@@ -118,14 +118,14 @@ std::string ShapeCheck::Of(const Node& node) const {
   return rule == rules.end() ? "" : (this->*rule->second)(node);
 }
 
-bool ShapeCheck::Determined(const Node& node) const {
+bool ShapeCheck::Determined(const Graph& graph, const Node& node) const {
   if (!node.domain.empty()) return false;
   for (const auto& [name, attribute] : node.attributes) {
     if (attribute.graph) return false;
   }
   for (size_t slot = 0; slot < node.inputs.size(); ++slot) {
     const ValueId input = node.inputs[slot];
-    if (input == kNone || graph_.Constant(input) != nullptr) continue;
+    if (input == kNone || graph.Constant(input) != nullptr) continue;
     const TensorFacts& known = facts_.of(input);
     if (!known.dims || !AsNumbers(*known.dims)) return false;
     // Small tensors may be parameters, whose elements matter.
@@ -218,6 +218,7 @@ std::string ShapeCheck::Pool(const Node& node) const {
 }
 
 std::string ShapeCheck::PerChannel(const Node& node) const {
+  if (node.Int("spatial", 1) == 0) return "";  // opsets 7 and 8: numbers for each place
   for (size_t slot = 1; slot < node.inputs.size(); ++slot) {
     if (Rank(node, slot) > 1) return StrCat("numbers for the channels of rank ", Rank(node, slot));
     const std::string wrong = Apart("channels and numbers for them", Dim(node, 0, 1), Dim(node, slot, 0));

@@ -15,16 +15,16 @@ inline constexpr char kNoRuntime[] = "no runtime can run it";
 
 class ShapeCheck {
  public:
-  // Of an outermost graph, which must outlive this.
-  explicit ShapeCheck(const Graph& graph) : graph_(graph), facts_(graph, false) {}
+  // Of an outermost graph.
+  explicit ShapeCheck(const Graph& graph) : facts_(graph, false) {}
 
   // Why the ranks, sizes, axes, windows and lists of a node do not go together, whatever the model is fed
   // with; "" when they do or are not known. Throws Error where an attribute is wrong by itself.
   std::string Of(const Node& node) const;
 
   // Whether what the node's operator says of its inputs depends on their shapes alone, which all are known
-  // numbers, and on constants: an error of one run is then the error of every run.
-  bool Determined(const Node& node) const;
+  // numbers, and on constants: an error of one run is then the error of every run. `graph`: the node's.
+  bool Determined(const Graph& graph, const Node& node) const;
 
  private:
   int64_t Rank(const Node& node, size_t slot) const { return facts_.RankOf(node.input(slot)); }
@@ -50,11 +50,10 @@ class ShapeCheck {
   std::string Blocks(const Node& node) const;
   std::string TopK(const Node& node) const;
 
-  // Whether the axis lies in -rank to rank - 1; "" too where the rank is not known or 0.
+  // Why the axis does not lie in -rank to rank - 1; "" when it does, and where the rank is not known or 0.
   static std::string AxisIn(int64_t axis, int64_t rank);
   std::string AxesOf(const Node& node) const;
 
-  const Graph& graph_;
   const ShapeFacts facts_;
 };
 

@@ -298,7 +298,7 @@ void Reference::Judge(const Error& error) {
     const Node& node = initialized.node(id);
     if (!error.where().starts_with(node.Title() + " (")) continue;
     ++found;
-    determined = determined && shapes.Determined(node);
+    determined = determined && shapes.Determined(initialized, node);
   }
   if (found == 0 || !determined) return;
   impossible_ = true;

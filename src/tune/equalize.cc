@@ -334,6 +334,7 @@ EqualizeResult Equalize(Graph* graph, const std::vector<Sample>& samples,
   for (const Sample& sample : samples) executor.Run(sample);
 
   for (const Pair& pair : pairs) {
+    std::vector<double>& factors = result.factors[OutputName(*graph, pair)];
     // Several layers behind may see the tensor at different places, around a pool: the widest ranges count.
     ChannelStatistics seen;
     for (NodeId id : pair.behind) {
@@ -350,22 +351,24 @@ EqualizeResult Equalize(Graph* graph, const std::vector<Sample>& samples,
     }
     if (seen.lo.empty() || seen.count == 0) continue;
     ++result.pairs;
-    const std::vector<double> factor = Factors(seen, Describe(*graph, pair));
-    if (std::all_of(factor.begin(), factor.end(), [](double f) { return f == 1; })) continue;
+    std::vector<double> found = Factors(seen, Describe(*graph, pair));
+    if (std::all_of(found.begin(), found.end(), [](double f) { return f == 1; })) continue;
+    ++result.changed;
     LogDebug("equalized ", graph->node(pair.front).Title(), " with ", pair.behind.size(),
              " layers behind it");
-    RescalePair(graph, pair, factor);
-    result.factors[OutputName(*graph, pair)] = factor;
+    RescalePair(graph, pair, found);
+    factors = std::move(found);
   }
   return result;
 }
 
-void Rescale(Graph* graph, const ChannelFactors& factors, const std::map<NodeId, std::string>& untouched) {
+bool Rescale(Graph* graph, const ChannelFactors& factors, const std::map<NodeId, std::string>& untouched) {
   for (const Pair& pair : FindPairs(*graph, untouched)) {
     const auto known = factors.find(OutputName(*graph, pair));
-    if (known != factors.end() && known->second.size() == pair.channels)
-      RescalePair(graph, pair, known->second);
+    if (known == factors.end()) return false;
+    if (known->second.size() == pair.channels) RescalePair(graph, pair, known->second);
   }
+  return true;
 }
 
 }  // namespace xslim

@@ -17,12 +17,13 @@
 
 namespace xslim {
 
-// The factors of the front's output channels, by the name of the front's output.
+// The factors of the front's output channels, by the name of the front's output; none for a pair left alone.
 using ChannelFactors = std::map<std::string, std::vector<double>>;
 
 struct EqualizeResult {
   int pairs = 0;           // of layers that could be rescaled
-  ChannelFactors factors;  // of those for which it pays
+  int changed = 0;         // of them, those for which it pays
+  ChannelFactors factors;  // of all pairs of layers, also those that were never seen to hold numbers
 };
 
 // A pair is Conv, ConvTranspose, Gemm, MatMul (also with an Add of constants) or LayerNormalization in front,
@@ -38,8 +39,8 @@ struct EqualizeResult {
 EqualizeResult Equalize(Graph* graph, const std::vector<Sample>& samples,
                         const std::map<NodeId, std::string>& untouched, ThreadPool& pool);
 
-// Rescales with factors that are known already, of an equal graph. Those that fit no pair are passed over.
-void Rescale(Graph* graph, const ChannelFactors& factors, const std::map<NodeId, std::string>& untouched);
+// Rescales with the factors that Equalize found in an equal graph. False for a pair that it did not look at.
+bool Rescale(Graph* graph, const ChannelFactors& factors, const std::map<NodeId, std::string>& untouched);
 
 }  // namespace xslim
 

@@ -18,6 +18,8 @@ namespace {
 // patches tell as much.
 constexpr int64_t kPatchesEach = 32, kFewestPatches = 2048, kMostPatches = 8192;
 constexpr int64_t kLargestDepth = 4608;  // wider layers keep their nearest codes: the matrix would pass 85 MB
+// How much of the inputs' means is left out of the matrix: the bias makes up for what rounding does to them,
+// but for the part that may be chance (Certain(), below).
 constexpr double kKeepOut = 1.0, kDamping = 0.01;
 
 // The element ranges of channel `c`: axis 1 of [n, channels, ...].
