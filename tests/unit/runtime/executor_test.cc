@@ -329,8 +329,9 @@ TEST(BufferPoolTest, GivesBackWhatNoRunNeedsAnyMore) {
   BufferPool buffers;
   auto first = buffers.Allocate(size_t{20} << 20);
   { auto second = buffers.Allocate(size_t{30} << 20); }
-  EXPECT_GE(buffers.usage().touched, size_t{50} << 20);  // AddressSanitizer's gaps come on top
-  EXPECT_LE(buffers.usage().touched, (size_t{50} << 20) + 4096);
+  constexpr size_t kGaps = 4096;  // AddressSanitizer's come on top
+  EXPECT_GE(buffers.usage().touched, size_t{50} << 20);
+  EXPECT_LE(buffers.usage().touched, (size_t{50} << 20) + kGaps);
   first.reset();
   { auto other = buffers.Allocate(size_t{70} << 20); }  // fits into neither area
   EXPECT_LE(buffers.usage().touched, size_t{105} << 20);
@@ -338,7 +339,8 @@ TEST(BufferPoolTest, GivesBackWhatNoRunNeedsAnyMore) {
   const size_t asked = buffers.usage().areas;
   for (int run = 0; run < 3; ++run) auto other = buffers.Allocate(size_t{70} << 20);
   EXPECT_EQ(buffers.usage().areas, asked);  // the next runs of that shape find their memory
-  EXPECT_EQ(buffers.usage().touched, size_t{70} << 20);
+  EXPECT_GE(buffers.usage().touched, size_t{70} << 20);
+  EXPECT_LE(buffers.usage().touched, (size_t{70} << 20) + kGaps);
 }
 
 // Each block is too large for the room before it: much lies free between the blocks of any such run.
