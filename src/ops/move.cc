@@ -355,7 +355,7 @@ void Tile(EvalContext& c) {
   for (size_t i = 0; i < repeats.size(); ++i) {
     copy.dims.insert(copy.dims.end(), {repeats[i], x.shape()[i]});
     copy.in_strides.insert(copy.in_strides.end(), {0, strides[i]});
-    shape.push_back(repeats[i] * x.shape()[i]);
+    shape.push_back(ElementCount({repeats[i], x.shape()[i]}));  // refuses what is negative or too large
   }
   copy.out_strides = DenseStrides(copy.dims);
   Tensor& y = c.out(0, x.dtype(), std::move(shape));

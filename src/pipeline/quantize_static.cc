@@ -155,8 +155,10 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   std::vector<Sample> drawn;  // for the means, too, where they are small; else those are decoded anew
   if (settings.equalization && loaded) {
     if (!Rescale(&graph, loaded->preparation().factors, choices.stay_float)) {
-      throw Error("the statistics are of a run without equalization, or one that left more layers alone",
-                  options.load_stats, "make the file anew with --save-stats");
+      throw Error(
+          "the statistics are of another model, of a run without equalization, or of one that left more "
+          "layers alone",
+          options.load_stats, "make the file anew with --save-stats");
     }
   } else if (settings.equalization) {
     drawn = draw();

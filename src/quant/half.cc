@@ -147,9 +147,10 @@ class Converter {
       const Tensor* constant = home.Constant(origin.id);
       if (half && constant != nullptr) {
         Lost lost;
-        wanted =
-            home.AddConstant(names_.Fresh(name + Suffix()), Convert(*constant, options_.type, bound, &lost));
-        Note(lost, name, constant->size());
+        Tensor converted = Convert(*constant, options_.type, bound, &lost);
+        const int64_t elements = converted.size();  // `constant` is gone once the graph has one more
+        wanted = home.AddConstant(names_.Fresh(name + Suffix()), std::move(converted));
+        Note(lost, name, elements);
         renamed_.push_back({&home, wanted, name});
       } else {
         const ValueId from = half ? forms.full : forms.half;

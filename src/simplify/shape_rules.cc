@@ -471,10 +471,13 @@ void PadRule(RuleContext& c) {
   const size_t rank = c.in(0).dims->size();
   Sizes dims = *c.in(0).dims;
   for (size_t axis = 0; axis < rank; ++axis) {
-    const bool known = pads && !c.has(3) && pads->size() == 2 * rank;
-    const int64_t sum = known ? (*pads)[axis] + (*pads)[axis + rank] : 0;
+    int64_t sum = 0, padded = 0;
+    const bool known = pads && !c.has(3) && pads->size() == 2 * rank &&
+                       !__builtin_add_overflow((*pads)[axis], (*pads)[axis + rank], &sum);
     if (known && sum == 0) continue;
-    dims[axis] = known && dims[axis].is_number() ? Number(dims[axis].factor + sum) : c.FreshDim(0, axis);
+    const bool number =
+        known && dims[axis].is_number() && !__builtin_add_overflow(dims[axis].factor, sum, &padded);
+    dims[axis] = number ? Number(padded) : c.FreshDim(0, axis);
   }
   c.outputs[0].dims = std::move(dims);
 }

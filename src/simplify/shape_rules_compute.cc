@@ -1,6 +1,8 @@
 // Rules of operators that compute over windows, rows or whole axes.
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
+#include <limits>
 
 #include "simplify/shape_rules.h"
 
@@ -10,7 +12,10 @@ namespace {
 // Output size of a sliding window over one axis.
 Size WindowSize(const RuleContext& c, const Size& in, size_t output_axis, int64_t kernel, int64_t stride,
                 int64_t dilation, int64_t begin, int64_t end, bool ceil, const std::string& automatic) {
-  if (stride <= 0) return c.FreshDim(0, output_axis);
+  constexpr int64_t kMost = std::numeric_limits<int32_t>::max();  // below which nothing overflows
+  const bool small = kernel <= kMost && stride <= kMost && dilation <= kMost && std::abs(begin) <= kMost &&
+                     std::abs(end) <= kMost && (!in.is_number() || in.factor <= kMost);
+  if (stride <= 0 || kernel < 0 || dilation < 0 || !small) return c.FreshDim(0, output_axis);
   const int64_t extent = dilation * (kernel - 1) + 1;
   if (automatic == "SAME_UPPER" || automatic == "SAME_LOWER") {
     if (in.is_number()) return Number((in.factor + stride - 1) / stride);
