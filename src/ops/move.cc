@@ -197,6 +197,9 @@ enum class PadMode { kConstant, kReflect, kEdge, kWrap };
 // The input index that each output index of one axis reads, -1 for the constant. Negative pads crop first,
 // the rest is then filled from what remains.
 std::vector<int64_t> PadSources(int64_t n, int64_t before, int64_t after, PadMode mode) {
+  constexpr int64_t kMost = int64_t{1} << 46;  // as ElementCount has it; sums of three stay in range
+  if (before < -kMost || before > kMost || after < -kMost || after > kMost)
+    throw Error("pads " + std::to_string(before) + " and " + std::to_string(after) + " are too large");
   const int64_t low = std::max<int64_t>(0, -before), kept = n - low - std::max<int64_t>(0, -after);
   const int64_t total = n + before + after;
   if (total < 0 || (kept < 0 && total > 0)) {
