@@ -144,13 +144,9 @@ void OutputFiles::Commit() {
   std::vector<std::string> kept;
   kept.reserve(files_.size());
   size_t done = 0;
-  try {
-    for (; done < files_.size(); ++done) {
-      kept.push_back(KeepOld(files_[done]->path_));
-      files_[done]->Rename();
-    }
-  } catch (...) {
-    std::string stray;  // what could not be put back
+  // What could not be put back.
+  const auto roll_back = [&] {
+    std::string stray;
     for (size_t i = 0; i < kept.size(); ++i) {
       const std::string& path = files_[i]->path_;
       if (kept[i].empty()) {
@@ -164,9 +160,20 @@ void OutputFiles::Commit() {
         stray += (stray.empty() ? "" : ", ") + path + " is now " + kept[i];
       }
     }
+    return stray;
+  };
+  try {
+    for (; done < files_.size(); ++done) {
+      kept.push_back(KeepOld(files_[done]->path_));
+      files_[done]->Rename();
+    }
+  } catch (const Error& error) {
+    const std::string stray = roll_back();
     if (stray.empty()) throw;
-    throw Error("the output files cannot all be put in their places", "",
-                "and what was there before cannot be put back: " + stray);
+    throw Error(error.what(), "", "and what was there before cannot be put back: " + stray);
+  } catch (...) {  // too little memory for a name
+    roll_back();
+    throw;
   }
   for (const std::string& before : kept) {
     if (!before.empty()) unlink(before.c_str());
