@@ -10,6 +10,11 @@
 #include "xslim/error.h"
 
 namespace xslim {
+namespace {
+
+constexpr size_t kKeptBytes = size_t{64} << 20;  // of a visited operator's outputs, all samples together
+
+}  // namespace
 
 // A node that is run again in front of each reader instead of being stored: dequantizers, and what depends on
 // constants alone.
@@ -36,8 +41,7 @@ void LayerSweep::AddInput(ValueId value, Step* step) const {
     step->inputs.push_back(value);
 }
 
-std::vector<LayerSweep::Step> LayerSweep::PlanSteps(const std::vector<NodeId>& watched) const {
-  const std::set<NodeId> alone(watched.begin(), watched.end());
+std::vector<LayerSweep::Step> LayerSweep::PlanSteps() const {
   std::set<NodeId> merged;
   std::vector<Step> steps;
   for (NodeId id : graph_.Order()) {
@@ -47,31 +51,23 @@ std::vector<LayerSweep::Step> LayerSweep::PlanSteps(const std::vector<NodeId>& w
     step.node = id;
     for (ValueId input : ReadsOf(graph_, node)) AddInput(input, &step);
     step.nodes.push_back(id);
-    if (!alone.count(id)) {  // what only a quantizer reads is stored as codes at once
-      for (ValueId output : node.outputs) {
-        const NodeId user = output == kNone ? kNone : graph_.SoleUser(output);
-        if (user == kNone || !graph_.node(user).Is("QuantizeLinear")) continue;
-        step.nodes.push_back(user);
-        merged.insert(user);
-      }
+    for (ValueId output : node.outputs) {  // what only a quantizer reads is stored as codes at once
+      const NodeId user = output == kNone ? kNone : graph_.SoleUser(output);
+      if (user == kNone || !graph_.node(user).Is("QuantizeLinear")) continue;
+      step.nodes.push_back(user);
+      merged.insert(user);
     }
     steps.push_back(std::move(step));
   }
   return steps;
 }
 
-void LayerSweep::RunStep(const Step& step) {
-  const Subgraph part = Extract(graph_, step.nodes);
-  // A view's output may be wanted elsewhere, too; only what the step itself makes is stored.
-  const auto is_view = [&](ValueId id) { return IsView(*graph_.Producer(id)); };
+void LayerSweep::RunNodes(const std::vector<NodeId>& nodes, const TakeOutputs& take) {
+  const Subgraph part = Extract(graph_, nodes);
   const auto run = [&](Executor& executor, int64_t sample) {
-    std::map<ValueId, Tensor>& values = stored_[static_cast<size_t>(sample)];
     std::vector<Tensor> inputs;
-    for (ValueId id : part.inputs) inputs.push_back(values.at(id));
-    std::vector<Tensor> outputs = executor.Run(inputs);
-    for (size_t i = 0; i < outputs.size(); ++i) {
-      if (!is_view(part.outputs[i])) values[part.outputs[i]] = std::move(outputs[i]);
-    }
+    for (ValueId id : part.inputs) inputs.push_back(stored_[static_cast<size_t>(sample)].at(id));
+    take(static_cast<size_t>(sample), part.outputs, executor.Run(inputs));
   };
   // The first sample is run by all threads together, which packs the weights once.
   ExecutorOptions options;
@@ -89,8 +85,31 @@ void LayerSweep::RunStep(const Step& step) {
   });
 }
 
+void LayerSweep::ForEachOutput(const SeeOutput& see) {
+  if (!kept_.empty()) {
+    pool_.ParallelFor(static_cast<int64_t>(kept_.size()), 1, [&](int64_t begin, int64_t end, int) {
+      for (int64_t s = begin; s < end; ++s) see(static_cast<size_t>(s), kept_[static_cast<size_t>(s)]);
+    });
+    return;
+  }
+  const ValueId wanted = graph_.node(visited_->node).outputs[0];
+  std::vector<NodeId> nodes;
+  for (NodeId id : visited_->nodes) {
+    nodes.push_back(id);
+    if (id == visited_->node) break;
+  }
+  std::vector<Tensor> outputs(samples());
+  RunNodes(nodes, [&](size_t sample, const std::vector<ValueId>& values, std::vector<Tensor> made) {
+    const auto at = static_cast<size_t>(std::find(values.begin(), values.end(), wanted) - values.begin());
+    see(sample, made.at(at));
+    if (made[at].bytes() <= kKeptBytes / samples()) outputs[sample] = std::move(made[at]);
+  });
+  if (std::all_of(outputs.begin(), outputs.end(), [](const Tensor& output) { return output.defined(); }))
+    kept_ = std::move(outputs);
+}
+
 void LayerSweep::Run(const std::vector<Sample>& samples, const std::vector<NodeId>& watched,
-                     const Visit& before, const Visit& after) {
+                     const Visit& visit) {
   if (samples.empty()) return;
   stored_.assign(samples.size(), {});
   arenas_.clear();
@@ -99,17 +118,25 @@ void LayerSweep::Run(const std::vector<Sample>& samples, const std::vector<NodeI
   for (size_t s = 0; s < samples.size(); ++s) {
     for (size_t i = 0; i < free_inputs.size(); ++i) stored_[s][free_inputs[i]] = samples[s].at(i);
   }
-  const std::vector<Step> steps = PlanSteps(watched);
+  const std::vector<Step> steps = PlanSteps();
   std::map<ValueId, size_t> last;
   for (size_t i = 0; i < steps.size(); ++i) {
     for (ValueId id : steps[i].inputs) last[id] = i;
   }
-  const std::set<NodeId> visited(watched.begin(), watched.end());
+  const std::set<NodeId> visits(watched.begin(), watched.end());
   for (size_t i = 0; i < steps.size(); ++i) {
-    const bool visit = visited.count(steps[i].node) != 0;
-    if (visit) before(steps[i].node);
-    RunStep(steps[i]);
-    if (visit) after(steps[i].node);
+    if (visits.count(steps[i].node)) {
+      visited_ = &steps[i];
+      visit(steps[i].node);
+      visited_ = nullptr;
+      kept_.clear();
+    }
+    RunNodes(steps[i].nodes, [&](size_t s, const std::vector<ValueId>& values, std::vector<Tensor> made) {
+      for (size_t o = 0; o < values.size(); ++o) {
+        // A view's output may be wanted elsewhere, too; only what the step itself makes is stored.
+        if (!IsView(*graph_.Producer(values[o]))) stored_[s][values[o]] = std::move(made[o]);
+      }
+    });
     for (std::map<ValueId, Tensor>& values : stored_) {
       for (auto it = values.begin(); it != values.end();) {
         const auto reader = last.find(it->first);
@@ -140,10 +167,6 @@ Tensor LayerSweep::Input(NodeId node, size_t slot, size_t sample) const {
     kernels::Active().dequantize_s8(from + begin, scale, zero, to + begin, end - begin);
   });
   return result;
-}
-
-Tensor& LayerSweep::Output(NodeId node, size_t slot, size_t sample) {
-  return stored_[sample].at(graph_.node(node).outputs[slot]);
 }
 
 }  // namespace xslim

@@ -22,35 +22,43 @@ class LayerSweep {
   // behind a QuantizeLinear are kept as codes, and each value until its last reader is done.
   LayerSweep(const Graph& graph, ThreadPool& pool) : graph_(graph), pool_(pool) {}
 
-  // Called for every operator of `watched` in topological order: `before` with its inputs there, `after` with
-  // its outputs there and not yet read. Operators are the graph's nodes but for Q/DQ around activations.
+  // Called for every operator of `watched` in topological order, when its inputs are there. It runs behind
+  // the visit, with the constants that the visit leaves. Operators are the graph's nodes but for Q/DQ around
+  // activations.
   using Visit = std::function<void(NodeId)>;
-  void Run(const std::vector<Sample>& samples, const std::vector<NodeId>& watched, const Visit& before,
-           const Visit& after);
+  void Run(const std::vector<Sample>& samples, const std::vector<NodeId>& watched, const Visit& visit);
 
   // During a visit. An input's value in each sample: float32, computed from its codes.
   Tensor Input(NodeId node, size_t slot, size_t sample) const;
-  // An output of the visited node in each sample; `after` may write into it.
-  Tensor& Output(NodeId node, size_t slot, size_t sample);
+  // The visited node's first output in each sample, as the constants are at the first call of the visit:
+  // `see` is called from several threads. Outputs that are too large to be kept are computed anew by each
+  // call.
+  using SeeOutput = std::function<void(size_t sample, const Tensor& output)>;
+  void ForEachOutput(const SeeOutput& see);
   size_t samples() const { return stored_.size(); }
 
  private:
   struct Step {
     NodeId node = kNone;
-    std::vector<NodeId> nodes;    // with the dequantizers and constant operators in front of it
+    // With the dequantizers and constant operators in front of it, and the quantizers behind it.
+    std::vector<NodeId> nodes;
     std::vector<ValueId> inputs;  // stored values that it reads
   };
 
-  std::vector<Step> PlanSteps(const std::vector<NodeId>& watched) const;
+  std::vector<Step> PlanSteps() const;
   void AddInput(ValueId value, Step* step) const;
   bool IsView(const Node& node) const;
-  void RunStep(const Step& step);
+  // Runs the nodes on each sample; `take` gets what they make, from several threads.
+  using TakeOutputs = std::function<void(size_t sample, const std::vector<ValueId>&, std::vector<Tensor>)>;
+  void RunNodes(const std::vector<NodeId>& nodes, const TakeOutputs& take);
 
   const Graph& graph_;
   ThreadPool& pool_;
   // What the operators' executors take turns with, one for each thread; stored values lie there, too.
   std::vector<std::shared_ptr<BufferPool>> arenas_;
   std::vector<std::map<ValueId, Tensor>> stored_;  // by sample
+  const Step* visited_ = nullptr;
+  std::vector<Tensor> kept_;  // outputs of the visited node, by sample
 };
 
 }  // namespace xslim

@@ -21,50 +21,52 @@ constexpr int64_t kLargestDepth = 4608;  // wider layers keep their nearest code
 // How much of the inputs' means is left out of the matrix: the bias makes up for what rounding does to them,
 // but for the part that may be chance (Certain(), below).
 constexpr double kKeepOut = 1.0, kDamping = 0.01;
+// Scales to choose from, as multiples of the one that reaches the row's largest weight. The fewer weights a
+// row has, the more the choice matters: where few roundings add up, some scale suits nearly all of them.
+constexpr int64_t kScalesEach = 1024, kMostScales = 64;  // per depth, and at most
+constexpr float kSmallestScale = 0.75f;
 
 // The element ranges of channel `c`: axis 1 of [n, channels, ...].
 void AddVisibleMeans(const Tensor& y, InterestRange visible, const std::vector<double>& shift,
-                     ThreadPool& pool, VisibleMeans* sums) {
+                     VisibleMeans* sums) {
   const int64_t channels = y.dim(1), inner = InnerCount(y.shape(), 1), batch = y.dim(0);
   sums->mean.resize(static_cast<size_t>(channels));
   sums->inside.resize(static_cast<size_t>(channels));
   if (batch * inner == 0) return;
-  pool.ParallelFor(channels, 1, [&](int64_t begin, int64_t end, int) {
-    for (int64_t c = begin; c < end; ++c) {
-      const size_t at = static_cast<size_t>(c);
-      const float move = shift.empty() ? 0.0f : static_cast<float>(shift[at]);
-      constexpr int64_t kLanes = 8;  // sums of their own: none waits for the one before
-      double sums_of[kLanes] = {};
-      int64_t seen = 0;
-      for (int64_t n = 0; n < batch; ++n) {
-        const float* x = y.data<float>() + (n * channels + c) * inner;
-        // `lanes` elements, each to a lane of its own; NaN counts as zero, and as not seen.
-        const auto add = [&](const float* from, int64_t lanes) {
-          float values[kLanes], shown[kLanes];
-          int32_t same[kLanes];
-          for (int64_t lane = 0; lane < lanes; ++lane) values[lane] = from[lane] + move;
-          for (int64_t lane = 0; lane < lanes; ++lane) {
-            const float above = values[lane] < visible.lo ? visible.lo : values[lane];
-            const float clamped = above > visible.hi ? visible.hi : above;
-            shown[lane] = clamped == clamped ? clamped : 0.0f;
-            same[lane] = clamped == values[lane] ? 1 : 0;
-          }
-          for (int64_t lane = 0; lane < lanes; ++lane) sums_of[lane] += static_cast<double>(shown[lane]);
-          int32_t count = 0;
-          for (int64_t lane = 0; lane < lanes; ++lane) count += same[lane];
-          seen += count;
-        };
-        int64_t i = 0;
-        for (; i + kLanes <= inner; i += kLanes) add(x + i, kLanes);
-        for (; i < inner; ++i) add(x + i, 1);
-      }
-      double sum = 0;
-      const double inside = static_cast<double>(seen);
-      for (int64_t lane = 0; lane < kLanes; ++lane) sum += sums_of[lane];
-      sums->mean[at] += sum / static_cast<double>(batch * inner);
-      sums->inside[at] += inside / static_cast<double>(batch * inner);
+  for (int64_t c = 0; c < channels; ++c) {
+    const size_t at = static_cast<size_t>(c);
+    const float move = shift.empty() ? 0.0f : static_cast<float>(shift[at]);
+    constexpr int64_t kLanes = 8;  // sums of their own: none waits for the one before
+    double sums_of[kLanes] = {};
+    int64_t seen = 0;
+    for (int64_t n = 0; n < batch; ++n) {
+      const float* x = y.data<float>() + (n * channels + c) * inner;
+      // `lanes` elements, each to a lane of its own; NaN counts as zero, and as not seen.
+      const auto add = [&](const float* from, int64_t lanes) {
+        float values[kLanes], shown[kLanes];
+        int32_t same[kLanes];
+        for (int64_t lane = 0; lane < lanes; ++lane) values[lane] = from[lane] + move;
+        for (int64_t lane = 0; lane < lanes; ++lane) {
+          const float above = values[lane] < visible.lo ? visible.lo : values[lane];
+          const float clamped = above > visible.hi ? visible.hi : above;
+          shown[lane] = clamped == clamped ? clamped : 0.0f;
+          same[lane] = clamped == values[lane] ? 1 : 0;
+        }
+        for (int64_t lane = 0; lane < lanes; ++lane) sums_of[lane] += static_cast<double>(shown[lane]);
+        int32_t count = 0;
+        for (int64_t lane = 0; lane < lanes; ++lane) count += same[lane];
+        seen += count;
+      };
+      int64_t i = 0;
+      for (; i + kLanes <= inner; i += kLanes) add(x + i, kLanes);
+      for (; i < inner; ++i) add(x + i, 1);
     }
-  });
+    double sum = 0;
+    const double inside = static_cast<double>(seen);
+    for (int64_t lane = 0; lane < kLanes; ++lane) sum += sums_of[lane];
+    sums->mean[at] += sum / static_cast<double>(batch * inner);
+    sums->inside[at] += inside / static_cast<double>(batch * inner);
+  }
 }
 
 void Add(const VisibleMeans& of_sample, VisibleMeans* sums) {
@@ -79,6 +81,14 @@ void Add(const VisibleMeans& of_sample, VisibleMeans* sums) {
 void Divide(VisibleMeans* sums, size_t samples) {
   for (double& x : sums->mean) x /= static_cast<double>(std::max<size_t>(samples, 1));
   for (double& x : sums->inside) x /= static_cast<double>(std::max<size_t>(samples, 1));
+}
+
+std::vector<float> ScalesFor(int64_t depth) {
+  const int64_t count = std::clamp<int64_t>(kScalesEach / depth, 1, kMostScales);
+  std::vector<float> multiples;
+  for (int64_t i = 0; i < count; ++i)
+    multiples.push_back(1 - (1 - kSmallestScale) * static_cast<float>(i) / static_cast<float>(count));
+  return multiples;
 }
 
 class LayerTuner {
@@ -106,12 +116,11 @@ class LayerTuner {
     for (const Layer& layer : layers_) watched.push_back(layer.node);
     LayerSweep sweep(exported_, pool_);
     int64_t done = 0;
-    sweep.Run(
-        samples, watched, [&](NodeId node) { Round(sweep, *by_node_.at(node)); },
-        [&](NodeId node) {
-          CorrectBias(sweep, node);
-          if (progress) progress(++done, static_cast<int64_t>(watched.size()));
-        });
+    sweep.Run(samples, watched, [&](NodeId node) {
+      Round(sweep, *by_node_.at(node));
+      CorrectBias(&sweep, node);
+      if (progress) progress(++done, static_cast<int64_t>(watched.size()));
+    });
     return result_;
   }
 
@@ -127,6 +136,7 @@ class LayerTuner {
     const int64_t each =
         (patches + static_cast<int64_t>(sweep.samples()) - 1) / static_cast<int64_t>(sweep.samples());
     Tensor codes = weight.codes.Clone();
+    QuantParams params = weight.params;
     // Many groups (depthwise): one to a thread; few: threads within the products.
     const bool many = rows.groups >= 4;
     ThreadPool one(1);
@@ -144,36 +154,45 @@ class LayerTuner {
       });
     }
     for_groups([&](int64_t g, ThreadPool& pool) {
-      RoundGroup(layer, constant, moments[static_cast<size_t>(g)], g, pool, &codes);
+      RoundGroup(layer, constant, moments[static_cast<size_t>(g)], g, pool, &codes, &params);
     });
     weight.codes = codes;
-    const Node& reader = exported_.node(layer.node);
-    exported_.SetConstant(exported_.Producer(reader.input(1))->input(0), codes);
+    weight.params = params;
+    const Node& dequantize = *exported_.Producer(exported_.node(layer.node).input(1));
+    exported_.SetConstant(dequantize.input(0), codes);
+    exported_.SetConstant(dequantize.input(1),
+                          Tensor::Of<float>(exported_.Constant(dequantize.input(1))->shape(), params.scale));
     ++result_.rounded;
   }
 
   void RoundGroup(const Layer& layer, const Tensor& constant, const Moments& moments, int64_t group,
-                  ThreadPool& pool, Tensor* codes) const {
+                  ThreadPool& pool, Tensor* codes, QuantParams* params) const {
     const WeightRows& rows = layer.rows;
     const WeightQuant& weight = plan_->weights[layer.weight];
     if (moments.count() == 0) return;
     std::vector<float> own(static_cast<size_t>(rows.rows * rows.depth)),
         scales(static_cast<size_t>(rows.rows));
     const int64_t axis = weight.params.axis, inner = axis < 0 ? 1 : InnerCount(constant.shape(), axis);
+    std::vector<size_t> channels(static_cast<size_t>(rows.rows), 0);
     for (int64_t r = 0; r < rows.rows; ++r) {
       for (int64_t d = 0; d < rows.depth; ++d)
         own[static_cast<size_t>(r * rows.depth + d)] = constant.data<float>()[rows.At(group, r, d)];
-      const int64_t channel = axis < 0 ? 0 : rows.At(group, r, 0) / inner % constant.dim(axis);
-      scales[static_cast<size_t>(r)] = weight.params.scale[static_cast<size_t>(channel)];
+      size_t& channel = channels[static_cast<size_t>(r)];
+      if (axis >= 0) channel = static_cast<size_t>(rows.At(group, r, 0) / inner % constant.dim(axis));
+      scales[static_cast<size_t>(r)] = weight.params.scale[channel];
     }
+    // A scale that several rows share stays as it is.
+    const bool own_scales = weight.params.scale.size() == static_cast<size_t>(rows.groups * rows.rows);
     const bool mean_is_free = biased_.count(layer.node) != 0;
     std::vector<float> matrix = moments.Matrix(mean_is_free ? kKeepOut : 0.0, kDamping);
     // Inputs with NaN or infinities (the data's, or a Log's) say nothing.
     if (!std::all_of(matrix.begin(), matrix.end(), [](float x) { return std::isfinite(x); })) return;
-    const std::vector<int8_t> rounded = RoundAgainst(own, scales, std::move(matrix), rows.depth, pool);
+    const RoundedRows rounded = RoundAgainst(
+        own, scales, own_scales ? ScalesFor(rows.depth) : std::vector<float>{1.0f}, matrix, rows.depth, pool);
     for (int64_t r = 0; r < rows.rows; ++r) {
+      params->scale[channels[static_cast<size_t>(r)]] = rounded.scales[static_cast<size_t>(r)];
       for (int64_t d = 0; d < rows.depth; ++d)
-        codes->data<int8_t>()[rows.At(group, r, d)] = rounded[static_cast<size_t>(r * rows.depth + d)];
+        codes->data<int8_t>()[rows.At(group, r, d)] = rounded.codes[static_cast<size_t>(r * rows.depth + d)];
     }
   }
 
@@ -203,7 +222,7 @@ class LayerTuner {
   };
 
   // Newton's method on the mean of what is seen, which is linear where everything is.
-  void CorrectBias(LayerSweep& sweep, NodeId node) {
+  void CorrectBias(LayerSweep* sweep, NodeId node) {
     if (!biased_.count(node) || !float_means_.Has(node)) return;
     const VisibleMeans wanted = float_means_.Of(node);
     const InterestRange visible = VisibleRange(*graph_, graph_->node(node).outputs[0]);
@@ -213,15 +232,16 @@ class LayerTuner {
     const bool linear = visible.lo == -std::numeric_limits<float>::infinity() &&
                         visible.hi == std::numeric_limits<float>::infinity();
     for (int turn = 0; turn < (linear ? 1 : kSteps); ++turn) {
+      std::vector<VisibleMeans> by_sample(sweep->samples());
+      sweep->ForEachOutput(
+          [&](size_t s, const Tensor& y) { AddVisibleMeans(y, visible, shift, &by_sample[s]); });
       VisibleMeans now;
-      for (size_t s = 0; s < sweep.samples(); ++s) {
-        VisibleMeans of_sample;
-        AddVisibleMeans(sweep.Output(node, 0, s), visible, shift, pool_, &of_sample);
+      for (size_t s = 0; s < by_sample.size(); ++s) {
         const VisibleMeans* const before = float_means_.Of(node, s);
-        if (turn == 0 && before != nullptr) differences.Add(*before, of_sample);
-        Add(of_sample, &now);
+        if (turn == 0 && before != nullptr) differences.Add(*before, by_sample[s]);
+        Add(by_sample[s], &now);
       }
-      Divide(&now, sweep.samples());
+      Divide(&now, by_sample.size());
       for (size_t c = 0; c < shift.size(); ++c) {
         if (!(now.inside[c] >= 0.05)) continue;
         const double step = (wanted.mean[c] - now.mean[c]) / now.inside[c];
@@ -230,23 +250,11 @@ class LayerTuner {
     }
     for (size_t c = 0; c < shift.size(); ++c) shift[c] *= differences.Certain(c);
     const ValueId bias = graph_->node(node).input(2);
-    result_.original_biases[node] = *graph_->Constant(bias);
+    ++result_.biases;
     Tensor moved = graph_->Constant(bias)->Clone();
     for (size_t c = 0; c < shift.size(); ++c) moved.data<float>()[c] += static_cast<float>(shift[c]);
     graph_->SetConstant(bias, moved);
     exported_.SetConstant(bias, moved);
-    for (size_t s = 0; s < sweep.samples(); ++s) AddToChannels(shift, &sweep.Output(node, 0, s));
-  }
-
-  void AddToChannels(const std::vector<double>& shift, Tensor* y) const {
-    const int64_t inner = InnerCount(y->shape(), 1), channels = y->dim(1);
-    pool_.ParallelFor(y->dim(0) * channels, 1, [&](int64_t begin, int64_t end, int) {
-      for (int64_t plane = begin; plane < end; ++plane) {
-        const float move = static_cast<float>(shift[static_cast<size_t>(plane % channels)]);
-        float* x = y->data<float>() + plane * inner;
-        for (int64_t i = 0; i < inner; ++i) x[i] += move;
-      }
-    });
   }
 
   Graph* graph_;
@@ -284,9 +292,8 @@ FloatMeans::FloatMeans(const Graph& graph, const QuantPlan& plan, size_t samples
 
 void FloatMeans::See(size_t sample, ValueId value, const Tensor& x) {
   if (x.rank() < 2) return;
-  ThreadPool one(1);
   VisibleMeans means;
-  AddVisibleMeans(x, VisibleRange(graph_, value), {}, one, &means);
+  AddVisibleMeans(x, VisibleRange(graph_, value), {}, &means);
   by_sample_[sample][graph_.value(value).producer] = std::move(means);
 }
 

@@ -31,8 +31,8 @@ struct LayerTuning {
 };
 
 struct LayerTuningResult {
-  int rounded = 0;                           // operators
-  std::map<NodeId, Tensor> original_biases;  // of the operators whose bias was moved
+  int rounded = 0;  // operators
+  int biases = 0;   // that were moved
 };
 
 // Of a tensor, by channel (axis 1): the mean of what its consumers see of it, elements outside counting as
@@ -50,7 +50,7 @@ class FloatMeans {
   // From any thread, but for one sample from one.
   void See(size_t sample, ValueId value, const Tensor& x);
   bool Has(NodeId node) const;
-  VisibleMeans Of(NodeId node) const;  // over all samples
+  VisibleMeans Of(NodeId node) const;                        // over all samples
   const VisibleMeans* Of(NodeId node, size_t sample) const;  // null where it was not seen
 
  private:

@@ -10,6 +10,7 @@ namespace xslim {
 namespace {
 
 constexpr int64_t kBlock = 64;  // columns that are factored, or rounded, between two matrix products
+constexpr int64_t kVector = 8;  // elements that the compiler takes at once; divides kBlock
 constexpr float kLowest = -128.0f, kHighest = 127.0f;
 
 // LDL' of the symmetric matrix h (n x n, row length n; the lower triangle is used): afterwards its strict
@@ -72,7 +73,6 @@ constexpr int64_t kFew = 32;  // depth (of depthwise filters) that packed produc
 
 // second += x x' of each patch; more of a row than its lower triangle is summed up, in whole vectors.
 void AddFew(const float* patches, int64_t count, int64_t depth, float* second) {
-  constexpr int64_t kVector = 8;
   float x[kFew] = {}, sums[kFew * kFew] = {};
   for (int64_t i = 0; i < depth; ++i) std::copy_n(second + i * depth, i + 1, sums + i * kFew);
   for (int64_t p = 0; p < count; ++p, patches += depth) {
@@ -88,6 +88,101 @@ void AddFew(const float* patches, int64_t count, int64_t depth, float* second) {
 }
 
 float RoundedCode(float value) { return std::clamp(std::nearbyint(value), kLowest, kHighest); }
+
+// Rounds rows against one matrix, as often as wanted: it is factored once.
+class Rounder {
+ public:
+  Rounder(const std::vector<float>& matrix, int64_t depth, ThreadPool& pool)
+      : depth_(depth), pool_(pool), order_(static_cast<size_t>(depth)) {
+    const size_t n = static_cast<size_t>(depth);
+    // Largest second moment first: what is rounded last has nobody left to mend its error.
+    std::iota(order_.begin(), order_.end(), int64_t{0});
+    std::stable_sort(order_.begin(), order_.end(), [&](int64_t a, int64_t b) {
+      return matrix[static_cast<size_t>(a) * n + static_cast<size_t>(a)] >
+             matrix[static_cast<size_t>(b) * n + static_cast<size_t>(b)];
+    });
+    // H = U D U' with U upper triangular in that order is LDL' of the matrix with rows and columns reversed.
+    factor_.resize(n * n);
+    for (size_t i = 0; i < n; ++i) {
+      for (size_t j = 0; j < n; ++j) {
+        factor_[(n - 1 - i) * n + (n - 1 - j)] =
+            matrix[static_cast<size_t>(order_[i]) * n + static_cast<size_t>(order_[j])];
+      }
+    }
+    FactorLdl(&factor_, depth, pool);
+  }
+
+  struct Result {
+    std::vector<int8_t> codes;
+    std::vector<double> costs;  // by row: (w - q s)' H (w - q s)
+  };
+  Result Round(const std::vector<float>& weights, const std::vector<float>& scales) const {
+    const int64_t rows = static_cast<int64_t>(scales.size());
+    // w, q, and e = w - q in steps of the row's scale, in the order of rounding.
+    std::vector<float> w(static_cast<size_t>(rows * depth_)), e(w.size()), target, block_u, inner_u;
+    for (int64_t r = 0; r < rows; ++r) {
+      for (int64_t i = 0; i < depth_; ++i) {
+        w[static_cast<size_t>(r * depth_ + i)] =
+            weights[static_cast<size_t>(r * depth_ + order_[static_cast<size_t>(i)])] /
+            scales[static_cast<size_t>(r)];
+      }
+    }
+    Result result;
+    result.codes.resize(w.size());
+    result.costs.assign(scales.size(), 0.0);
+    for (int64_t begin = 0; begin < depth_; begin += kBlock) {
+      const int64_t end = std::min(begin + kBlock, depth_), width = end - begin;
+      // target = w + (errors so far) * U, for the columns of the block.
+      target.resize(static_cast<size_t>(rows * width));
+      for (int64_t r = 0; r < rows; ++r)
+        std::copy_n(w.begin() + r * depth_ + begin, width, target.begin() + r * width);
+      block_u.resize(static_cast<size_t>(begin * width));
+      for (int64_t d = 0; d < begin; ++d) {
+        for (int64_t j = 0; j < width; ++j) block_u[static_cast<size_t>(d * width + j)] = Upper(d, begin + j);
+      }
+      AddProduct(pool_, rows, width, begin, e.data(), depth_, 1, block_u.data(), width, 1, target.data(),
+                 width);
+      inner_u.assign(static_cast<size_t>(width * kBlock),
+                     0.0f);  // row i: what i's error adds to those behind
+      for (int64_t i = 0; i < width; ++i) {
+        for (int64_t j = i + 1; j < width; ++j)
+          inner_u[static_cast<size_t>(i * kBlock + j)] = Upper(begin + i, begin + j);
+      }
+      pool_.ParallelFor(rows, 8, [&](int64_t first, int64_t last, int) {
+        for (int64_t r = first; r < last; ++r) {
+          float values[kBlock] = {};
+          std::copy_n(target.begin() + r * width, width, values);
+          for (int64_t i = 0; i < width; ++i) {
+            const int64_t j = begin + i;
+            const size_t at = static_cast<size_t>(r * depth_ + j);
+            const float code = RoundedCode(values[i]), error = w[at] - code;
+            e[at] = error;
+            result.codes[static_cast<size_t>(r * depth_ + order_[static_cast<size_t>(j)])] =
+                static_cast<int8_t>(code);
+            const double missed = static_cast<double>(values[i] - code) * scales[static_cast<size_t>(r)];
+            result.costs[static_cast<size_t>(r)] += missed * missed * Pivot(j);
+            const float* const u = inner_u.data() + i * kBlock;
+            for (int64_t k = i / kVector * kVector; k < width; k += kVector) {
+              for (int64_t lane = 0; lane < kVector; ++lane) values[k + lane] += error * u[k + lane];
+            }
+          }
+        }
+      });
+    }
+    return result;
+  }
+
+ private:
+  float Upper(int64_t i, int64_t j) const {  // i < j
+    return factor_[static_cast<size_t>((depth_ - 1 - i) * depth_ + (depth_ - 1 - j))];
+  }
+  float Pivot(int64_t j) const { return factor_[static_cast<size_t>((depth_ - 1 - j) * (depth_ + 1))]; }
+
+  const int64_t depth_;
+  ThreadPool& pool_;
+  std::vector<int64_t> order_;
+  std::vector<float> factor_;
+};
 
 }  // namespace
 
@@ -144,77 +239,30 @@ std::vector<float> Moments::Matrix(double keep_out, double damping) const {
   return matrix;
 }
 
-std::vector<int8_t> RoundAgainst(const std::vector<float>& weights, const std::vector<float>& scales,
-                                 std::vector<float> matrix, int64_t depth, ThreadPool& pool) {
-  const int64_t rows = static_cast<int64_t>(scales.size());
-  const size_t n = static_cast<size_t>(depth);
-  // Largest second moment first: what is rounded last has nobody left to mend its error.
-  std::vector<int64_t> order(n);
-  std::iota(order.begin(), order.end(), int64_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
-    return matrix[static_cast<size_t>(a) * n + static_cast<size_t>(a)] >
-           matrix[static_cast<size_t>(b) * n + static_cast<size_t>(b)];
-  });
-  // H = U D U' with U upper triangular in that order is LDL' of the matrix with rows and columns reversed.
-  std::vector<float> factor(n * n);
-  for (size_t i = 0; i < n; ++i) {
-    for (size_t j = 0; j < n; ++j) {
-      factor[(n - 1 - i) * n + (n - 1 - j)] =
-          matrix[static_cast<size_t>(order[i]) * n + static_cast<size_t>(order[j])];
+RoundedRows RoundAgainst(const std::vector<float>& weights, const std::vector<float>& scales,
+                         const std::vector<float>& multiples, const std::vector<float>& matrix, int64_t depth,
+                         ThreadPool& pool) {
+  const Rounder rounder(matrix, depth, pool);
+  RoundedRows best;
+  std::vector<double> least;
+  for (float multiple : multiples) {
+    std::vector<float> tried = scales;
+    for (float& scale : tried) scale *= multiple;
+    const Rounder::Result result = rounder.Round(weights, tried);
+    if (least.empty()) {
+      best = {result.codes, tried};
+      least = result.costs;
+      continue;
+    }
+    for (size_t r = 0; r < tried.size(); ++r) {
+      if (!(result.costs[r] < least[r])) continue;
+      least[r] = result.costs[r];
+      best.scales[r] = tried[r];
+      const auto row = result.codes.begin() + static_cast<int64_t>(r) * depth;
+      std::copy_n(row, depth, best.codes.begin() + static_cast<int64_t>(r) * depth);
     }
   }
-  FactorLdl(&factor, depth, pool);
-  const auto upper = [&](size_t i, size_t j) { return factor[(n - 1 - i) * n + (n - 1 - j)]; };  // i < j
-
-  // w, q, and e = w - q in steps of the row's scale, in the order of rounding.
-  std::vector<float> w(static_cast<size_t>(rows) * n), e(w.size()), target;
-  for (int64_t r = 0; r < rows; ++r) {
-    const size_t row = static_cast<size_t>(r);
-    for (size_t i = 0; i < n; ++i) {
-      w[row * n + i] = weights[row * n + static_cast<size_t>(order[i])] / scales[row];
-    }
-  }
-  std::vector<float> block_u;
-  for (int64_t begin = 0; begin < depth; begin += kBlock) {
-    const int64_t end = std::min(begin + kBlock, depth), width = end - begin;
-    // target = w + (errors so far) * U, for the columns of the block.
-    target.resize(static_cast<size_t>(rows * width));
-    for (int64_t r = 0; r < rows; ++r) {
-      std::copy_n(w.begin() + r * depth + begin, width, target.begin() + r * width);
-    }
-    block_u.resize(static_cast<size_t>(begin * width));
-    for (int64_t d = 0; d < begin; ++d) {
-      for (int64_t j = 0; j < width; ++j) {
-        block_u[static_cast<size_t>(d * width + j)] =
-            upper(static_cast<size_t>(d), static_cast<size_t>(begin + j));
-      }
-    }
-    AddProduct(pool, rows, width, begin, e.data(), depth, 1, block_u.data(), width, 1, target.data(), width);
-    pool.ParallelFor(rows, 8, [&](int64_t first, int64_t last, int) {
-      for (int64_t r = first; r < last; ++r) {
-        for (int64_t j = begin; j < end; ++j) {
-          float value = target[static_cast<size_t>(r * width + j - begin)];
-          for (int64_t d = begin; d < j; ++d) {
-            value +=
-                e[static_cast<size_t>(r * depth + d)] * upper(static_cast<size_t>(d), static_cast<size_t>(j));
-          }
-          const size_t at = static_cast<size_t>(r * depth + j);
-          e[at] = w[at] - RoundedCode(value);
-        }
-      }
-    });
-  }
-  std::vector<int8_t> codes(w.size());
-  pool.ParallelFor(rows, 1, [&](int64_t first, int64_t last, int) {
-    for (int64_t r = first; r < last; ++r) {
-      const size_t row = static_cast<size_t>(r) * n;
-      for (size_t i = 0; i < n; ++i) {  // w - (w - q) is q but for float rounding
-        const float code = std::nearbyint(w[row + i] - e[row + i]);
-        codes[row + static_cast<size_t>(order[i])] = static_cast<int8_t>(code);
-      }
-    }
-  });
-  return codes;
+  return best;
 }
 
 }  // namespace xslim

@@ -43,11 +43,18 @@ class Moments {
 void AddProduct(ThreadPool& pool, int64_t m, int64_t n, int64_t k, const float* a, int64_t am, int64_t ak,
                 const float* b, int64_t bk, int64_t bn, float* c, int64_t ldc);
 
-// Codes for rows of weights: minimises (w - q s)' H (w - q s) greedily.
+// Weights in steps of a scale per row.
+struct RoundedRows {
+  std::vector<int8_t> codes;  // rows x depth, each in [-128, 127]
+  std::vector<float> scales;  // one per row
+};
+
+// Codes for rows of weights: minimises (w - q s)' H (w - q s) greedily, for each row with that multiple of
+// its scale, out of `multiples`, for which this comes out least (the earlier of equal ones).
 //   weights: rows x depth; scales: one per row; matrix: depth x depth, symmetric positive definite
-//   codes: rows x depth, each in [-128, 127]
-std::vector<int8_t> RoundAgainst(const std::vector<float>& weights, const std::vector<float>& scales,
-                                 std::vector<float> matrix, int64_t depth, ThreadPool& pool);
+RoundedRows RoundAgainst(const std::vector<float>& weights, const std::vector<float>& scales,
+                         const std::vector<float>& multiples, const std::vector<float>& matrix, int64_t depth,
+                         ThreadPool& pool);
 
 }  // namespace xslim
 

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "base/trace.h"
+#include "graph/subgraph.h"
 #include "ops/precise_math.h"
 #include "tune/layers.h"
 #include "tune/learn.h"
@@ -23,7 +24,7 @@ constexpr double kWorthwhile = 0.02;         // relative gain in cost that a cha
 // A stage that multiplies the output noise by more than this is taken back. Less is within what so few
 // samples can tell.
 constexpr double kHarm = 1.15;
-constexpr int64_t kStoredBytes = int64_t{128} << 20;   // activations of all tuning samples together
+constexpr int64_t kStoredBytes = int64_t{192} << 20;   // activations of all tuning samples together
 constexpr int64_t kComputedBytes = int64_t{64} << 20;  // float outputs of all of a small graph's samples
 
 struct SampleCounts {
@@ -31,22 +32,46 @@ struct SampleCounts {
   int64_t judged;  // of these, those that the outputs' error is measured on
 };
 
-// As many as keep the widest float output, and about as much again in codes of what waits for later readers,
-// under kStoredBytes. A small graph has few numbers in each sample to tell ranges and weights by, and takes
-// more samples where there are any: as many as keep all that they compute under kComputedBytes.
-SampleCounts CountSamples(const Graph& graph, const ValueFacts& facts, int64_t available) {
-  int64_t widest = 1, all = 1;
-  for (NodeId id : graph.Order()) {
-    int64_t bytes = 0;
-    for (ValueId value : graph.node(id).outputs) {
-      if (value != kNone) bytes += facts.elements(value) * static_cast<int64_t>(sizeof(float));
-    }
-    widest = std::max(widest, bytes);
-    all += bytes;
+// Bytes of a sample that wait for later readers while layers are tuned: codes of what operators make, float32
+// of the inputs; the most at any operator.
+int64_t WaitingBytes(const Graph& graph, const ValueFacts& facts) {
+  const std::vector<NodeId> order = graph.Order();
+  std::map<ValueId, size_t> last;
+  for (size_t i = 0; i < order.size(); ++i) {
+    for (ValueId input : ReadsOf(graph, graph.node(order[i]))) last[input] = i;
   }
-  const int64_t most = std::clamp(kComputedBytes / all, kMostSamples, kMostOfSmall);
-  const bool takes_more = most > kMostSamples && available > kMostSamples;
-  return {std::clamp(kStoredBytes / (2 * widest), kFewestSamples, most),
+  std::vector<std::vector<ValueId>> done(order.size());
+  for (const auto& [id, reader] : last) done[reader].push_back(id);
+  const auto bytes = [&](ValueId id) {
+    if (graph.value(id).has_value()) return int64_t{0};
+    return facts.elements(id) * (graph.value(id).producer == kNone ? int64_t{sizeof(float)} : 1);
+  };
+  int64_t waiting = 0, most = 1;
+  for (ValueId id : graph.FreeInputs()) waiting += bytes(id);
+  for (size_t i = 0; i < order.size(); ++i) {
+    for (ValueId output : graph.node(order[i]).outputs) {
+      if (output != kNone && last.count(output)) waiting += bytes(output);
+    }
+    most = std::max(most, waiting);
+    for (ValueId id : done[i]) waiting -= bytes(id);
+  }
+  return most;
+}
+
+// As many as keep what waits under kStoredBytes. A small graph has few numbers in each sample to tell ranges
+// and weights by, and takes more samples where there are any: as many as keep all that they compute under
+// kComputedBytes.
+SampleCounts CountSamples(const Graph& graph, const ValueFacts& facts, int level, int64_t available) {
+  int64_t all = 1;
+  for (NodeId id : graph.Order()) {
+    for (ValueId value : graph.node(id).outputs) {
+      if (value != kNone) all += facts.elements(value) * static_cast<int64_t>(sizeof(float));
+    }
+  }
+  const int64_t most_at_once = std::clamp(kComputedBytes / all, kMostSamples, kMostOfSmall),
+                most = level >= 2 ? kMostOfSmall : most_at_once;
+  const bool takes_more = most_at_once > kMostSamples && available > kMostSamples;
+  return {std::clamp(kStoredBytes / WaitingBytes(graph, facts), kFewestSamples, most),
           takes_more ? kMostErrorOfSmall : kMostErrorSamples};
 }
 
@@ -68,19 +93,30 @@ class Tuner {
 
   void Run(const RangeProposals& proposals, const TuneOptions& options, const TuneProgress& progress) {
     const std::vector<double> before = Ratios();
-    error_before_ = Mean(before);
+    noise_ = Mean(before);
     TraceStage stage("choose ranges by cost");
     FloatMeans float_means(reference_, *plan_, samples_.size());
+    const State calibrated = {*graph_, *plan_, noise_};
     if (options.range_costs) {
       ChooseRanges(Candidates(proposals), PointsFor(before), options, &float_means);
     } else if (options.bias_correction) {
       MeasureCosts({}, {}, options, &float_means);
     }
-    stage.Next("tune layers");
+    const bool doubtful = noise_ > kHarm * calibrated.noise;
     LayerTuning layers;
     layers.rounding = options.weight_rounding;
     layers.bias_correction = options.bias_correction;
+    stage.Next("tune layers");
     if (layers.rounding || layers.bias_correction) TuneWeights(layers, float_means, progress);
+    if (doubtful) {
+      // Narrower ranges shift means, which biases may have taken back since: only now can they be judged.
+      const State chosen = {*graph_, *plan_, noise_};
+      Restore(calibrated);
+      if (layers.rounding || layers.bias_correction) TuneWeights(layers, float_means, progress);
+      const bool better = chosen.noise < noise_;
+      if (better) Restore(chosen);
+      Say("the ranges ", better ? "stay" : "are taken back");
+    }
     if (options.level < 2 || !options.learning) return;
     stage.Next("learn");
     LearnWeights(options, float_means, progress);
@@ -161,7 +197,6 @@ class Tuner {
     const RangeCosts costs = MeasureCosts(candidates, points, options, float_means);
     for (NodeId id : costs.stopped)
       Say("no derivative of ", reference_.node(id).Title(), ": ranges before it stay as they are");
-    const QuantPlan before = *plan_;
     int changed = 0;
     for (const auto& [id, of] : costs.of) {
       const size_t best = static_cast<size_t>(std::min_element(of.begin(), of.end()) - of.begin());
@@ -173,14 +208,9 @@ class Tuner {
       ++changed;
     }
     const double now = Mean(Ratios());
-    Say(changed, " ranges chosen by what they cost at the outputs: noise-to-signal ratio ", error_before_,
-        " -> ", now);
-    if (now <= kHarm * error_before_) {
-      error_before_ = now;
-      return;
-    }
-    Say("the ranges are taken back");
-    *plan_ = before;
+    Say(changed, " ranges chosen by what they cost at the outputs: noise-to-signal ratio ", noise_, " -> ",
+        now);
+    noise_ = now;
   }
 
   // A seeded quarter of the calibration samples, of kMostHeld at most, is held back.
@@ -248,18 +278,27 @@ class Tuner {
   }
 
   void TuneWeights(const LayerTuning& layers, const FloatMeans& float_means, const TuneProgress& progress) {
-    const QuantPlan plan_before = *plan_;
+    const State before = {*graph_, *plan_, noise_};
     const LayerTuningResult tuned =
         TuneLayers(graph_, plan_, samples_, float_means, layers, pool_,
                    [&](int64_t done, int64_t total) { progress("tune layers", done, total); });
-    const double now = Mean(Ratios());
+    noise_ = Mean(Ratios());
     Say("tuned on ", samples_.size(), " samples: weights of ", tuned.rounded, " operators rounded, ",
-        tuned.original_biases.size(), " biases corrected, noise-to-signal ratio ", now);
-    if (now <= kHarm * error_before_) return;
+        tuned.biases, " biases corrected, noise-to-signal ratio ", noise_);
+    if (noise_ <= kHarm * before.noise) return;
     Say("rounding and bias correction are taken back");
-    *plan_ = plan_before;
-    for (const auto& [node, bias] : tuned.original_biases)
-      graph_->SetConstant(graph_->node(node).input(2), bias);
+    Restore(before);
+  }
+
+  struct State {
+    Graph graph;
+    QuantPlan plan;
+    double noise;
+  };
+  void Restore(const State& state) {
+    *graph_ = state.graph;
+    *plan_ = state.plan;
+    noise_ = state.noise;
   }
 
   const Graph reference_;
@@ -272,7 +311,7 @@ class Tuner {
   const std::vector<Sample> judged_;
   const OutputError error_;
   ThreadPool& pool_;
-  double error_before_ = 0;
+  double noise_ = 0;  // at the outputs, of the judged samples
   std::vector<std::string> account_;
 };
 
@@ -283,7 +322,8 @@ std::vector<std::string> Tune(Graph* graph, QuantPlan* plan, const ValueFacts& f
                               const std::vector<int64_t>& indices, const TuneOptions& options,
                               ThreadPool& pool, const TuneProgress& progress) {
   if (plan->activations.empty() || indices.empty()) return {};
-  const SampleCounts counts = CountSamples(*graph, facts, static_cast<int64_t>(indices.size()));
+  const SampleCounts counts =
+      CountSamples(*graph, facts, options.level, static_cast<int64_t>(indices.size()));
   Tuner tuner(graph, plan, facts, DrawSamples(source, indices, counts.tuned, 20260202), counts.judged, source,
               indices, pool);
   tuner.Run(proposals, options, progress);

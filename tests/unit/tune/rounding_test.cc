@@ -87,9 +87,40 @@ TEST(RoundAgainst, CostsFarLessThanNearestCodes) {
     const std::vector<float> scales(static_cast<size_t>(rows), scale);
     const double nearest = Cost(weights, Nearest(weights, scale), scale, matrix, depth);
     const double rounded =
-        Cost(weights, RoundAgainst(weights, scales, matrix, depth, pool), scale, matrix, depth);
+        Cost(weights, RoundAgainst(weights, scales, {1.0f}, matrix, depth, pool).codes, scale, matrix, depth);
     EXPECT_LT(rounded, 0.5 * nearest) << depth;
   }
+}
+
+TEST(RoundAgainst, TakesTheScaleThatCostsLeast) {
+  ThreadPool pool(2);
+  const int64_t depth = 9, rows = 8;
+  Moments moments(depth);
+  moments.Add(Patches(400, depth, 7), pool);
+  const std::vector<float> matrix = moments.Matrix(1.0, 0.01), weights = Weights(rows * depth, 8),
+                           scales(static_cast<size_t>(rows), 0.5f / 127);
+  std::vector<float> multiples;
+  for (int i = 0; i < 32; ++i) multiples.push_back(1 - 0.01f * static_cast<float>(i));
+  const RoundedRows best = RoundAgainst(weights, scales, multiples, matrix, depth, pool);
+  double alone = 0, chosen = 0;
+  for (int64_t r = 0; r < rows; ++r) {
+    const auto begin = static_cast<int64_t>(r) * depth;
+    const std::vector<float> row(weights.begin() + begin, weights.begin() + begin + depth);
+    const auto cost = [&](const RoundedRows& rounded) {
+      return Cost(row, rounded.codes, rounded.scales[0], matrix, depth);
+    };
+    double least = INFINITY;
+    for (float multiple : multiples) {
+      const double now = cost(RoundAgainst(row, {scales[0]}, {multiple}, matrix, depth, pool));
+      if (multiple == 1) alone += now;
+      least = std::min(least, now);
+    }
+    const double now = cost({{best.codes.begin() + begin, best.codes.begin() + begin + depth},
+                             {best.scales[static_cast<size_t>(r)]}});
+    EXPECT_NEAR(now, least, 1e-3 * least);
+    chosen += now;
+  }
+  EXPECT_LT(chosen, 0.5 * alone);
 }
 
 TEST(RoundAgainst, IsNearestWhereInputsAreIndependent) {
@@ -98,7 +129,8 @@ TEST(RoundAgainst, IsNearestWhereInputsAreIndependent) {
   std::vector<float> identity(static_cast<size_t>(depth * depth), 0.0f);
   for (int64_t i = 0; i < depth; ++i) identity[static_cast<size_t>(i * depth + i)] = 1.0f;
   const std::vector<float> weights = Weights(2 * depth, 4);
-  EXPECT_EQ(RoundAgainst(weights, {0.01f, 0.01f}, identity, depth, pool), Nearest(weights, 0.01f));
+  EXPECT_EQ(RoundAgainst(weights, {0.01f, 0.01f}, {1.0f}, identity, depth, pool).codes,
+            Nearest(weights, 0.01f));
 }
 
 TEST(RoundAgainst, StaysInsideTheCodesAndDoesNotDependOnThreads) {
@@ -108,8 +140,11 @@ TEST(RoundAgainst, StaysInsideTheCodesAndDoesNotDependOnThreads) {
   a.Add(Patches(300, depth, 5), one);
   b.Add(Patches(300, depth, 5), three);
   const std::vector<float> weights = Weights(4 * depth, 6), scales(4, 0.5f / 127);
-  const std::vector<int8_t> codes = RoundAgainst(weights, scales, a.Matrix(1, 0.01), depth, one);
-  EXPECT_EQ(codes, RoundAgainst(weights, scales, b.Matrix(1, 0.01), depth, three));
+  const std::vector<float> multiples = {1.0f, 0.95f};
+  const RoundedRows rounded = RoundAgainst(weights, scales, multiples, a.Matrix(1, 0.01), depth, one),
+                    other = RoundAgainst(weights, scales, multiples, b.Matrix(1, 0.01), depth, three);
+  EXPECT_EQ(rounded.codes, other.codes);
+  EXPECT_EQ(rounded.scales, other.scales);
 }
 
 }  // namespace
