@@ -72,7 +72,7 @@ SampleCounts CountSamples(const Graph& graph, const ValueFacts& facts, int level
                 most = level >= 2 ? kMostOfSmall : most_at_once;
   const bool takes_more = most_at_once > kMostSamples && available > kMostSamples;
   return {std::clamp(kStoredBytes / WaitingBytes(graph, facts), kFewestSamples, most),
-          takes_more ? kMostErrorOfSmall : kMostErrorSamples};
+          takes_more || level >= 2 ? kMostErrorOfSmall : kMostErrorSamples};
 }
 
 class Tuner {
