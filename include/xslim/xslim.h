@@ -70,9 +70,9 @@ std::string DescribePasses();
 // Quantizes as the config says and writes model and report, whole or not at all. Throws Error.
 RunResult Run(Config config, const RunOptions& options);
 
-// Throws Error when save_stats, profile or log_file ("" = none) would take the place of a file that the run
-// reads or writes. Run() looks at the first two itself; a log file is to be checked before SetupLogging(),
-// which empties it.
+// Throws Error when an output cannot be written where it belongs, or save_stats, profile or log_file ("" =
+// none) would take the place of a file that the run reads or writes. Run() looks at all but the log file
+// itself; that is to be checked before SetupLogging(), which empties it.
 void CheckWrittenFiles(const Config& config, const RunOptions& options, const std::string& log_file);
 
 // Where log lines go; the default is nowhere. `file` also receives every line when not "", until one cannot

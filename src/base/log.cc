@@ -82,9 +82,10 @@ class FileSink : public spdlog::sinks::base_sink<std::mutex> {
 
  private:
   void Fail() {
+    const std::string reason = std::strerror(errno);
     failed_ = true;
     const std::string text =
-        Printable(file_) + ": cannot write the log file, which ends here (" + std::strerror(errno) + ")";
+        Printable(file_) + ": cannot write the log file, which ends here (" + reason + ")";
     console_->log(spdlog::details::log_msg("xslim", spdlog::level::warn, text));
   }
 
