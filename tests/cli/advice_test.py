@@ -5,7 +5,6 @@ Usage: advice_test.py XSLIM [NAME_PART...]. Cases are as in cli_test.py.
 """
 import json
 import os
-import shutil
 import struct
 import sys
 import zlib
@@ -188,35 +187,13 @@ def other_opset(program, folder):
     return []
 
 
-def samples(program, folder):
-    """What the READMEs of two samples say to look for is there."""
-    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "samples")
-    for name in ("digits", "two_inputs"):
-        shutil.copytree(os.path.join(source, name), os.path.join(folder, name), ignore=shutil.ignore_patterns("temp", "test"))
-
-    def run(name, *more):
-        return execute(program, ["-q", "-c", "config.json", *more], os.path.join(folder, name)).returncode
-
-    def text(name, file):
-        with open(os.path.join(folder, name, "temp", file), encoding="utf-8") as report:
-            return report.read()
-
-    wrong = ["status of %s" % name for name in ("digits", "two_inputs") if run(name) != 0]
-    report = text("digits", "digits_cnn.q_report.md")
-    wrong += [part for part in ("in int8: 100.0 %", "| logits | 0.0008", "| 0 | /b1/m/m.1/m.1.0/Conv[Conv] |") if part not in report]
-    report = text("two_inputs", "two_inputs.q_report.md")
-    wrong += [part for part in ("24 samples of ./signals.txt and ./states.txt, 20 used for calibration, 4 for", "| conv1[Conv] | signal |",
-                                "| embed[Gemm] | state |", "| estimate | 0.000026 |") if part not in report]
-    return wrong + ([] if run("two_inputs", "--max-snr", "1e-5") == 3 else ["--max-snr 1e-5 is met"])
-
-
 def all_runs(program):
     for add in (place_cases, file_cases, image_cases, setting_cases):
         add()
     runs = runs_of_cases(program)
     if os.path.exists("/dev/full"):
         runs.append(("full log", lambda folder: full_log(program, folder)))
-    for name, function in (("terminal", terminal), ("other opset", other_opset), ("samples", samples)):
+    for name, function in (("terminal", terminal), ("other opset", other_opset)):
         runs.append((name, lambda folder, function=function: function(program, folder)))
     return runs
 
