@@ -70,15 +70,19 @@ std::string DescribePasses();
 // Quantizes as the config says and writes model and report, whole or not at all. Throws Error.
 RunResult Run(Config config, const RunOptions& options);
 
-// Throws Error when save_stats, profile or log_file ("" = none) would take the place of a file that the run
-// reads or writes. Run() looks at the first two itself; a log file is to be checked before SetupLogging(),
-// which empties it.
+// Throws Error when an output cannot be written where it belongs, or save_stats, profile or log_file ("" =
+// none) would take the place of a file that the run reads or writes. Run() looks at all but the log file
+// itself; that is to be checked before SetupLogging(), which empties it.
 void CheckWrittenFiles(const Config& config, const RunOptions& options, const std::string& log_file);
 
-// Where log lines go; the default is nowhere. `file` also receives every line when not "".
+// Where log lines go; the default is nowhere. `file` also receives every line when not "", until one cannot
+// be written, which is said on stderr. Throws Error when it cannot be opened.
 void SetupLogging(LogLevel stderr_level, const std::string& file);
-// Writes one line through the log, e.g. the error that main is about to exit with.
+// Writes one line through the log, e.g. the error that main is about to exit with; as Printable() has it.
 void LogLine(LogLevel level, const std::string& text);
+// The text as one line that does no harm to a terminal, whatever names a model has: control characters and
+// bytes that are no UTF-8 as \n, \t, \r or \x1b.
+std::string Printable(const std::string& text);
 
 }  // namespace xslim
 

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
 
 #include "xslim/error.h"
 
@@ -95,7 +96,13 @@ OutputFile::OutputFile(std::string path)
     throw Error("not a regular file, and would be replaced by one", path_, "give another name");
   }
   descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) Fail("cannot create the output file");
+  if (descriptor_ >= 0) return;
+  const int reason = errno;
+  const std::filesystem::path folder = std::filesystem::path(path_).parent_path();
+  std::error_code ignored;
+  const bool homeless = !folder.empty() && !std::filesystem::is_directory(folder, ignored);
+  throw Error("cannot create the output file", path_,
+              homeless ? "there is no folder " + folder.string() : std::strerror(reason));
 }
 
 OutputFile::~OutputFile() {
@@ -131,6 +138,13 @@ void OutputFile::Rename() {
 void OutputFile::Commit() {
   Finish();
   Rename();
+}
+
+void CheckOutputPlace(const std::string& path) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored))
+    throw Error("cannot write the output file: a folder of that name is there", path);
+  const OutputFile tried(path);
 }
 
 OutputFile* OutputFiles::Add(const std::string& path) {

@@ -53,6 +53,10 @@ class OutputFile {
   int descriptor_ = -1;
 };
 
+// Throws the Error that an OutputFile of that path would end in, as far as that is known before there is
+// anything to write: no such folder, no permission, a folder or a device of that name.
+void CheckOutputPlace(const std::string& path);
+
 // Files that belong together: Commit() renames none before all of them are whole. When one of them cannot be
 // renamed, those before it are taken back, and what stood in their place is there again.
 class OutputFiles {

@@ -5,11 +5,8 @@
 #include <cstdio>
 
 namespace xslim {
-namespace {
 
-// Bytes of the UTF-8 sequence that begins at `at`; 0 when there is none. Surrogates, overlong forms and what
-// lies over U+10FFFF are none (RFC 3629, section 4).
-size_t SequenceLength(const std::string& text, size_t at) {
+size_t Utf8Length(const std::string& text, size_t at) {
   const auto byte = [&](size_t i) {
     return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0u;
   };
@@ -29,12 +26,10 @@ size_t SequenceLength(const std::string& text, size_t at) {
   return wrong ? 0 : length;
 }
 
-}  // namespace
-
 std::string JsonQuoted(const std::string& text) {
   std::string quoted = "\"";
   for (size_t at = 0; at < text.size();) {
-    const size_t length = SequenceLength(text, at);
+    const size_t length = Utf8Length(text, at);
     const char c = text[at];
     if (length == 0) {
       quoted += "\\ufffd";

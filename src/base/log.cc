@@ -1,16 +1,22 @@
 #include "base/log.h"
 
 #include <fcntl.h>
-#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <mutex>
+#include <utility>
 #include <vector>
+
+#include "base/json_text.h"
 
 namespace xslim {
 namespace {
@@ -34,20 +40,60 @@ spdlog::level::level_enum ToSpd(LogLevel level) {
   return spdlog::level::info;
 }
 
-// Opening a named pipe waits for who reads it, which may be forever. The pipe that this returns, open for
-// writing, keeps its reader until the log has opened it, too; -1 for other files.
-int RefuseToWait(const std::string& file) {
-  std::error_code ignored;
-  const char* reason = nullptr;
-  int pipe = -1;
-  if (std::filesystem::is_directory(file, ignored)) reason = "it is a folder";
-  if (std::filesystem::is_fifo(file, ignored)) {
-    pipe = open(file.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
-    if (pipe < 0) reason = errno == ENXIO ? "nobody reads this named pipe" : std::strerror(errno);
+// The log in a file. Once a line cannot be written (a full disk), that is said on the console, and the file
+// gets no more.
+class FileSink : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  // Throws Error naming the file. A named pipe that nobody reads is not waited for, and no folder is made.
+  FileSink(const std::string& file, spdlog::sink_ptr console) : file_(file), console_(std::move(console)) {
+    descriptor_ = open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK, 0666);
+    if (descriptor_ >= 0) {
+      fcntl(descriptor_, F_SETFL, fcntl(descriptor_, F_GETFL) & ~O_NONBLOCK);
+      return;
+    }
+    const int reason = errno;
+    const std::filesystem::path folder = std::filesystem::path(file).parent_path();
+    std::error_code ignored;
+    const bool homeless = !folder.empty() && !std::filesystem::is_directory(folder, ignored);
+    throw Error("cannot write the log file", file,
+                homeless          ? "there is no folder " + folder.string()
+                : reason == ENXIO ? "nobody reads this named pipe"
+                                  : std::strerror(reason));
   }
-  if (reason != nullptr) throw Error("cannot write the log file", file, reason);
-  return pipe;
-}
+  ~FileSink() override {
+    if (close(descriptor_) != 0 && !failed_) Fail();
+  }
+  FileSink(const FileSink&) = delete;
+  FileSink& operator=(const FileSink&) = delete;
+
+ protected:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    if (failed_) return;
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    for (size_t done = 0; done < line.size();) {
+      const ssize_t put = write(descriptor_, line.data() + done, line.size() - done);
+      if (put < 0 && errno == EINTR) continue;
+      if (put < 0) return Fail();
+      done += static_cast<size_t>(put);
+    }
+  }
+  void flush_() override {}
+
+ private:
+  void Fail() {
+    const std::string reason = std::strerror(errno);
+    failed_ = true;
+    const std::string text =
+        Printable(file_) + ": cannot write the log file, which ends here (" + reason + ")";
+    console_->log(spdlog::details::log_msg("xslim", spdlog::level::warn, text));
+  }
+
+  const std::string file_;
+  const spdlog::sink_ptr console_;
+  int descriptor_ = -1;
+  bool failed_ = false;
+};
 
 }  // namespace
 
@@ -60,21 +106,9 @@ void SetupLogging(LogLevel stderr_level, const std::string& file) {
   console->set_pattern("xslim: %^%l%$: %v");
   sinks.push_back(console);
   if (!file.empty()) {
-    // spdlog would make the folder, and nothing else that is written does.
-    const std::filesystem::path folder = std::filesystem::path(file).parent_path();
-    std::error_code ignored;
-    if (!folder.empty() && !std::filesystem::is_directory(folder, ignored))
-      throw Error("cannot write the log file", file, "there is no folder " + folder.string());
-    const int pipe = RefuseToWait(file);
-    try {
-      auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file, true);
-      sink->set_pattern("%Y-%m-%d %H:%M:%S %l: %v");
-      sinks.push_back(sink);
-    } catch (const spdlog::spdlog_ex& error) {
-      if (pipe >= 0) close(pipe);
-      throw Error("cannot write the log file", file, error.what());
-    }
-    if (pipe >= 0) close(pipe);
+    auto sink = std::make_shared<FileSink>(file, console);
+    sink->set_pattern("%Y-%m-%d %H:%M:%S %l: %v");
+    sinks.push_back(sink);
   }
   auto logger = std::make_shared<spdlog::logger>("xslim", sinks.begin(), sinks.end());
   logger->set_level(spdlog::level::debug);
@@ -83,7 +117,29 @@ void SetupLogging(LogLevel stderr_level, const std::string& file) {
 }
 
 void LogLine(LogLevel level, const std::string& text) {
-  if (Logger()) Logger()->log(ToSpd(level), "{}", text);
+  if (Logger()) Logger()->log(ToSpd(level), "{}", Printable(text));
+}
+
+std::string Printable(const std::string& text) {
+  std::string printable;
+  for (size_t at = 0; at < text.size();) {
+    const size_t length = Utf8Length(text, at), bytes = std::max<size_t>(length, 1);
+    const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[at + i]); };
+    const char c = text[at];
+    if (c == '\n' || c == '\t' || c == '\r') {
+      printable += c == '\n' ? "\\n" : c == '\t' ? "\\t" : "\\r";
+    } else if (length == 0 || byte(0) < ' ' || byte(0) == 0x7f || (byte(0) == 0xC2 && byte(1) < 0xA0)) {
+      for (size_t i = 0; i < bytes; ++i) {
+        char escape[8];
+        std::snprintf(escape, sizeof(escape), "\\x%02x", static_cast<unsigned>(byte(i)));
+        printable += escape;
+      }
+    } else {
+      printable.append(text, at, bytes);
+    }
+    at += bytes;
+  }
+  return printable;
 }
 
 }  // namespace xslim

@@ -1,7 +1,7 @@
 #include <algorithm>
-#include <cstdlib>
 #include <set>
 
+#include "base/environment.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "config/keys.h"
@@ -333,11 +333,10 @@ json Parse(const std::string& text, const std::string& path) {
 
 BiasType DefaultBias() {
   constexpr char kVariable[] = "XQUANT_BIAS_TO_FP32";
-  const char* text = std::getenv(kVariable);
-  if (text == nullptr || std::string(text) == "1" || *text == '\0') return BiasType::kFloat;
-  if (std::string(text) == "0") return BiasType::kInt32;
-  throw Error("expected 0 or 1", StrCat("environment ", kVariable, "=", text),
-              "0 makes int32 biases, 1 leaves them float");
+  const std::string text = EnvironmentText(kVariable);
+  if (text.empty() || text == "1") return BiasType::kFloat;
+  if (text == "0") return BiasType::kInt32;
+  FailEnvironment(kVariable, "expected 0 or 1", "0 makes int32 biases, 1 leaves them float");
 }
 
 }  // namespace

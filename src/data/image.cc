@@ -123,27 +123,11 @@ cv::Mat Imagenet(const cv::Mat& image, int H, int W) {
   return AreaResize(image, height, width)(cv::Rect((width - W) / 2, (height - H) / 2, W, H)).clone();
 }
 
-// A PNG whose chunks do not reach the end mark. The decoder refuses it as well, but libpng says so on stderr
-// itself.
-bool CutOffPng(const std::string& bytes) {
-  constexpr char kSignature[] = "\x89PNG\r\n\x1a\n";
-  if (bytes.compare(0, 8, kSignature) != 0) return false;
-  size_t at = 8;
-  while (bytes.size() - at >= 12) {  // a chunk: length, type, data, checksum
-    uint32_t length = 0;
-    for (size_t i = 0; i < 4; ++i) length = length << 8 | static_cast<uint8_t>(bytes[at + i]);
-    if (bytes.size() - at - 12 < length) return true;
-    if (bytes.compare(at + 4, 4, "IEND") == 0) return false;
-    at += 12 + size_t{length};
-  }
-  return true;
-}
-
 cv::Mat Decode(const std::string& path, const ImageSettings& settings) {
-  const std::string bytes = ReadFile(path);
+  std::string bytes = ReadFile(path);
   if (bytes.empty()) throw Error("the image file is empty", path);
-  if (CutOffPng(bytes)) throw Error("cannot decode the image", path, "the PNG file is cut off");
-  const cv::Mat buffer(1, static_cast<int>(bytes.size()), CV_8UC1, const_cast<char*>(bytes.data()));
+  CheckPng(path, &bytes);
+  const cv::Mat buffer(1, static_cast<int>(bytes.size()), CV_8UC1, bytes.data());
   cv::Mat image = DecodeImage(buffer, settings.channels == 1);
   if (image.empty())
     throw Error("cannot decode the image", path, "file_type img takes what OpenCV reads: jpg, png, bmp...");

@@ -61,6 +61,10 @@ struct ImageSettings {
 // Layout, sizes and normalisation of an image input from its shape (rank 4) and config entry. Throws Error
 // naming `where` when they do not describe an image.
 ImageSettings MakeImageSettings(const InputParameters& entry, const Shape& shape, const std::string& where);
+// Leaves other bytes than those of a PNG file alone. Throws Error naming `path` for one that is cut off or
+// damaged, which libpng would say on stderr itself; takes out what it would warn of there and not use: chunks
+// beside the picture that are damaged, and colour profiles.
+void CheckPng(const std::string& path, std::string* bytes);
 // Height and width of the decoded image.
 std::pair<int, int> ImageSize(const std::string& path);
 Tensor ReadImage(const std::string& path, const ImageSettings& settings);

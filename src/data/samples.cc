@@ -193,6 +193,18 @@ void AddReading(const Input& input, Hasher* hasher) {
     hasher->Add(numbers->data(), numbers->size() * sizeof(double));
 }
 
+// What `read` gives for a line of the input's list; errors name it.
+template <typename Function>
+auto Listed(const Input& input, int64_t line, const Function& read) {
+  try {
+    return read();
+  } catch (const OutOfMemory&) {
+    throw;
+  } catch (const Error& error) {
+    throw Error(error.what(), StrCat(input.list, ":", line));
+  }
+}
+
 class ListSource : public SampleSource {
  public:
   ListSource(const Config& config, const std::vector<ModelInput>& models, int64_t limit) {
@@ -360,8 +372,10 @@ class ListSource : public SampleSource {
         if (!input->has_shape) FailUnknown(*input, "a raw file does not tell its shape");
         if (!input->item.empty() && input->item[0] < 0) input->item[0] = 1;
         if (CountUnknown(input->item) > 1) FailUnknown(*input, "a raw file tells one dimension at most");
-        for (const std::string& path : input->files)
-          CheckRaw(path, input->file_dtype, RawShape(*input, path));
+        for (size_t i = 0; i < input->files.size(); ++i) {
+          const std::string& path = input->files[i];
+          Listed(*input, input->lines[i], [&] { CheckRaw(path, input->file_dtype, RawShape(*input, path)); });
+        }
         break;
       case Kind::kNpy:
         break;
@@ -412,7 +426,8 @@ class ListSource : public SampleSource {
     if (!first && !is_channels(input->item[3])) return;  // nobody knows which axes they are
     const size_t row = first ? 2 : 1;
     if (input->item[row] >= 0 && input->item[row + 1] >= 0) return;
-    const auto [height, width] = ImageSize(input->files.front());
+    const auto [height, width] =
+        Listed(*input, input->lines.front(), [&] { return ImageSize(input->files.front()); });
     if (input->item[row] < 0) input->item[row] = height;
     if (input->item[row + 1] < 0) input->item[row + 1] = width;
     LogInfo("images of input ", input->name, " are brought to the first one's size: ", input->item[row],
@@ -455,21 +470,10 @@ class ListSource : public SampleSource {
       if (!parts.empty() && input.files.size() == 1)
         parts.push_back(parts.front());
       else
-        parts.push_back(ReadListed(input, paths[i], lines[i]));
+        parts.push_back(Listed(input, lines[i], [&] { return ReadOne(input, paths[i]); }));
     }
     if (input.files.size() == 1 && parts.front().shape().empty()) parts.resize(1);
     return Concat(parts, paths.back());
-  }
-
-  // The file of a line of the list, which errors name.
-  Tensor ReadListed(const Input& input, const std::string& path, int64_t line) const {
-    try {
-      return ReadOne(input, path);
-    } catch (const OutOfMemory&) {
-      throw;
-    } catch (const Error& error) {
-      throw Error(error.what(), StrCat(input.list, ":", line));
-    }
   }
 
   Tensor ReadOne(const Input& input, const std::string& path) const {

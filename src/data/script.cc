@@ -13,6 +13,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "base/environment.h"
 #include "base/log.h"
 #include "data/readers.h"
 #include "xslim/error.h"
@@ -89,8 +90,8 @@ os._exit(0)
 )python";
 
 std::string Interpreter() {
-  const char* chosen = std::getenv("XSLIM_PYTHON");
-  return chosen != nullptr && *chosen != '\0' ? chosen : "python3";
+  const std::string chosen = EnvironmentText("XSLIM_PYTHON");
+  return chosen.empty() ? "python3" : chosen;
 }
 
 }  // namespace

@@ -74,6 +74,9 @@ struct Node {
   std::string read_name;  // `name` as given on reading; while they are equal the file's own (perhaps empty)
                           // name is written
 
+  std::string
+      shared_name;  // the file's name, where a node before this one has it and `name` is another; else ""
+
   bool Is(std::string_view type) const { return domain.empty() && op_type == type; }
   bool Has(const std::string& attribute) const { return attributes.count(attribute) != 0; }
   // The attribute or the default; throw Error (node, attribute, expected kind) when it has another kind.

@@ -205,6 +205,7 @@ class GraphReader {
                                      std::move(attributes), NormalDomain(proto->domain()));
     Node& node = graph_.node(id);
     node.read_name = node.name;
+    if (proto->name() != name) node.shared_name = proto->name();
     node.source = proto->SerializeAsString();
     if (graph_.ir_version >= kOverloadIr) {
       for (std::string& overload : FieldsOf(node.source, kNodeOverload)) node.overload = std::move(overload);
@@ -343,6 +344,9 @@ bool LooksLikeJson(const char* bytes, size_t size) {
   return first != std::string_view::npos && (begin[first] == '{' || begin.substr(first, 2) == "//");
 }
 
+constexpr char kWhole[] =
+    "copy, download or export the .onnx file again, and compare its size with the original's";
+
 Graph ReadModel(const char* bytes, size_t size, bool mapped, const std::string& folder,
                 const std::string& label) {
   if (size > static_cast<size_t>(std::numeric_limits<int>::max())) {
@@ -353,9 +357,9 @@ Graph ReadModel(const char* bytes, size_t size, bool mapped, const std::string& 
   Bytes stream(bytes, size, mapped);
   if (!model.ParseFromZeroCopyStream(&stream)) {
     throw Error("not an ONNX model (damaged, cut off or of another format).", label,
-                LooksLikeJson(bytes, size) ? "a JSON configuration goes to -c" : "");
+                LooksLikeJson(bytes, size) ? "a JSON configuration goes to -c" : kWhole);
   }
-  if (!model.has_graph()) throw Error("not an ONNX model (it holds no graph).", label);
+  if (!model.has_graph()) throw Error("not an ONNX model (it holds no graph).", label, kWhole);
   if (model.ir_version() < kFirstIr || model.ir_version() > kLastIr) {
     throw Error("IR version " + std::to_string(model.ir_version()) + " is not supported.", label,
                 "supported are IR versions 3 to 13");

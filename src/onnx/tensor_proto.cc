@@ -61,7 +61,10 @@ fs::path ExternalFile(const std::string& location, const std::string& folder, co
   std::error_code code;
   const fs::path root = fs::canonical(folder, code);
   const fs::path file = code ? fs::path() : fs::canonical(root / relative, code);
-  if (code) throw Error("cannot find external data \"" + location + "\": " + code.message() + ".", where);
+  if (code) {
+    throw Error("cannot find external data \"" + location + "\": " + code.message() + ".", where,
+                "the file is a part of the model: put it to " + (fs::path(folder) / relative).string());
+  }
   const auto ends = std::mismatch(root.begin(), root.end(), file.begin(), file.end());
   if (ends.first != root.end()) {
     throw Error("external data at \"" + location + "\" is refused.", where,
@@ -222,7 +225,9 @@ Tensor ExternalData::Read(const onnx::TensorProto& proto, DType type, const Shap
   if (offset > end || wanted > end - offset) {
     throw Error(
         "external data ends after the end of \"" + location + "\" (" + std::to_string(end) + " bytes).",
-        where, "offset " + std::to_string(offset) + ", length " + std::to_string(wanted));
+        where,
+        "offset " + std::to_string(offset) + ", length " + std::to_string(wanted) +
+            "; the file is cut off or of another model: copy or export both again");
   }
   const char* bytes = file->data() + offset;
   const bool aligned = reinterpret_cast<uintptr_t>(bytes) % SizeOf(type) == 0;

@@ -342,7 +342,8 @@ Geometry TransposeGeometry(const Node& node, const Shape& x, const Shape& w) {
   g.channels_out = w[1] * g.group;
   const std::string& auto_pad = window.auto_pad;
   const std::vector<int64_t>& pads = window.pads;
-  const auto extra = node.Ints("output_padding", std::vector<int64_t>(rank, 0));
+  auto extra = node.Ints("output_padding");
+  if (extra.empty()) extra.assign(rank, 0);
   auto wanted = node.Ints("output_shape");
   if (wanted.size() == rank + 2) wanted.erase(wanted.begin(), wanted.begin() + 2);
   CheckWindowValues("output_padding", extra, rank, 0);

@@ -14,8 +14,10 @@ WindowAttributes ReadWindow(const Node& node, size_t spatial, const std::vector<
   window.dilations = node.Ints("dilations", ones);
   window.pads = node.Ints("pads", std::vector<int64_t>(2 * spatial, 0));
   window.auto_pad = node.String("auto_pad", "NOTSET");
-  if (window.strides.empty()) window.strides = ones;  // as ONNX Runtime's ConvTranspose has it
-  if (window.dilations.empty()) window.dilations = ones;
+  if (node.Is("ConvTranspose")) {  // where ONNX's shape inference, and so ONNX Runtime, lets empty lists pass
+    if (window.strides.empty()) window.strides = ones;
+    if (window.dilations.empty()) window.dilations = ones;
+  }
   if (window.auto_pad.empty()) window.auto_pad = "NOTSET";
   CheckWindowValues("strides", window.strides, spatial, 1);
   if (node.Has("kernel_shape") || kernel.empty())

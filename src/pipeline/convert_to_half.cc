@@ -84,6 +84,17 @@ void WarnOfVanished(const std::vector<Vanished>& vanished) {
              "; use --bf16, or leave the operators that read them float32 by ignore_op_names");
 }
 
+// Operators that only the opset that the user asks for keeps float32.
+void WarnOfOpset(const LeftList& left, int asked) {
+  const auto waits = [](const LeftAsIs& each) { return each.why.find(kSinceOpset) != std::string::npos; };
+  const auto first = std::find_if(left.begin(), left.end(), waits);
+  if (first == left.end()) return;
+  const auto count = std::count_if(left.begin(), left.end(), waits);
+  LogWarning(count, count == 1 ? " operator stays" : " operators stay", " float32 because opset ", asked,
+             " is asked for (", first->what, ": ", first->why, count == 1 ? ")" : ", ...)",
+             "; raise --opset or leave it out");
+}
+
 }  // namespace
 
 RunResult ConvertToHalf(Graph graph, const Config& config, const RunOptions& options,
@@ -109,7 +120,8 @@ RunResult ConvertToHalf(Graph graph, const Config& config, const RunOptions& opt
   const HalfOutcome outcome = ConvertToHalf(&graph, half, &ignored);
   ignored.WarnUnmatched(before);
   if (outcome.converted == 0)
-    LogWarning(paths.input, ": no operator can be converted, the output stays float32");
+    LogWarning(paths.input, ": no operator can be converted, the model keeps its types");
+  if (config.model.opset) WarnOfOpset(outcome.left, *config.model.opset);
   for (const std::string& name : outcome.nan) LogWarning("constant ", name, " holds NaN");
   WarnOfVanished(outcome.vanished);
   if (half.type == DType::kBFloat16) WarnOfKernels(outcome.types);

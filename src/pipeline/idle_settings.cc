@@ -1,9 +1,9 @@
 #include "pipeline/idle_settings.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <limits>
 
+#include "base/environment.h"
 #include "base/log.h"
 #include "data/samples.h"
 
@@ -53,7 +53,7 @@ const Row kRows[] = {
     {"bias", kInt8,
      [](const auto& q, const auto& d) {
        return q.bias != d.bias &&
-              std::getenv("XQUANT_BIAS_TO_FP32") == nullptr;  // which sets it for all runs
+              EnvironmentText("XQUANT_BIAS_TO_FP32").empty();  // which sets it for all runs
      }},
     {"equalization", kInt8, [](const auto& q, const auto& d) { return q.equalization != d.equalization; }},
     {"visible_ranges", kInt8, [](const auto& q, const auto&) { return !q.visible_ranges; }},
@@ -126,6 +126,11 @@ class Finder {
     const bool reads = mode_ == kInt8 || (mode_ == kHalf && settings.half_type == HalfType::kFloat16);
     names.push_back({"data_list_path", !reads && HasData(config_)});
     std::string where = StrCat("at precision_level ", settings.precision_level);
+    if (mode_ == kSlim) {
+      where = config_.source.empty()
+                  ? "without -c, --dynq, --fp16 or --bf16: the model is simplified and stays float"
+                  : where + ", which simplifies the model and leaves it float";
+    }
     if (mode_ == kHalf && !reads) where += " with half_type bfloat16";
     Say(names, where);
   }

@@ -14,6 +14,9 @@
 
 namespace xslim {
 
+// Whether the level is one of QuantizeStatic's.
+bool Calibrates(const QuantizationParameters& settings);
+
 // Levels 0 to 2: calibrated int8 with Q/DQ and report.
 RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions& options,
                          const OutputPaths& paths, ThreadPool& pool);

@@ -34,6 +34,7 @@ OutputPaths ResolveOutputPaths(const Config& config, const RunOptions& options) 
       config.model.output_prefix.empty() ? stem + (slimming ? "" : ".q") : config.model.output_prefix;
   fs::path folder =
       config.model.working_dir.empty() ? input.parent_path() : fs::path(config.model.working_dir);
+  bool named = false;  // whether the folder is all that -o says
   if (!options.output_path.empty()) {
     const fs::path output(options.output_path);
     if (output.filename() == ".onnx")
@@ -43,6 +44,7 @@ OutputPaths ResolveOutputPaths(const Config& config, const RunOptions& options) 
       prefix = output.stem().string();
     } else {
       folder = output;
+      named = true;
     }
   } else if (!options.input_path.empty()) {
     prefix = stem;
@@ -52,13 +54,15 @@ OutputPaths ResolveOutputPaths(const Config& config, const RunOptions& options) 
                 config.source + ": model_parameters.output_prefix", "folders belong in working_dir");
   }
   if (folder.empty()) folder = ".";
-  if (fs::exists(folder, error) && !fs::is_directory(folder, error)) {
+  if (named && fs::exists(folder, error) && !fs::is_directory(folder, error)) {
     throw Error("is neither a .onnx file nor a folder", folder.string(),
                 "the output is a model in a file of its own: give a name that ends in .onnx, or a folder");
   }
-  for (fs::path at = folder.lexically_normal(); !at.empty() && !fs::exists(at, error);
-       at = at.parent_path()) {
-    paths.made.push_back(at.string());
+  fs::path at = folder.lexically_normal();
+  for (; !at.empty() && !fs::exists(at, error); at = at.parent_path()) paths.made.push_back(at.string());
+  if (!at.empty() && !fs::is_directory(at, error)) {
+    throw Error("the output cannot go into the folder " + folder.string() + ": there is a file of that name",
+                at.string(), "give another folder by -o or model_parameters.working_dir");
   }
   fs::create_directories(folder, error);
   if (error) throw Error("cannot make the output folder", folder.string(), error.message());
@@ -77,11 +81,6 @@ OutputPaths ResolveOutputPaths(const Config& config, const RunOptions& options) 
   paths.model = model.lexically_normal().string();
   paths.report = (folder / (prefix + "_report.md")).lexically_normal().string();
   paths.verdict = (folder / (prefix + "_verdict.json")).lexically_normal().string();
-  // Known now rather than after the calibration.
-  for (const std::string* file : {&paths.model, &paths.report, &paths.verdict}) {
-    if (fs::is_directory(*file, error))
-      throw Error("cannot write the output file: a folder of that name is there", *file);
-  }
   return paths;
 }
 

@@ -42,6 +42,7 @@ RunResult QuantizeDynamic(Graph graph, const Config& config, const OutputPaths& 
   for (const LeftAsIs& each : outcome.left) {
     if (each.why == kNotFinite) LogWarning(each.what, " stays float: ", each.why);
   }
+  WarnOfOtherFloats(outcome.left, paths.input);
   if (outcome.dynamic + outcome.weight_only == 0)
     LogWarning(paths.input, ": no weight can become integers, the output stays float");
   SaveModel(graph, paths.model, SaveOptionsFor(config));

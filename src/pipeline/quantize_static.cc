@@ -22,6 +22,7 @@
 #include "quant/choices.h"
 #include "quant/coarse_scales.h"
 #include "quant/inline.h"
+#include "quant/left_list.h"
 #include "quant/named_tensors.h"
 #include "quant/output_parts.h"
 #include "quant/plan.h"
@@ -85,10 +86,6 @@ size_t BytesOf(const std::vector<Sample>& samples) {
 
 constexpr char kOnZeros[] = "calibrated on zeros: ranges mean nothing";
 
-bool HasGates(const QuantizationParameters& settings) {
-  return settings.min_cosine || settings.max_snr || settings.fail_on_collapse;
-}
-
 void WarnOfOutputs(const std::vector<OutputMeasure>& outputs) {
   for (const OutputMeasure& output : outputs) {
     for (const std::string& line : Collapses(output)) LogWarning(line);
@@ -96,6 +93,12 @@ void WarnOfOutputs(const std::vector<OutputMeasure>& outputs) {
     LogWarning("output ", output.name,
                " holds NaN or infinity on samples of the report; its SNR says nothing");
   }
+}
+
+LeftList LeftFloat(const Graph& graph, const QuantPlan& plan) {
+  LeftList left;
+  for (const auto& [id, why] : plan.left_float) left.push_back({graph.node(id).Title(), why});
+  return left;
 }
 
 void WarnOfCoarse(const std::vector<std::string>& tensors) {
@@ -156,8 +159,8 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   if (settings.equalization && loaded) {
     if (!Rescale(&graph, loaded->preparation().factors, choices.stay_float)) {
       throw Error(
-          "the statistics are of another model, of a run without equalization, or of one that left more "
-          "layers alone",
+          "the statistics are of another model, of a run with another --opset or without equalization, or of "
+          "one that left more layers alone",
           options.load_stats, "make the file anew with --save-stats");
     }
   } else if (settings.equalization) {
@@ -176,6 +179,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   if (level != settings.finetune_level)
     LogWarning("finetune_level 0 is used: outputs depend on operators that cannot be computed");
   QuantPlan plan = PlacePlan(graph, facts, settings, choices);
+  WarnOfOtherFloats(LeftFloat(graph, plan), paths.input);
   if (plan.nodes.empty()) LogWarning(paths.input, ": no operator can be quantized, the output stays float");
   LogInfo("quantizing ", plan.nodes.size(), " of ", graph.Order().size(), " operators");
 
@@ -250,7 +254,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   DropUnusedFunctions(&graph);
   const Graph exported = ExportQdq(graph, plan);
   std::vector<std::pair<std::string, std::string>> texts;  // further files: path and content
-  if (settings.analysis_enable || partial || HasGates(settings)) {
+  if (IsMeasured(settings)) {
     stage.Next("report");
     ReleaseFreedMemory();
     if (!measures) measures = measure(graph, exported, plan);
@@ -282,10 +286,8 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   WriteModel(exported, paths.model, SaveOptionsFor(config), &files);
   for (const auto& [path, text] : texts) files.Add(path)->Write(text);
   files.Commit();
-  LeftList left;
-  for (const auto& [id, why] : plan.left_float) left.push_back({graph.node(id).Title(), why});
   Summarize(CountModel(original, CountMacs(original)), CountModel(exported, CountMacs(graph)), paths.input,
-            left, &result);
+            LeftFloat(graph, plan), &result);
   LogInfo("wrote ", paths.model);
   return result;
 }

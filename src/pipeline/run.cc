@@ -1,11 +1,11 @@
 // A run from paths to files: the page to read first. What each mode does is in its own file, see modes.h.
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <optional>
 #include <thread>
 #include <utility>
 
+#include "base/environment.h"
 #include "base/log.h"
 #include "base/trace.h"
 #include "data/samples.h"
@@ -110,13 +110,10 @@ void WarnOfStaleReports(const RunResult& result, const OutputPaths& paths) {
 RunResult RunMode(Graph graph, const Config& config, const RunOptions& options, const OutputPaths& paths,
                   ThreadPool& pool) {
   const QuantizationParameters& settings = config.quantization;
-  const int level = settings.precision_level;
-  const bool calibrates =
-      level != kPrecisionSlimOnly && level != kPrecisionDynamic && level != kPrecisionFp16;
-  if (!calibrates) RefuseMeasuring(config);
+  if (!Calibrates(settings)) RefuseMeasuring(config);
   RefuseFaults(graph);
   for (const std::string& sentence : IdleSettings(config, options)) LogWarning(sentence);
-  switch (level) {
+  switch (settings.precision_level) {
     case kPrecisionSlimOnly:
       return Slim(std::move(graph), config, paths, pool);
     case kPrecisionDynamic:
@@ -130,11 +127,17 @@ RunResult RunMode(Graph graph, const Config& config, const RunOptions& options, 
 
 }  // namespace
 
+bool Calibrates(const QuantizationParameters& settings) {
+  const int level = settings.precision_level;
+  return level != kPrecisionSlimOnly && level != kPrecisionDynamic && level != kPrecisionFp16;
+}
+
 RunResult Run(Config config, const RunOptions& options) {
   const char* isa_error = nullptr;
   if (kernels::Select(&isa_error) == nullptr) {
-    throw Error(isa_error, StrCat("environment XSLIM_ISA=", std::getenv("XSLIM_ISA")));
+    FailEnvironment("XSLIM_ISA", isa_error);
   }
+  MostLoopSteps();  // refuses what is no number, also where the model has no loop
   CheckPassNames(config.model.skip_passes);
   if (!options.save_stats.empty() && !options.load_stats.empty())
     throw UsageError("--save-stats and --load-stats exclude each other");
@@ -146,7 +149,7 @@ RunResult Run(Config config, const RunOptions& options) {
   LogDebug("kernels: ", kernels::Active().name, ", threads: ", pool.size());
   const TraceSession trace(options.profile);
   try {
-    RefuseOverwriting(config, options, paths, "");
+    CheckOutputs(config, options, paths, "");
     for (const std::string& library : options.op_libraries) {
       LoadOperatorLibrary(library);
       LogInfo("operators of ", library);

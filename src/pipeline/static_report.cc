@@ -74,6 +74,11 @@ std::string FurtherSettings(const QuantizationParameters& settings) {
 
 }  // namespace
 
+bool IsMeasured(const QuantizationParameters& settings) {
+  return settings.analysis_enable || settings.sensitivity || PrecisionTarget(settings) ||
+         settings.min_cosine || settings.max_snr || settings.fail_on_collapse;
+}
+
 Int8Share ShareOfInt8(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts) {
   Int8Share share;
   for (NodeId id : graph.Order()) {

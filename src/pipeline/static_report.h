@@ -14,6 +14,9 @@
 
 namespace xslim {
 
+// Whether the written model is measured, and so a verdict written.
+bool IsMeasured(const QuantizationParameters& settings);
+
 Int8Share ShareOfInt8(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts);
 
 // model: its file name.

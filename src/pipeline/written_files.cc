@@ -4,9 +4,12 @@
 #include <filesystem>
 #include <vector>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "data/samples.h"
 #include "onnx/model_io.h"
+#include "pipeline/modes.h"
+#include "pipeline/static_report.h"
 
 namespace xslim {
 namespace {
@@ -41,7 +44,24 @@ std::vector<Named> FilesRead(const Config& config, const RunOptions& options, co
               "give " + written.what + " another name");
 }
 
-}  // namespace
+// Known now rather than after the calibration.
+void CheckPlaces(const Config& config, const RunOptions& options, const OutputPaths& paths) {
+  CheckOutputPlace(paths.model);
+  if (config.model.external_data) CheckOutputPlace(ExternalDataPath(paths.model));
+  const QuantizationParameters& settings = config.quantization;
+  const bool calibrates = Calibrates(settings);
+  if (calibrates && settings.analysis_enable) CheckOutputPlace(paths.report);
+  if (calibrates && IsMeasured(settings)) CheckOutputPlace(paths.verdict);
+  for (const Named& written :
+       {Named{"--save-stats", calibrates ? options.save_stats : ""}, Named{"--profile", options.profile}}) {
+    if (written.path.empty()) continue;
+    try {
+      CheckOutputPlace(written.path);
+    } catch (const Error& error) {
+      throw Error(error.what(), written.what);
+    }
+  }
+}
 
 void RefuseOverwriting(const Config& config, const RunOptions& options, const OutputPaths& paths,
                        const std::string& log_file) {
@@ -76,10 +96,18 @@ void RefuseOverwriting(const Config& config, const RunOptions& options, const Ou
   }
 }
 
+}  // namespace
+
+void CheckOutputs(const Config& config, const RunOptions& options, const OutputPaths& paths,
+                  const std::string& log_file) {
+  RefuseOverwriting(config, options, paths, log_file);
+  CheckPlaces(config, options, paths);
+}
+
 void CheckWrittenFiles(const Config& config, const RunOptions& options, const std::string& log_file) {
   const OutputPaths paths = ResolveOutputPaths(config, options);
   try {
-    RefuseOverwriting(config, options, paths, log_file);
+    CheckOutputs(config, options, paths, log_file);
   } catch (...) {
     RemoveEmptyFolders(paths);
     throw;

@@ -27,6 +27,12 @@ bool IsComputing(const Node& node) {
   return node.Is("Conv") || node.Is("ConvTranspose") || node.Is("Gemm") || node.Is("MatMul");
 }
 
+DType OtherFloatOf(const Node& node, const ValueFacts& facts) {
+  if (!IsComputing(node) || node.input(0) == kNone) return DType::kUndefined;
+  const DType type = facts.of(node.input(0)).dtype;
+  return IsFloating(type) && type != DType::kFloat ? type : DType::kUndefined;
+}
+
 int64_t MacsOf(const Node& node, const ValueFacts& facts) {
   if (!IsComputing(node)) return 0;
   const ValueId a = node.input(0), b = node.input(1), y = node.outputs[0];

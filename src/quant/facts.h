@@ -36,6 +36,9 @@ class ValueFacts {
 // Conv, ConvTranspose, Gemm or MatMul.
 bool IsComputing(const Node& node);
 
+// What a computing operator of another float type than float32 computes in; kUndefined for other operators.
+DType OtherFloatOf(const Node& node, const ValueFacts& facts);
+
 // Multiply-adds of one forward of a node; 0 for what is no matrix product or convolution.
 int64_t MacsOf(const Node& node, const ValueFacts& facts);
 

@@ -23,6 +23,9 @@ struct HalfOptions {
   bool measured = false;
 };
 
+// In the reason of what has a 16-bit form, but not at the model's opset.
+inline constexpr char kSinceOpset[] = " form of it since opset ";
+
 // Elements of a converted constant that became 0 and were not small beside its largest: over 2^-11 of it,
 // which is the precision of float16.
 struct Vanished {

@@ -128,8 +128,7 @@ class Judge {
     const bool half = options_.type == DType::kFloat16;
     const int since = half ? types->float16_since : types->bfloat16_since;
     if (since == 0) return std::string("no ") + NameOf(options_.type) + " form of it";
-    if (since > graph_.opset())
-      return std::string(NameOf(options_.type)) + " form of it since opset " + std::to_string(since);
+    if (since > graph_.opset()) return NameOf(options_.type) + (kSinceOpset + std::to_string(since));
     if (node.Is("Range")) positions_.insert(node.id);
     if (IsBlocked(node)) return "kept float32 by kind";
     if (HasUnknownType(node, *types)) return "types of its inputs are not known";

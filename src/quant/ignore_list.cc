@@ -46,6 +46,7 @@ void CollectNames(const Graph& graph, std::vector<std::string>* types, std::vect
     const Node& node = graph.node(id);
     types->push_back(node.op_type);
     names->push_back(node.name);
+    if (!node.shared_name.empty()) names->push_back(node.shared_name);
     for (const auto& [key, attribute] : node.attributes) {
       if (attribute.graph) CollectNames(*attribute.graph, types, names);
     }
@@ -71,7 +72,9 @@ void WarnUnmatchedIn(const char* list, const std::vector<std::string>& patterns,
 
 const char* IgnoreList::Reason(const Node& node) {
   if (AnyMatches(options_.ignore_op_types, node.op_type, &used_)) return "ignore_op_types";
-  if (AnyMatches(options_.ignore_op_names, node.name, &used_)) return "ignore_op_names";
+  const bool shared =
+      !node.shared_name.empty() && AnyMatches(options_.ignore_op_names, node.shared_name, &used_);
+  if (AnyMatches(options_.ignore_op_names, node.name, &used_) || shared) return "ignore_op_names";
   return nullptr;
 }
 

@@ -15,8 +15,8 @@ class IgnoreList {
  public:
   explicit IgnoreList(const QuantizationParameters& options) : options_(options) {}
 
-  // "ignore_op_types" or "ignore_op_names" when an entry matches the node, else null. Remembers which
-  // matched.
+  // "ignore_op_types" or "ignore_op_names" when an entry matches the node, else null. A name that several
+  // nodes of the file have stands for all of them. Remembers which entries matched.
   const char* Reason(const Node& node);
 
   // Says in the log which entries Reason() has never met: a warning with the nearest name for one that

@@ -5,6 +5,7 @@
 #include "quant/fused_units.h"
 #include "quant/ignore_list.h"
 #include "quant/interest.h"
+#include "quant/left_list.h"
 #include "quant/plan.h"
 
 namespace xslim {
@@ -61,6 +62,11 @@ class Placer {
     for (NodeId id : order_) {
       const Node& node = graph_.node(id);
       const QuantRole role = RoleOf(graph_, node);
+      if (const DType other = OtherFloatOf(node, facts_); other != DType::kUndefined) {
+        const char* list = ignored_.Reason(node);
+        plan_.left_float[id] = list != nullptr ? list : OtherFloat(other);
+        continue;
+      }
       if (role == QuantRole::kNone || node.inputs.empty() || !facts_.is_float(node.input(0)) ||
           node.outputs.empty() || !facts_.is_float(node.outputs[0])) {
         continue;

@@ -39,6 +39,7 @@ std::vector<WeightSite> SlotsOf(const Scope& scope, const Node& node) {
 
 // Why a weight stays float; "" when it need not.
 std::string Objection(const Tensor& weight, int axis) {
+  if (weight.dtype() != DType::kFloat) return OtherFloat(weight.dtype());
   if (axis < 0) return "its constant is no matrix";
   if (weight.size() < kFewestElements) return "fewer than 32 weights";
   if (weight.size() / weight.dim(axis) < kFewestPerScale) return "fewer than 4 weights per scale";
@@ -58,7 +59,7 @@ std::vector<WeightSite> FindWeightSites(const Scope& scope, IgnoreList* ignored,
     const Node& node = graph.node(id);
     for (const WeightSite& site : SlotsOf(scope, node)) {
       const Tensor* weight = ConstantIn(scope, node.input(site.slot));
-      if (weight == nullptr || weight->dtype() != DType::kFloat || weight->size() <= 1) continue;
+      if (weight == nullptr || !IsFloating(weight->dtype()) || weight->size() <= 1) continue;
       const char* list = ignored->Reason(node);
       const std::string why = list != nullptr ? list : Objection(*weight, site.axis);
       ForgetPages(*weight);

@@ -26,8 +26,8 @@ struct WeightSite {
 };
 
 // Sites of one graph whose weight is to become integers, in the order of its nodes. Those with a constant
-// float weight that do not qualify go to `left` with the reason: ignored, under 32 elements, fewer than 4
-// elements per scale, NaN or infinity, whole numbers, shared with a reader that stays float.
+// float weight that do not qualify go to `left` with the reason: ignored, not float32, under 32 elements,
+// fewer than 4 elements per scale, NaN or infinity, whole numbers, shared with a reader that stays float.
 std::vector<WeightSite> FindWeightSites(const Scope& scope, IgnoreList* ignored, LeftList* left);
 
 }  // namespace xslim

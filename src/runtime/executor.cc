@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
-#include <cstdlib>
-#include <cstring>
 #include <exception>
 #include <map>
 #include <mutex>
@@ -16,6 +14,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "base/environment.h"
 #include "base/log.h"
 #include "base/trace.h"
 #include "graph/function.h"
@@ -34,19 +33,6 @@ constexpr int64_t kGrain = 1 << 15;                  // elements
 constexpr int64_t kMostSteps = 1'000'000;            // of loops in one run
 constexpr int64_t kManySteps = 10'000;               // from which on a loop is said to run
 constexpr char kStepsVariable[] = "XSLIM_LOOP_STEPS";
-
-int64_t MostSteps() {
-  const char* text = std::getenv(kStepsVariable);
-  if (text == nullptr) return kMostSteps;
-  int64_t steps = 0;
-  const char* end = text + std::strlen(text);
-  const auto [at, failure] = std::from_chars(text, end, steps);
-  if (failure != std::errc() || at != end || steps < 1) {
-    throw Error("expected a whole number of steps", StrCat("environment ", kStepsVariable, "=", text),
-                "the most that the loops of a model may take in one run, e.g. 10000000");
-  }
-  return steps;
-}
 
 // Once for each node, however many executors run it.
 void SayManySteps(const Node& node, int64_t most) {
@@ -89,7 +75,7 @@ struct Executor::Impl : GraphRunner {
       : graph(graph),
         pool(pool),
         options(WithoutBuffers(options)),
-        most_steps(options.most_steps > 0 ? options.most_steps : MostSteps()),
+        most_steps(options.most_steps > 0 ? options.most_steps : MostLoopSteps()),
         parent(parent),
         buffers(parent ? parent->buffers : OrOwn(options.buffers)),
         values(graph.value_slots()),
@@ -533,6 +519,19 @@ int64_t Executor::buffer_bytes() const { return static_cast<int64_t>(impl_->buff
 
 const std::vector<UnknownOperator>& Executor::Unknown() const {
   return impl_->failed ? impl_->now->unknown() : impl_->computable.unknown();
+}
+
+int64_t MostLoopSteps() {
+  const std::string text = EnvironmentText(kStepsVariable);
+  if (text.empty()) return kMostSteps;
+  int64_t steps = 0;
+  const char* end = text.data() + text.size();
+  const auto [at, failure] = std::from_chars(text.data(), end, steps);
+  if (failure != std::errc() || at != end || steps < 1) {
+    FailEnvironment(kStepsVariable, "expected a whole number from 1 to 2^63 - 1",
+                    "the most steps that the loops of a model may take in one run, e.g. 10000000");
+  }
+  return steps;
 }
 
 std::vector<UnknownOperator> FindUnknown(const Graph& graph) {

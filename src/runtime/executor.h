@@ -39,7 +39,7 @@ struct ExecutorOptions {
   // so is too little memory (OutOfMemory).
   bool skip_unknown = true;
   // Bodies (steps of loops, branches) that one Run may go through, all together, before it throws
-  // TooManySteps; 0: what the environment's XSLIM_LOOP_STEPS says, or a million.
+  // TooManySteps; 0: MostLoopSteps().
   int64_t most_steps = 0;
   // Where tensors come from; null: an arena of its own. Executors that never run at the same time may share
   // one: what one run has let go serves the next.
@@ -89,6 +89,9 @@ class Executor {
   explicit Executor(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
+
+// What the environment's XSLIM_LOOP_STEPS says, or a million. Throws Error when it is no such number.
+int64_t MostLoopSteps();
 
 // What an executor of the graph would leave out, by the operators' names alone.
 std::vector<UnknownOperator> FindUnknown(const Graph& graph);

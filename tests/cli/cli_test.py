@@ -724,29 +724,39 @@ def profile(program, folder):
     return wrong
 
 
-def main():
-    program, only = os.path.abspath(sys.argv[1]), sys.argv[2:]
+def all_runs(program):
+    """Every case as (name, function that runs it in a folder and returns complaints)."""
     for add in (usage_cases, simplify_cases, path_cases, config_cases, gate_cases, precision_cases, data_cases):
         add()
-    top = tempfile.mkdtemp(prefix="xslim_cli_")
-    template = os.path.join(top, "template")
-    build_template(template)
-    runs = [(item["name"], lambda folder, item=item: complaints(item, program, folder)) for item in CASES]
+
     def killed(folder):
         write(os.path.join(folder, "c.json"), json.dumps(config({INPUT + "preprocess_file": "slow.py:slow"})))
         return killed_while_preprocessing(program, folder, environment_of())
+
+    runs = runs_of_cases(program)
     runs.append(("killed while preprocessing", killed))
-    runs.append(("full disk", lambda folder: full_disk(program, template, folder)))
+    runs.append(("full disk", lambda folder: full_disk(program, os.path.join(os.path.dirname(folder), "template"), folder)))
     if os.path.exists("/dev/full"):
         runs.append(("full standard output", lambda folder: full_output(program, folder)))
-    runs.append(("closed streams", lambda folder: closed_streams(program, folder)))
-    runs.append(("threads do not change the file", lambda folder: same_bytes(program, folder)))
-    runs.append(("statistics files", lambda folder: statistics_files(program, folder)))
-    runs.append(("memory ceiling", lambda folder: memory_ceiling(program, folder)))
-    runs.append(("profile", lambda folder: profile(program, folder)))
+    for name, function in (("closed streams", closed_streams), ("threads do not change the file", same_bytes),
+                           ("statistics files", statistics_files), ("memory ceiling", memory_ceiling), ("profile", profile)):
+        runs.append((name, lambda folder, function=function: function(program, folder)))
+    return runs
+
+
+def runs_of_cases(program):
+    return [(item["name"], lambda folder, item=item: complaints(item, program, folder)) for item in CASES]
+
+
+def main(runs_for=all_runs):
+    """Runs what `runs_for` gives for the program, each in a fresh copy of the template."""
+    program, only = os.path.abspath(sys.argv[1]), sys.argv[2:]
+    top = tempfile.mkdtemp(prefix="xslim_cli_")
+    template = os.path.join(top, "template")
+    build_template(template)
     failed, skipped, ran = [], 0, 0
     try:
-        for name, run in runs:
+        for name, run in runs_for(program):
             if only and not any(part in name for part in only):
                 continue
             folder = os.path.join(top, "case")

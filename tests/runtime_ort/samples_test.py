@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The samples beside digits, run as their README says and judged by ONNX Runtime. Usage: samples_test.py XSLIM"""
+"""The samples, run as their README says and judged by ONNX Runtime. Usage: samples_test.py XSLIM"""
 import csv
 import os
 import re
@@ -25,6 +25,9 @@ def two_inputs(checks, program, folder):
     output = os.path.join(here, "temp", "two_inputs.q.onnx")
     onnx.checker.check_model(output, full_check=True)
     checks.that(os.path.isfile(output.replace(".onnx", "_verdict.json")), "two_inputs: no verdict")
+    in_order(checks, here, "two_inputs.q_report.md", "20 used for calibration, 4 for this report", "| estimate | 0.000026 |",
+             "| conv1[Conv] | signal |", "| embed[Gemm] | state |")
+    in_order(checks, here, "two_inputs.q_verdict.json", '"pass": true', '"max_snr", "bound": 0.01, "pass": true', '"fail_on_collapse", "bound": null, "pass": true')
     feeds = []
     for i in range(24):
         with open(os.path.join(here, "signals", "%02d.csv" % i), newline="", encoding="utf-8") as file:
@@ -145,12 +148,35 @@ def truncate_var_names(checks, program, folder, images, labels):
     judge(checks, "truncate_var_names", run_all(model, images), got, labels, 0.0015)
 
 
+def in_order(checks, sample, file, *parts):
+    """A file of the sample's output holds the parts, one behind the other."""
+    with open(os.path.join(sample, "temp", file), encoding="utf-8") as text:
+        found = re.search(".*".join(map(re.escape, parts)), text.read(), re.DOTALL)
+    checks.that(found is not None, f"{file} does not hold, in this order: {parts}")
+
+
+def digits(checks, program, folder, images, labels):
+    """What the README of digits says to look for."""
+    here = os.path.join(folder, "digits")
+    for config in ("config.json", "config_vit.json"):
+        run_xslim(program, ["-c", config], here)
+    in_order(checks, here, "digits_cnn.q_report.md", "Multiply-adds in int8: 100.0 %", "| logits | 0.0008", "| 0 | /b1/m/m.1/m.1.0/Conv[Conv] |",
+             "-2.990, 9.112 | -9.397, 9.286")
+    in_order(checks, here, "digits_vit.q_report.md", "| logits | 0.0020", "| 0 | /blocks/blocks.2/Div_1_Mul[Mul] |", '"red">0.9588<',
+             "| /blocks/blocks.0/MatMul[MatMul] |", '"red">0.9713<')
+    for model, top in (("digits_cnn.q.onnx", 0.990), ("digits_vit.q.onnx", 0.916)):
+        logits = run_all(os.path.join(here, "temp", model), images)
+        right = float((logits.reshape(len(labels), -1).argmax(1) == labels).mean())
+        checks.that(abs(right - top) <= 0.005, f"digits: top-1 of {model} is {right}, the README says {top}")
+
+
 def main(program):
     checks = Checks()
     with tempfile.TemporaryDirectory() as folder:
         two_inputs(checks, program, folder)
         copy_digits(folder)
         images, labels = digits_test_set()
+        digits(checks, program, folder, images, labels)
         custom_setting(checks, program, folder, images, labels)
         truncate_var_names(checks, program, folder, images, labels)
     return checks.finish()

@@ -250,9 +250,10 @@ void Print(const std::string& text) {
 }
 
 // The rows under one another: what to the left, figures to the right.
-std::string Table(const std::vector<xslim::SummaryRow>& rows) {
+std::string Table(std::vector<xslim::SummaryRow> rows) {
   size_t what = 0, before = 0, after = 0;
-  for (const xslim::SummaryRow& row : rows) {
+  for (xslim::SummaryRow& row : rows) {
+    row.what = xslim::Printable(row.what);
     what = std::max(what, row.what.size());
     before = std::max(before, row.before.size());
     after = std::max(after, row.after.size());
@@ -266,27 +267,24 @@ std::string Table(const std::vector<xslim::SummaryRow>& rows) {
 }
 
 std::string SummaryText(const xslim::RunResult& result) {
-  std::string text = "model:  " + result.model_path + "\n";
-  if (!result.report_path.empty()) text += "report: " + result.report_path + "\n";
-  if (!result.verdict_path.empty()) text += "verdict: " + result.verdict_path + "\n";
+  std::string text;
+  const auto add = [&text](const std::string& line) { text += xslim::Printable(line) + "\n"; };
+  add("model:  " + result.model_path);
+  if (!result.report_path.empty()) add("report: " + result.report_path);
+  if (!result.verdict_path.empty()) add("verdict: " + result.verdict_path);
   for (const xslim::OutputQuality& output : result.outputs) {
-    text += "output " + output.name + ": ";
-    if (output.samples == 0) {
-      text += output.note + "\n";
-      continue;
-    }
     char figures[100];
-    std::snprintf(figures, sizeof(figures), "SNR %.6g (noise/signal, lower is better), cosine %.6f\n",
+    std::snprintf(figures, sizeof(figures), "SNR %.6g (noise/signal, lower is better), cosine %.6f",
                   output.snr, output.cosine);
-    text += figures;
+    add("output " + output.name + ": " + (output.samples == 0 ? output.note : figures));
   }
   if (!result.summary.empty()) {
     std::vector<xslim::SummaryRow> rows = {{"", "before", "after"}};
     rows.insert(rows.end(), result.summary.begin(), result.summary.end());
-    text += Table(rows);
+    text += Table(std::move(rows));
   }
-  for (const std::string& line : result.left) text += line + "\n";
-  for (const std::string& line : result.sensitivity) text += line + "\n";
+  for (const std::string& line : result.left) add(line);
+  for (const std::string& line : result.sensitivity) add(line);
   return text;
 }
 
@@ -368,13 +366,6 @@ int64_t ReadSize(const std::string& text, const char* option) {
   return std::stoll(text.substr(0, digits)) * factor;
 }
 
-// Texts of files and other programs may be in a message; it stays one line that does no harm to a terminal.
-std::string OneLine(std::string message) {
-  std::replace_if(
-      message.begin(), message.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; }, ' ');
-  return message;
-}
-
 xslim::RunOptions MakeOptions(const Arguments& arguments) {
   xslim::RunOptions options;
   options.input_path = arguments.input_path;
@@ -400,7 +391,7 @@ int Work(const Arguments& arguments, ProgressLine* progress) {
   if (!result.missed.empty()) {
     std::string text = "the model is written, but misses its gates";
     for (size_t i = 0; i < result.missed.size(); ++i) text += (i ? "; " : ": ") + result.missed[i];
-    xslim::LogLine(xslim::LogLevel::kError, OneLine(text));
+    xslim::LogLine(xslim::LogLevel::kError, text);
   }
   if (!arguments.quiet) Print(SummaryText(result));
   return result.missed.empty() ? kDone : kGateMissed;
@@ -424,7 +415,7 @@ int Guarded(ProgressLine* progress, const Function& work) {
     message = std::string("unexpected failure: ") + error.what();
   }
   progress->Clear();
-  xslim::LogLine(xslim::LogLevel::kError, OneLine(message));
+  xslim::LogLine(xslim::LogLevel::kError, message);
   return status;
 }
 

@@ -15,6 +15,7 @@ namespace xslim {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 namespace fs = std::filesystem;
 
 class OutputFilesTest : public testing::Test {
@@ -115,6 +116,27 @@ TEST_F(OutputFilesTest, AFileOfAnotherOwnerIsPutBackToo) {
   ASSERT_EQ(seteuid(0), 0);
   EXPECT_EQ(ReadFile(At("b")), "new");
   EXPECT_THAT(Names(), ElementsAre("b", "c"));
+}
+
+std::string Complaint(const std::string& path) {
+  try {
+    CheckOutputPlace(path);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST_F(OutputFilesTest, PlacesAreKnownBeforeThereIsSomethingToWrite) {
+  Put("old", "kept");
+  for (const char* name : {"old", "new"}) EXPECT_EQ(Complaint(At(name)), "") << name;
+  EXPECT_THAT(Names(), ElementsAre("old"));
+  EXPECT_EQ(ReadFile(At("old")), "kept");
+  EXPECT_THAT(Complaint(At("no/new")), HasSubstr("(there is no folder " + At("no") + ")"));
+  EXPECT_THAT(Complaint(At("old/new")), HasSubstr("(there is no folder " + At("old") + ")"));
+  EXPECT_THAT(Complaint(folder_.string()), HasSubstr("a folder of that name is there"));
+  EXPECT_THAT(Complaint("/dev/null"), HasSubstr("not a regular file"));
+  EXPECT_THAT(Complaint(At(std::string(300, 'n'))), HasSubstr("File name too long"));
 }
 
 TEST_F(OutputFilesTest, AFolderThatIsNotThereIsAnError) {

@@ -108,6 +108,27 @@ TEST(CornerCases, WindowsOutOfRangeAreRefused) {
   ExpectRefused("ConvTranspose", {x, w}, {{"output_padding", Attribute::Ints({-1, 0})}}, "output_padding");
 }
 
+// As ONNX's shape inference has it: only a transposed convolution takes them, for lists of ones and zeros.
+TEST(CornerCases, EmptyListsOfWindowsAreRefused) {
+  const Tensor x = Ramp({1, 2, 5, 5}), w = Ramp({2, 2, 3, 3});
+  const Attribute none = Attribute::Ints({});
+  for (const char* key : {"strides", "dilations", "pads", "kernel_shape"}) {
+    ExpectRefused("Conv", {x, w}, {{key, none}}, key);
+    Attributes of_pool{{"kernel_shape", Attribute::Ints({3, 3})}};
+    of_pool.insert_or_assign(key, none);
+    ExpectRefused("MaxPool", {x}, of_pool, key);
+    ExpectRefused("AveragePool", {x}, of_pool, key);
+  }
+  ExpectRefused("ConvTranspose", {x, w}, {{"pads", none}}, "pads");
+  ExpectRefused("ConvTranspose", {x, w}, {{"kernel_shape", none}}, "kernel_shape");
+  const Tensor plain = Eval1("ConvTranspose", {x, w});
+  for (const char* key : {"strides", "dilations", "output_padding", "output_shape"}) {
+    const Tensor y = Eval1("ConvTranspose", {x, w}, {{key, none}});
+    EXPECT_EQ(y.shape(), plain.shape()) << key;
+    EXPECT_EQ(Values<float>(y), Values<float>(plain)) << key;
+  }
+}
+
 TEST(CornerCases, PaddingBeyondAllMemoryIsRefused) {
   const int64_t most = std::numeric_limits<int32_t>::max();
   ExpectRefused("Conv", {Ramp({1, 1, 2, 2, 2}), Ramp({1, 1, 1, 1, 2})},

@@ -43,7 +43,15 @@ TEST_F(IdleSettingsTest, KeysOfOtherLevels) {
                           "precision_level 4"));
   q_.precision_level = 100;
   EXPECT_THAT(Found(), ElementsAre("c.json: ignore_op_types, equalization, weight_bits, half_io, "
-                                   "calibration_type have no effect at precision_level 100"));
+                                   "calibration_type have no effect at precision_level 100, which "
+                                   "simplifies the model and leaves it float"));
+  config_.source.clear();
+  config_.calibration.calibration_type = CalibrationType::kDefault;
+  q_ = {};
+  q_.precision_level = 100;
+  q_.ignore_op_types = {"Conv"};
+  EXPECT_THAT(Found(), ElementsAre("ignore_op_types has no effect without -c, --dynq, --fp16 or --bf16: the "
+                                   "model is simplified and stays float"));
 }
 
 TEST_F(IdleSettingsTest, StagesOfOtherFinetuneLevels) {

@@ -24,10 +24,33 @@ class WrittenFiles : public SmallRun {
 
 TEST_F(WrittenFiles, NewNamesAndDevicesAreTaken) {
   options_.save_stats = At("s.stats");
-  options_.profile = "/dev/null";
   EXPECT_EQ(Refused(At("log.txt")), "");
+  EXPECT_EQ(Refused("/dev/null"), "");
   Write("s.stats", "of an earlier run");
   EXPECT_EQ(Refused(""), "");
+}
+
+TEST_F(WrittenFiles, PlacesWhereNothingCanBeWrittenAreRefused) {
+  options_.profile = "/dev/null";
+  EXPECT_THAT(Refused(""), HasSubstr("--profile: /dev/null: not a regular file"));
+  options_.profile = At("none/p.json");
+  EXPECT_THAT(Refused(""), HasSubstr("there is no folder " + At("none")));
+  options_.profile.clear();
+  options_.save_stats = At("none/s");
+  EXPECT_THAT(Refused(""), HasSubstr("--save-stats: " + At("none/s")));
+  config_.quantization.precision_level = kPrecisionSlimOnly;  // where no statistics are written
+  EXPECT_EQ(Refused(""), "");
+  options_.save_stats.clear();
+  std::filesystem::create_directory(At("out_report.md"));
+  EXPECT_EQ(Refused(""), "");
+  config_.quantization.precision_level = 0;
+  EXPECT_THAT(Refused(""), HasSubstr("out_report.md: cannot write the output file"));
+  config_.quantization.analysis_enable = false;
+  EXPECT_EQ(Refused(""), "");
+  std::filesystem::create_directory(At("out_verdict.json"));
+  EXPECT_EQ(Refused(""), "");
+  config_.quantization.max_snr = 0.1;
+  EXPECT_THAT(Refused(""), HasSubstr("out_verdict.json: cannot write the output file"));
 }
 
 TEST_F(WrittenFiles, WhatTheRunReadsIsRefused) {

@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+"""What the program says of places, files and settings that cannot be meant so, before it works: where, why, what to do.
+
+Usage: advice_test.py XSLIM [NAME_PART...]. Cases are as in cli_test.py.
+"""
+import json
+import os
+import struct
+import sys
+import zlib
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+
+from cli_models import external_model, model, small_model
+from cli_test import BASE, INPUT, MODEL, QUANTIZATION, case, config, execute, main, png, runs_of_cases, static, write
+
+
+def cast_model(kind):
+    """small_model() computing in another float type, between Casts."""
+    made = small_model()
+    for weight in made.graph.initializer:
+        values = numpy_helper.to_array(weight)
+        weight.CopyFrom(helper.make_tensor(weight.name, kind, values.shape, values.ravel().tolist()))
+    made.graph.node[0].input[0], made.graph.node[-1].output[0] = "x_cast", "y_cast"
+    made.graph.node.insert(0, helper.make_node("Cast", ["x"], ["x_cast"], name="to", to=kind))
+    made.graph.node.append(helper.make_node("Cast", ["y_cast"], ["y"], name="back", to=TensorProto.FLOAT))
+    return made
+
+
+def same_names_model():
+    nodes = [helper.make_node("Relu", ["x"], ["a"], name="same"), helper.make_node("Sigmoid", ["a"], ["b"], name="other"),
+             helper.make_node("Tanh", ["b"], ["y"], name="same")]
+    return model(nodes, [("x", [1, 3, 8, 8])], [("y", [1, 3, 8, 8])], {})
+
+
+def strideless_model():
+    made = small_model()
+    attribute = made.graph.node[0].attribute.add()
+    attribute.name, attribute.type = "strides", 7  # an empty list, which helper.make_node leaves out
+    return made
+
+
+def put(name, made):
+    return lambda folder: write(os.path.join(folder, name), made.SerializeToString())
+
+
+def place_cases():
+    places = (("no/new", "there is no folder no"), ("m.onnx/new", "there is no folder m.onnx"), ("dir", "a folder of that name is there"),
+              ("/proc/new", "/proc/new: cannot create the output file"))
+    for option in ("--profile", "--save-stats"):
+        for place, why in places:
+            static("%s %s" % (option, place), status=1, says=[option + ": " + place, why, "!simplifying"], args="-c c.json %s %s" % (option, place))
+    case("--profile of a simplification", "-i m.onnx -o o.onnx --profile no/p", 1, ["--profile: no/p", "!simplifying"])
+    static("a folder in the report's place", {QUANTIZATION + "analysis_enable": True}, 1, ["w/out_report.md", "!simplifying"],
+           setup=lambda folder: os.makedirs(os.path.join(folder, "w", "out_report.md", "sub")))
+    static("a folder in the verdict's place", {QUANTIZATION + "max_snr": 0.5}, 1, ["w/out_verdict.json", "!simplifying"],
+           setup=lambda folder: os.makedirs(os.path.join(folder, "w", "out_verdict.json", "sub")))
+    case("a folder in the data's place", "-i m.onnx -o o.onnx --external-data", 1, ["o.onnx.data", "!simplifying"],
+         setup=lambda folder: os.makedirs(os.path.join(folder, "o.onnx.data", "sub")))
+    case("a name that is too long", "-i m.onnx -o new/%s.onnx" % ("n" * 260), 1, ["File name too long", "!simplifying"])
+    for output in ("m.onnx/y.onnx", "m.onnx/deep/y.onnx", "m.onnx/deep"):
+        case("output " + output, "-i m.onnx -o " + output, 1, ["error: m.onnx: the output cannot go into the folder", "there is a file of that name"])
+    static("a file as working_dir", {MODEL + "working_dir": "m.onnx"}, 1, ["m.onnx: the output cannot go into", "model_parameters.working_dir"])
+
+
+def file_cases():
+    def without_data(folder):
+        external_model(folder)
+        os.remove(os.path.join(folder, "ext.bin"))
+
+    def cut_data(folder):
+        external_model(folder)
+        os.truncate(os.path.join(folder, "ext.bin"), 10)
+
+    case("a truncated model", "-i corrupt.onnx -o o.onnx", 1, ["corrupt.onnx: not an ONNX model", "export the .onnx file again"])
+    case("an empty model", "-i zero.onnx -o o.onnx", 1, ["zero.onnx", "export the .onnx file again"])
+    case("external data that are missing", "-i ext.onnx -o o.onnx", 1, ["\"ext.bin\"", "a part of the model: put it to ./ext.bin"], setup=without_data)
+    case("external data that are cut off", "-i ext.onnx -o o.onnx", 1, ["\"ext.bin\"", "cut off or of another model"], setup=cut_data)
+    case("a window without strides", "-i strideless.onnx -o o.onnx", 1, ["a_conv[Conv]", "strides [] has 0 entries, expected 2"],
+         setup=put("strideless.onnx", strideless_model()))
+    static("a short raw file", {INPUT + "file_type": "raw", INPUT + "data_list_path": "cal/shortraw.txt"}, 1,
+           "cal/shortraw.txt:7: cal/short.raw: the file has 100 bytes, expected 768")
+    static("the first image is broken", {INPUT + "file_type": "img", INPUT + "data_list_path": "cal/first.txt", INPUT + "input_shape": [1, 3, -1, -1],
+                                         MODEL + "onnx_model": "any.onnx"}, 1, "cal/first.txt:1: cal/broken.png: cannot decode", setup=any_size)
+
+
+def any_size(folder):
+    made = small_model()
+    for info in list(made.graph.input) + list(made.graph.output):
+        for axis in (2, 3):
+            info.type.tensor_type.shape.dim[axis].dim_param = "size%d" % axis
+    put("any.onnx", made)(folder)
+    write(os.path.join(folder, "cal", "first.txt"), "broken.png\n")
+
+
+def chunk(kind, data, off=0):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data) ^ off)
+
+
+def image_cases():
+    """PNG files of which libpng has something to say: never on stderr by itself."""
+    whole = png.encode_rgb(np.random.default_rng(1).integers(0, 255, (10, 12, 3)).astype(np.uint8))
+    header = 8 + 25  # signature, IHDR
+    profile = chunk(b"iCCP", b"name\0\0" + zlib.compress(b"no profile"))
+    images = (("damaged", whole[:60] + bytes([whole[60] ^ 8]) + whole[61:], "cal/odd.png: cannot decode the image (the PNG file is damaged"),
+              ("damaged header", whole[:20] + b"\1" + whole[21:], "cal/odd.png: cannot decode the image (the PNG file is damaged"),
+              ("cut", whole[:-6], "the PNG file is cut off"),
+              ("damaged text", whole[:header] + chunk(b"tEXt", b"a\0b", 1) + whole[header:], None),
+              ("wrong profile", whole[:header] + profile + whole[header:], None))
+    for name, content, error in images:
+        def setup(folder, content=content):
+            write(os.path.join(folder, "cal", "odd.png"), content)
+            write(os.path.join(folder, "cal", "odd.txt"), "00.png\nodd.png\n01.png\n")
+        static("PNG: " + name, {INPUT + "file_type": "img", INPUT + "data_list_path": "cal/odd.txt"}, 1 if error else 0,
+               ["!libpng"] + (["cal/odd.txt:2: ", error] if error else ["!warning"]), setup=setup)
+
+
+def setting_cases():
+    for kind, name in ((TensorProto.FLOAT16, "float16"), (TensorProto.DOUBLE, "float64")):
+        for args in ("-c c.json", "-c c.json --dynq"):
+            static("%s model, %s" % (name, args), {MODEL + "onnx_model": "cast.onnx"}, args=args, setup=put("cast.onnx", cast_model(kind)),
+                   says=["2 operators stay as they are (a_conv[Conv], ...): in %s, not float32; give the float32 model" % name,
+                         "2 left: in %s, not float32" % name])
+    case("float16 model to float16", "-i cast.onnx -o o.onnx --fp16", 0, "!not float32", ["o.onnx"], setup=put("cast.onnx", cast_model(TensorProto.FLOAT16)))
+    for text in ("abc", "0", "-5", "1.5", "10 ", "99999999999999999999"):
+        for args in ("-i m.onnx -o o.onnx", "-c c.json", "-i m.onnx -o o.onnx --dynq"):
+            static("%s with %s steps" % (args, text), status=1, args=args, environment={"XSLIM_LOOP_STEPS": text},
+                   says=["environment XSLIM_LOOP_STEPS=%s: expected a whole number from 1" % text])
+    case("steps set to nothing", "-i m.onnx -o o.onnx", 0, "o.onnx", ["o.onnx"], environment={"XSLIM_LOOP_STEPS": ""})
+    case("types to ignore without a mode", "-i m.onnx -o o.onnx --ignore_op_types Conv", 0,
+         ["ignore_op_types has no effect without -c, --dynq, --fp16 or --bf16: the model is simplified and stays float", "!precision_level"], ["o.onnx"])
+    case("bfloat16 at opset 12", "-i m.onnx -o o.onnx --bf16 --opset 12", 0,
+         ["warning: 3 operators stay float32 because opset 12 is asked for (a_conv[Conv]: bfloat16 form of it since opset 22, ...); raise --opset"],
+         ["o.onnx"])
+    case("bfloat16 at opset 14", "-i m.onnx -o o.onnx --bf16 --opset 14", 0, "2 operators stay float32 because opset 14", ["o.onnx"])
+    case("float16 at opset 14", "-i m.onnx -o o.onnx --fp16 --opset 14", 0, "!is asked for", ["o.onnx"])
+    case("a name that two nodes have", "-i same.onnx -o o.onnx --fp16 --ignore_op_names same", 0, ["2 left: ignore_op_names", "!matches no"], ["o.onnx"],
+         setup=put("same.onnx", same_names_model()))
+
+
+def terminal(program, folder):
+    """Names of a model do nothing to a terminal, on neither stream nor in the log file."""
+    made = small_model()
+    for node in made.graph.node:
+        node.name = "\x1b[31m%s\n\x07\u009b" % node.op_type
+    made.graph.node[-1].output[0] = made.graph.output[0].name = "y\x1b]0;title\x07"
+    made.graph.node[1].op_type, made.graph.node[1].domain = "Re\tlu\x1b[2J", "com.acme"
+    del made.opset_import[1:]
+    made.opset_import.append(helper.make_opsetid("com.acme", 1))
+    write(os.path.join(folder, "odd.onnx"), made.SerializeToString())
+    write(os.path.join(folder, "c.json"), json.dumps(config({MODEL + "onnx_model": "odd.onnx", QUANTIZATION + "analysis_enable": True})))
+    wrong, seen = [], b""
+    for args in (["-c", "c.json"], ["-i", "odd.onnx", "-o", "o.onnx"], ["-i", "odd.onnx", "-o", "o.onnx", "--dynq"],
+                 ["-c", "c.json", "--strict"]):
+        done = execute(program, args + ["-v", "--log-file", "l.txt"], folder)
+        if done.returncode != (1 if "--strict" in args else 0):
+            wrong.append("%s: status %d, stderr: %s" % (args, done.returncode, done.stderr))
+        with open(os.path.join(folder, "l.txt"), "rb") as file:
+            texts = done.stdout + done.stderr + file.read()
+        seen += texts
+        raw = [byte for byte in texts if (byte < 0x20 and byte != 0x0a) or byte == 0x7f]
+        if raw or b"\xc2\x9b" in texts:
+            wrong.append("%s: raw control characters %s" % (args, sorted(set(raw))))
+        if any(not line.startswith(b"xslim: ") for line in done.stderr.splitlines()):
+            wrong.append("%s: a line of its own: %s" % (args, done.stderr))
+    if rb"\x1b[31mRelu\n\x07\xc2\x9b[Re\tlu\x1b[2J]" not in seen:
+        wrong.append("the names are not escaped but gone: %s" % seen)
+    return wrong
+
+
+def full_log(program, folder):
+    """A log that cannot be written is said once, and does not keep the model from being written."""
+    done = execute(program, ["-i", "m.onnx", "-o", "o.onnx", "-q", "--log-file", "/dev/full"], folder)
+    if done.returncode != 0 or done.stderr != b"xslim: warning: /dev/full: cannot write the log file, which ends here (No space left on device)\n":
+        return ["status %d, stderr: %s" % (done.returncode, done.stderr)]
+    return [] if os.path.exists(os.path.join(folder, "o.onnx")) else ["no model"]
+
+
+def other_opset(program, folder):
+    """Statistics of a run with another opset are refused, and that is named as a cause."""
+    write(os.path.join(folder, "c.json"), json.dumps(BASE))
+    saved = execute(program, ["-c", "c.json", "--save-stats", "s.stats"], folder)
+    loaded = execute(program, ["-c", "c.json", "--load-stats", "s.stats", "--opset", "21"], folder)
+    if saved.returncode != 0 or loaded.returncode != 1 or b"s.stats: the statistics are of" not in loaded.stderr or b"--opset" not in loaded.stderr:
+        return ["status %d, %d, stderr: %s" % (saved.returncode, loaded.returncode, loaded.stderr)]
+    return []
+
+
+def all_runs(program):
+    for add in (place_cases, file_cases, image_cases, setting_cases):
+        add()
+    runs = runs_of_cases(program)
+    if os.path.exists("/dev/full"):
+        runs.append(("full log", lambda folder: full_log(program, folder)))
+    for name, function in (("terminal", terminal), ("other opset", other_opset)):
+        runs.append((name, lambda folder, function=function: function(program, folder)))
+    return runs
+
+
+if __name__ == "__main__":
+    sys.exit(main(all_runs))
