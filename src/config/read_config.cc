@@ -226,7 +226,7 @@ const Keys<Quantization> kQuantizationKeys = {
      [](Quantization* q, const Field& f) { q->weight_rounding = f.Bool(); }},
     {"bias_correction", "bool", "finetune_level 1..3: biases bring means back (default: true)",
      [](Quantization* q, const Field& f) { q->bias_correction = f.Bool(); }},
-    {"learning", "bool", "finetune_level 2, 3: weights and biases learned (default: true)",
+    {"learning", "bool", "finetune_level 3: weights and biases learned (default: true)",
      [](Quantization* q, const Field& f) { q->learning = f.Bool(); }},
     {"min_cosine", "-1..1", "gate: least cosine of every output (default: none)",
      [](Quantization* q, const Field& f) { q->min_cosine = f.Number(-1, 1); }},

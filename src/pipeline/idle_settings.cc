@@ -199,7 +199,7 @@ const std::vector<Stage>& Stages() {
                                             {"range_costs", &Quantization::range_costs, 1, kAny},
                                             {"weight_rounding", &Quantization::weight_rounding, 1, kAny},
                                             {"bias_correction", &Quantization::bias_correction, 1, kAny},
-                                            {"learning", &Quantization::learning, 2, kAny}};
+                                            {"learning", &Quantization::learning, 3, kAny}};
   return stages;
 }
 

@@ -12,7 +12,7 @@
 namespace xslim {
 namespace {
 
-constexpr size_t kKeptBytes = size_t{64} << 20;  // of a visited operator's outputs, all samples together
+constexpr size_t kKeptBytes = size_t{96} << 20;  // of a visited operator's outputs, all samples together
 
 }  // namespace
 

@@ -33,37 +33,38 @@ void AddVisibleMeans(const Tensor& y, InterestRange visible, const std::vector<d
   sums->mean.resize(static_cast<size_t>(channels));
   sums->inside.resize(static_cast<size_t>(channels));
   if (batch * inner == 0) return;
+  constexpr int64_t kLanes = 8, kRun = 256;  // elements that are summed up in float32
   for (int64_t c = 0; c < channels; ++c) {
     const size_t at = static_cast<size_t>(c);
     const float move = shift.empty() ? 0.0f : static_cast<float>(shift[at]);
-    constexpr int64_t kLanes = 8;  // sums of their own: none waits for the one before
-    double sums_of[kLanes] = {};
+    double sum = 0;
     int64_t seen = 0;
     for (int64_t n = 0; n < batch; ++n) {
       const float* x = y.data<float>() + (n * channels + c) * inner;
-      // `lanes` elements, each to a lane of its own; NaN counts as zero, and as not seen.
-      const auto add = [&](const float* from, int64_t lanes) {
-        float values[kLanes], shown[kLanes];
-        int32_t same[kLanes];
-        for (int64_t lane = 0; lane < lanes; ++lane) values[lane] = from[lane] + move;
-        for (int64_t lane = 0; lane < lanes; ++lane) {
-          const float above = values[lane] < visible.lo ? visible.lo : values[lane];
+      for (int64_t begin = 0; begin < inner; begin += kRun) {
+        const int64_t end = std::min(begin + kRun, inner);
+        // Sums of their own for each lane: none waits for the one before. NaN counts as zero, and as not
+        // seen.
+        float shown[kLanes] = {};
+        int32_t same[kLanes] = {};
+        const auto add = [&](int64_t lane, float value) {
+          const float above = value < visible.lo ? visible.lo : value;
           const float clamped = above > visible.hi ? visible.hi : above;
-          shown[lane] = clamped == clamped ? clamped : 0.0f;
-          same[lane] = clamped == values[lane] ? 1 : 0;
+          shown[lane] += clamped == clamped ? clamped : 0.0f;
+          same[lane] += clamped == value ? 1 : 0;
+        };
+        int64_t i = begin;
+        for (; i + kLanes <= end; i += kLanes) {
+          for (int64_t lane = 0; lane < kLanes; ++lane) add(lane, x[i + lane] + move);
         }
-        for (int64_t lane = 0; lane < lanes; ++lane) sums_of[lane] += static_cast<double>(shown[lane]);
-        int32_t count = 0;
-        for (int64_t lane = 0; lane < lanes; ++lane) count += same[lane];
-        seen += count;
-      };
-      int64_t i = 0;
-      for (; i + kLanes <= inner; i += kLanes) add(x + i, kLanes);
-      for (; i < inner; ++i) add(x + i, 1);
+        for (; i < end; ++i) add(0, x[i] + move);
+        for (int64_t lane = 0; lane < kLanes; ++lane) {
+          sum += static_cast<double>(shown[lane]);
+          seen += same[lane];
+        }
+      }
     }
-    double sum = 0;
     const double inside = static_cast<double>(seen);
-    for (int64_t lane = 0; lane < kLanes; ++lane) sum += sums_of[lane];
     sums->mean[at] += sum / static_cast<double>(batch * inner);
     sums->inside[at] += inside / static_cast<double>(batch * inner);
   }

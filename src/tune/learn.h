@@ -16,7 +16,7 @@
 namespace xslim {
 
 struct LearnOptions {
-  int steps = 48;  // of Adam
+  int steps = 96;  // of Adam
   int batch = 8;   // samples to a step
   int checks = 4;  // how often held-back samples are asked
 };

@@ -15,12 +15,12 @@
 namespace xslim {
 namespace {
 
-constexpr int64_t kFewestSamples = 4, kMostSamples = 16, kMostOfSmall = 64;
-constexpr int64_t kMostErrorSamples = 8, kMostErrorOfSmall = 32;
+// Samples that are tuned on, and of these judged on: at level 1; from level 2 on, or of a small graph.
+constexpr int64_t kFewestSamples = 4, kMostSamples = 16, kManySamples = 64;
+constexpr int64_t kMostErrorSamples = 8, kManyErrorSamples = 32;
 constexpr int64_t kMostLearned = 64, kMostHeld = 16;  // samples that are learned from, and held back for it
 constexpr size_t kFewestHeld = 2;
-constexpr int kSteps = 24, kManySteps = 96;  // of learning, at levels 2 and 3
-constexpr double kWorthwhile = 0.02;         // relative gain in cost that a change of range must bring
+constexpr double kWorthwhile = 0.02;  // relative gain in cost that a change of range must bring
 // A stage that multiplies the output noise by more than this is taken back. Less is within what so few
 // samples can tell.
 constexpr double kHarm = 1.15;
@@ -68,11 +68,11 @@ SampleCounts CountSamples(const Graph& graph, const ValueFacts& facts, int level
       if (value != kNone) all += facts.elements(value) * static_cast<int64_t>(sizeof(float));
     }
   }
-  const int64_t most_at_once = std::clamp(kComputedBytes / all, kMostSamples, kMostOfSmall),
-                most = level >= 2 ? kMostOfSmall : most_at_once;
+  const int64_t most_at_once = std::clamp(kComputedBytes / all, kMostSamples, kManySamples),
+                most = level >= 2 ? kManySamples : most_at_once;
   const bool takes_more = most_at_once > kMostSamples && available > kMostSamples;
   return {std::clamp(kStoredBytes / WaitingBytes(graph, facts), kFewestSamples, most),
-          takes_more || level >= 2 ? kMostErrorOfSmall : kMostErrorSamples};
+          takes_more || level >= 2 ? kManyErrorSamples : kMostErrorSamples};
 }
 
 class Tuner {
@@ -113,11 +113,11 @@ class Tuner {
       const State chosen = {*graph_, *plan_, noise_};
       Restore(calibrated);
       if (layers.rounding || layers.bias_correction) TuneWeights(layers, float_means, progress);
-      const bool better = chosen.noise < noise_;
-      if (better) Restore(chosen);
-      Say("the ranges ", better ? "stay" : "are taken back");
+      const bool stay = chosen.noise <= kHarm * noise_;
+      Say("tuned once more without these ranges: they ", stay ? "stay" : "are taken back");
+      if (stay) Restore(chosen);
     }
-    if (options.level < 2 || !options.learning) return;
+    if (options.level < 3 || !options.learning) return;
     stage.Next("learn");
     LearnWeights(options, float_means, progress);
   }
@@ -232,7 +232,6 @@ class Tuner {
     const OutputError held_error(reference_, error_.points(), held, pool_),
         learned_error(reference_, error_.points(), learned, pool_);
     LearnOptions options;
-    options.steps = tuning.level == 2 ? kSteps : kManySteps;
     const CorrectBiases correct = [&](Graph* graph, QuantPlan* plan) {
       if (!tuning.bias_correction) return;
       LayerTuning only_biases;

@@ -1,5 +1,6 @@
 // Everything that finetune_level 1 and above do after calibration: ranges by what their errors cost at the
-// outputs, weights rounded and biases corrected layer by layer, and, above 1, both learned from the outputs.
+// outputs, weights rounded and biases corrected layer by layer; at level 2 on more samples; at level 3 both
+// learned from the outputs, too.
 #ifndef XSLIM_TUNE_TUNE_H_
 #define XSLIM_TUNE_TUNE_H_
 
@@ -18,7 +19,7 @@ namespace xslim {
 
 struct TuneOptions {
   int level = 1;  // finetune_level
-  // Stages; learning needs level 2 or 3.
+  // Stages; learning needs level 3.
   bool range_costs = true, weight_rounding = true, bias_correction = true, learning = true;
   MemoryCeiling ceiling = MemoryCeiling();  // results do not depend on it
 };

@@ -60,7 +60,7 @@ TEST_F(IdleSettingsTest, StagesOfOtherFinetuneLevels) {
   q_.finetune_level = 0;
   EXPECT_THAT(Found(), ElementsAre("weight_rounding, learning have no effect at finetune_level 0"));
   q_.finetune_level = 2;
-  EXPECT_THAT(Found(), ElementsAre("keep_means has no effect at finetune_level 2"));
+  EXPECT_THAT(Found(), ElementsAre("keep_means, learning have no effect at finetune_level 2"));
   q_.precision_level = 3;
   EXPECT_THAT(Found(), ElementsAre("finetune_level, keep_means, weight_rounding, learning have no effect at "
                                    "precision_level 3"));
