@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 
 #include "xslim/error.h"
 
@@ -97,6 +98,11 @@ int64_t MemoryCeiling::Lanes(int64_t wanted, int64_t bytes_each, const std::stri
   const int64_t held = ResidentBytes(), each = std::max<int64_t>(bytes_each, 1);
   if (held + each > bytes_) Refuse(stage, bytes_, held + each);
   return std::min(wanted, (bytes_ - held) / each);
+}
+
+int64_t MemoryCeiling::Room() const {
+  if (bytes_ == 0) return std::numeric_limits<int64_t>::max();
+  return std::max<int64_t>(bytes_ - ResidentBytes(), 0);
 }
 
 void MemoryCeiling::Check(const std::string& stage) const {

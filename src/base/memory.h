@@ -29,6 +29,8 @@ class MemoryCeiling {
   // As many of `wanted` lanes as fit beside what is held now, when one takes `bytes_each`; all without a
   // ceiling. Throws Error naming `stage` and the ceiling that would do when not even one fits.
   int64_t Lanes(int64_t wanted, int64_t bytes_each, const std::string& stage) const;
+  // Bytes under the ceiling that nothing holds now; as good as endless without a ceiling.
+  int64_t Room() const;
   // Throws Error when the process has held more than the ceiling.
   void Check(const std::string& stage) const;
 

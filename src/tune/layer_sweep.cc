@@ -12,7 +12,7 @@
 namespace xslim {
 namespace {
 
-constexpr size_t kKeptBytes = size_t{96} << 20;  // of a visited operator's outputs, all samples together
+constexpr int64_t kKeptBytes = int64_t{96} << 20;  // of a visited operator's outputs, all samples together
 
 }  // namespace
 
@@ -98,11 +98,13 @@ void LayerSweep::ForEachOutput(const SeeOutput& see) {
     nodes.push_back(id);
     if (id == visited_->node) break;
   }
+  const size_t most =
+      static_cast<size_t>(std::min(kKeptBytes, ceiling_.Room() / 2)) / samples();  // bytes of each
   std::vector<Tensor> outputs(samples());
   RunNodes(nodes, [&](size_t sample, const std::vector<ValueId>& values, std::vector<Tensor> made) {
     const auto at = static_cast<size_t>(std::find(values.begin(), values.end(), wanted) - values.begin());
     see(sample, made.at(at));
-    if (made[at].bytes() <= kKeptBytes / samples()) outputs[sample] = std::move(made[at]);
+    if (made[at].bytes() <= most) outputs[sample] = std::move(made[at]);
   });
   if (std::all_of(outputs.begin(), outputs.end(), [](const Tensor& output) { return output.defined(); }))
     kept_ = std::move(outputs);

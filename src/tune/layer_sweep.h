@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/memory.h"
 #include "base/threads.h"
 #include "data/samples.h"
 #include "graph/graph.h"
@@ -20,7 +21,8 @@ class LayerSweep {
  public:
   // graph: with Q/DQ as ExportQdq writes it; constants may change while the sweep runs, nothing else. Values
   // behind a QuantizeLinear are kept as codes, and each value until its last reader is done.
-  LayerSweep(const Graph& graph, ThreadPool& pool) : graph_(graph), pool_(pool) {}
+  LayerSweep(const Graph& graph, ThreadPool& pool, MemoryCeiling ceiling = MemoryCeiling())
+      : graph_(graph), pool_(pool), ceiling_(ceiling) {}
 
   // Called for every operator of `watched` in topological order, when its inputs are there. It runs behind
   // the visit, with the constants that the visit leaves. Operators are the graph's nodes but for Q/DQ around
@@ -54,6 +56,7 @@ class LayerSweep {
 
   const Graph& graph_;
   ThreadPool& pool_;
+  const MemoryCeiling ceiling_;
   // What the operators' executors take turns with, one for each thread; stored values lie there, too.
   std::vector<std::shared_ptr<BufferPool>> arenas_;
   std::vector<std::map<ValueId, Tensor>> stored_;  // by sample

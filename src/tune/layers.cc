@@ -115,7 +115,7 @@ class LayerTuner {
     exported_ = ExportQdq(*graph_, plan);
     std::vector<NodeId> watched;
     for (const Layer& layer : layers_) watched.push_back(layer.node);
-    LayerSweep sweep(exported_, pool_);
+    LayerSweep sweep(exported_, pool_, options_.ceiling);
     int64_t done = 0;
     sweep.Run(samples, watched, [&](NodeId node) {
       Round(sweep, *by_node_.at(node));

@@ -10,6 +10,7 @@
 #include <set>
 #include <vector>
 
+#include "base/memory.h"
 #include "base/threads.h"
 #include "data/samples.h"
 #include "quant/plan.h"
@@ -26,8 +27,9 @@ struct Layer {
 std::vector<Layer> FindLayers(const Graph& graph, const QuantPlan& plan);
 
 struct LayerTuning {
-  bool rounding = true;         // round weights against second moments
-  bool bias_correction = true;  // move biases
+  bool rounding = true;                     // round weights against second moments
+  bool bias_correction = true;              // move biases
+  MemoryCeiling ceiling = MemoryCeiling();  // results do not depend on it
 };
 
 struct LayerTuningResult {

@@ -106,6 +106,7 @@ class Tuner {
     LayerTuning layers;
     layers.rounding = options.weight_rounding;
     layers.bias_correction = options.bias_correction;
+    layers.ceiling = options.ceiling;
     stage.Next("tune layers");
     if (layers.rounding || layers.bias_correction) TuneWeights(layers, float_means, progress);
     if (doubtful) {
@@ -236,6 +237,7 @@ class Tuner {
       if (!tuning.bias_correction) return;
       LayerTuning only_biases;
       only_biases.rounding = false;
+      only_biases.ceiling = tuning.ceiling;
       TuneLayers(graph, plan, samples_, float_means, only_biases, pool_, nullptr);
     };
     const LearnResult result =

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What each stage brings: ablation.py BENCH_DIR XSLIM [MODEL...]
 
-Every model is quantized at finetune levels 0 and 1, with all stages and with one left out, and with placement fused. Prints
+Every model is quantized at finetune levels 0, 1 and 2, with all stages and with one left out, and with placement fused. Prints
 noise/signal on the evaluation data, of a detector's class scores or else of the first output, judged by ONNX Runtime with
 optimisations off, as a Markdown table. Needs onnxruntime, NumPy, OpenCV and Pillow.
 """
@@ -14,7 +14,8 @@ from bench_models import bench_models, first_outputs, noise, session
 VARIANTS = [(0, {}), (0, {"equalization": False}), (0, {"visible_ranges": False}), (0, {"keep_means": False}),
             (0, {"placement": "fused"}),
             (1, {}), (1, {"equalization": False}), (1, {"visible_ranges": False}), (1, {"range_costs": False}),
-            (1, {"weight_rounding": False}), (1, {"bias_correction": False}), (1, {"placement": "fused"})]
+            (1, {"weight_rounding": False}), (1, {"bias_correction": False}), (1, {"placement": "fused"}),
+            (2, {}), (2, {"placement": "fused"})]
 
 
 def judged(model, path):

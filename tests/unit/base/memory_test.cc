@@ -19,6 +19,16 @@ TEST(MemoryTest, SmallBlocksAreThereAndNoSystemHasAnExabyte) {
 }
 
 // The size that is said to do is what was needed and a little more.
+TEST(MemoryTest, RoomIsWhatTheCeilingLeaves) {
+  const int64_t held = ResidentBytes();
+  if (held == 0) GTEST_SKIP() << "the system does not tell";
+  EXPECT_GT(MemoryCeiling().Room(), int64_t{1} << 60);
+  EXPECT_EQ(MemoryCeiling(1).Room(), 0);
+  constexpr int64_t kMore = int64_t{64} << 20;
+  EXPECT_NEAR(static_cast<double>(MemoryCeiling(held + kMore).Room()), static_cast<double>(kMore),
+              kMore / 4.0);
+}
+
 TEST(MemoryTest, AdviceIsTight) {
   const auto advice = [](int64_t ceiling, int64_t bytes) -> std::pair<int64_t, int64_t> {
     try {

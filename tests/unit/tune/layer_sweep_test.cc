@@ -91,22 +91,25 @@ TEST(LayerSweep, ShowsEachLayerItsQuantizedInputAndItsOutput) {
                    [&](ValueId id, const Tensor& tensor) { expected[id].push_back(tensor.Clone()); });
   for (const Sample& sample : samples) executor.Run(sample);
 
-  LayerSweep sweep(exported, pool);
-  int visits = 0;
-  sweep.Run(samples, {model.second}, [&](NodeId node) {
-    ++visits;
-    for (size_t s = 0; s < sweep.samples(); ++s)
-      EXPECT_TRUE(sweep.Input(node, 0, s).SameBytes(expected[in][s]));
-    for (int turn = 0; turn < 2; ++turn) {
-      std::vector<int> seen(sweep.samples(), 0);
-      sweep.ForEachOutput([&](size_t s, const Tensor& y) {
-        ++seen[s];
-        EXPECT_TRUE(y.SameBytes(expected[out][s]));
-      });
-      EXPECT_EQ(seen, std::vector<int>(sweep.samples(), 1));
-    }
-  });
-  EXPECT_EQ(visits, 1);
+  // Outputs are kept from the first call to the second, or computed anew under a ceiling.
+  for (int64_t ceiling : {0, 1}) {
+    LayerSweep sweep(exported, pool, MemoryCeiling(ceiling));
+    int visits = 0;
+    sweep.Run(samples, {model.second}, [&](NodeId node) {
+      ++visits;
+      for (size_t s = 0; s < sweep.samples(); ++s)
+        EXPECT_TRUE(sweep.Input(node, 0, s).SameBytes(expected[in][s]));
+      for (int turn = 0; turn < 2; ++turn) {
+        std::vector<int> seen(sweep.samples(), 0);
+        sweep.ForEachOutput([&](size_t s, const Tensor& y) {
+          ++seen[s];
+          EXPECT_TRUE(y.SameBytes(expected[out][s]));
+        });
+        EXPECT_EQ(seen, std::vector<int>(sweep.samples(), 1));
+      }
+    });
+    EXPECT_EQ(visits, 1);
+  }
 }
 
 TEST(TuneLayers, LowersTheNoiseAndGivesTheSameForAnyNumberOfThreads) {
