@@ -102,14 +102,21 @@ class Rounder {
              matrix[static_cast<size_t>(b) * n + static_cast<size_t>(b)];
     });
     // H = U D U' with U upper triangular in that order is LDL' of the matrix with rows and columns reversed.
-    factor_.resize(n * n);
-    for (size_t i = 0; i < n; ++i) {
-      for (size_t j = 0; j < n; ++j) {
-        factor_[(n - 1 - i) * n + (n - 1 - j)] =
-            matrix[static_cast<size_t>(order_[i]) * n + static_cast<size_t>(order_[j])];
+    std::vector<float> factor(n * n);
+    pool.ParallelFor(depth, 16, [&](int64_t first, int64_t last, int) {
+      for (size_t i = static_cast<size_t>(first); i < static_cast<size_t>(last); ++i) {
+        const float* const from = matrix.data() + static_cast<size_t>(order_[i]) * n;
+        float* const to = factor.data() + (n - 1 - i) * n;
+        for (size_t j = 0; j < n; ++j) to[n - 1 - j] = from[static_cast<size_t>(order_[j])];
       }
-    }
-    FactorLdl(&factor_, depth, pool);
+    });
+    FactorLdl(&factor, depth, pool);
+    upper_.assign(n * n, 0.0f);
+    pool.ParallelFor(depth, 16, [&](int64_t first, int64_t last, int) {
+      for (size_t i = static_cast<size_t>(first); i < static_cast<size_t>(last); ++i) {
+        for (size_t j = i; j < n; ++j) upper_[i * n + j] = factor[(n - 1 - i) * n + (n - 1 - j)];
+      }
+    });
   }
 
   struct Result {
@@ -119,14 +126,16 @@ class Rounder {
   Result Round(const std::vector<float>& weights, const std::vector<float>& scales) const {
     const int64_t rows = static_cast<int64_t>(scales.size());
     // w, q, and e = w - q in steps of the row's scale, in the order of rounding.
-    std::vector<float> w(static_cast<size_t>(rows * depth_)), e(w.size()), target, block_u, inner_u;
-    for (int64_t r = 0; r < rows; ++r) {
-      for (int64_t i = 0; i < depth_; ++i) {
-        w[static_cast<size_t>(r * depth_ + i)] =
-            weights[static_cast<size_t>(r * depth_ + order_[static_cast<size_t>(i)])] /
-            scales[static_cast<size_t>(r)];
+    std::vector<float> w(static_cast<size_t>(rows * depth_)), e(w.size()), target;
+    pool_.ParallelFor(rows, 8, [&](int64_t first, int64_t last, int) {
+      for (int64_t r = first; r < last; ++r) {
+        const float* const from = weights.data() + r * depth_;
+        for (int64_t i = 0; i < depth_; ++i) {
+          w[static_cast<size_t>(r * depth_ + i)] =
+              from[order_[static_cast<size_t>(i)]] / scales[static_cast<size_t>(r)];
+        }
       }
-    }
+    });
     Result result;
     result.codes.resize(w.size());
     result.costs.assign(scales.size(), 0.0);
@@ -136,18 +145,8 @@ class Rounder {
       target.resize(static_cast<size_t>(rows * width));
       for (int64_t r = 0; r < rows; ++r)
         std::copy_n(w.begin() + r * depth_ + begin, width, target.begin() + r * width);
-      block_u.resize(static_cast<size_t>(begin * width));
-      for (int64_t d = 0; d < begin; ++d) {
-        for (int64_t j = 0; j < width; ++j) block_u[static_cast<size_t>(d * width + j)] = Upper(d, begin + j);
-      }
-      AddProduct(pool_, rows, width, begin, e.data(), depth_, 1, block_u.data(), width, 1, target.data(),
-                 width);
-      inner_u.assign(static_cast<size_t>(width * kBlock),
-                     0.0f);  // row i: what i's error adds to those behind
-      for (int64_t i = 0; i < width; ++i) {
-        for (int64_t j = i + 1; j < width; ++j)
-          inner_u[static_cast<size_t>(i * kBlock + j)] = Upper(begin + i, begin + j);
-      }
+      AddProduct(pool_, rows, width, begin, e.data(), depth_, 1, upper_.data() + begin, depth_, 1,
+                 target.data(), width);
       pool_.ParallelFor(rows, 8, [&](int64_t first, int64_t last, int) {
         for (int64_t r = first; r < last; ++r) {
           float values[kBlock] = {};
@@ -161,10 +160,13 @@ class Rounder {
                 static_cast<int8_t>(code);
             const double missed = static_cast<double>(values[i] - code) * scales[static_cast<size_t>(r)];
             result.costs[static_cast<size_t>(r)] += missed * missed * Pivot(j);
-            const float* const u = inner_u.data() + i * kBlock;
-            for (int64_t k = i / kVector * kVector; k < width; k += kVector) {
+            // Zeros before the diagonal and the pivot on it only reach values that are done.
+            const float* const u = upper_.data() + j * depth_ + begin;
+            int64_t k = i / kVector * kVector;
+            for (; k + kVector <= width; k += kVector) {
               for (int64_t lane = 0; lane < kVector; ++lane) values[k + lane] += error * u[k + lane];
             }
+            for (; k < width; ++k) values[k] += error * u[k];
           }
         }
       });
@@ -173,15 +175,13 @@ class Rounder {
   }
 
  private:
-  float Upper(int64_t i, int64_t j) const {  // i < j
-    return factor_[static_cast<size_t>((depth_ - 1 - i) * depth_ + (depth_ - 1 - j))];
-  }
-  float Pivot(int64_t j) const { return factor_[static_cast<size_t>((depth_ - 1 - j) * (depth_ + 1))]; }
+  // Of the pivots D, which stand on the diagonal in the place of U's ones.
+  float Pivot(int64_t j) const { return upper_[static_cast<size_t>(j * (depth_ + 1))]; }
 
   const int64_t depth_;
   ThreadPool& pool_;
   std::vector<int64_t> order_;
-  std::vector<float> factor_;
+  std::vector<float> upper_;  // U and D
 };
 
 }  // namespace

@@ -468,7 +468,7 @@ def prepare(folder, made):
                 file.write("s%d_%d.npy\n" % (k, i))
         inputs.append({"input_name": value.name, "input_shape": shape, "file_type": "npy", "dtype": "float32", "data_list_path": "list%d.txt" % k})
     for level in (0, 1):
-        config = {"model_parameters": {"onnx_model": "model.onnx", "output_prefix": "out", "working_dir": "w"},
+        config = {"model_parameters": {"onnx_model": "model.onnx", "output_prefix": "out", "working_dir": "w%d" % level},
                   "calibration_parameters": {"calibration_step": 2, "calibration_device": "cpu", "input_parametres": inputs},
                   "quantization_parameters": {"finetune_level": level, "analysis_enable": True}}
         with open(os.path.join(folder, "config%d.json" % level), "w") as file:
