@@ -4,8 +4,18 @@
 
 namespace xslim {
 namespace {
+
 thread_local bool inside_body = false;
+
+// Waits a little (some ten microseconds) without sleeping: most loops are over, or followed by the next one,
+// by then, and to wake a thread takes longer. Whoever else wants the core gets it.
+template <typename Done>
+void WaitAwake(const Done& done) {
+  constexpr int kTurns = 64;
+  for (int i = 0; i < kTurns && !done(); ++i) std::this_thread::yield();
 }
+
+}  // namespace
 
 ThreadPool::ThreadPool(int threads) {
   for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { Work(i); });
@@ -27,6 +37,7 @@ void ThreadPool::ParallelFor(int64_t n, int64_t grain, const Body& body) {
     body(0, n, 0);
     return;
   }
+  bool wake;
   {
     std::lock_guard<std::mutex> lock(mutex_);
     body_ = &body;
@@ -34,11 +45,13 @@ void ThreadPool::ParallelFor(int64_t n, int64_t grain, const Body& body) {
     grain_ = grain;
     next_ = 0;
     error_ = nullptr;
-    busy_ = static_cast<int>(workers_.size());
     ++epoch_;
+    wake = asleep_ > 0;
   }
-  start_.notify_all();
+  if (wake) start_.notify_all();
   Drain(0);
+  // Only for those inside: a worker that comes later finds nothing left.
+  WaitAwake([this] { return busy_ == 0; });
   std::unique_lock<std::mutex> lock(mutex_);
   done_.wait(lock, [this] { return busy_ == 0; });
   body_ = nullptr;
@@ -69,18 +82,25 @@ void ThreadPool::Drain(int worker) {
 void ThreadPool::Work(int worker) {
   uint64_t seen = 0;
   for (;;) {
+    const auto called = [&] { return stop_ || epoch_ != seen; };
+    WaitAwake(called);
     {
       std::unique_lock<std::mutex> lock(mutex_);
-      start_.wait(lock, [&] { return stop_ || epoch_ != seen; });
+      ++asleep_;
+      start_.wait(lock, called);
+      --asleep_;
       if (stop_) return;
       seen = epoch_;
+      if (next_ >= n_) continue;
+      ++busy_;
     }
     Drain(worker);
+    bool last;
     {
       std::lock_guard<std::mutex> lock(mutex_);
-      --busy_;
+      last = --busy_ == 0;
     }
-    done_.notify_one();
+    if (last) done_.notify_one();
   }
 }
 

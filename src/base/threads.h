@@ -3,6 +3,7 @@
 #ifndef XSLIM_BASE_THREADS_H_
 #define XSLIM_BASE_THREADS_H_
 
+#include <atomic>
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
@@ -32,13 +33,14 @@ class ThreadPool {
   void Drain(int worker);
 
   std::vector<std::thread> workers_;
-  std::mutex mutex_;
+  std::mutex mutex_;  // guards what is not atomic; atomics change under it, too
   std::condition_variable start_, done_;
-  uint64_t epoch_ = 0;
-  bool stop_ = false;
+  std::atomic<uint64_t> epoch_{0};  // how many loops there were
+  std::atomic<bool> stop_{false};
+  std::atomic<int> busy_{0};  // workers inside the loop
+  int asleep_ = 0;            // workers that wait for start_
   const Body* body_ = nullptr;
   int64_t n_ = 0, grain_ = 1, next_ = 0;
-  int busy_ = 0;
   std::exception_ptr error_;
 };
 
