@@ -4,7 +4,7 @@
 #include <cmath>
 #include <map>
 
-#include "base/log.h"
+#include "base/vector_clones.h"
 #include "quant/interest.h"
 #include "tune/bias.h"
 #include "tune/layer_sweep.h"
@@ -26,47 +26,53 @@ constexpr double kKeepOut = 1.0, kDamping = 0.01;
 constexpr int64_t kScalesEach = 1024, kMostScales = 64;  // per depth, and at most
 constexpr float kSmallestScale = 0.75f;
 
-// The element ranges of channel `c`: axis 1 of [n, channels, ...].
+// Adds up (in float32: some hundred elements) what the range shows of x + move, and counts what lies inside.
+// NaN counts as zero, and as not inside.
+XSLIM_VECTOR_CLONES void AddShown(const float* x, int64_t n, float move, InterestRange visible, double* sum,
+                                  int64_t* inside) {
+  constexpr int64_t kLanes = 8;  // sums of their own: none waits for the one before
+  using Int8 = int32_t __attribute__((vector_size(32)));
+  const Float8 lo = Float8{} + visible.lo, hi = Float8{} + visible.hi;
+  Float8 shown = {};
+  Int8 same = {};
+  const auto add = [&](Float8 value) {
+    const Float8 above = value < lo ? lo : value, clamped = above > hi ? hi : above;
+    shown += clamped == clamped ? clamped : Float8{};
+    same -= clamped == value;  // true is -1
+  };
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    Float8 value;
+    Load(x + i, &value);
+    add(value + move);
+  }
+  for (; i < n; ++i) add(Float8{x[i] + move, NAN, NAN, NAN, NAN, NAN, NAN, NAN});
+  for (int64_t lane = 0; lane < kLanes; ++lane) {
+    *sum += static_cast<double>(shown[lane]);
+    *inside += same[lane];
+  }
+}
+
+// Adds to `sums` the means of y + shift (by channel, axis 1; empty: 0) as far as the range shows it.
 void AddVisibleMeans(const Tensor& y, InterestRange visible, const std::vector<double>& shift,
                      VisibleMeans* sums) {
   const int64_t channels = y.dim(1), inner = InnerCount(y.shape(), 1), batch = y.dim(0);
   sums->mean.resize(static_cast<size_t>(channels));
   sums->inside.resize(static_cast<size_t>(channels));
   if (batch * inner == 0) return;
-  constexpr int64_t kLanes = 8, kRun = 256;  // elements that are summed up in float32
+  constexpr int64_t kRun = 256;
   for (int64_t c = 0; c < channels; ++c) {
     const size_t at = static_cast<size_t>(c);
     const float move = shift.empty() ? 0.0f : static_cast<float>(shift[at]);
     double sum = 0;
-    int64_t seen = 0;
+    int64_t inside = 0;
     for (int64_t n = 0; n < batch; ++n) {
       const float* x = y.data<float>() + (n * channels + c) * inner;
-      for (int64_t begin = 0; begin < inner; begin += kRun) {
-        const int64_t end = std::min(begin + kRun, inner);
-        // Sums of their own for each lane: none waits for the one before. NaN counts as zero, and as not
-        // seen.
-        float shown[kLanes] = {};
-        int32_t same[kLanes] = {};
-        const auto add = [&](int64_t lane, float value) {
-          const float above = value < visible.lo ? visible.lo : value;
-          const float clamped = above > visible.hi ? visible.hi : above;
-          shown[lane] += clamped == clamped ? clamped : 0.0f;
-          same[lane] += clamped == value ? 1 : 0;
-        };
-        int64_t i = begin;
-        for (; i + kLanes <= end; i += kLanes) {
-          for (int64_t lane = 0; lane < kLanes; ++lane) add(lane, x[i + lane] + move);
-        }
-        for (; i < end; ++i) add(0, x[i] + move);
-        for (int64_t lane = 0; lane < kLanes; ++lane) {
-          sum += static_cast<double>(shown[lane]);
-          seen += same[lane];
-        }
-      }
+      for (int64_t begin = 0; begin < inner; begin += kRun)
+        AddShown(x + begin, std::min(kRun, inner - begin), move, visible, &sum, &inside);
     }
-    const double inside = static_cast<double>(seen);
     sums->mean[at] += sum / static_cast<double>(batch * inner);
-    sums->inside[at] += inside / static_cast<double>(batch * inner);
+    sums->inside[at] += static_cast<double>(inside) / static_cast<double>(batch * inner);
   }
 }
 

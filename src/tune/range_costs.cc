@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/vector_clones.h"
 #include "kernels/kernels.h"
 #include "quant/scale.h"
 
@@ -11,25 +12,39 @@ namespace {
 
 constexpr int64_t kFewElements = 1024;
 
+// Sum of g (rounded - x).
+XSLIM_VECTOR_CLONES double SumOfErrors(const float* x, const float* rounded, const float* g, int64_t n) {
+  constexpr int64_t kLanes = 8;
+  Float8 sums = {};
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    Float8 from, to, feel;
+    Load(x + i, &from);
+    Load(rounded + i, &to);
+    Load(g + i, &feel);
+    sums += feel * (to - from);
+  }
+  double sum = 0;
+  for (; i < n; ++i) sum += static_cast<double>(g[i]) * (rounded[i] - x[i]);
+  for (int64_t l = 0; l < kLanes; ++l) sum += sums[l];
+  return sum;
+}
+
 // What rounding x to the range costs: the sum over runs of elements of (sum g n)^2, n the rounding error.
 double CostOf(const RunsOf& x, const RunsOf& g, const ScaleZero& to) {
   const kernels::Table& table = kernels::Active();
   double cost = 0;
-  float rounded[kRunElements];
+  constexpr int64_t kAtOnce = 32 * kRunElements;  // one call for many runs, in the nearest cache
+  float rounded[kAtOnce];
   const int64_t size = static_cast<int64_t>(x.elements.size());
-  for (int64_t begin = 0; begin < size; begin += kRunElements) {
-    const int64_t n = std::min(kRunElements, size - begin);
-    const float *from = x.elements.data() + begin, *feel = g.elements.data() + begin;
-    table.fake_quantize(from, to.scale, to.zero_point, -128, 127, rounded, n);
-    float sums[8] = {};
-    int64_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-      for (int64_t l = 0; l < 8; ++l) sums[l] += feel[i + l] * (rounded[i + l] - from[i + l]);
+  for (int64_t begin = 0; begin < size; begin += kAtOnce) {
+    const int64_t end = std::min(begin + kAtOnce, size);
+    table.fake_quantize(x.elements.data() + begin, to.scale, to.zero_point, -128, 127, rounded, end - begin);
+    for (int64_t run = begin; run < end; run += kRunElements) {
+      const double sum = SumOfErrors(x.elements.data() + run, rounded + (run - begin),
+                                     g.elements.data() + run, std::min(kRunElements, end - run));
+      if (std::isfinite(sum)) cost += sum * sum;
     }
-    double sum = 0;
-    for (; i < n; ++i) sum += static_cast<double>(feel[i]) * (rounded[i] - from[i]);
-    for (float part : sums) sum += part;
-    if (std::isfinite(sum)) cost += sum * sum;
   }
   return cost * static_cast<double>(x.every);
 }

@@ -4,13 +4,14 @@
 #include <cmath>
 #include <numeric>
 
+#include "base/vector_clones.h"
 #include "ops/matmul.h"
 
 namespace xslim {
 namespace {
 
 constexpr int64_t kBlock = 64;  // columns that are factored, or rounded, between two matrix products
-constexpr int64_t kVector = 8;  // elements that the compiler takes at once; divides kBlock
+constexpr int64_t kLanes = 8;   // elements, or rows, that the compiler takes at once
 constexpr float kLowest = -128.0f, kHighest = 127.0f;
 
 // LDL' of the symmetric matrix h (n x n, row length n; the lower triangle is used): afterwards its strict
@@ -69,25 +70,72 @@ void FactorLdl(std::vector<float>* h, int64_t n, ThreadPool& pool) {
   }
 }
 
+constexpr size_t kMostTogether = 1 << 20;  // weights that are rounded at once, each with each scale
 constexpr int64_t kFew = 32;  // depth (of depthwise filters) that packed products are too large for
 
-// second += x x' of each patch; more of a row than its lower triangle is summed up, in whole vectors.
-void AddFew(const float* patches, int64_t count, int64_t depth, float* second) {
-  float x[kFew] = {}, sums[kFew * kFew] = {};
-  for (int64_t i = 0; i < depth; ++i) std::copy_n(second + i * depth, i + 1, sums + i * kFew);
-  for (int64_t p = 0; p < count; ++p, patches += depth) {
-    std::copy_n(patches, depth, x);
-    for (int64_t i = 0; i < depth; ++i) {
-      for (int64_t j = 0; j <= i; j += kVector) {
-        float* row = sums + i * kFew + j;
-        for (int64_t lane = 0; lane < kVector; ++lane) row[lane] += x[i] * x[j + lane];
-      }
+// second += x x' of each patch, of the lower triangle in whole vectors.
+XSLIM_VECTOR_CLONES void AddFew(const float* patches, int64_t count, int64_t depth, float* second) {
+  constexpr int64_t kRows = 4;  // of the triangle, so that no sum waits for the one before it
+  // The last patches are read from a copy, as vectors reach beyond a patch.
+  const int64_t total = count * depth, copied = std::min(count, (kFew + depth - 1) / depth);
+  float end[3 * kFew] = {};
+  std::copy(patches + (count - copied) * depth, patches + total, end);
+  for (int64_t i = 0; i < depth; i += kRows) {
+    const int64_t rows = std::min(kRows, depth - i);
+    for (int64_t j = 0; j < i + rows; j += kLanes) {
+      Float8 a = {}, b = {}, c = {}, d = {};
+      const auto for_sums = [&](const auto& move) {
+        Float8* const sums[kRows] = {&a, &b, &c, &d};
+        for (int64_t r = 0; r < rows; ++r)
+          for (int64_t l = 0; l < kLanes && j + l <= i + r; ++l)
+            move(second + (i + r) * depth + j + l, sums[r], l);
+      };
+      for_sums([](float* element, Float8* sum, int64_t l) { (*sum)[l] = *element; });
+      const auto add = [&](const float* x) {
+        Float8 right;
+        Load(x + j, &right);
+        a += x[i] * right;
+        b += x[i + 1] * right;
+        c += x[i + 2] * right;
+        d += x[i + 3] * right;
+      };
+      for (int64_t p = 0; p < count - copied; ++p) add(patches + p * depth);
+      for (int64_t p = 0; p < copied; ++p) add(end + p * depth);
+      for_sums([](float* element, Float8* sum, int64_t l) { *element = (*sum)[l]; });
     }
   }
-  for (int64_t i = 0; i < depth; ++i) std::copy_n(sums + i * kFew, i + 1, second + i * depth);
 }
 
-float RoundedCode(float value) { return std::clamp(std::nearbyint(value), kLowest, kHighest); }
+// One block of columns of kLanes rows, which stand side by side.
+struct RowBlock {
+  int64_t width;                          // columns
+  Float8 wanted[kBlock], weight[kBlock];  // w + what errors so far ask for; w
+  Float8 code[kBlock];
+  Double8 cost;  // grows by the block's
+};
+
+// Rounds column by column and hands the errors on to the columns that follow; u: upper triangle, row length
+// `stride`, the pivots on its diagonal; scales: of the rows.
+XSLIM_VECTOR_CLONES void RoundBlock(const float* u, int64_t stride, const float* scales, RowBlock* block) {
+  // Half to even, as sums with this number have no bits for fractions.
+  constexpr float kNoFraction = 12582912.0f;  // 1.5 * 2^23
+  Float8 scale;
+  Load(scales, &scale);
+  const Float8 lowest = Float8{} + kLowest, highest = Float8{} + kHighest;
+  const Double8 wide_scale = __builtin_convertvector(scale, Double8);
+  Double8 cost = block->cost;
+  for (int64_t i = 0; i < block->width; ++i, u += stride) {
+    const Float8 wanted = block->wanted[i];
+    const Float8 low = wanted > lowest ? wanted : lowest, clamped = low < highest ? low : highest;
+    const Float8 code = (clamped + kNoFraction) - kNoFraction;
+    const Float8 error = block->weight[i] - code;
+    const Double8 missed = __builtin_convertvector(wanted - code, Double8) * wide_scale;
+    cost += missed * missed * static_cast<double>(u[i]);
+    block->code[i] = code;
+    for (int64_t k = i + 1; k < block->width; ++k) block->wanted[k] += error * u[k];
+  }
+  block->cost = cost;
+}
 
 // Rounds rows against one matrix, as often as wanted: it is factored once.
 class Rounder {
@@ -147,26 +195,29 @@ class Rounder {
         std::copy_n(w.begin() + r * depth_ + begin, width, target.begin() + r * width);
       AddProduct(pool_, rows, width, begin, e.data(), depth_, 1, upper_.data() + begin, depth_, 1,
                  target.data(), width);
-      pool_.ParallelFor(rows, 8, [&](int64_t first, int64_t last, int) {
-        for (int64_t r = first; r < last; ++r) {
-          float values[kBlock] = {};
-          std::copy_n(target.begin() + r * width, width, values);
-          for (int64_t i = 0; i < width; ++i) {
-            const int64_t j = begin + i;
-            const size_t at = static_cast<size_t>(r * depth_ + j);
-            const float code = RoundedCode(values[i]), error = w[at] - code;
-            e[at] = error;
-            result.codes[static_cast<size_t>(r * depth_ + order_[static_cast<size_t>(j)])] =
-                static_cast<int8_t>(code);
-            const double missed = static_cast<double>(values[i] - code) * scales[static_cast<size_t>(r)];
-            result.costs[static_cast<size_t>(r)] += missed * missed * Pivot(j);
-            // Zeros before the diagonal and the pivot on it only reach values that are done.
-            const float* const u = upper_.data() + j * depth_ + begin;
-            int64_t k = i / kVector * kVector;
-            for (; k + kVector <= width; k += kVector) {
-              for (int64_t lane = 0; lane < kVector; ++lane) values[k + lane] += error * u[k + lane];
+      pool_.ParallelFor((rows + kLanes - 1) / kLanes, 1, [&](int64_t first, int64_t last, int) {
+        for (int64_t group = first; group < last; ++group) {
+          const int64_t row = group * kLanes, lanes = std::min(kLanes, rows - row);
+          RowBlock block = {};
+          block.width = width;
+          float own[kLanes] = {};
+          for (int64_t l = 0; l < lanes; ++l) {
+            own[l] = scales[static_cast<size_t>(row + l)];
+            block.cost[l] = result.costs[static_cast<size_t>(row + l)];
+            for (int64_t i = 0; i < width; ++i) {
+              block.wanted[i][l] = target[static_cast<size_t>((row + l) * width + i)];
+              block.weight[i][l] = w[static_cast<size_t>((row + l) * depth_ + begin + i)];
             }
-            for (; k < width; ++k) values[k] += error * u[k];
+          }
+          RoundBlock(upper_.data() + begin * depth_ + begin, depth_, own, &block);
+          for (int64_t l = 0; l < lanes; ++l) {
+            result.costs[static_cast<size_t>(row + l)] = block.cost[l];
+            for (int64_t i = 0; i < width; ++i) {
+              const float code = block.code[i][l];
+              e[static_cast<size_t>((row + l) * depth_ + begin + i)] = block.weight[i][l] - code;
+              const int64_t column = order_[static_cast<size_t>(begin + i)];
+              result.codes[static_cast<size_t>((row + l) * depth_ + column)] = static_cast<int8_t>(code);
+            }
           }
         }
       });
@@ -175,13 +226,10 @@ class Rounder {
   }
 
  private:
-  // Of the pivots D, which stand on the diagonal in the place of U's ones.
-  float Pivot(int64_t j) const { return upper_[static_cast<size_t>(j * (depth_ + 1))]; }
-
   const int64_t depth_;
   ThreadPool& pool_;
   std::vector<int64_t> order_;
-  std::vector<float> upper_;  // U and D
+  std::vector<float> upper_;  // U, and the pivots D in the place of its diagonal of ones
 };
 
 }  // namespace
@@ -243,23 +291,29 @@ RoundedRows RoundAgainst(const std::vector<float>& weights, const std::vector<fl
                          const std::vector<float>& multiples, const std::vector<float>& matrix, int64_t depth,
                          ThreadPool& pool) {
   const Rounder rounder(matrix, depth, pool);
+  const size_t rows = scales.size(), width = static_cast<size_t>(depth);
+  // A row with each of its scales is a row of its own. As many rows at once as keep within some megabytes.
+  const size_t together = std::max<size_t>(1, kMostTogether / std::max<size_t>(1, multiples.size() * width));
   RoundedRows best;
-  std::vector<double> least;
-  for (float multiple : multiples) {
-    std::vector<float> tried = scales;
-    for (float& scale : tried) scale *= multiple;
-    const Rounder::Result result = rounder.Round(weights, tried);
-    if (least.empty()) {
-      best = {result.codes, tried};
-      least = result.costs;
-      continue;
+  best.codes.resize(rows * width);
+  best.scales.resize(rows);
+  for (size_t first = 0; first < rows; first += together) {
+    const size_t last = std::min(first + together, rows);
+    std::vector<float> repeated, tried;
+    for (float multiple : multiples) {
+      repeated.insert(repeated.end(), weights.begin() + static_cast<std::ptrdiff_t>(first * width),
+                      weights.begin() + static_cast<std::ptrdiff_t>(last * width));
+      for (size_t r = first; r < last; ++r) tried.push_back(scales[r] * multiple);
     }
-    for (size_t r = 0; r < tried.size(); ++r) {
-      if (!(result.costs[r] < least[r])) continue;
-      least[r] = result.costs[r];
-      best.scales[r] = tried[r];
-      const auto row = result.codes.begin() + static_cast<int64_t>(r) * depth;
-      std::copy_n(row, depth, best.codes.begin() + static_cast<int64_t>(r) * depth);
+    const Rounder::Result result = rounder.Round(repeated, tried);
+    for (size_t r = first; r < last; ++r) {
+      size_t least = r - first;  // the largest scale, unless another one has less cost
+      for (size_t at = least; at < tried.size(); at += last - first) {
+        if (result.costs[at] < result.costs[least]) least = at;
+      }
+      best.scales[r] = tried[least];
+      std::copy_n(result.codes.begin() + static_cast<std::ptrdiff_t>(least * width), width,
+                  best.codes.begin() + static_cast<std::ptrdiff_t>(r * width));
     }
   }
   return best;

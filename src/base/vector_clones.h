@@ -1,0 +1,27 @@
+// For plain loops outside src/kernels that take much of a run's time. A function marked XSLIM_VECTOR_CLONES
+// is compiled twice on x86-64, for any processor and for AVX2, and the loader takes the one that fits. Both
+// give the same bits: the compiler vectorizes, but neither reorders sums nor fuses products with them.
+#ifndef XSLIM_BASE_VECTOR_CLONES_H_
+#define XSLIM_BASE_VECTOR_CLONES_H_
+
+// Sanitizers run before the loader may call what chooses.
+#if defined(__x86_64__) && defined(__linux__) && !defined(__SANITIZE_ADDRESS__)
+#define XSLIM_VECTOR_CLONES __attribute__((target_clones("avx2", "default")))
+#else
+#define XSLIM_VECTOR_CLONES
+#endif
+
+#include <cstring>
+
+namespace xslim {
+
+// Eight numbers that are computed with side by side, elementwise; no pointer needs alignment.
+using Float8 = float __attribute__((vector_size(32)));
+using Double8 = double __attribute__((vector_size(64)));
+
+inline void Load(const float* from, Float8* to) { std::memcpy(to, from, sizeof(*to)); }
+inline void Store(const Float8& from, float* to) { std::memcpy(to, &from, sizeof(from)); }
+
+}  // namespace xslim
+
+#endif  // XSLIM_BASE_VECTOR_CLONES_H_
