@@ -35,7 +35,7 @@ XSLIM_VECTOR_CLONES void AddShown(const float* x, int64_t n, float move, Interes
   const Float8 lo = Float8{} + visible.lo, hi = Float8{} + visible.hi;
   Float8 shown = {};
   Int8 same = {};
-  const auto add = [&](Float8 value) {
+  const auto add = [&](const Float8& value) {
     const Float8 above = value < lo ? lo : value, clamped = above > hi ? hi : above;
     shown += clamped == clamped ? clamped : Float8{};
     same -= clamped == value;  // true is -1
