@@ -100,6 +100,11 @@ class Collector {
   std::map<ValueId, Entry> entries_;
 };
 
+RangeLimits LimitsOf(const InterestRange& interest, const TensorStatistics& seen) {
+  const float lo = interest.fades && seen.max() < 0 ? interest.lo + seen.max() : interest.lo;
+  return {lo, interest.hi};
+}
+
 }  // namespace
 
 double Percentiles::Of(ValueId id) const {
@@ -163,9 +168,9 @@ void ChooseRanges(const Graph& graph, const StatisticsMap& statistics, Calibrati
       const auto found = statistics.find(ids[static_cast<size_t>(i)]);
       const ActivationQuant& quant = plan->activations.at(ids[static_cast<size_t>(i)]);
       const TensorStatistics none;
+      const TensorStatistics& seen = found == statistics.end() ? none : found->second;
       chosen[static_cast<size_t>(i)] =
-          ChooseRange(found == statistics.end() ? none : found->second, quant.calibration_type.value_or(type),
-                      {quant.interest.lo, quant.interest.hi});
+          ChooseRange(seen, quant.calibration_type.value_or(type), LimitsOf(quant.interest, seen));
     }
   });
   for (size_t i = 0; i < ids.size(); ++i) {
@@ -213,7 +218,7 @@ std::map<ValueId, std::vector<ChosenRange>> ProposeRanges(const StatisticsMap& s
       const auto& [id, ranges] = all[static_cast<size_t>(i)];
       const InterestRange& interest = plan.activations.at(id).interest;
       for (CalibrationType type : kTypes)
-        ranges->push_back(ChooseRange(statistics.at(id), type, {interest.lo, interest.hi}));
+        ranges->push_back(ChooseRange(statistics.at(id), type, LimitsOf(interest, statistics.at(id))));
     }
   });
   return proposals;

@@ -93,6 +93,9 @@ enum class QuantRole {
 struct InterestRange {
   float lo = -std::numeric_limits<float>::infinity();
   float hi = std::numeric_limits<float>::infinity();
+  // Under lo the result goes on towards zero by a factor of e for each 1 that the input falls. It cannot be
+  // seen beside what larger inputs give, but where all are as small it is all there is.
+  bool fades = false;
 };
 
 // The last_opset of a row that holds for all later versions of its domain.

@@ -330,11 +330,11 @@ void IsInf(EvalContext& ctx) {
 
 InterestRange ReluRange(const Graph&, const Node&) { return {0, kInf}; }
 InterestRange HardSwishRange(const Graph&, const Node&) { return {-3, kInf}; }
-InterestRange SigmoidRange(const Graph&, const Node&) { return {-10, 10}; }
+InterestRange SigmoidRange(const Graph&, const Node&) { return {-10, 10, true}; }
 InterestRange TanhRange(const Graph&, const Node&) { return {-5, 5}; }
 InterestRange GeluRange(const Graph&, const Node&) { return {-5, kInf}; }
-InterestRange SwishRange(const Graph&, const Node&) { return {-10, kInf}; }
-InterestRange SoftplusRange(const Graph&, const Node&) { return {-15, kInf}; }
+InterestRange SwishRange(const Graph&, const Node&) { return {-10, kInf, true}; }
+InterestRange SoftplusRange(const Graph&, const Node&) { return {-15, kInf, true}; }
 
 InterestRange HardSigmoidRange(const Graph&, const Node& node) {
   const float alpha = node.Float("alpha", 0.2f), beta = node.Float("beta", 0.5f);

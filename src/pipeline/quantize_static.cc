@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "base/trace.h"
 #include "calibrate/calibrate.h"
+#include "calibrate/uneven.h"
 #include "data/samples.h"
 #include "graph/function.h"
 #include "onnx/model_io.h"
@@ -89,10 +90,19 @@ constexpr char kOnZeros[] = "calibrated on zeros: ranges mean nothing";
 void WarnOfOutputs(const std::vector<OutputMeasure>& outputs) {
   for (const OutputMeasure& output : outputs) {
     for (const std::string& line : Collapses(output)) LogWarning(line);
+    for (const std::string& line : Lost(output)) LogWarning(line);
     if (output.samples == 0 || (std::isfinite(output.snr) && std::isfinite(output.cosine))) continue;
     LogWarning("output ", output.name,
                " holds NaN or infinity on samples of the report; its SNR says nothing");
   }
+}
+
+// What only the data tell: adds them to the choices, and says so. Whether there are any.
+bool LeaveUneven(const Graph& graph, const QuantPlan& plan, const StatisticsMap& statistics,
+                 const QuantizationParameters& settings, Choices* choices) {
+  choices->uneven = FindUneven(graph, plan, statistics, settings.protect_outputs);
+  for (const auto& [id, why] : choices->uneven) LogInfo(graph.node(id).Title(), " stays float: ", why);
+  return !choices->uneven.empty();
 }
 
 LeftList LeftFloat(const Graph& graph, const QuantPlan& plan) {
@@ -198,6 +208,8 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
                          loaded ? &*loaded : nullptr, preparation, options, pool);
     loaded.reset();
     stage.Next("choose ranges");
+    if (Choices seen = choices; LeaveUneven(graph, plan, found.statistics, settings, &seen))
+      plan = PlacePlan(graph, facts, settings, seen);
     WarnOfStrayInputs(graph, found.statistics);
     ChooseRanges(graph, found.statistics, config.calibration.calibration_type, pool, &plan);
     ChooseRanges(graph, found.statistics, config.calibration.calibration_type, pool, &spare);

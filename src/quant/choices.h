@@ -25,6 +25,9 @@ struct Choices {
   // behind them are placed as if these were int8.
   std::map<NodeId, std::string> stay_float;
   std::map<NodeId, OperatorSettings> settings;
+  // Operators that stay float since calibration has seen their tensors, with the reason; placement is then
+  // made anew. What lies behind them is placed as behind any float operator.
+  std::map<NodeId, std::string> uneven;
 
   // What counts for the operator.
   const OperatorSettings& Of(NodeId id) const;

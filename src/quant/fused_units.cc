@@ -18,11 +18,6 @@ int ActivationSlot(const Graph& graph, const Node& node) {
   return first ? 0 : 1;
 }
 
-const Tensor* ConstantOperand(const Graph& graph, const Node& node) {
-  const int slot = ActivationSlot(graph, node);
-  return slot < 0 ? nullptr : graph.Constant(node.input(static_cast<size_t>(1 - slot)));
-}
-
 // Mul, Add or Sub with a constant of one element.
 bool IsScalarStep(const Graph& graph, const Node& node) {
   if (!node.Is("Mul") && !node.Is("Add") && !node.Is("Sub")) return false;

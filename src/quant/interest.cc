@@ -8,6 +8,12 @@ namespace {
 
 constexpr int kDeepest = 16;  // data movements that are looked through
 
+void Join(const InterestRange& range, InterestRange* seen) {
+  seen->lo = std::min(seen->lo, range.lo);
+  seen->hi = std::max(seen->hi, range.hi);
+  seen->fades = seen->fades || range.fades;
+}
+
 InterestRange InterestOf(const Graph& graph, ValueId id, int depth);
 
 InterestRange InterestOfUser(const Graph& graph, const Node& user, int slot, const Value& value, int depth) {
@@ -17,7 +23,7 @@ InterestRange InterestOfUser(const Graph& graph, const Node& user, int slot, con
     const ValueId other = user.input(0) == value.id ? user.input(1) : user.input(0);
     const Node* gate = graph.Producer(other);
     if (gate != nullptr && gate->input(0) == value.id) {
-      if (gate->Is("Sigmoid")) return {-10.0f, std::numeric_limits<float>::infinity()};
+      if (gate->Is("Sigmoid")) return {-10.0f, std::numeric_limits<float>::infinity(), true};
       if (gate->Is("HardSigmoid")) {
         const float alpha = gate->Float("alpha", 0.2f), beta = gate->Float("beta", 0.5f);
         if (alpha > 0) return {-beta / alpha, std::numeric_limits<float>::infinity()};
@@ -30,8 +36,7 @@ InterestRange InterestOfUser(const Graph& graph, const Node& user, int slot, con
     for (ValueId output : user.outputs) {
       if (output == kNone) continue;
       const InterestRange range = InterestOf(graph, output, depth + 1);
-      seen.lo = std::min(seen.lo, range.lo);
-      seen.hi = std::max(seen.hi, range.hi);
+      Join(range, &seen);
     }
     return seen;
   }
@@ -47,8 +52,7 @@ InterestRange InterestOf(const Graph& graph, ValueId id, int depth) {
   for (const Use& use : value.uses) {
     const Node& user = graph.node(use.node);
     const InterestRange range = InterestOfUser(graph, user, use.slot, value, depth);
-    seen.lo = std::min(seen.lo, range.lo);
-    seen.hi = std::max(seen.hi, range.hi);
+    Join(range, &seen);
   }
   return seen;
 }
@@ -62,11 +66,19 @@ QuantRole RoleOf(const Graph& graph, const Node& node) {
 }
 
 bool MovesData(const Node& node) {
-  for (const char* type :
-       {"Concat", "Reshape", "Transpose", "Split", "Slice", "Squeeze", "Unsqueeze", "Flatten", "Identity"}) {
+  for (const char* type : {"Concat", "Reshape", "Transpose", "Split", "Slice", "Squeeze", "Unsqueeze",
+                           "Flatten", "Identity", "Gather"}) {
     if (node.Is(type)) return true;
   }
   return false;
+}
+
+const Tensor* ConstantOperand(const Graph& graph, const Node& node) {
+  const bool either = node.Is("Add") || node.Is("Sub") || node.Is("Mul");
+  if (!either && !node.Is("Div")) return nullptr;
+  const Tensor *left = graph.Constant(node.input(0)), *right = graph.Constant(node.input(1));
+  if ((left != nullptr) == (right != nullptr)) return nullptr;
+  return right != nullptr ? right : either ? left : nullptr;
 }
 
 InterestRange VisibleRange(const Graph& graph, ValueId value) { return InterestOf(graph, value, 0); }

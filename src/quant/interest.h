@@ -13,6 +13,10 @@ QuantRole RoleOf(const Graph& graph, const Node& node);
 // Whether the operator only moves the elements of its input 0 (Concat: of all inputs) about.
 bool MovesData(const Node& node);
 
+// The constant that an Add, Sub or Mul adds, takes or multiplies by, or a Div divides by; null for two
+// tensors and other operators.
+const Tensor* ConstantOperand(const Graph& graph, const Node& node);
+
 // The union of what all consumers see, through data movement; a graph output is seen whole.
 InterestRange VisibleRange(const Graph& graph, ValueId value);
 

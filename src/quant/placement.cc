@@ -42,7 +42,7 @@ class Placer {
     if (options_.placement == Placement::kFused) inside_ = InsideFusedUnits(graph_, plan_.nodes);
     for (NodeId id : order_) PlaceNode(graph_.node(id));
     for (auto& [value, quant] : plan_.activations) SetChoices(value, &quant);
-    ignored_.WarnUnmatched(graph_);
+    if (!again_) ignored_.WarnUnmatched(graph_);
     return std::move(plan_);
   }
 
@@ -73,6 +73,10 @@ class Placer {
       }
       if (const char* list = ignored_.Reason(node)) {
         plan_.left_float[id] = list;
+        continue;
+      }
+      if (const auto found = choices_.uneven.find(id); found != choices_.uneven.end()) {
+        plan_.left_float[id] = found->second;
         continue;
       }
       if (AddsMask(node)) {
@@ -175,7 +179,7 @@ class Placer {
       plan_.left_float[node.id] = mixes ? "output protected: joins bounded scores with unbounded values, one "
                                           "scale would erase the scores"
                                         : "output protected (protect_outputs: always)";
-      LogInfo(node.Title(), " stays float: ", plan_.left_float[node.id]);
+      if (!again_) LogInfo(node.Title(), " stays float: ", plan_.left_float[node.id]);
     }
   }
 
@@ -330,6 +334,7 @@ class Placer {
   const ValueFacts& facts_;
   const QuantizationParameters& options_;
   const Choices& choices_;
+  const bool again_ = !choices_.uneven.empty();  // the first placement has said what is to be said
   std::vector<NodeId> order_;
   IgnoreList ignored_;
   std::set<NodeId> passed_;   // float by choice; operators behind them are placed as if they were int8

@@ -125,6 +125,23 @@ std::vector<std::string> Collapses(const OutputMeasure& output) {
   return lines;
 }
 
+std::vector<std::string> Lost(const OutputMeasure& output) {
+  constexpr double kMuch = 1.0 / 3;
+  std::vector<std::string> lines;
+  const auto check = [&](const std::string& name, double snr) {
+    if (!(snr > kMuch) || !std::isfinite(snr)) return;
+    lines.push_back(StrCat(name, " keeps little of the float model's: the noise is ", snr,
+                           " of the signal (docs/tuning.md says what to try)"));
+  };
+  for (const PartMeasure& part : output.parts) {
+    if (part.collapse.empty() && output.parts.size() > 1)
+      check("output " + output.name + ", part " + part.tensor, part.snr);
+  }
+  const bool collapsed = !Collapses(output).empty();
+  if (lines.empty() && !collapsed) check("output " + output.name, output.snr);
+  return lines;
+}
+
 OutputResult CompareOutputs(const Tensor& expected, const Tensor& actual, const OutputParts& parts,
                             const std::vector<CodeEnds>& ends) {
   OutputResult result;

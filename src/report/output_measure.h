@@ -54,6 +54,10 @@ struct OutputMeasure {
 // "output y is all zero ...", one line for each part that has collapsed.
 std::vector<std::string> Collapses(const OutputMeasure& output);
 
+// "output y keeps little ...", one line for each output that has not collapsed, but whose noise, or that of a
+// part of it, is more than a third of its signal.
+std::vector<std::string> Lost(const OutputMeasure& output);
+
 // What the elements of one part are: of one sample or, added up, of all. Elements whose float value is NaN or
 // infinite only count where the other model's are finite.
 struct PartSums {

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "ops/precise_math.h"
+#include "quant/interest.h"
 #include "runtime/executor.h"
 
 namespace xslim {
@@ -33,13 +34,26 @@ class PointFinder {
     if (id == kNone || !seen_.insert(id).second || graph_.value(id).has_value()) return;
     const Node* producer = graph_.Producer(id);
     if (producer == nullptr) return;
-    const bool joined = producer->Is("Concat") && plan_.left_float.count(producer->id) != 0;
-    if (facts_.is_float(id) && !joined) {
+    if (facts_.is_float(id) && !Joined(*producer, 0)) {
       points_.push_back(graph_.value(id).name);
       if (facts_.elements(id) < kFewElements) Widen(*producer);
       return;
     }
     for (ValueId input : producer->inputs) Visit(input);
+  }
+
+  // Whether a Concat that was left float gives the operator's result, or what it only moves, or computes with
+  // constants.
+  bool Joined(const Node& node, int depth) const {
+    constexpr int kDeepest = 16;
+    if (node.Is("Concat")) return plan_.left_float.count(node.id) != 0;
+    const bool passes =
+        MovesData(node) || (ConstantOperand(graph_, node) != nullptr && !plan_.nodes.count(node.id));
+    if (!passes || depth == kDeepest) return false;
+    return std::any_of(node.inputs.begin(), node.inputs.end(), [&](ValueId input) {
+      const Node* producer = graph_.Producer(input);
+      return producer != nullptr && facts_.is_float(input) && Joined(*producer, depth + 1);
+    });
   }
 
   // A handful of numbers fits any choice that is made by them: the wide tensors that they come from count,

@@ -1,0 +1,145 @@
+#include "calibrate/uneven.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <vector>
+
+#include "base/log.h"
+#include "quant/interest.h"
+
+namespace xslim {
+namespace {
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr double kUneven = 16;  // a tensor this many times smaller than the scale is made for has 16 codes
+constexpr float kUnseen = -16;  // exp(-16) is less than half a step of a Softmax's output in int8, or float16
+constexpr float kFarDown = 2;   // times the span of the scores
+
+// What a tensor holds. Infinities count for the mask that they are part of.
+struct Extremes {
+  float lo = 0, hi = 0;
+  double span() const {
+    return std::max(static_cast<double>(hi), 0.0) - std::min(static_cast<double>(lo), 0.0);
+  }
+};
+
+class Finder {
+ public:
+  Finder(const Graph& graph, const QuantPlan& plan, const StatisticsMap& statistics)
+      : graph_(graph), plan_(plan), statistics_(statistics) {}
+
+  std::map<NodeId, std::string> Run(bool protect) {
+    std::vector<bool> ends(graph_.node_slots(), false);
+    const std::vector<NodeId> order = graph_.Order();
+    for (auto it = order.rbegin(); it != order.rend(); ++it) {
+      const Node& node = graph_.node(*it);
+      ends[static_cast<size_t>(*it)] = EndsGraph(node, ends);
+      if (!plan_.nodes.count(*it)) continue;
+      if (AddsMask(node)) {
+        found_[*it] = "adds an attention mask: one scale for scores and the mask would erase the scores";
+      } else if (protect && ends[static_cast<size_t>(*it)]) {
+        CheckEnd(node);
+      }
+    }
+    return std::move(found_);
+  }
+
+ private:
+  std::optional<Extremes> Of(ValueId id) const {
+    if (id == kNone) return std::nullopt;
+    if (const Tensor* constant = graph_.Constant(id)) return OfConstant(*constant);
+    const auto found = statistics_.find(id);
+    if (found != statistics_.end()) {
+      // A tensor's infinities have no sign in its statistics. In front of a Softmax only negative ones make
+      // sense.
+      const bool infinite = found->second.infinite_count() > 0;
+      return Extremes{infinite ? -kInf : found->second.min(), found->second.max()};
+    }
+    const Node* producer = graph_.Producer(id);
+    if (producer == nullptr || RoleOf(graph_, *producer) != QuantRole::kPassive) return std::nullopt;
+    return Of(producer->input(0));
+  }
+
+  static std::optional<Extremes> OfConstant(const Tensor& constant) {
+    if (constant.dtype() != DType::kFloat || constant.size() == 0) return std::nullopt;
+    const auto [lo, hi] =
+        std::minmax_element(constant.data<float>(), constant.data<float>() + constant.size());
+    return Extremes{*lo, *hi};
+  }
+
+  // Whether its result goes to a Softmax, perhaps in another shape, and nowhere else.
+  bool FeedsSoftmax(const Node& node) const {
+    NodeId user = graph_.SoleUser(node.outputs[0]);
+    while (user != kNone && RoleOf(graph_, graph_.node(user)) == QuantRole::kPassive)
+      user = graph_.SoleUser(graph_.node(user).outputs[0]);
+    return user != kNone && graph_.node(user).Is("Softmax");
+  }
+
+  bool AddsMask(const Node& node) const {
+    if ((!node.Is("Add") && !node.Is("Sub")) || !FeedsSoftmax(node)) return false;
+    const std::optional<Extremes> left = Of(node.input(0));
+    std::optional<Extremes> right = Of(node.input(1));
+    if (!left || !right) return false;
+    if (node.Is("Sub")) right = Extremes{-right->hi, -right->lo};
+    const auto masks = [](const Extremes& mask, const Extremes& scores) {
+      return mask.hi <= 0 && mask.lo <= kUnseen && mask.lo <= -kFarDown * scores.span();
+    };
+    return masks(*left, *right) || masks(*right, *left);
+  }
+
+  // Whether only outputs lie behind, but for data movement, arithmetic with constants and what stays float.
+  bool EndsGraph(const Node& node, const std::vector<bool>& ends) const {
+    if (node.outputs.empty() || node.outputs[0] == kNone) return false;
+    const Value& value = graph_.value(node.outputs[0]);
+    if (value.uses.empty()) return value.is_output;
+    return std::all_of(value.uses.begin(), value.uses.end(), [&](const Use& use) {
+      const Node& user = graph_.node(use.node);
+      return ends[static_cast<size_t>(use.node)] &&
+             (RoleOf(graph_, user) == QuantRole::kPassive || !plan_.nodes.count(user.id) ||
+              ConstantOperand(graph_, user) != nullptr);
+    });
+  }
+
+  void CheckEnd(const Node& node) {
+    double least = kInf, most = 0;
+    if (node.Is("Concat")) {
+      for (ValueId input : node.inputs) {
+        const std::optional<Extremes> extremes = Of(input);
+        if (!extremes || !(extremes->span() > 0) || !std::isfinite(extremes->span())) continue;
+        least = std::min(least, extremes->span());
+        most = std::max(most, extremes->span());
+      }
+      if (most > kUneven * least)
+        found_[node.id] = StrCat("output protected: joins tensors whose ranges differ ",
+                                 std::lround(most / least), " times, one scale would erase the small ones");
+      return;
+    }
+    const Tensor* constant = node.Is("Mul") || node.Is("Div") ? ConstantOperand(graph_, node) : nullptr;
+    if (constant == nullptr || constant->dtype() != DType::kFloat) return;
+    for (int64_t i = 0; i < constant->size(); ++i) {
+      const double size = std::fabs(static_cast<double>(constant->data<float>()[i]));
+      if (size == 0 || !std::isfinite(size)) continue;
+      least = std::min(least, size);
+      most = std::max(most, size);
+    }
+    if (most > kUneven * least)
+      found_[node.id] = StrCat("output protected: its constants differ ", std::lround(most / least),
+                               " times, one scale would erase what the small ones give");
+  }
+
+  const Graph& graph_;
+  const QuantPlan& plan_;
+  const StatisticsMap& statistics_;
+  std::map<NodeId, std::string> found_;
+};
+
+}  // namespace
+
+std::map<NodeId, std::string> FindUneven(const Graph& graph, const QuantPlan& plan,
+                                         const StatisticsMap& statistics, ProtectOutputs protect) {
+  return Finder(graph, plan, statistics).Run(protect != ProtectOutputs::kNever);
+}
+
+}  // namespace xslim

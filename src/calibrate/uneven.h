@@ -1,0 +1,26 @@
+// Operators that would press tensors of very different sizes into one scale, found in what calibration saw:
+// an int8 tensor has 255 steps for all of them, and the small ones would be erased.
+#ifndef XSLIM_CALIBRATE_UNEVEN_H_
+#define XSLIM_CALIBRATE_UNEVEN_H_
+
+#include <map>
+#include <string>
+
+#include "calibrate/calibrate.h"
+#include "quant/plan.h"
+
+namespace xslim {
+
+// Of the plan's operators, with the reason as the report gives it:
+//   - an Add or Sub in front of a Softmax one operand of which is a mask: zeros, and numbers (or infinities)
+//   so
+//     far down that the Softmax sees nothing there;
+//   - at the graph's ends, with nothing but data movement and arithmetic with constants behind (unless
+//     protect_outputs is never): a Concat one of whose inputs spans less than 1/16 of them all, and a Mul or
+//     Div by constants that differ by more than that.
+std::map<NodeId, std::string> FindUneven(const Graph& graph, const QuantPlan& plan,
+                                         const StatisticsMap& statistics, ProtectOutputs protect);
+
+}  // namespace xslim
+
+#endif  // XSLIM_CALIBRATE_UNEVEN_H_
