@@ -35,7 +35,7 @@ class Finder {
     const std::vector<NodeId> order = graph_.Order();
     for (auto it = order.rbegin(); it != order.rend(); ++it) {
       const Node& node = graph_.node(*it);
-      ends[static_cast<size_t>(*it)] = EndsGraph(node, ends);
+      ends[static_cast<size_t>(*it)] = EndsGraph(graph_, node, plan_.nodes, ends);
       if (!plan_.nodes.count(*it)) continue;
       if (AddsMask(node)) {
         found_[*it] = "adds an attention mask: one scale for scores and the mask would erase the scores";
@@ -87,19 +87,6 @@ class Finder {
       return mask.hi <= 0 && mask.lo <= kUnseen && mask.lo <= -kFarDown * scores.span();
     };
     return masks(*left, *right) || masks(*right, *left);
-  }
-
-  // Whether only outputs lie behind, but for data movement, arithmetic with constants and what stays float.
-  bool EndsGraph(const Node& node, const std::vector<bool>& ends) const {
-    if (node.outputs.empty() || node.outputs[0] == kNone) return false;
-    const Value& value = graph_.value(node.outputs[0]);
-    if (value.uses.empty()) return value.is_output;
-    return std::all_of(value.uses.begin(), value.uses.end(), [&](const Use& use) {
-      const Node& user = graph_.node(use.node);
-      return ends[static_cast<size_t>(use.node)] &&
-             (RoleOf(graph_, user) == QuantRole::kPassive || !plan_.nodes.count(user.id) ||
-              ConstantOperand(graph_, user) != nullptr);
-    });
   }
 
   void CheckEnd(const Node& node) {

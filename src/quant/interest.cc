@@ -81,6 +81,19 @@ const Tensor* ConstantOperand(const Graph& graph, const Node& node) {
   return right != nullptr ? right : either ? left : nullptr;
 }
 
+bool EndsGraph(const Graph& graph, const Node& node, const std::set<NodeId>& quantized,
+               const std::vector<bool>& ends) {
+  if (node.outputs.empty() || node.outputs[0] == kNone) return false;
+  const Value& value = graph.value(node.outputs[0]);
+  if (value.uses.empty()) return value.is_output;
+  return std::all_of(value.uses.begin(), value.uses.end(), [&](const Use& use) {
+    const Node& user = graph.node(use.node);
+    return ends[static_cast<size_t>(use.node)] &&
+           (RoleOf(graph, user) == QuantRole::kPassive || !quantized.count(user.id) ||
+            ConstantOperand(graph, user) != nullptr);
+  });
+}
+
 InterestRange VisibleRange(const Graph& graph, ValueId value) { return InterestOf(graph, value, 0); }
 
 }  // namespace xslim

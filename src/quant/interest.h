@@ -2,6 +2,9 @@
 #ifndef XSLIM_QUANT_INTEREST_H_
 #define XSLIM_QUANT_INTEREST_H_
 
+#include <set>
+#include <vector>
+
 #include "graph/graph.h"
 #include "ops/operator.h"
 
@@ -16,6 +19,11 @@ bool MovesData(const Node& node);
 // The constant that an Add, Sub or Mul adds, takes or multiplies by, or a Div divides by; null for two
 // tensors and other operators.
 const Tensor* ConstantOperand(const Graph& graph, const Node& node);
+
+// Whether only outputs lie behind the operator, but for data movement, arithmetic with constants and
+// operators outside `quantized`. ends: the same of its users, by id.
+bool EndsGraph(const Graph& graph, const Node& node, const std::set<NodeId>& quantized,
+               const std::vector<bool>& ends);
 
 // The union of what all consumers see, through data movement; a graph output is seen whole.
 InterestRange VisibleRange(const Graph& graph, ValueId value);

@@ -169,7 +169,7 @@ class Placer {
     std::vector<bool> ends(graph_.node_slots(), false);
     for (auto it = order_.rbegin(); it != order_.rend(); ++it) {
       const Node& node = graph_.node(*it);
-      ends[static_cast<size_t>(*it)] = EndsGraph(node, ends);
+      ends[static_cast<size_t>(*it)] = EndsGraph(graph_, node, plan_.nodes, ends);
       if (!plan_.nodes.count(node.id) || !ends[static_cast<size_t>(*it)]) continue;
       const bool mixes = node.Is("Concat") && MixesScales(node, bounded);
       const bool always =
@@ -181,19 +181,6 @@ class Placer {
                                         : "output protected (protect_outputs: always)";
       if (!again_) LogInfo(node.Title(), " stays float: ", plan_.left_float[node.id]);
     }
-  }
-
-  // Whether only outputs lie behind the operator, but for data movement and what was left float. ends: the
-  // same of its users.
-  bool EndsGraph(const Node& node, const std::vector<bool>& ends) const {
-    if (node.outputs.empty() || node.outputs[0] == kNone) return false;
-    const Value& value = graph_.value(node.outputs[0]);
-    if (value.uses.empty()) return value.is_output;
-    return std::all_of(value.uses.begin(), value.uses.end(), [&](const Use& use) {
-      const Node& user = graph_.node(use.node);
-      return ends[static_cast<size_t>(use.node)] &&
-             (RoleOf(graph_, user) == QuantRole::kPassive || plan_.left_float.count(user.id));
-    });
   }
 
   // By operator: whether it hands on what bounded functions give, and nothing else.

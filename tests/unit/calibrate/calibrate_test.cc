@@ -60,5 +60,23 @@ TEST(CollectStatistics, DoesNotDependOnThreads) {
   EXPECT_EQ(a.max(), b.max());
 }
 
+// What a Sigmoid makes of -10 and less is nothing beside 0.5, but all there is where no input is larger.
+TEST(ChooseRanges, WhatFadesIsSeenBesideTheLargestOnly) {
+  const auto range = [](std::vector<float> elements) {
+    Graph graph;
+    const ValueId x = graph.AddValue("x", DType::kFloat);
+    QuantPlan plan;
+    plan.activations[x].interest = {-10, 10, true};
+    StatisticsMap statistics;
+    statistics[x].AddSample(elements.data(), static_cast<int64_t>(elements.size()), 1);
+    ThreadPool pool(1);
+    ChooseRanges(graph, statistics, CalibrationType::kMinMax, pool, &plan);
+    return std::pair(plan.activations[x].lo, plan.activations[x].hi);
+  };
+  EXPECT_EQ(range({-30, 5}), std::pair(-10.0f, 5.0f));
+  EXPECT_EQ(range({-30, -12}), std::pair(-22.0f, 0.0f));
+  EXPECT_EQ(range({-14, -12}), std::pair(-14.0f, 0.0f));
+}
+
 }  // namespace
 }  // namespace xslim

@@ -41,6 +41,22 @@ TEST(Collapse, OfOnePartBesideASoundOne) {
                   "from 0.1 to 0.9"));
 }
 
+TEST(Lost, NamesThePartThatIsMostlyNoise) {
+  const auto lost = [](float score) {
+    return Lost(MeasureOf(
+        BoxesAndScores(), {{}, {}}, {2, 4},
+        {{{100, 200, 300, 400, 0.1f, 0.9f, 0.2f, 0.3f}, {101, 200, 299, 400, 0.1f, score, 0, 0.2f}}}));
+  };
+  EXPECT_THAT(lost(0.8f), IsEmpty());
+  EXPECT_THAT(lost(0.2f),
+              ElementsAre(HasSubstr("output y, part scores keeps little of the float model's: the "
+                                    "noise is 0.56")));
+  EXPECT_THAT(Lost(MeasureOf(Whole(), {{}}, {2}, {{{1, 2}, {2, 1}}, {{2, 1}, {1, 2}}})),
+              ElementsAre(HasSubstr("output y keeps little of the float model's: the noise is 0.4 ")));
+  // Collapsed: said already.
+  EXPECT_THAT(Lost(MeasureOf(Whole(), {{}}, {2}, {{{1, 3}, {2, 2}}, {{2, 4}, {2, 2}}})), IsEmpty());
+}
+
 TEST(Collapse, NeedsAFloatModelThatVaries) {
   EXPECT_THAT(Collapses(MeasureOf(Whole(), {{}}, {2}, {{{1, 1}, {0, 0}}, {{1, 1}, {0, 0}}})), IsEmpty());
   EXPECT_THAT(Collapses(MeasureOf(Whole(), {{}}, {2}, {{{1, 1}, {0, 0}}, {{2, 2}, {0, 0}}})),

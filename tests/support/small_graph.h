@@ -1,6 +1,6 @@
 // Builds graphs of a few operators for tests of placement.
-#ifndef XSLIM_TESTS_UNIT_QUANT_SMALL_GRAPH_H_
-#define XSLIM_TESTS_UNIT_QUANT_SMALL_GRAPH_H_
+#ifndef XSLIM_TESTS_SUPPORT_SMALL_GRAPH_H_
+#define XSLIM_TESTS_SUPPORT_SMALL_GRAPH_H_
 
 #include <set>
 #include <string>
@@ -75,4 +75,4 @@ struct SmallGraph {
 
 }  // namespace xslim
 
-#endif  // XSLIM_TESTS_UNIT_QUANT_SMALL_GRAPH_H_
+#endif  // XSLIM_TESTS_SUPPORT_SMALL_GRAPH_H_

@@ -1,0 +1,116 @@
+#include "calibrate/uneven.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "small_graph.h"
+
+namespace xslim {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+using Seen = std::map<std::string, std::vector<float>>;  // by tensor: elements that calibration saw
+
+std::map<NodeId, std::string> Uneven(const SmallGraph& model, const Seen& seen,
+                                     ProtectOutputs protect = ProtectOutputs::kAuto) {
+  const QuantPlan plan = model.Plan();
+  StatisticsMap statistics;
+  for (const auto& [id, quant] : plan.activations)
+    statistics[id].AddSample(std::vector<float>{-1, 1}.data(), 2, 1);
+  for (const auto& [name, elements] : seen) {
+    const ValueId id = model.graph.Find(name);
+    EXPECT_TRUE(plan.activations.count(id)) << name;
+    statistics[id] = {};
+    statistics[id].AddSample(elements.data(), static_cast<int64_t>(elements.size()), 1);
+  }
+  return FindUneven(model.graph, plan, statistics, protect);
+}
+
+// boxes and scores come from Convs, so nothing in the graph tells their sizes.
+SmallGraph Detector() {
+  SmallGraph model;
+  model.Conv("boxes", "x");
+  model.Conv("scores", "x");
+  model.Op("Concat", "joined", {"boxes", "scores"}, {{"axis", Attribute::Int(1)}});
+  return model;
+}
+
+TEST(Uneven, AJoinedOutputOfDifferentSizes) {
+  SmallGraph model = Detector();
+  model.Op("Transpose", "y", {"joined"}, {{"perm", Attribute::Ints({0, 2, 3, 1})}});
+  model.Output("y");
+  const auto found = Uneven(model, {{"boxes", {0, 640}}, {"scores", {0, 1}}});
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_THAT(found.at(model.Node("joined")), HasSubstr("ranges differ 640 times"));
+  EXPECT_THAT(Uneven(model, {{"boxes", {0, 15}}, {"scores", {0, 1}}}), IsEmpty());
+  EXPECT_THAT(Uneven(model, {{"boxes", {0, 640}}, {"scores", {0, 0}}}), IsEmpty());  // nothing to erase
+  EXPECT_THAT(Uneven(model, {{"boxes", {0, 640}}, {"scores", {0, 1}}}, ProtectOutputs::kNever), IsEmpty());
+}
+
+TEST(Uneven, AlsoWithArithmeticBehindIt) {
+  SmallGraph model = Detector();
+  model.Op("Mul", "y", {"joined", model.Constant({1, 8, 1, 1})});
+  model.Output("y");
+  const auto found = Uneven(model, {{"boxes", {0, 640}}, {"scores", {0, 1}}});
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found.count(model.Node("joined")), 1u);
+}
+
+TEST(Uneven, NotWithinTheGraph) {
+  SmallGraph model = Detector();
+  model.Op("Conv", "y", {"joined", model.Constant({4, 8, 1, 1})},
+           {{"kernel_shape", Attribute::Ints({1, 1})}});
+  model.Output("y");
+  EXPECT_THAT(Uneven(model, {{"boxes", {0, 640}}, {"scores", {0, 1}}}), IsEmpty());
+}
+
+TEST(Uneven, AnOutputTimesUnevenConstants) {
+  SmallGraph model;
+  model.Conv("c", "x");
+  Tensor sizes(DType::kFloat, {1, 4, 1, 1});
+  std::fill_n(sizes.data<float>(), 4, 1.0f);
+  model.graph.AddConstant("even", sizes.Clone());
+  sizes.data<float>()[0] = 640;
+  model.graph.AddConstant("uneven", sizes);
+  model.Op("Mul", "y", {"c", "uneven"});
+  model.Op("Mul", "z", {"c", "even"});
+  model.Output("y");
+  model.Output("z");
+  const auto found = Uneven(model, {});
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_THAT(found.at(model.Node("y")), HasSubstr("its constants differ 640 times"));
+}
+
+// scores + mask -> Softmax, the mask an input.
+SmallGraph Attention(const char* type) {
+  SmallGraph model;
+  model.Input("mask", {1, 1, 6, 6});
+  model.Conv("scores", "x");
+  model.Op(type, "masked", {"scores", "mask"});
+  model.Op("Reshape", "rows",
+           {"masked",
+            model.graph.value(model.graph.AddConstant("shape", Tensor::Of<int64_t>({2}, {24, 6}))).name});
+  model.Op("Softmax", "y", {"rows"});
+  model.Output("y");
+  return model;
+}
+
+TEST(Uneven, AMaskThatIsAnInput) {
+  const SmallGraph model = Attention("Add");
+  for (float low : {-100.0f, -10000.0f, -INFINITY}) {
+    const auto found = Uneven(model, {{"scores", {-4, 4}}, {"mask", {0, low}}});
+    ASSERT_EQ(found.size(), 1u) << low;
+    EXPECT_THAT(found.at(model.Node("masked")), HasSubstr("attention mask"));
+  }
+  EXPECT_THAT(Uneven(model, {{"scores", {-4, 4}}, {"mask", {3, -100}}}), IsEmpty());  // numbers of both signs
+  EXPECT_THAT(Uneven(model, {{"scores", {-4, 4}}, {"mask", {0, -10}}}), IsEmpty());   // a bias
+  EXPECT_THAT(Uneven(model, {{"scores", {-40, 40}}, {"mask", {0, -100}}}), IsEmpty());  // of the scores' size
+  EXPECT_EQ(Uneven(Attention("Sub"), {{"scores", {-4, 4}}, {"mask", {0, 100}}}).size(), 1u);
+}
+
+}  // namespace
+}  // namespace xslim
