@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "ops/matmul.h"
@@ -243,17 +244,12 @@ RoundedRows RoundAgainst(const std::vector<float>& weights, const std::vector<fl
                          const std::vector<float>& multiples, const std::vector<float>& matrix, int64_t depth,
                          ThreadPool& pool) {
   const Rounder rounder(matrix, depth, pool);
-  RoundedRows best;
-  std::vector<double> least;
+  RoundedRows best = {std::vector<int8_t>(weights.size()), scales};
+  std::vector<double> least(scales.size(), std::numeric_limits<double>::infinity());
   for (float multiple : multiples) {
     std::vector<float> tried = scales;
     for (float& scale : tried) scale *= multiple;
     const Rounder::Result result = rounder.Round(weights, tried);
-    if (least.empty()) {
-      best = {result.codes, tried};
-      least = result.costs;
-      continue;
-    }
     for (size_t r = 0; r < tried.size(); ++r) {
       if (!(result.costs[r] < least[r])) continue;
       least[r] = result.costs[r];
