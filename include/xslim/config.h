@@ -54,16 +54,17 @@ struct InputParameters {
   std::string dtype;
   std::optional<FileType> file_type;  // none: a list must not be given either
   ColorFormat color_format = ColorFormat::kBgr;
-  std::vector<float> mean_value, std_value;  // one or one per channel; std divides
-  std::string preprocess_file;               // "", PT_IMAGENET, IMAGENET or file.py:function
-  std::string data_list_path;                // one path per line; relative to the list file's folder
-  std::string json;                          // the entry as JSON text: what a preprocess function gets
+  // Of images, in units of their pixels (0..255): (pixel - mean) / std; one number, or one per channel.
+  std::vector<float> mean_value, std_value;
+  std::string preprocess_file;  // "", PT_IMAGENET, IMAGENET or file.py:function
+  std::string data_list_path;   // one path per line; relative to the list file's folder
+  std::string json;             // the entry as JSON text: what a preprocess function gets
 };
 
 struct CalibrationParameters {
   int calibration_step = 500;  // samples at most; 10..1000, a warning outside
   int calibration_batch_size = 1;
-  std::string calibration_device = "cpu";
+  std::string calibration_device = "cpu";  // no effect; for configs of XSlim's
   CalibrationType calibration_type = CalibrationType::kDefault;
   std::vector<InputParameters> input_parameters;
 };
@@ -79,8 +80,10 @@ struct CustomSetting {
 struct QuantizationParameters {
   bool analysis_enable = true;  // write the report
   int precision_level = 0;
+  // 0: ranges, and biases that keep means; 1: ranges by their cost, rounded weights, corrected biases; 2: on
+  // more samples; 3: weights and biases learned, too.
   int finetune_level = 1;
-  double max_percentile = 0.9999;  // 0.99..1
+  double max_percentile = 0.9999;  // of a sample's elements, 0.99..1: the rank of the largest that counts
   std::vector<CustomSetting> custom_setting;
   std::vector<std::string> truncate_var_names, ignore_op_types, ignore_op_names;
   // Ours, beyond XSlim:
@@ -93,10 +96,12 @@ struct QuantizationParameters {
   bool keep_means = true;
   bool range_costs = true, weight_rounding = true, bias_correction = true;
   bool learning = true;
-  // Gates: what the written model must keep to, see RunResult::missed. On outputs and their parts.
+  // Gates: what the written model must keep to, see RunResult::missed. On float outputs (figures of
+  // OutputQuality) and their parts (the same, over all samples together): cosine >= min_cosine, snr <=
+  // max_snr.
   std::optional<double> min_cosine, max_snr;
-  bool fail_on_collapse = false;
-  bool sensitivity = false;              // measure what each int8 operator costs in accuracy
+  bool fail_on_collapse = false;  // no output or part is constant, cut off or the like (docs/report.md)
+  bool sensitivity = false;       // measure what each int8 operator costs in accuracy
   std::optional<double> auto_precision;  // leave operators float until every output's SNR is at most this
   bool strict = false;  // operators that cannot be computed are an Error instead of staying float
   // Level 3:

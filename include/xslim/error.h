@@ -7,7 +7,9 @@
 
 namespace xslim {
 
-// What went wrong, where, and what to do about it.
+// What went wrong, where, and what to do about it. Callers of Run() may tell UsageError (below) apart; the
+// library's own kinds are in src: OutOfMemory (tensor/tensor.h), Unsupported (ops/operator.h), TooManySteps
+// (runtime/executor.h).
 //   what  : one sentence, e.g. "calibration_type entropy not implemented yet."
 //   where : file, JSON path, node or tensor, e.g. "config.json: calibration_parameters.calibration_type"
 //   hint  : what was expected or what to do; may be empty

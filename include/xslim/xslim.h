@@ -34,10 +34,11 @@ struct RunOptions {
   int64_t max_memory = 0;
 };
 
+// f: the float model's output, q: the written model's, both flattened.
 struct OutputQuality {
   std::string name;
-  double snr;        // noise power / signal power, lower is better
-  double cosine;     // of the flattened output, mean over samples
+  double snr;        // sum (q - f)^2 / (sum f^2 + 1e-7), mean over samples; lower is better
+  double cosine;     // sum fq / sqrt(sum f^2 sum q^2), mean over samples
   int64_t samples;   // that were compared; 0: snr and cosine say nothing
   std::string note;  // why samples were not compared, or what else was measured; mostly ""
 };
@@ -67,8 +68,16 @@ std::string DescribeConfig();
 // The passes of the simplifier, one line each: name, when it runs, what it does.
 std::string DescribePasses();
 
-// Quantizes as the config says and writes model and report, whole or not at all. Throws Error.
+// Quantizes as the config says and writes model and report, whole or not at all. Throws Error, and what the
+// standard library throws where memory ends (std::bad_alloc). Runs may go on side by side in one process,
+// each with files of its own; the log, the record of `profile` and the operators of libraries are the
+// process's, and SetupLogging() must not be called meanwhile.
 RunResult Run(Config config, const RunOptions& options);
+
+// For programs: from now on SIGINT, SIGTERM and SIGHUP, where they would end the process, first remove the
+// temporary files of its runs, and wait while output files take their places. A signal that the program
+// handles or ignores already is left alone.
+void RemoveTemporaryFilesOnSignals();
 
 // Throws Error when an output cannot be written where it belongs, or save_stats, profile or log_file ("" =
 // none) would take the place of a file that the run reads or writes. Run() looks at all but the log file

@@ -29,26 +29,40 @@ int OpenRegular(const std::string& path, size_t* size) {
   return descriptor;
 }
 
+// A name beside `path`, another one with each call. A process of the same number, in another container or
+// long gone, may have taken it.
+std::string HiddenName(const std::string& path, const char* ending) {
+  static std::atomic<unsigned> number = 0;  // runs side by side in one process keep theirs apart
+  return path.substr(0, path.rfind('/') + 1) + ".xslim" + std::to_string(getpid()) + "." +
+         std::to_string(number++) + ending;
+}
+
 // Gives what stands at `path` a further name, or, where the system refuses that, only another one; "" when
 // nothing stands there.
 std::string KeepOld(const std::string& path) {
-  static std::atomic<unsigned> number = 0;  // runs side by side in one process keep theirs apart
-  const size_t slash = path.rfind('/');
-  const std::string folder = slash == std::string::npos ? "" : path.substr(0, slash + 1);
-  const std::string name =
-      folder + ".xslim" + std::to_string(getpid()) + "." + std::to_string(number++) + ".before";
-  unlink(name.c_str());
-  if (link(path.c_str(), name.c_str()) == 0) return name;
-  if (errno == ENOENT) return "";
-  // No second name for this file: another owner's, or a file system without such names.
-  struct stat info;
-  if (stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) return "";  // the renaming will refuse
-  if (rename(path.c_str(), name.c_str()) == 0) return name;
-  if (errno == ENOENT) return "";  // where no file may have two names, that is said first
-  throw Error("cannot keep the file that the output file replaces", path, std::strerror(errno));
+  for (;;) {
+    const std::string name = HiddenName(path, ".before");
+    if (link(path.c_str(), name.c_str()) == 0) return name;
+    if (errno == EEXIST) continue;
+    if (errno == ENOENT) return "";
+    // No second name for this file: another owner's, or a file system without such names.
+    struct stat info;
+    if (stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode)) return "";  // the renaming will refuse
+    if (lstat(name.c_str(), &info) == 0) continue;
+    if (rename(path.c_str(), name.c_str()) == 0) return name;
+    if (errno == ENOENT) return "";  // where no file may have two names, that is said first
+    throw Error("cannot keep the file that the output file replaces", path, std::strerror(errno));
+  }
 }
 
 }  // namespace
+
+std::string WhyNotCreated(const std::string& path, int reason) {
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  std::error_code ignored;
+  const bool homeless = !folder.empty() && !std::filesystem::is_directory(folder, ignored);
+  return homeless ? "there is no folder " + folder.string() : std::strerror(reason);
+}
 
 std::string ReadFile(const std::string& path) {
   size_t size = 0;
@@ -88,21 +102,19 @@ void ForgetMapped(const void* data, size_t bytes) {
   if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
-OutputFile::OutputFile(std::string path)
-    : path_(std::move(path)), temporary_(path_ + ".tmp" + std::to_string(getpid())) {
+OutputFile::OutputFile(std::string path) : path_(std::move(path)) {
   struct stat info;
-  if (stat(path_.c_str(), &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode)) {
-    temporary_.clear();
+  const bool stands = stat(path_.c_str(), &info) == 0;
+  bool refused = !stands && errno == ENAMETOOLONG;
+  if (stands && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode))
     throw Error("not a regular file, and would be replaced by one", path_, "give another name");
+  while (descriptor_ < 0 && !refused) {
+    temporary_ = HiddenName(path_, ".tmp");
+    descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    refused = descriptor_ < 0 && errno != EEXIST;
   }
-  descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (descriptor_ >= 0) return;
-  const int reason = errno;
-  const std::filesystem::path folder = std::filesystem::path(path_).parent_path();
-  std::error_code ignored;
-  const bool homeless = !folder.empty() && !std::filesystem::is_directory(folder, ignored);
-  throw Error("cannot create the output file", path_,
-              homeless ? "there is no folder " + folder.string() : std::strerror(reason));
+  if (refused) throw Error("cannot create the output file", path_, WhyNotCreated(path_, errno));
+  name_.emplace(temporary_);
 }
 
 OutputFile::~OutputFile() {
@@ -133,6 +145,7 @@ void OutputFile::Finish() {
 void OutputFile::Rename() {
   if (rename(temporary_.c_str(), path_.c_str()) != 0) Fail("cannot put the output file in its place");
   temporary_.clear();
+  name_.reset();
 }
 
 void OutputFile::Commit() {
@@ -154,6 +167,7 @@ OutputFile* OutputFiles::Add(const std::string& path) {
 
 void OutputFiles::Commit() {
   for (const auto& file : files_) file->Finish();
+  const SignalsWait wait;
   // Names under which what stood there is kept until all are in place; "" where nothing did.
   std::vector<std::string> kept;
   kept.reserve(files_.size());

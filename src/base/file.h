@@ -4,10 +4,16 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "base/temporary_files.h"
+
 namespace xslim {
+
+// Why the file could not be created: that its folder is not there, or else the system's `reason` (errno).
+std::string WhyNotCreated(const std::string& path, int reason);
 
 // The file's bytes. Throws Error naming the file and the system's reason.
 std::string ReadFile(const std::string& path);
@@ -32,7 +38,8 @@ class MappedFile {
 void ForgetMapped(const void* data, size_t bytes);
 
 // A file that is written under a temporary name in the same folder and renamed by Commit(). Without Commit()
-// the temporary file is removed. Every failure (no such folder, full disk) throws Error naming `path`.
+// the temporary file is removed. No two share a temporary name, in whatever run, process or container they
+// are. Every failure (no such folder, full disk) throws Error naming `path`.
 class OutputFile {
  public:
   explicit OutputFile(std::string path);
@@ -50,6 +57,7 @@ class OutputFile {
   void Rename();
   [[noreturn]] void Fail(const char* what);
   std::string path_, temporary_;
+  std::optional<TemporaryName> name_;  // while there is a file of that name
   int descriptor_ = -1;
 };
 

@@ -10,12 +10,12 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <memory>
 #include <mutex>
 #include <utility>
 #include <vector>
 
+#include "base/file.h"
 #include "base/json_text.h"
 
 namespace xslim {
@@ -52,13 +52,8 @@ class FileSink : public spdlog::sinks::base_sink<std::mutex> {
       return;
     }
     const int reason = errno;
-    const std::filesystem::path folder = std::filesystem::path(file).parent_path();
-    std::error_code ignored;
-    const bool homeless = !folder.empty() && !std::filesystem::is_directory(folder, ignored);
     throw Error("cannot write the log file", file,
-                homeless          ? "there is no folder " + folder.string()
-                : reason == ENXIO ? "nobody reads this named pipe"
-                                  : std::strerror(reason));
+                reason == ENXIO ? "nobody reads this named pipe" : WhyNotCreated(file, reason));
   }
   ~FileSink() override {
     if (close(descriptor_) != 0 && !failed_) Fail();

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/log.h"
+
 namespace xslim {
 namespace {
 
@@ -18,7 +20,12 @@ void WaitAwake(const Done& done) {
 }  // namespace
 
 ThreadPool::ThreadPool(int threads) {
-  for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { Work(i); });
+  workers_.reserve(static_cast<size_t>(std::max(threads, 1)));
+  try {
+    for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { Work(i); });
+  } catch (const std::exception& error) {  // a limit of the system's; results are the same with fewer
+    LogWarning("the system gives ", size(), " of ", threads, " threads: ", error.what());
+  }
 }
 
 ThreadPool::~ThreadPool() {

@@ -16,7 +16,9 @@ namespace xslim {
 
 class ThreadPool {
  public:
-  explicit ThreadPool(int threads);  // at least 1; the calling thread is one of them
+  // threads: at least 1; the calling thread is one of them. Where the system refuses more threads, there are
+  // fewer, and a warning.
+  explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;

@@ -105,7 +105,10 @@ void TraceEvent(const std::string& name, const char* category, const std::string
     ++record.dropped;
     return;
   }
-  record.events.push_back({name, kind, category, nanos(begin - record.start), nanos(now - begin), thread});
+  // What another run began before the record is in it from the record's start on.
+  const TraceClock::time_point from = std::max(begin, record.start);
+  record.events.push_back(
+      {name, kind, category, nanos(from - record.start), nanos(std::max(now, from) - from), thread});
 }
 
 TraceSession::TraceSession(std::string path) : path_(std::move(path)) {

@@ -178,7 +178,7 @@ const Keys<Quantization> kQuantizationKeys = {
     {"precision_level", "0..4, 100",
      "0 int8, 1 and 2 partly float, 3 dynamic, 4 float16, 100 simplify only (default: 0)",
      [](Quantization* q, const Field& f) { q->precision_level = PrecisionLevel(f); }},
-    {"finetune_level", "0..3", "1 tunes ranges, weights, biases; 2, 3 learn them, too (default: 1)",
+    {"finetune_level", "0..3", "1 tunes ranges, weights, biases; 2: more samples; 3: learns (default: 1)",
      [](Quantization* q, const Field& f) { q->finetune_level = f.Int(0, 3); }},
     {"max_percentile", "0.99..1", "range kept by percentile calibration (default: 0.9999)",
      [](Quantization* q, const Field& f) { q->max_percentile = f.Number(0.99, 1.0); }},

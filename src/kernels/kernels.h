@@ -119,14 +119,16 @@ struct Table {
   void (*histogram_slots)(const float* x, int64_t n, float linear_end, int32_t* slots);
 };
 
+constexpr int kMostTables = 4;
+
 // The table in use: the best of this processor, or the one that the environment's XSLIM_ISA names
 // (scalar | avx2 | avx512 | rvv). Null with `*error` set when XSLIM_ISA names one that is unknown or not
 // there.
 const Table* Select(const char** error);
 // The table in use; Select() must have succeeded (scalar otherwise).
 const Table& Active();
-// All tables that this processor can run, the scalar one first; returns their number (at most 4).
-int Available(const Table* tables[4]);
+// All tables that this processor can run, the scalar one first; returns their number.
+int Available(const Table* tables[kMostTables]);
 
 }  // namespace xslim::kernels
 

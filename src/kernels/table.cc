@@ -8,6 +8,10 @@
 #include <sys/auxv.h>
 #endif
 
+// What XSLIM_ISA may be.
+#define XSLIM_NAMES(between) "scalar" between "avx2" between "avx512" between "rvv"
+#define XSLIM_COMMA ,
+
 namespace xslim::kernels {
 
 #if defined(XSLIM_KERNELS_RVV)
@@ -29,7 +33,7 @@ namespace {
 }  // namespace
 #endif
 
-int Available(const Table* tables[4]) {
+int Available(const Table* tables[kMostTables]) {
   int count = 0;
   tables[count++] = ScalarTable();
 #if defined(XSLIM_KERNELS_X86)
@@ -52,7 +56,7 @@ int Available(const Table* tables[4]) {
 }
 
 const Table* Select(const char** error) {
-  const Table* tables[4];
+  const Table* tables[kMostTables];
   const int count = Available(tables);
   const char* wanted = getenv("XSLIM_ISA");
   if (wanted == nullptr || *wanted == '\0') return tables[count - 1];
@@ -61,10 +65,10 @@ const Table* Select(const char** error) {
   }
   if (error != nullptr) {
     bool known = false;
-    static const char* const names[] = {"scalar", "avx2", "avx512", "rvv"};
+    static const char* const names[] = {XSLIM_NAMES(XSLIM_COMMA)};
     for (const char* name : names) known = known || strcmp(name, wanted) == 0;
     *error = known ? "XSLIM_ISA names an instruction set that this processor or this build does not have"
-                   : "XSLIM_ISA names an unknown instruction set (expected scalar, avx2, avx512 or rvv)";
+                   : "XSLIM_ISA names an unknown instruction set (expected one of " XSLIM_NAMES(", ") ")";
   }
   return nullptr;
 }

@@ -58,15 +58,6 @@ OutputPaths ResolveOutputPaths(const Config& config, const RunOptions& options) 
     throw Error("is neither a .onnx file nor a folder", folder.string(),
                 "the output is a model in a file of its own: give a name that ends in .onnx, or a folder");
   }
-  fs::path at = folder.lexically_normal();
-  for (; !at.empty() && !fs::exists(at, error); at = at.parent_path()) paths.made.push_back(at.string());
-  if (!at.empty() && !fs::is_directory(at, error)) {
-    throw Error("the output cannot go into the folder " + folder.string() + ": there is a file of that name",
-                at.string(), "give another folder by -o or model_parameters.working_dir");
-  }
-  fs::create_directories(folder, error);
-  if (error) throw Error("cannot make the output folder", folder.string(), error.message());
-  if (access(folder.c_str(), W_OK) != 0) throw Error("the output folder is not writable", folder.string());
   fs::path model = folder / (prefix + ".onnx");
   if (Same(input, model)) {
     if (options.output_path.size() > 5 && options.output_path.ends_with(".onnx")) {
@@ -78,10 +69,25 @@ OutputPaths ResolveOutputPaths(const Config& config, const RunOptions& options) 
     if (Same(input, model))
       throw Error("the output would overwrite the input", paths.input, "give -o another name");
   }
+  paths.folder = folder.string();
   paths.model = model.lexically_normal().string();
   paths.report = (folder / (prefix + "_report.md")).lexically_normal().string();
   paths.verdict = (folder / (prefix + "_verdict.json")).lexically_normal().string();
   return paths;
+}
+
+void MakeFolder(OutputPaths* paths) {
+  const fs::path folder(paths->folder);
+  std::error_code error;
+  fs::path at = folder.lexically_normal();
+  for (; !at.empty() && !fs::exists(at, error); at = at.parent_path()) paths->made.push_back(at.string());
+  if (!at.empty() && !fs::is_directory(at, error)) {
+    throw Error("the output cannot go into the folder " + paths->folder + ": there is a file of that name",
+                at.string(), "give another folder by -o or model_parameters.working_dir");
+  }
+  fs::create_directories(folder, error);
+  if (error) throw Error("cannot make the output folder", paths->folder, error.message());
+  if (access(folder.c_str(), W_OK) != 0) throw Error("the output folder is not writable", paths->folder);
 }
 
 void RemoveEmptyFolders(const OutputPaths& paths) {

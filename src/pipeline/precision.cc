@@ -1,6 +1,8 @@
 #include "pipeline/precision.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include "base/log.h"
 
@@ -13,12 +15,13 @@ constexpr double kTightest = 0.25;  // of the bound, that one round may go down
 constexpr double kCurve[] = {1, 0.98, 0.95, 0.9, 0.8, 0.65, 0.5, 0.3};  // shares of int8 multiply-adds
 constexpr size_t kCurveSteps = 8;  // an eighth of the operators makes a point, too
 
-// The row furthest from the target, as a multiple of it.
+// The row furthest from the target, as a multiple of it: infinity where there is a NaN.
 double WorstOf(const Measures& measures, double target, std::string* name) {
   double worst = 0;
   const auto see = [&](double snr, const std::string& what) {
-    if (snr / target <= worst) return;
-    worst = snr / target;
+    const double multiple = std::isnan(snr) ? std::numeric_limits<double>::infinity() : snr / target;
+    if (multiple <= worst) return;
+    worst = multiple;
     *name = what;
   };
   for (const OutputMeasure& output : measures.outputs) {
@@ -73,7 +76,7 @@ Chosen ChoosePrecision(const PartialPlans& plans, const OutputNoise& noise,
     chosen.measures = measure(chosen.graph, ExportQdq(chosen.graph, chosen.plan), chosen.plan);
     worst = WorstOf(chosen.measures, target, &name);
     result.met = worst <= 1;
-    if (!reached) break;
+    if (!reached || std::isinf(worst)) break;  // what is no number, no bound makes one
     bound *= std::max(kMargin / worst, kTightest);
   }
   result.steps = search.steps();

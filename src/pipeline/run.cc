@@ -141,14 +141,15 @@ RunResult Run(Config config, const RunOptions& options) {
   CheckPassNames(config.model.skip_passes);
   if (!options.save_stats.empty() && !options.load_stats.empty())
     throw UsageError("--save-stats and --load-stats exclude each other");
-  const OutputPaths paths = ResolveOutputPaths(config, options);
-  const int threads = options.threads > 0
-                          ? options.threads
-                          : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  ThreadPool pool(threads);
-  LogDebug("kernels: ", kernels::Active().name, ", threads: ", pool.size());
-  const TraceSession trace(options.profile);
+  OutputPaths paths = ResolveOutputPaths(config, options);
   try {
+    MakeFolder(&paths);
+    const int threads = options.threads > 0
+                            ? options.threads
+                            : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+    ThreadPool pool(threads);
+    LogDebug("kernels: ", kernels::Active().name, ", threads: ", pool.size());
+    const TraceSession trace(options.profile);
     CheckOutputs(config, options, paths, "");
     for (const std::string& library : options.op_libraries) {
       LoadOperatorLibrary(library);

@@ -105,8 +105,9 @@ void CheckOutputs(const Config& config, const RunOptions& options, const OutputP
 }
 
 void CheckWrittenFiles(const Config& config, const RunOptions& options, const std::string& log_file) {
-  const OutputPaths paths = ResolveOutputPaths(config, options);
+  OutputPaths paths = ResolveOutputPaths(config, options);
   try {
+    MakeFolder(&paths);
     CheckOutputs(config, options, paths, log_file);
   } catch (...) {
     RemoveEmptyFolders(paths);

@@ -1,7 +1,9 @@
 // Writes a plan into a graph. XSlim's form: Q and DQ once behind each quantized activation's producer,
 // weights as int8 initializers with one DequantizeLinear each.
 #include <cmath>
+#include <limits>
 #include <map>
+#include <tuple>
 
 #include "base/log.h"
 #include "quant/plan.h"
@@ -11,11 +13,10 @@ namespace {
 
 class Exporter {
  public:
-  Exporter(Graph graph, const QuantPlan& plan, bool keep_activations)
-      : graph_(std::move(graph)), plan_(plan), keep_activations_(keep_activations) {}
+  Exporter(Graph graph, const QuantPlan& plan) : graph_(std::move(graph)), plan_(plan) {}
 
   Graph Export() {
-    if (!keep_activations_) DropEnforcedActivations();
+    DropEnforcedActivations();
     for (const WeightQuant& weight : plan_.weights) ExportWeight(weight);
     if (plan_.quantize_bias) {
       for (NodeId id : plan_.nodes) ExportBias(id);
@@ -61,7 +62,7 @@ class Exporter {
     const size_t slot = static_cast<size_t>(weight.slot);
     const ValueId original = graph_.node(weight.node).input(slot);
     // One DequantizeLinear per constant and set of parameters, shared by its readers.
-    const std::pair<ValueId, int> key{original, weight.params.axis};
+    const WeightKey key{original, weight.params.axis, weight.params.scale, weight.params.zero_point};
     auto found = weights_.find(key);
     if (found == weights_.end()) {
       const std::string name = graph_.value(original).name;
@@ -161,17 +162,16 @@ class Exporter {
     graph_.AddNode("DequantizeLinear", name + "_DequantizeLinear", {codes, scale, zero}, {value});
   }
 
+  using WeightKey = std::tuple<ValueId, int, std::vector<float>, std::vector<int32_t>>;  // params taken apart
+
   Graph graph_;
   const QuantPlan& plan_;
-  const bool keep_activations_;
-  std::map<std::pair<ValueId, int>, ValueId> weights_;
+  std::map<WeightKey, ValueId> weights_;
 };
 
 }  // namespace
 
-Graph ExportQdq(const Graph& graph, const QuantPlan& plan, bool keep_activations) {
-  return Exporter(graph, plan, keep_activations).Export();
-}
+Graph ExportQdq(const Graph& graph, const QuantPlan& plan) { return Exporter(graph, plan).Export(); }
 
 ExportedPair FindPair(const Graph& exported, const std::string& name) {
   const ValueId id = exported.Find(name);

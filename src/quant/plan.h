@@ -74,7 +74,7 @@ QuantPlan PlacePlan(const Graph& graph, const ValueFacts& facts, const Quantizat
 QuantPlan PlaceOnly(const Graph& graph, const ValueFacts& facts, const QuantizationParameters& options,
                     std::set<NodeId> nodes);
 
-// Codes and scales of all constant inputs; called again when weights change (equalization, bias correction).
+// Codes and scales of all constant inputs: the last step of PlacePlan. Tuning changes them afterwards.
 void QuantizeWeights(const Graph& graph, const QuantizationParameters& options, QuantPlan* plan);
 
 // Sets the activation's range: lo <= 0 <= hi after widening.
@@ -85,8 +85,7 @@ std::pair<float, float> Span(const QuantParams& params);
 
 // A copy of the graph with the plan written into it: QuantizeLinear/DequantizeLinear pairs, int8 weights,
 // Relu and Clip gone where the int8 range already enforces them. Needs opset 13 (RaiseOpset first).
-// keep_activations: those Relu and Clip stay, so that ranges may still change in the result.
-Graph ExportQdq(const Graph& graph, const QuantPlan& plan, bool keep_activations = false);
+Graph ExportQdq(const Graph& graph, const QuantPlan& plan);
 
 // The QuantizeLinear and DequantizeLinear that ExportQdq put behind the tensor of that name, and the tensor's
 // name behind them. kNone, and the name itself, when it has no pair.

@@ -147,7 +147,9 @@ bool AveragePool(const GradientSite& site) {
   return true;
 }
 
-// By whole factors: the sum over what an element was copied to.
+// By whole factors: the sum over the block that an element was copied to. That is what nearest does; linear
+// and cubic also read an element in the blocks beside its own, by weights whose sum is the same: for them
+// the derivative is spread over neighbours a little differently, but of the right size.
 bool Resize(const GradientSite& site) {
   GradientBuilder& b = site.builder;
   const Shape &in = site.shape(0), &out = site.out_shape();
@@ -170,7 +172,7 @@ bool Resize(const GradientSite& site) {
 // To where each maximum came from, which the operator's second output says.
 bool MaxPool(const GradientSite& site) {
   GradientBuilder& b = site.builder;
-  if (site.node.Int("storage_order", 0) != 0 || site.g[0] == kNone) return false;
+  if (site.node.Int("storage_order", 0) != 0) return false;
   ValueId places = site.node.outputs.size() > 1 ? site.node.outputs[1] : kNone;
   if (places == kNone) {
     places = b.graph().AddValue("xslim_gradient_places", DType::kInt64);

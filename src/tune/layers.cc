@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 
 #include "base/vector_clones.h"
@@ -18,8 +19,8 @@ namespace {
 // patches tell as much.
 constexpr int64_t kPatchesEach = 32, kFewestPatches = 2048, kMostPatches = 8192;
 constexpr int64_t kLargestDepth = 4608;  // wider layers keep their nearest codes: the matrix would pass 85 MB
-// How much of the inputs' means is left out of the matrix: the bias makes up for what rounding does to them,
-// but for the part that may be chance (Certain(), below).
+// How much of the inputs' means is left out of the matrix where the bias makes up for what rounding does to
+// them: all.
 constexpr double kKeepOut = 1.0, kDamping = 0.01;
 // Scales to choose from, as multiples of the one that reaches the row's largest weight. The fewer weights a
 // row has, the more the choice matters: where few roundings add up, some scale suits nearly all of them.
@@ -53,7 +54,8 @@ XSLIM_VECTOR_CLONES void AddShown(const float* x, int64_t n, float move, Interes
   }
 }
 
-// Adds to `sums` the means of y + shift (by channel, axis 1; empty: 0) as far as the range shows it.
+// Adds to `sums`, by channel (axis 1 of [n, channels, ...]), the mean of y + shift as clamped to `visible`,
+// and the share of elements inside. shift: by channel; empty = 0.
 void AddVisibleMeans(const Tensor& y, InterestRange visible, const std::vector<double>& shift,
                      VisibleMeans* sums) {
   const int64_t channels = y.dim(1), inner = InnerCount(y.shape(), 1), batch = y.dim(0);
@@ -142,38 +144,47 @@ class LayerTuner {
         std::clamp(2 * rows.depth, std::min(kPatchesEach * rows.depth, kFewestPatches), kMostPatches);
     const int64_t each =
         (patches + static_cast<int64_t>(sweep.samples()) - 1) / static_cast<int64_t>(sweep.samples());
-    Tensor codes = weight.codes.Clone();
-    QuantParams params = weight.params;
+    WeightQuant rounded = weight;
+    rounded.codes = weight.codes.Clone();
     // Many groups (depthwise): one to a thread; few: threads within the products.
     const bool many = rows.groups >= 4;
     ThreadPool one(1);
-    const auto for_groups = [&](const std::function<void(int64_t, ThreadPool&)>& body) {
-      pool_.ParallelFor(many ? rows.groups : 1, 1, [&](int64_t begin, int64_t end, int) {
-        for (int64_t g = many ? begin : 0; g < (many ? end : rows.groups); ++g) body(g, many ? one : pool_);
+    const auto for_groups = [&](int64_t first, int64_t last,
+                                const std::function<void(int64_t, ThreadPool&)>& body) {
+      pool_.ParallelFor(many ? last - first : 1, 1, [&](int64_t begin, int64_t end, int) {
+        for (int64_t g = many ? first + begin : first; g < (many ? first + end : last); ++g)
+          body(g, many ? one : pool_);
       });
     };
-    std::vector<Moments> moments(static_cast<size_t>(rows.groups), Moments(rows.depth));
-    for (size_t s = 0; s < sweep.samples(); ++s) {  // one input at a time: all together are large
-      const Tensor input = sweep.Input(layer.node, 0, s);
-      const PatchReader patches(node, constant, input, PatchPlaces(node, constant, input, each, s));
-      for_groups([&](int64_t g, ThreadPool& pool) {
-        moments[static_cast<size_t>(g)].Add(patches.Of(g, pool), pool);
+    // So many groups at once that their matrices take no more than that of the widest layer.
+    const int64_t at_once =
+        std::clamp<int64_t>(kLargestDepth * kLargestDepth / (rows.depth * rows.depth), 1, rows.groups);
+    for (int64_t first = 0; first < rows.groups; first += at_once) {
+      const int64_t last = std::min(first + at_once, rows.groups);
+      std::vector<Moments> moments(static_cast<size_t>(last - first), Moments(rows.depth));
+      for (size_t s = 0; s < sweep.samples(); ++s) {  // one input at a time: all together are large
+        const Tensor input = sweep.Input(layer.node, 0, s);
+        const PatchReader patches(node, constant, input, PatchPlaces(node, constant, input, each, s));
+        for_groups(first, last, [&](int64_t g, ThreadPool& pool) {
+          moments[static_cast<size_t>(g - first)].Add(patches.Of(g, pool), pool);
+        });
+      }
+      for_groups(first, last, [&](int64_t g, ThreadPool& pool) {
+        RoundGroup(layer, constant, moments[static_cast<size_t>(g - first)], g, pool, &rounded);
       });
     }
-    for_groups([&](int64_t g, ThreadPool& pool) {
-      RoundGroup(layer, constant, moments[static_cast<size_t>(g)], g, pool, &codes, &params);
-    });
-    weight.codes = codes;
-    weight.params = params;
+    weight = rounded;
     const Node& dequantize = *exported_.Producer(exported_.node(layer.node).input(1));
-    exported_.SetConstant(dequantize.input(0), codes);
-    exported_.SetConstant(dequantize.input(1),
-                          Tensor::Of<float>(exported_.Constant(dequantize.input(1))->shape(), params.scale));
+    exported_.SetConstant(dequantize.input(0), weight.codes);
+    exported_.SetConstant(
+        dequantize.input(1),
+        Tensor::Of<float>(exported_.Constant(dequantize.input(1))->shape(), weight.params.scale));
     ++result_.rounded;
   }
 
+  // rounded: the weight of the plan, whose rows of this group get new codes and scales.
   void RoundGroup(const Layer& layer, const Tensor& constant, const Moments& moments, int64_t group,
-                  ThreadPool& pool, Tensor* codes, QuantParams* params) const {
+                  ThreadPool& pool, WeightQuant* rounded) const {
     const WeightRows& rows = layer.rows;
     const WeightQuant& weight = plan_->weights[layer.weight];
     if (moments.count() == 0) return;
@@ -194,12 +205,15 @@ class LayerTuner {
     std::vector<float> matrix = moments.Matrix(mean_is_free ? kKeepOut : 0.0, kDamping);
     // Inputs with NaN or infinities (the data's, or a Log's) say nothing.
     if (!std::all_of(matrix.begin(), matrix.end(), [](float x) { return std::isfinite(x); })) return;
-    const RoundedRows rounded = RoundAgainst(
+    const RoundedRows best = RoundAgainst(
         own, scales, own_scales ? ScalesFor(rows.depth) : std::vector<float>{1.0f}, matrix, rows.depth, pool);
     for (int64_t r = 0; r < rows.rows; ++r) {
-      params->scale[channels[static_cast<size_t>(r)]] = rounded.scales[static_cast<size_t>(r)];
-      for (int64_t d = 0; d < rows.depth; ++d)
-        codes->data<int8_t>()[rows.At(group, r, d)] = rounded.codes[static_cast<size_t>(r * rows.depth + d)];
+      if (own_scales)
+        rounded->params.scale[channels[static_cast<size_t>(r)]] = best.scales[static_cast<size_t>(r)];
+      for (int64_t d = 0; d < rows.depth; ++d) {
+        rounded->codes.data<int8_t>()[rows.At(group, r, d)] =
+            best.codes[static_cast<size_t>(r * rows.depth + d)];
+      }
     }
   }
 

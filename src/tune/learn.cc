@@ -90,7 +90,7 @@ struct LearnedWeight {
   std::vector<std::vector<float>> patches;  // and the input's patches there, by group
 };
 
-// Calls of(begin, end, scale, zero point) for runs of elements with the same parameters.
+// Calls of(begin, end, scale) for runs of elements with the same scale; zero points of weights are 0.
 template <typename F>
 void ForScales(const WeightQuant& quant, F&& of) {
   const Shape& shape = quant.codes.shape();
@@ -99,8 +99,7 @@ void ForScales(const WeightQuant& quant, F&& of) {
                 channels = axis < 0 ? 1 : shape[static_cast<size_t>(axis)];
   for (int64_t run = 0; run * inner < size; ++run) {
     const size_t channel = static_cast<size_t>(run % channels);
-    of(run * inner, (run + 1) * inner, quant.params.scale[channel],
-       static_cast<float>(quant.params.zero_point[channel]));
+    of(run * inner, (run + 1) * inner, quant.params.scale[channel]);
   }
 }
 
@@ -115,6 +114,15 @@ class Learner {
         options_(options),
         correct_(correct),
         pool_(pool) {}
+
+  // The operators that derivatives cannot pass are known from the learning graph on.
+  LearnResult Failed(const Error& error) const {
+    LearnResult failed;
+    failed.end = LearnEnd::kFailed;
+    failed.why = error.what();
+    failed.stopped = result_.stopped;
+    return failed;
+  }
 
   LearnResult Run(const std::function<void(int64_t, int64_t)>& progress) {
     for (const Layer& layer : FindLayers(*graph_, *plan_)) GiveBias(graph_, layer.node);
@@ -221,9 +229,9 @@ class Learner {
     const float* floats = graph_->Constant(graph_->node(place.layer.node).input(1))->data<float>();
     const int8_t* codes = quant.codes.data<int8_t>();
     std::vector<float> values(static_cast<size_t>(quant.codes.size()));
-    ForScales(quant, [&](int64_t begin, int64_t end, float scale, float zero) {
+    ForScales(quant, [&](int64_t begin, int64_t end, float scale) {
       for (int64_t i = begin; i < end; ++i) {
-        const float code = codes[i], exact = floats[i] / scale + zero;
+        const float code = codes[i], exact = floats[i] / scale;
         values[static_cast<size_t>(i)] = code + std::clamp(exact - code, -0.45f, 0.45f);
       }
     });
@@ -297,8 +305,8 @@ class Learner {
       const std::vector<float> codes = Codes(weight);
       Tensor constant(DType::kFloat, quant.codes.shape());
       float* to = constant.data<float>();
-      ForScales(quant, [&](int64_t begin, int64_t end, float scale, float zero) {
-        for (int64_t i = begin; i < end; ++i) to[i] = (codes[static_cast<size_t>(i)] - zero) * scale;
+      ForScales(quant, [&](int64_t begin, int64_t end, float scale) {
+        for (int64_t i = begin; i < end; ++i) to[i] = codes[static_cast<size_t>(i)] * scale;
       });
       set(weight.place.constant, constant);
       if (!turned) continue;
@@ -346,10 +354,9 @@ class Learner {
       bias_gain += bias.numbers.Direct(turn, pool_);
     }
     for (LearnedWeight& weight : weights_) {
-      ForScales(plan_->weights[weight.place.layer.weight],
-                [&](int64_t begin, int64_t end, float scale, float) {
-                  for (int64_t i = begin; i < end; ++i) weight.numbers.sum[static_cast<size_t>(i)] *= scale;
-                });
+      ForScales(plan_->weights[weight.place.layer.weight], [&](int64_t begin, int64_t end, float scale) {
+        for (int64_t i = begin; i < end; ++i) weight.numbers.sum[static_cast<size_t>(i)] *= scale;
+      });
       weight_gain += weight.numbers.Direct(turn, pool_);
     }
     // The first steps know little of the derivatives' sizes; the last ones come to rest.
@@ -551,16 +558,16 @@ LearnResult Learn(Graph* graph, QuantPlan* plan, const JudgedSamples& learned, c
                   const std::function<void(int64_t, int64_t)>& progress) {
   const Graph graph_before = *graph;
   const QuantPlan plan_before = *plan;
+  Learner learner(graph, plan, learned, held, options, correct, pool);
   try {
-    return Learner(graph, plan, learned, held, options, correct, pool).Run(progress);
+    return learner.Run(progress);
   } catch (const OutOfMemory&) {
     throw;
-  } catch (const Error& error) {  // shapes may depend on values, and those on weights
-    LogDebug("learning: ", error.what());
+  } catch (const Error& error) {
+    *graph = graph_before;
+    *plan = plan_before;
+    return learner.Failed(error);
   }
-  *graph = graph_before;
-  *plan = plan_before;
-  return {};
 }
 
 }  // namespace xslim

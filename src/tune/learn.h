@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "base/threads.h"
@@ -31,11 +32,13 @@ enum class LearnEnd {
   kKept,
   kNoWeights,      // no operator has a bias or weights that derivatives arrive at
   kNothingToGain,  // the weights make too little of the noise
-  kUndone          // no check found less noise in the held-back samples
+  kUndone,         // no check found less noise in the held-back samples
+  kFailed          // `why`: mostly shapes that depend on values, and those on weights
 };
 
 struct LearnResult {
   LearnEnd end = LearnEnd::kUndone;
+  std::string why;                 // it failed
   size_t biases = 0, weights = 0;  // operators that take part
   int64_t codes = 0;               // weights that are rounded another way now
   // Noise-to-signal ratios of the held-back samples (geometric mean of the points), with and without the
@@ -48,7 +51,8 @@ struct LearnResult {
 using CorrectBiases = std::function<void(Graph*, QuantPlan*)>;
 
 // Changes biases of the graph and codes of the plan; unless the held-back samples have less noise then, all
-// that changes is that operators without a bias may have one of zeros. The result is the same for any number
+// that changes is that operators without a bias may have one of zeros (nothing does where it fails). Throws
+// OutOfMemory; every other Error becomes kFailed. The result is the same for any number
 // of threads.
 LearnResult Learn(Graph* graph, QuantPlan* plan, const JudgedSamples& learned, const JudgedSamples& held,
                   const LearnOptions& options, const CorrectBiases& correct, ThreadPool& pool,

@@ -68,9 +68,9 @@ SampleCounts CountSamples(const Graph& graph, const ValueFacts& facts, int level
       if (value != kNone) all += facts.elements(value) * static_cast<int64_t>(sizeof(float));
     }
   }
-  const int64_t most_at_once = std::clamp(kComputedBytes / all, kMostSamples, kManySamples),
-                most = level >= 2 ? kManySamples : most_at_once;
-  const bool takes_more = most_at_once > kMostSamples && available > kMostSamples;
+  const int64_t computed = std::clamp(kComputedBytes / all, kMostSamples, kManySamples),
+                most = level >= 2 ? kManySamples : computed;
+  const bool takes_more = computed > kMostSamples && available > kMostSamples;
   return {std::clamp(kStoredBytes / WaitingBytes(graph, facts), kFewestSamples, most),
           takes_more || level >= 2 ? kManyErrorSamples : kMostErrorSamples};
 }
@@ -103,21 +103,22 @@ class Tuner {
       MeasureCosts({}, {}, options, &float_means);
     }
     const bool doubtful = noise_ > kHarm * calibrated.noise;
-    LayerTuning layers;
-    layers.rounding = options.weight_rounding;
-    layers.bias_correction = options.bias_correction;
-    layers.ceiling = options.ceiling;
     stage.Next("tune layers");
-    if (layers.rounding || layers.bias_correction) TuneWeights(layers, float_means, progress);
+    std::vector<std::string> done = TuneWeights(options, float_means, progress);
     if (doubtful) {
       // Narrower ranges shift means, which biases may have taken back since: only now can they be judged.
       const State chosen = {*graph_, *plan_, noise_};
       Restore(calibrated);
-      if (layers.rounding || layers.bias_correction) TuneWeights(layers, float_means, progress);
+      std::vector<std::string> done_without = TuneWeights(options, float_means, progress);
       const bool stay = chosen.noise <= kHarm * noise_;
-      Say("tuned once more without these ranges: they ", stay ? "stay" : "are taken back");
-      if (stay) Restore(chosen);
+      Say("these ranges ", stay ? "stay" : "are taken back", ": in the end, noise-to-signal ratio ",
+          chosen.noise, " with them, ", noise_, " without");
+      if (stay)
+        Restore(chosen);
+      else
+        done = std::move(done_without);
     }
+    for (const std::string& sentence : done) Say(sentence);
     if (options.level < 3 || !options.learning) return;
     stage.Next("learn");
     LearnWeights(options, float_means, progress);
@@ -232,7 +233,6 @@ class Tuner {
                               learned = DrawSamples(source_, rest, LearnedCount(), 2);
     const OutputError held_error(reference_, error_.points(), held, pool_),
         learned_error(reference_, error_.points(), learned, pool_);
-    LearnOptions options;
     const CorrectBiases correct = [&](Graph* graph, QuantPlan* plan) {
       if (!tuning.bias_correction) return;
       LayerTuning only_biases;
@@ -241,7 +241,7 @@ class Tuner {
       TuneLayers(graph, plan, samples_, float_means, only_biases, pool_, nullptr);
     };
     const LearnResult result =
-        Learn(graph_, plan_, {learned, learned_error}, {held, held_error}, options, correct, pool_,
+        Learn(graph_, plan_, {learned, learned_error}, {held, held_error}, {}, correct, pool_,
               [&](int64_t done, int64_t total) { progress("learn", done, total); });
     for (NodeId id : result.stopped)
       Say("no derivative of ", reference_.node(id).Title(), ": weights before it are not learned");
@@ -253,6 +253,9 @@ class Tuner {
       case LearnEnd::kNothingToGain:
         Say("nothing is learned: weights make too little of the noise (", noise, result.before,
             ", without the rounding of activations ", result.before_unrounded, ")");
+        break;
+      case LearnEnd::kFailed:
+        Say("nothing is learned, since learning failed: ", result.why);
         break;
       case LearnEnd::kUndone:
         Say("learning on ", learned.size(),
@@ -278,17 +281,26 @@ class Tuner {
     return std::clamp<int64_t>(kStoredBytes / bytes, kFewestSamples, kMostLearned);
   }
 
-  void TuneWeights(const LayerTuning& layers, const FloatMeans& float_means, const TuneProgress& progress) {
+  // Weights rounded and biases corrected; returns sentences for Say(), none where neither is wanted.
+  std::vector<std::string> TuneWeights(const TuneOptions& options, const FloatMeans& float_means,
+                                       const TuneProgress& progress) {
+    if (!options.weight_rounding && !options.bias_correction) return {};
+    LayerTuning layers;
+    layers.rounding = options.weight_rounding;
+    layers.bias_correction = options.bias_correction;
+    layers.ceiling = options.ceiling;
     const State before = {*graph_, *plan_, noise_};
     const LayerTuningResult tuned =
         TuneLayers(graph_, plan_, samples_, float_means, layers, pool_,
                    [&](int64_t done, int64_t total) { progress("tune layers", done, total); });
     noise_ = Mean(Ratios());
-    Say("tuned on ", samples_.size(), " samples: weights of ", tuned.rounded, " operators rounded, ",
-        tuned.biases, " biases corrected, noise-to-signal ratio ", noise_);
-    if (noise_ <= kHarm * before.noise) return;
-    Say("rounding and bias correction are taken back");
+    std::vector<std::string> sentences = {StrCat("tuned on ", samples_.size(), " samples: weights of ",
+                                                 tuned.rounded, " operators rounded, ", tuned.biases,
+                                                 " biases corrected, noise-to-signal ratio ", noise_)};
+    if (noise_ <= kHarm * before.noise) return sentences;
+    sentences.push_back("rounding and bias correction are taken back");
     Restore(before);
+    return sentences;
   }
 
   struct State {

@@ -431,6 +431,7 @@ void KeepStandardStreamsOpen() {
 
 int main(int argc, char** argv) {
   KeepStandardStreamsOpen();
+  xslim::RemoveTemporaryFilesOnSignals();
   std::signal(SIGXFSZ, SIG_IGN);  // a file that grows past the limit is a write error like others
   Arguments arguments;
   CLI::App app;

@@ -5,11 +5,15 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
+#include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
-#include "xslim/error.h"
+#include "base/temporary_files.h"
+#include "xslim/xslim.h"
 
 namespace xslim {
 namespace {
@@ -75,9 +79,9 @@ TEST_F(OutputFilesTest, AllOrNone) {
   EXPECT_TRUE(fs::is_directory(folder_ / "c" / "inside"));
 }
 
-// Its temporary name just fits into the system's 255 bytes.
+// As long as the system takes: the temporary names must not be longer.
 TEST_F(OutputFilesTest, ALongNameIsPutBackToo) {
-  const std::string longest(240, 'b');
+  const std::string longest(255, 'b');
   Put(longest, "old");
   fs::create_directories(folder_ / "c" / "inside");
   {
@@ -87,6 +91,98 @@ TEST_F(OutputFilesTest, ALongNameIsPutBackToo) {
   }
   EXPECT_EQ(ReadFile(At(longest)), "old");
   EXPECT_THAT(Names(), ElementsAre(longest, "c"));
+}
+
+// Two runs of one process, or of processes with the same number in two containers.
+TEST_F(OutputFilesTest, TwoOfOneNameDoNotMix) {
+  OutputFile first(At("a"));
+  OutputFile second(At("a"));
+  first.Write("one");
+  second.Write("and two");
+  EXPECT_EQ(Names().size(), 2u);
+  first.Commit();
+  EXPECT_EQ(ReadFile(At("a")), "one");
+  second.Commit();
+  EXPECT_EQ(ReadFile(At("a")), "and two");
+  EXPECT_THAT(Names(), ElementsAre("a"));
+}
+
+// Names that a process of the same number has taken are passed over, and what is in them is left alone.
+TEST_F(OutputFilesTest, NamesThatAreTakenAreLeftAlone) {
+  Put("a", "old");
+  std::string number;
+  {
+    const OutputFile file(At("a"));
+    const std::string name = Names()[0];  // .xslim<process>.<number>.tmp
+    number = name.substr(0, name.rfind('.'));
+  }
+  const size_t dot = number.rfind('.') + 1;
+  const int next = std::stoi(number.substr(dot)) + 1;
+  std::vector<std::string> taken;
+  for (int i = next; i < next + 9; ++i) {
+    for (const char* ending : {".tmp", ".before"}) {
+      taken.push_back(number.substr(0, dot) + std::to_string(i) + ending);
+      std::ofstream(At(taken.back())) << "another's";
+    }
+  }
+  OutputFiles files;
+  files.Add(At("a"))->Write("new");
+  files.Commit();
+  EXPECT_EQ(ReadFile(At("a")), "new");
+  for (const std::string& name : taken) EXPECT_EQ(ReadFile(At(name)), "another's");
+  EXPECT_EQ(Names().size(), taken.size() + 1);
+}
+
+using OutputFilesDeathTest = OutputFilesTest;
+
+TEST_F(OutputFilesDeathTest, ASignalLeavesNoTemporaryFile) {
+  Put("b", "old");
+  for (int number : {SIGINT, SIGTERM, SIGHUP}) {
+    EXPECT_EXIT(
+        {
+          RemoveTemporaryFilesOnSignals();
+          OutputFiles files;
+          for (const char* name : {"a", "b", "c"}) files.Add(At(name))->Write("new");
+          raise(number);
+        },
+        testing::KilledBySignal(number), "");
+    EXPECT_THAT(Names(), ElementsAre("b"));
+    EXPECT_EQ(ReadFile(At("b")), "old");
+  }
+}
+
+TEST_F(OutputFilesDeathTest, ASignalWaitsForFilesToTakeTheirPlaces) {
+  EXPECT_EXIT(
+      {
+        RemoveTemporaryFilesOnSignals();
+        OutputFile other(At("other"));
+        {
+          const SignalsWait wait;
+          raise(SIGTERM);
+          OutputFile file(At("a"));
+          file.Write("whole");
+          file.Commit();
+        }
+        std::_Exit(0);
+      },
+      testing::KilledBySignal(SIGTERM), "");
+  EXPECT_THAT(Names(), ElementsAre("a"));
+  EXPECT_EQ(ReadFile(At("a")), "whole");
+}
+
+TEST_F(OutputFilesDeathTest, ASignalThatTheProgramIgnoresStaysIgnored) {
+  EXPECT_EXIT(
+      {
+        signal(SIGHUP, SIG_IGN);  // as under nohup
+        RemoveTemporaryFilesOnSignals();
+        OutputFile file(At("a"));
+        raise(SIGHUP);
+        file.Write("whole");
+        file.Commit();
+        std::_Exit(0);
+      },
+      testing::ExitedWithCode(0), "");
+  EXPECT_EQ(ReadFile(At("a")), "whole");
 }
 
 // A file of another user in a folder that all may write to: the system may refuse it a second name.

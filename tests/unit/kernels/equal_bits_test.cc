@@ -24,7 +24,7 @@ const int64_t kLengths[] = {0,  1,  2,  3,  4,  5,  7,  8,  9,  15,  16,  17,  2
                             32, 33, 47, 48, 49, 63, 64, 65, 95, 127, 128, 129, 255, 300};
 
 std::vector<const Table*> Tables() {
-  const Table* tables[4];
+  const Table* tables[kMostTables];
   const int count = Available(tables);
   return {tables, tables + count};
 }

@@ -17,7 +17,7 @@ constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
 std::vector<const Table*> Tables() {
-  const Table* tables[4];
+  const Table* tables[kMostTables];
   const int count = Available(tables);
   return {tables, tables + count};
 }

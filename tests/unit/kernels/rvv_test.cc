@@ -16,7 +16,7 @@ namespace xslim::kernels {
 namespace {
 
 const Table* Rvv() {
-  const Table* tables[4];
+  const Table* tables[kMostTables];
   const int count = Available(tables);
   for (int i = 0; i < count; ++i) {
     if (std::strcmp(tables[i]->name, "rvv") == 0) return tables[i];
@@ -56,7 +56,7 @@ TEST(Rvv, RunsWhereTheProcessorHasVectorsAndOnlyThere) {
 
 TEST(Rvv, HasItsOwnFunctionForEveryEntry) {
   if (Rvv() == nullptr) GTEST_SKIP() << "no vectors";
-  const Table* tables[4];
+  const Table* tables[kMostTables];
   Available(tables);
   // Pointers from `gemm` to the end, two tables that differ in all of them.
   const size_t first = offsetof(Table, gemm) / sizeof(void*), count = sizeof(Table) / sizeof(void*);

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <memory>
 
 #include "noise.h"
@@ -53,11 +54,17 @@ class RunPrecisionTest : public testing::Test {
 
   PrecisionRun Run() {
     const Graph original = graph_;
+    return Run([&](const Graph& reference, const Graph& exported, const QuantPlan& plan) {
+      return Measure(original, reference, exported, plan, parts_, source_, {6, 7}, pool_,
+                     [](int64_t, int64_t) {});
+    });
+  }
+  PrecisionRun Run(const MeasurePlan& on_report) {
+    const Graph original = graph_;
     const std::vector<int64_t> indices = {0, 1, 2, 3, 4, 5};
     const MeasurePlan measure = [&](const Graph& reference, const Graph& exported, const QuantPlan& plan) {
       ++measured_;
-      return Measure(original, reference, exported, plan, parts_, source_, {6, 7}, pool_,
-                     [](int64_t, int64_t) {});
+      return on_report(reference, exported, plan);
     };
     const auto progress = [](const char*) { return [](int64_t, int64_t) {}; };
     return RunPrecision(settings_, {original, *facts_, parts_, source_, indices}, spare_, measure, pool_,
@@ -94,6 +101,35 @@ TEST_F(RunPrecisionTest, AutoPrecisionLeavesWhatHoldsTheBadPairFloat) {
   ASSERT_EQ(run.sections.size(), 1u);
   EXPECT_EQ(run.sections[0].first, "auto_precision");
   EXPECT_THAT(run.lines, IsEmpty());
+}
+
+// No bound on the noise makes a number of it: what is good enough otherwise stays int8.
+TEST_F(RunPrecisionTest, AnOutputThatIsNoNumberMissesTheTargetWhereverItStands) {
+  settings_.auto_precision = 0.01;
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  for (const std::vector<double>& ratios :
+       {std::vector<double>{nan, 0.001}, {0.001, nan}, {0.5, nan, 0.001}}) {
+    QuantPlan kept = plan_;
+    const Graph before = graph_;
+    measured_ = 0;
+    const PrecisionRun run = Run([&](const Graph&, const Graph&, const QuantPlan&) {
+      Measures measures;
+      for (double ratio : ratios) {
+        OutputMeasure output;
+        output.name = "y" + std::to_string(measures.outputs.size());
+        output.samples = 2;
+        output.snr = ratio;
+        measures.outputs.push_back(output);
+      }
+      return measures;
+    });
+    EXPECT_EQ(measured_, 1);
+    ASSERT_EQ(run.sections.size(), 1u);
+    EXPECT_THAT(run.sections[0].second, HasSubstr("\"met\": false"));
+    EXPECT_THAT(Titles(plan_.nodes), ElementsAre("layer0_gemm"));
+    plan_ = std::move(kept);
+    graph_ = before;
+  }
 }
 
 TEST_F(RunPrecisionTest, LevelOneIsATargetToo) {

@@ -70,12 +70,13 @@ struct Model {
     return OutputError(reference, {"y"}, samples, pool);
   }
 
-  LearnResult Run(const Graph& learned_from, const LearnOptions& options = {}) {
+  LearnResult Run(
+      const Graph& learned_from, const LearnOptions& options = {},
+      const CorrectBiases& correct = [](Graph*, QuantPlan*) {}) {
     const Graph reference = graph;
     const OutputError learned_error = Error(learned_from, learned), held_error = Error(reference, held);
-    return Learn(
-        &graph, &plan, {learned, learned_error}, {held, held_error}, options, [](Graph*, QuantPlan*) {}, pool,
-        [](int64_t, int64_t) {});
+    return Learn(&graph, &plan, {learned, learned_error}, {held, held_error}, options, correct, pool,
+                 [](int64_t, int64_t) {});
   }
 };
 
@@ -116,6 +117,26 @@ TEST(Learn, IsUndoneWhereHeldBackSamplesDoNotAgree) {
     if (bias == nullptr) continue;
     for (int64_t i = 0; i < bias->size(); ++i) EXPECT_EQ(bias->data<float>()[i], 0.0f);
   }
+}
+
+TEST(Learn, SaysThatItFailedAndWhy) {
+  Model model(6);
+  const Graph graph = model.graph;
+  std::vector<Tensor> before;
+  for (const WeightQuant& weight : model.plan.weights) before.push_back(weight.codes.Clone());
+  const LearnResult result = model.Run(
+      model.graph, {}, [](Graph*, QuantPlan*) { throw xslim::Error("cannot go on", "an operator"); });
+  EXPECT_EQ(result.end, LearnEnd::kFailed);
+  EXPECT_EQ(result.why, "an operator: cannot go on");
+  EXPECT_EQ(result.codes, 0);
+  for (size_t i = 0; i < before.size(); ++i) EXPECT_TRUE(before[i].SameBytes(model.plan.weights[i].codes));
+  for (NodeId id : graph.Order()) EXPECT_EQ(model.graph.node(id).inputs, graph.node(id).inputs);
+}
+
+TEST(Learn, GoesNoFurtherWithoutMemory) {
+  Model model(6);
+  EXPECT_THROW(model.Run(model.graph, {}, [](Graph*, QuantPlan*) { throw OutOfMemory("too much"); }),
+               OutOfMemory);
 }
 
 TEST(Learn, LeavesWeightsAloneThatMakeLittleOfTheNoise) {

@@ -1,8 +1,10 @@
 #include "tune/tune.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <numeric>
 
 #include "base/sanitizer.h"
 #include "noise.h"
@@ -12,6 +14,10 @@
 
 namespace xslim {
 namespace {
+
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 // Of most samples 64 columns, of `wide` ones 80.
 class Source : public SampleSource {
@@ -142,6 +148,15 @@ TEST(RangeCosts, WithoutMemoryNothingGoesOn) {
   EXPECT_THROW(model.Costs({{8, 1}, {8, 1}, {8, kZeros}}), OutOfMemory);
 }
 
+std::vector<std::string> TuneAll(Graph* graph, QuantPlan* plan, const ValueFacts& facts,
+                                 const RangeProposals& proposals, const SampleSource& source,
+                                 const TuneOptions& options, ThreadPool& pool, int64_t samples = 12) {
+  std::vector<int64_t> indices(static_cast<size_t>(samples));
+  std::iota(indices.begin(), indices.end(), int64_t{0});
+  return Tune(graph, plan, facts, proposals, source, indices, options, pool,
+              [](const char*, int64_t, int64_t) {});
+}
+
 struct Tuned {
   std::map<ValueId, float> scales;
   std::vector<Tensor> codes;
@@ -157,10 +172,7 @@ Tuned TunedWith(int threads, const SampleSource& source) {
     SetRange(&plan, id, -40, 40, "wide");
     proposals[id] = {{-8, 8, "middle"}};
   }
-  std::vector<int64_t> indices(12);
-  for (size_t i = 0; i < indices.size(); ++i) indices[i] = static_cast<int64_t>(i);
-  Tune(&model.graph, &plan, facts, proposals, source, indices, {}, pool,
-       [](const char*, int64_t, int64_t) {});
+  TuneAll(&model.graph, &plan, facts, proposals, source, {}, pool);
   Tuned tuned;
   for (const auto& [id, quant] : plan.activations) tuned.scales[id] = quant.params.scale[0];
   for (const WeightQuant& weight : plan.weights) tuned.codes.push_back(weight.codes);
@@ -181,6 +193,135 @@ TEST(Tune, GivesTheSameForAnyNumberOfThreads) {
 TEST(Tune, TakesSamplesOfSeveralShapes) {
   const Tuned one = TunedWith(1, Source(true)), three = TunedWith(3, Source(true));
   EXPECT_EQ(one.scales, three.scales);
+}
+
+TEST(Tune, LearnsNothingFromFewerThanEightSamples) {
+  ThreadPool pool(2);
+  Model model;
+  const Source source;
+  const ValueFacts facts(model.graph, source.at(0), pool);
+  QuantPlan plan = PlacePlan(model.graph, facts, {});
+  for (const auto& [id, quant] : plan.activations) SetRange(&plan, id, -40, 40, "wide");
+  TuneOptions options;
+  options.level = 3;
+  EXPECT_THAT(TuneAll(&model.graph, &plan, facts, {}, source, options, pool, 7),
+              Contains("nothing is learned from 7 samples: it takes 8"));
+}
+
+// Half of the elements are small, half are far out on either side.
+class TwoSizes : public SampleSource {
+ public:
+  int64_t size() const override { return 12; }
+  Sample at(int64_t index) const override {
+    Tensor x = Noise({1, 6, 16, 16}, static_cast<uint64_t>(index) + 100);
+    for (int64_t i = 0; i < x.size(); i += 2) x.data<float>()[i] = x.data<float>()[i] > 0 ? 60.0f : -60.0f;
+    return {x};
+  }
+  std::string Describe() const override { return "two sizes"; }
+};
+
+// y = Conv(Sigmoid(Conv(x))), the first convolution by ones: what is far out has no slope, so that a range
+// which cuts it off seems to cost nothing.
+struct CutOff {
+  Graph graph;
+  ValueId inner;
+  QuantPlan plan;
+  std::vector<std::string> account;
+
+  explicit CutOff(const TuneOptions& options) {
+    ThreadPool pool(2);
+    const TwoSizes source;
+    graph.opset_imports[""] = 13;
+    const auto value = [&](const char* name) { return graph.AddValue(name, DType::kFloat); };
+    const ValueId x = value("x"), gate = value("gate"), y = value("y");
+    inner = value("inner");
+    graph.AddInput(x);
+    graph.AddNode("Conv", "first",
+                  {x, graph.AddConstant("w1", Tensor::Of<float>({6, 1, 1, 1}, std::vector<float>(6, 1.0f)))},
+                  {inner}, {{"group", Attribute::Int(6)}});
+    graph.AddNode("Sigmoid", "sigmoid", {inner}, {gate});
+    graph.AddNode("Conv", "second", {gate, graph.AddConstant("w2", Noise({6, 6, 1, 1}, 2))}, {y});
+    graph.AddOutput(y);
+    const ValueFacts facts(graph, source.at(0), pool);
+    plan = PlacePlan(graph, facts, {});
+    for (const auto& [id, quant] : plan.activations) SetRange(&plan, id, -60, 60, "wide");
+    SetRange(&plan, gate, 0, 1, "whole");
+    account = TuneAll(&graph, &plan, facts, {{inner, {{-1, 1, "narrow"}}}}, source, options, pool);
+  }
+};
+
+TEST(Tune, RangesThatHarmAreTakenBack) {
+  CutOff tuned({});
+  EXPECT_EQ(tuned.plan.activations.at(tuned.inner).hi, 60.0f);
+  // What was tuned with the ranges that are no more is not in the account.
+  EXPECT_THAT(tuned.account,
+              ElementsAre(HasSubstr("ranges chosen by what they cost"),
+                          HasSubstr("these ranges are taken back"), HasSubstr("tuned on 12 samples")));
+}
+
+TEST(Tune, RangesThatHarmAreTakenBackWhereNothingElseIsTuned) {
+  TuneOptions options;
+  options.weight_rounding = options.bias_correction = false;
+  CutOff tuned(options);
+  EXPECT_EQ(tuned.plan.activations.at(tuned.inner).hi, 60.0f);
+  EXPECT_THAT(tuned.account, ElementsAre(HasSubstr("ranges chosen by what they cost"),
+                                         HasSubstr("these ranges are taken back")));
+}
+
+// Channels go in pairs. Nearly everywhere the second is a quarter of the first; at one place, which alone the
+// mask shows, the first is zero.
+class RarePlaces : public SampleSource {
+ public:
+  int64_t size() const override { return 12; }
+  Sample at(int64_t index) const override {
+    constexpr int64_t kPlaces = 256, kRare = 5;
+    Tensor x = Noise({1, kChannels, 16, 16}, static_cast<uint64_t>(index) + 100, 2),
+           mask(DType::kFloat, {1, 1, 16, 16});
+    for (int64_t place = 0; place < kPlaces; ++place) {
+      mask.data<float>()[place] = place == kRare ? 1.0f : 0.0f;
+      for (int64_t c = 0; c < kChannels; c += 2) {
+        float* const first = x.data<float>() + c * kPlaces + place;
+        if (place == kRare)
+          *first = 0;
+        else
+          first[kPlaces] = *first / 4;
+      }
+    }
+    return {x, mask};
+  }
+  std::string Describe() const override { return "rare places"; }
+  static constexpr int64_t kChannels = 16;
+};
+
+// y = Conv(x) * mask: rounding for the many places hands the error of a pair's first weight on to the second,
+// fourfold; only the second counts. The first weight of a row is much the largest: the others have few codes.
+TEST(Tune, RoundingThatHarmsIsTakenBack) {
+  ThreadPool pool(2);
+  const RarePlaces source;
+  Graph graph;
+  graph.opset_imports[""] = 13;
+  const auto value = [&](const char* name) { return graph.AddValue(name, DType::kFloat); };
+  const ValueId x = value("x"), mask = value("mask"), all = value("all"), y = value("y");
+  graph.AddInput(x);
+  graph.AddInput(mask);
+  Tensor weight = Noise({8, RarePlaces::kChannels, 1, 1}, 1);
+  for (int64_t r = 0; r < 8; ++r) weight.data<float>()[r * RarePlaces::kChannels] = 10;
+  graph.AddNode("Conv", "conv", {x, graph.AddConstant("w", weight)}, {all});
+  graph.AddNode("Mul", "shown", {all, mask}, {y});
+  graph.AddOutput(y);
+  const ValueFacts facts(graph, source.at(0), pool);
+  QuantPlan plan = PlacePlan(graph, facts, {});
+  for (const auto& [id, quant] : plan.activations) SetRange(&plan, id, -1, 1, "whole");
+  for (ValueId id : {all, y}) SetRange(&plan, id, -5, 5, "of the places that count");
+  ASSERT_EQ(plan.weights.size(), 1u);
+  const WeightQuant before = plan.weights[0];
+  TuneOptions options;
+  options.range_costs = options.bias_correction = false;
+  EXPECT_THAT(TuneAll(&graph, &plan, facts, {}, source, options, pool),
+              ElementsAre(HasSubstr("weights of 1 operators rounded"),
+                          "rounding and bias correction are taken back"));
+  EXPECT_TRUE(plan.weights[0].codes.SameBytes(before.codes));
+  EXPECT_EQ(plan.weights[0].params.scale, before.params.scale);
 }
 
 }  // namespace

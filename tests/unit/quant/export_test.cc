@@ -1,0 +1,66 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "small_graph.h"
+
+namespace xslim {
+namespace {
+
+const WeightQuant& WeightOf(const QuantPlan& plan, NodeId node) {
+  for (const WeightQuant& weight : plan.weights) {
+    if (weight.node == node) return weight;
+  }
+  throw Error("no weight");
+}
+
+// Codes and parameters that an exported operator reads in a slot.
+struct Written {
+  ValueId output;
+  Tensor codes;
+  float scale;
+  int zero_point;
+};
+Written ReadBy(const Graph& exported, const std::string& output, size_t slot) {
+  const Node* reader = exported.Producer(exported.Find(output));
+  while (!reader->Is("MatMul") && !reader->Is("Add")) reader = exported.Producer(reader->input(0));
+  const ValueId id = reader->input(slot);
+  const Node& dequantize = *exported.Producer(id);
+  EXPECT_TRUE(dequantize.Is("DequantizeLinear"));
+  return {id, *exported.Constant(dequantize.input(0)),
+          exported.Constant(dequantize.input(1))->data<float>()[0],
+          exported.Constant(dequantize.input(2))->data<int8_t>()[0]};
+}
+
+// A MatMul reads a constant per tensor and symmetric, an Add asymmetric: each gets its own codes.
+TEST(Export, ReadersOfAConstantWithOtherParametersGetTheirOwnCodes) {
+  SmallGraph small;
+  const std::string k = small.Constant({4, 6, 6});
+  small.Op("MatMul", "product", {"x", k});
+  small.Op("Add", "sum", {"product", k});
+  small.Op("MatMul", "again", {"sum", k});
+  small.Output("again");
+  const QuantPlan plan = small.Plan();
+  ASSERT_EQ(plan.weights.size(), 3u);
+  const WeightQuant &product = WeightOf(plan, small.Node("product")),
+                    &sum = WeightOf(plan, small.Node("sum"));
+  ASSERT_EQ(product.params.axis, sum.params.axis);
+  ASSERT_NE(product.params.zero_point, sum.params.zero_point);
+  const Graph exported = ExportQdq(small.graph, plan);
+  const Tensor& wanted = *small.graph.Constant(small.graph.Find(k));
+  for (const auto& [name, weight] : {std::pair("product", &product), std::pair("sum", &sum)}) {
+    const Written written = ReadBy(exported, name, 1);
+    EXPECT_TRUE(written.codes.SameBytes(weight->codes)) << name;
+    EXPECT_EQ(written.scale, weight->params.scale[0]) << name;
+    EXPECT_EQ(written.zero_point, weight->params.zero_point[0]) << name;
+    for (int64_t i = 0; i < wanted.size(); ++i) {
+      const float value =
+          written.scale * static_cast<float>(written.codes.data<int8_t>()[i] - written.zero_point);
+      EXPECT_NEAR(value, wanted.data<float>()[i], 0.51f * written.scale) << name;
+    }
+  }
+  EXPECT_EQ(ReadBy(exported, "product", 1).output, ReadBy(exported, "again", 1).output);  // the same: shared
+}
+
+}  // namespace
+}  // namespace xslim
