@@ -11,8 +11,6 @@
 #include <fstream>
 #include <limits>
 
-#include "xslim/error.h"
-
 namespace xslim {
 namespace {
 
@@ -49,9 +47,9 @@ std::string ControlGroup() {
 
 [[noreturn]] void Refuse(const std::string& stage, int64_t ceiling, int64_t needed) {
   const auto mega = [](int64_t bytes) { return std::to_string((bytes + kMega - 1) / kMega) + "M"; };
-  throw Error("the memory ceiling of " + mega(ceiling) + " is too low: " + stage + " needs about " +
-                  mega(needed) + " with one sample at a time",
-              "--max-memory", "give at least " + mega(needed + needed / kReserve));
+  throw CeilingTooLow("the memory ceiling of " + mega(ceiling) + " is too low: " + stage + " needs about " +
+                          mega(needed) + " with one sample at a time",
+                      "--max-memory", "give at least " + mega(needed + needed / kReserve));
 }
 
 }  // namespace

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <string>
 
+#include "xslim/error.h"
+
 namespace xslim {
 
 int64_t ResidentBytes();      // of this process now; 0 where the system does not tell
@@ -20,6 +22,12 @@ bool HasMemoryFor(size_t bytes);
 // library cannot. For the ends of stages.
 void ReleaseFreedMemory();
 
+// What a run holds, or needs for the next sample, is more than its ceiling.
+class CeilingTooLow : public Error {
+ public:
+  using Error::Error;
+};
+
 // How many samples may be in flight so that the process stays under a ceiling. Results of a run never depend
 // on it.
 class MemoryCeiling {
@@ -27,11 +35,11 @@ class MemoryCeiling {
   explicit MemoryCeiling(int64_t bytes = 0) : bytes_(bytes) {}  // 0: none
 
   // As many of `wanted` lanes as fit beside what is held now, when one takes `bytes_each`; all without a
-  // ceiling. Throws Error naming `stage` and the ceiling that would do when not even one fits.
+  // ceiling. Throws CeilingTooLow naming `stage` and the ceiling that would do when not even one fits.
   int64_t Lanes(int64_t wanted, int64_t bytes_each, const std::string& stage) const;
   // Bytes under the ceiling that nothing holds now; as good as endless without a ceiling.
   int64_t Room() const;
-  // Throws Error when the process has held more than the ceiling.
+  // Throws CeilingTooLow when the process has held more than the ceiling.
   void Check(const std::string& stage) const;
 
  private:

@@ -7,13 +7,13 @@
 #include "base/log.h"
 #include "kernels/kernels.h"
 #include "runtime/executor.h"
+#include "runtime/sample_lanes.h"
 
 namespace xslim {
 
 namespace {
 
-constexpr int64_t kLaneBytes = 4 << 20;  // samples read ahead and counters of one thread
-constexpr int64_t kMeanSamples = 64;     // that channel means are taken over, spread evenly over the data
+constexpr int64_t kMeanSamples = 64;  // that channel means are taken over, spread evenly over the data
 
 // The statistics of all threads: one histogram per tensor, not one per tensor and thread.
 class Collector {
@@ -112,49 +112,42 @@ double Percentiles::Of(ValueId id) const {
   return found == own.end() ? of_run : found->second;
 }
 
-// The first sample is run by all threads together, which packs the weights once. From then on each thread
-// runs whole samples on a one-thread executor that shares them: no thread waits for another at every
-// operator.
 Observations CollectStatistics(const Graph& graph, const std::vector<ValueId>& values,
                                const std::set<ChannelAxis>& channels, const SampleSource& source,
                                const std::vector<int64_t>& indices, const Percentiles& percentiles,
                                ThreadPool& pool, const std::function<void(int64_t, int64_t)>& progress,
                                const MemoryCeiling& ceiling) {
   if (indices.empty()) return {};
-  Collector collector(values, channels, static_cast<int64_t>(indices.size()), percentiles);
-  const int64_t total = static_cast<int64_t>(indices.size()), rest = total - 1;
-  int64_t done = 1;
-  auto first = std::make_unique<Executor>(graph, pool);
-  const int64_t first_index = 0;
-  first->SetTaps(collector.Watched(), collector.Tap(&first_index));
-  first->Run(source.at(indices[0]));
-  if (progress) progress(done, total);
-
-  ThreadPool one(1);
-  int64_t pieces = std::clamp<int64_t>(pool.size(), 1, std::max<int64_t>(rest, 1));
-  std::vector<int64_t> current(static_cast<size_t>(pieces));
-  std::vector<std::unique_ptr<Executor>> executors;
-  const int64_t lane_bytes = first->buffer_bytes() * 3 / 2 + kLaneBytes;
-  executors.push_back(first->Clone(one, collector.Tap(&current[0])));
-  first.reset();
-  pieces = ceiling.Lanes(pieces, lane_bytes, "calibration");
-  for (int64_t p = 1; p < pieces; ++p)
-    executors.push_back(executors[0]->Clone(one, collector.Tap(&current[static_cast<size_t>(p)])));
+  const int64_t total = static_cast<int64_t>(indices.size());
+  Collector collector(values, channels, total, percentiles);
+  struct Lane {
+    std::unique_ptr<Executor> executor;
+    std::unique_ptr<int64_t> index;  // of the sample that it is at
+  };
+  int64_t done = 0;
   std::mutex mutex;
-  pool.ParallelFor(pieces, 1, [&](int64_t begin, int64_t end, int) {
-    for (int64_t p = begin; p < end; ++p) {
-      const int64_t from = 1 + rest * p / pieces, to = 1 + rest * (p + 1) / pieces;
-      SampleStream stream(source, {indices.begin() + from, indices.begin() + to});
-      int64_t& index = current[static_cast<size_t>(p)];
-      index = from;
-      for (Sample sample; stream.Next(&sample); ++index) {
-        executors[static_cast<size_t>(p)]->Run(sample);
-        std::lock_guard<std::mutex> lock(mutex);
-        ++done;
-        if (progress) progress(done, total);
-      }
-    }
-  });
+  const auto run = [&](const Lane& lane, int64_t index, const Sample& sample) {
+    *lane.index = index;
+    lane.executor->Run(sample);
+    std::lock_guard<std::mutex> lock(mutex);
+    ++done;
+    if (progress) progress(done, total);
+  };
+  Lane first = {std::make_unique<Executor>(graph, pool), std::make_unique<int64_t>()};
+  first.executor->SetTaps(collector.Watched(), collector.Tap(first.index.get()));
+  run(first, 0, source.at(indices[0]));
+  SampleLanes(pool, ceiling)
+      .Run(
+          "calibration", 1, total, first.executor->buffer_bytes(), &first,
+          [&](const Lane& from, ThreadPool& one, size_t) {
+            auto index = std::make_unique<int64_t>();
+            return Lane{from.executor->Clone(one, collector.Tap(index.get())), std::move(index)};
+          },
+          [&](const Lane& lane, int64_t begin, int64_t end) {
+            SampleStream stream(source, {indices.begin() + begin, indices.begin() + end});
+            Sample sample;
+            for (int64_t index = begin; stream.Next(&sample); ++index) run(lane, index, sample);
+          });
   return collector.Take();
 }
 

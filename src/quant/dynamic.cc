@@ -7,6 +7,7 @@
 
 #include "quant/bodies.h"
 #include "quant/emit.h"
+#include "quant/mapped.h"
 #include "quant/scale.h"
 #include "quant/weight_codes.h"
 #include "quant/weight_sites.h"
@@ -16,24 +17,29 @@ namespace {
 
 bool IsAttention(const Node& node) { return node.domain == "com.microsoft" && node.op_type == "Attention"; }
 
-// Rows and columns exchanged: the weight of a Gemm with transB as [k, n].
-Tensor Transposed(const Tensor& x) {
-  const int64_t rows = x.dim(0), columns = x.dim(1);
-  Tensor y(DType::kFloat, {columns, rows});
-  for (int64_t i = 0; i < rows; ++i) {
-    for (int64_t j = 0; j < columns; ++j) y.data<float>()[j * rows + i] = x.data<float>()[i * columns + j];
-  }
-  return y;
-}
-
-// [batch, rows, columns] as [batch, columns, rows].
-Tensor SwapLastAxes(const Tensor& x) {
-  const int64_t rows = x.dim(1), columns = x.dim(2);
-  Tensor y(DType::kFloat, {x.dim(0), columns, rows});
-  for (int64_t i = 0; i < x.size(); ++i) {
-    const int64_t matrix = i / (rows * columns), row = i / columns % rows, column = i % columns;
-    y.data<float>()[(matrix * columns + column) * rows + row] = x.data<float>()[i];
-  }
+// The last two axes exchanged: the weight of a Gemm with transB as [k, n].
+Tensor Transposed(const Tensor& x, ThreadPool& pool) {
+  constexpr int64_t kTile = 16;  // rows and columns that are turned together: a cache line each
+  const int64_t rows = x.dim(-2), columns = x.dim(-1);
+  Shape shape = x.shape();
+  std::swap(shape[shape.size() - 2], shape[shape.size() - 1]);
+  Tensor y(DType::kFloat, shape);
+  const int64_t strips = (columns + kTile - 1) / kTile,
+                matrices = x.size() / std::max<int64_t>(rows * columns, 1);
+  pool.ParallelFor(matrices * strips, 1, [&](int64_t from, int64_t to, int) {
+    for (int64_t piece = from; piece < to; ++piece) {
+      const int64_t matrix = piece / strips * rows * columns, first = piece % strips * kTile;
+      const float* in = x.data<float>() + matrix;
+      float* out = y.data<float>() + matrix;
+      for (int64_t tile = 0; tile < rows; tile += kTile) {
+        for (int64_t c = first; c < std::min(first + kTile, columns); ++c) {
+          for (int64_t r = tile; r < std::min(tile + kTile, rows); ++r)
+            out[c * rows + r] = in[r * columns + c];
+        }
+      }
+    }
+  });
+  ForgetPages(x);
   return y;
 }
 
@@ -180,7 +186,7 @@ class Rewriter {
     }
     graph_.RemoveNode(id);
     if (node.Is("MatMul"))
-      return EmitProduct(node.name, node.input(0), EncodeColumns(weight, options_.full_range), kNone,
+      return EmitProduct(node.name, node.input(0), EncodeColumns(weight, options_.full_range, pool_), kNone,
                          node.outputs[0]);
     ValueId a = node.input(0), bias = node.input(2);
     if (node.Int("transA", 0) != 0) {
@@ -190,7 +196,7 @@ class Rewriter {
       a = turned;
     }
     ColumnCodes columns =
-        EncodeColumns(node.Int("transB", 0) ? Transposed(weight) : weight, options_.full_range);
+        EncodeColumns(node.Int("transB", 0) ? Transposed(weight, pool_) : weight, options_.full_range, pool_);
     const float alpha = node.Float("alpha", 1), beta = node.Float("beta", 1);
     for (int64_t i = 0; i < columns.scale.size(); ++i) columns.scale.data<float>()[i] *= alpha;
     if (bias != kNone && beta != 1) {
@@ -210,7 +216,7 @@ class Rewriter {
     if (sizes.empty()) sizes.assign(3, width / 3);
     graph_.RemoveNode(node.id);
     const ValueId product = emit_.AddValue(node.name + "_qkv", DType::kFloat);
-    EmitProduct(node.name, node.input(0), EncodeColumns(weight, options_.full_range), kNone, product);
+    EmitProduct(node.name, node.input(0), EncodeColumns(weight, options_.full_range, pool_), kNone, product);
     std::vector<ValueId> parts;
     for (const char* part : {"_q", "_k", "_v"})
       parts.push_back(emit_.AddValue(node.name + part, DType::kFloat));
@@ -229,7 +235,7 @@ class Rewriter {
   }
 
   void RewriteToQAttention(const Node& node, const Tensor& weight) {
-    const ColumnCodes columns = EncodeColumns(weight, options_.full_range);
+    const ColumnCodes columns = EncodeColumns(weight, options_.full_range, pool_);
     graph_.RemoveNode(node.id);
     const Quantized quantized = Activation(node.input(0));
     emit_.AddContribNode(
@@ -248,7 +254,7 @@ class Rewriter {
     inputs.resize(8, kNone);
     for (size_t slot : {1, 2}) {
       const Tensor weight = *ConstantIn(scope_, node.inputs[slot]);
-      const ColumnCodes columns = EncodeColumns(SwapLastAxes(weight), options_.full_range);
+      const ColumnCodes columns = EncodeColumns(Transposed(weight, pool_), options_.full_range, pool_);
       const Shape flat{weight.dim(0), weight.dim(1)};
       Tensor zeros(DType::kInt8, flat);
       std::fill_n(zeros.data<int8_t>(), zeros.size(), int8_t{0});
@@ -272,7 +278,8 @@ class Rewriter {
       const QuantParams params = SymmetricAlongAxis(constant, site.axis, kMinFreeScale);
       at->second = emit_.AddDequantized(
           graph_.value(weight).name,
-          graph_.node(site.node).Is("Conv") ? EncodeFilters(constant, params) : EncodeInt8(constant, params),
+          graph_.node(site.node).Is("Conv") ? EncodeFilters(constant, params, pool_)
+                                            : EncodeInt8(constant, params),
           Tensor::Of<float>({static_cast<int64_t>(params.scale.size())}, params.scale), kNone, site.axis, 0);
     }
     graph_.SetInput(site.node, site.slot, at->second);

@@ -81,6 +81,58 @@ Grid4 BestGrid(const std::vector<float>& x, bool with_zero_point) {
   return best;
 }
 
+// Columns of a matrix that are gone through together, row by row: what lies side by side is read once.
+constexpr int64_t kBlock = 256;
+
+struct ColumnBlock {
+  const float* x;  // first row, first column of the block
+  int64_t rows, stride, width;
+};
+
+// The columns of a [rows, columns] matrix, block by block: of(block, first column).
+template <typename F>
+void ForColumnBlocks(const float* x, int64_t rows, int64_t columns, F&& of) {
+  for (int64_t begin = 0; begin < columns; begin += kBlock)
+    of(ColumnBlock{x + begin, rows, columns, std::min(kBlock, columns - begin)}, begin);
+}
+
+// most = max(most, |x|), for each column.
+void TakeLargest(const float* x, int64_t width, float* most) {
+  float size[kBlock];
+  kernels::Active().unary(kernels::kAbs, x, size, width);
+  kernels::Active().binary(kernels::kMax, most, size, most, width);
+}
+
+void LargestOfColumns(const ColumnBlock& block, float* most) {
+  std::fill_n(most, block.width, 0.0f);
+  for (int64_t row = 0; row < block.rows; ++row) TakeLargest(block.x + row * block.stride, block.width, most);
+}
+
+// Of the sums of rows 2i and 2i + 1.
+void LargestOfPairs(const ColumnBlock& block, float* most) {
+  float sum[kBlock];
+  std::fill_n(most, block.width, 0.0f);
+  for (int64_t row = 1; row < block.rows; row += 2) {
+    const float* x = block.x + row * block.stride;
+    kernels::Active().binary(kernels::kAdd, x, x - block.stride, sum, block.width);
+    TakeLargest(sum, block.width, most);
+  }
+}
+
+// A scale for each column; a zero point for each, or null where all are 0. q: the block's first code.
+void EncodeBlock(const ColumnBlock& block, const float* scale, const float* zero_point, int8_t* q) {
+  const kernels::Table& table = kernels::Active();
+  float steps[kBlock];
+  for (int64_t row = 0; row < block.rows; ++row) {
+    table.binary(kernels::kDiv, block.x + row * block.stride, scale, steps, block.width);
+    if (zero_point != nullptr) {  // added after rounding
+      table.unary(kernels::kRound, steps, steps, block.width);
+      table.binary(kernels::kAdd, steps, zero_point, steps, block.width);
+    }
+    table.quantize_s8(steps, 1.0f, 0, q + row * block.stride, block.width);
+  }
+}
+
 }  // namespace
 
 AxisView ViewAround(const Shape& shape, int64_t axis) {
@@ -94,9 +146,18 @@ std::vector<float> LargestAlongAxis(const Tensor& x, int axis) {
   const AxisView view = ViewAround(x.shape(), axis);
   std::vector<float> largest(static_cast<size_t>(view.axis), 0.0f);
   const float* data = x.data<float>();
-  for (int64_t at = 0; at < x.size(); at += view.inner) {
-    float& most = largest[static_cast<size_t>(at / view.inner % view.axis)];
-    for (int64_t i = at; i < at + view.inner; ++i) most = std::max(most, std::fabs(data[i]));
+  if (view.inner == 1) {
+    ForColumnBlocks(data, view.outer, view.axis, [&](const ColumnBlock& block, int64_t begin) {
+      LargestOfColumns(block, largest.data() + begin);
+    });
+    return largest;
+  }
+  for (int64_t o = 0; o < view.outer; ++o) {
+    for (float& most : largest) {
+      most =
+          std::max({most, kernels::Active().max(data, view.inner), -kernels::Active().min(data, view.inner)});
+      data += view.inner;
+    }
   }
   return largest;
 }
@@ -112,17 +173,22 @@ QuantParams SymmetricAlongAxis(const Tensor& x, int axis, float least) {
 
 Tensor EncodeInt8(const Tensor& x, const QuantParams& params) {
   Tensor codes(DType::kInt8, x.shape());
+  const AxisView view = ViewAround(x.shape(), params.axis);  // all of x is `inner` without an axis
   const float* in = x.data<float>();
   int8_t* q = codes.data<int8_t>();
-  if (params.axis < 0) {
-    kernels::Active().quantize_s8(in, params.scale[0], params.zero_point[0], q, x.size());
-    return codes;
-  }
-  const AxisView view = ViewAround(x.shape(), params.axis);
-  for (int64_t at = 0; at < x.size(); at += view.inner) {
-    const size_t channel = static_cast<size_t>(at / view.inner % view.axis);
-    kernels::Active().quantize_s8(in + at, params.scale[channel], params.zero_point[channel], q + at,
-                                  view.inner);
+  if (params.axis >= 0 && view.inner == 1) {
+    const std::vector<float> zero_points(params.zero_point.begin(), params.zero_point.end());
+    ForColumnBlocks(in, view.outer, view.axis, [&](const ColumnBlock& block, int64_t begin) {
+      EncodeBlock(block, params.scale.data() + begin, zero_points.data() + begin, q + begin);
+    });
+  } else {
+    for (int64_t o = 0; o < view.outer; ++o) {
+      for (size_t channel = 0; channel < static_cast<size_t>(view.axis); ++channel) {
+        kernels::Active().quantize_s8(in, params.scale[channel], params.zero_point[channel], q, view.inner);
+        in += view.inner;
+        q += view.inner;
+      }
+    }
   }
   ForgetPages(x);
   return codes;
@@ -206,23 +272,24 @@ class Filter {
 
 }  // namespace
 
-Tensor EncodeFilters(const Tensor& x, const QuantParams& params) {
+Tensor EncodeFilters(const Tensor& x, const QuantParams& params, ThreadPool& pool) {
   Tensor codes(DType::kInt8, x.shape());
   const int64_t filters = x.dim(0), kernels = x.dim(1),
                 taps = x.size() / std::max<int64_t>(filters * kernels, 1);
-  for (int64_t f = 0; f < filters; ++f) {
-    const int64_t begin = f * kernels * taps;
-    Filter(x.data<float>() + begin, codes.data<int8_t>() + begin, kernels, taps,
-           params.scale[static_cast<size_t>(f)])
-        .Balance();
-  }
+  pool.ParallelFor(filters, 1, [&](int64_t from, int64_t to, int) {
+    for (int64_t f = from; f < to; ++f) {
+      const int64_t begin = f * kernels * taps;
+      Filter(x.data<float>() + begin, codes.data<int8_t>() + begin, kernels, taps,
+             params.scale[static_cast<size_t>(f)])
+          .Balance();
+    }
+  });
   ForgetPages(x);
   return codes;
 }
 
-ColumnCodes EncodeColumns(const Tensor& x, bool full_range) {
+ColumnCodes EncodeColumns(const Tensor& x, bool full_range, ThreadPool& pool) {
   const int64_t rows = x.dim(-2), columns = x.dim(-1);
-  const float* in = x.data<float>();
   ColumnCodes result;
   result.codes = Tensor(DType::kInt8, x.shape());
   Shape shape{columns};
@@ -231,25 +298,25 @@ ColumnCodes EncodeColumns(const Tensor& x, bool full_range) {
     shape[shape.size() - 2] = 1;
   }
   result.scale = Tensor(DType::kFloat, shape);
-  const int64_t matrix = std::max<int64_t>(rows * columns, 1);
-  for (int64_t i = 0; i < result.scale.size(); ++i) {
-    const int64_t top = i / columns * matrix + i % columns;
-    float most = 0, pair = 0;
-    for (int64_t row = 0; row < rows; ++row) {
-      const float value = in[top + row * columns];
-      most = std::max(most, std::fabs(value));
-      if (row % 2 == 1) pair = std::max(pair, std::fabs(value + in[top + (row - 1) * columns]));
+  const int64_t blocks = (columns + kBlock - 1) / kBlock,
+                matrices = result.scale.size() / std::max<int64_t>(columns, 1);
+  pool.ParallelFor(matrices * blocks, 1, [&](int64_t from, int64_t to, int) {
+    for (int64_t piece = from; piece < to; ++piece) {
+      const int64_t matrix = piece / blocks, column = piece % blocks * kBlock;
+      const int64_t top = matrix * rows * columns + column;
+      const ColumnBlock block = {x.data<float>() + top, rows, columns, std::min(kBlock, columns - column)};
+      float most[kBlock], pair[kBlock];
+      LargestOfColumns(block, most);
+      if (!full_range) LargestOfPairs(block, pair);
+      float* scales = result.scale.data<float>() + matrix * columns + column;
+      for (int64_t c = 0; c < block.width; ++c) {
+        scales[c] = most[c] > 0 ? SymmetricScale(most[c], kMinFreeScale) : kMinScale;
+        // Two codes that each round up by half still add to no more than 128.
+        if (!full_range) scales[c] = std::max(scales[c], pair[c] / kLargestPair);
+      }
+      EncodeBlock(block, scales, nullptr, result.codes.data<int8_t>() + top);
     }
-    float scale = most > 0 ? SymmetricScale(most, kMinFreeScale) : kMinScale;
-    // Two codes that each round up by half still add to no more than 128.
-    if (!full_range) scale = std::max(scale, pair / kLargestPair);
-    result.scale.data<float>()[i] = scale;
-    for (int64_t row = 0; row < rows; ++row) {
-      const int64_t at = top + row * columns;
-      result.codes.data<int8_t>()[at] =
-          static_cast<int8_t>(std::clamp(std::nearbyint(in[at] / scale), -128.0f, 127.0f));
-    }
-  }
+  });
   ForgetPages(x);
   return result;
 }
@@ -261,8 +328,9 @@ bool NearlyWhole(const Tensor& x) {
 }
 
 bool AllFinite(const Tensor& x) {
-  const float* data = x.data<float>();
-  return std::all_of(data, data + x.size(), [](float v) { return std::isfinite(v); });
+  kernels::MinMax seen;
+  kernels::Active().min_max(x.data<float>(), x.size(), &seen);
+  return seen.finite == x.size();
 }
 
 BlockCodes EncodeBlocks4(const Tensor& x, int axis, int64_t block, bool with_zero_points, ThreadPool& pool) {

@@ -25,6 +25,7 @@ std::vector<float> LargestAlongAxis(const Tensor& x, int axis);
 QuantParams SymmetricAlongAxis(const Tensor& x, int axis, float least = kMinScale);
 
 // q = clamp(round(x / scale) + zero_point, -128, 127), int8 of the same shape; params per tensor or per axis.
+// x: finite.
 Tensor EncodeInt8(const Tensor& x, const QuantParams& params);
 
 // The same for the weight of a convolution [out, in, taps ...], params along axis 0, with roundings chosen so
@@ -32,7 +33,7 @@ Tensor EncodeInt8(const Tensor& x, const QuantParams& params);
 // than each of them. As few elements as needed, those nearest to the next code, are rounded the other way
 // until the errors of each kernel, then of each filter, sum to at most half a step (after SQuant: Guo et al.,
 // ICLR 2022; no data needed).
-Tensor EncodeFilters(const Tensor& x, const QuantParams& params);
+Tensor EncodeFilters(const Tensor& x, const QuantParams& params, ThreadPool& pool);
 
 // A matrix (or a batch of them, the last two dimensions) with one scale per column: x ~ q * scale.
 struct ColumnCodes {
@@ -42,7 +43,7 @@ struct ColumnCodes {
 // The scale is SymmetricScale of the column's largest magnitude; unless `full_range`, it is at least large
 // enough for 255 * (q[2i] + q[2i+1]) to fit 16 bits. Processors with vpmaddubsw and no VNNI add such pairs of
 // products with uint8 in 16 bits, with saturation.
-ColumnCodes EncodeColumns(const Tensor& x, bool full_range);
+ColumnCodes EncodeColumns(const Tensor& x, bool full_range, ThreadPool& pool);
 
 // Every element is a whole number (to 10^-5): an index table, a mask or a convolution made by hand, which no
 // other grid should touch.

@@ -9,6 +9,7 @@
 #include "ops/operator.h"
 #include "runtime/buffer_pool.h"
 #include "runtime/executor.h"
+#include "runtime/sample_lanes.h"
 
 namespace xslim {
 namespace {
@@ -16,7 +17,6 @@ namespace {
 constexpr int64_t kElements = 2048;  // drawn from each tensor; the same places in every sample
 constexpr int64_t kShown = 256;      // of which this many per sample go into the histogram
 constexpr size_t kBins = 32;
-constexpr int64_t kLaneBytes = 4 << 20;  // samples read ahead and drawn elements of one thread
 
 using Picked = std::map<std::string, std::vector<float>>;
 
@@ -229,9 +229,8 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
     ends.emplace_back();
     for (const OutputPart& part : output.parts) ends.back().push_back(EndsOf(plan, part));
   }
-  // The first sample is run by all threads together, which packs the weights once; then each thread runs
-  // whole samples on one-thread executors that share them, one after the other in one arena. Results are
-  // added up in the order of the samples.
+  // A lane's executors run one after the other in one arena. Results are added up in the order of the
+  // samples.
   struct Lane {
     std::unique_ptr<Executor> original;  // null where the reference graph's outputs are as good
     std::unique_ptr<Sampler> reference, exported;
@@ -255,9 +254,9 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
     return interchangeable;
   };
   Lane first;
-  ExecutorOptions together;
-  together.buffers = std::make_shared<BufferPool>();
   {
+    ExecutorOptions together;
+    together.buffers = std::make_shared<BufferPool>();
     const Sample sample = source.at(indices[0]);
     first.original = std::make_unique<Executor>(original, pool, together);
     const std::vector<Tensor> originals = first.original->Run(sample);
@@ -268,38 +267,27 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
   measures.samples = 1;
   if (progress) progress(1, total);
 
-  ThreadPool one(1);
-  const auto clone = [&](const Lane& lane) {
+  const auto clone = [](const Lane& lane, ThreadPool& one, size_t) {
     const auto buffers = std::make_shared<BufferPool>();
     return Lane{lane.original ? lane.original->Clone(one, nullptr, buffers) : nullptr,
                 std::make_unique<Sampler>(*lane.reference, one, buffers),
                 std::make_unique<Sampler>(*lane.exported, one, buffers)};
   };
-  const int64_t rest = total - 1, wanted = std::clamp<int64_t>(pool.size(), 1, std::max<int64_t>(rest, 1));
-  const int64_t lane_bytes = first.exported->buffer_bytes() * 3 / 2 + kLaneBytes;
-  std::vector<Lane> lanes;
-  lanes.push_back(clone(first));
-  first = Lane();
-  together.buffers = nullptr;
-  const int64_t pieces = ceiling.Lanes(wanted, lane_bytes, "the report");
-  while (static_cast<int64_t>(lanes.size()) < pieces) lanes.push_back(clone(lanes[0]));
   std::mutex mutex;
-  pool.ParallelFor(pieces, 1, [&](int64_t begin, int64_t end, int) {
-    for (int64_t p = begin; p < end; ++p) {
-      const int64_t from = 1 + rest * p / pieces, to = 1 + rest * (p + 1) / pieces;
-      const Lane& lane = lanes[static_cast<size_t>(p)];
-      SampleStream stream(source, {indices.begin() + from, indices.begin() + to});
-      int64_t at = from;
-      for (Sample sample; stream.Next(&sample); ++at) {
-        std::vector<Tensor> originals;
-        if (lane.original) originals = lane.original->Run(sample);
-        run(sample, lane, lane.original ? &originals : nullptr, &results[static_cast<size_t>(at)]);
-        std::lock_guard<std::mutex> lock(mutex);
-        ++measures.samples;
-        if (progress) progress(measures.samples, total);
-      }
-    }
-  });
+  SampleLanes(pool, ceiling)
+      .Run("the report", 1, total, first.exported->buffer_bytes(), &first, clone,
+           [&](const Lane& lane, int64_t begin, int64_t end) {
+             SampleStream stream(source, {indices.begin() + begin, indices.begin() + end});
+             int64_t at = begin;
+             for (Sample sample; stream.Next(&sample); ++at) {
+               std::vector<Tensor> originals;
+               if (lane.original) originals = lane.original->Run(sample);
+               run(sample, lane, lane.original ? &originals : nullptr, &results[static_cast<size_t>(at)]);
+               std::lock_guard<std::mutex> lock(mutex);
+               ++measures.samples;
+               if (progress) progress(measures.samples, total);
+             }
+           });
   for (const SampleResult& result : results) {
     for (const auto& [name, tensor] : result.tensors) Add(tensor, &accumulators[name]);
   }

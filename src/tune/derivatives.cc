@@ -42,62 +42,56 @@ ValueId AddSeed(Graph* graph, const WeightedPoint& point, const Shape& shape, ui
   return emit("Div", {signs, emit("Sqrt", {emit("Add", {sum, floor})})});
 }
 
-// The sample that a thread is at, and what is kept of it until its derivatives come.
-struct Lane {
+// The sample that a lane is at, and what is kept of it until its derivatives come.
+struct Place {
   size_t sample = 0;
   std::map<ValueId, RunsOf> kept;
 };
 
-// Runs the chosen samples, one to a thread; the first one by all together, which packs the weights. Returns
-// those that threw an Error, and its text. Throws OutOfMemory.
+struct Lane {
+  std::unique_ptr<Executor> executor;
+  std::unique_ptr<Place> place;
+};
+
+// Runs the chosen samples, the first one that can be run by all threads together. Returns those that threw an
+// Error, and its text. Throws OutOfMemory.
 std::map<size_t, std::string> RunAll(const Graph& graph, const std::vector<ValueId>& taps,
-                                     const std::function<TapFn(Lane*)>& tap,
-                                     const std::vector<Sample>& samples, std::vector<size_t> chosen,
+                                     const std::function<TapFn(Place*)>& tap,
+                                     const std::vector<Sample>& samples, const std::vector<size_t>& chosen,
                                      const SampleLanes& lanes) {
   std::map<size_t, std::string> failed;
-  std::vector<Lane> states(static_cast<size_t>(std::max(lanes.pool.size(), 1)));
-  ThreadPool one(1);
-  std::vector<std::unique_ptr<Executor>> executors;
-  int64_t bytes = 0;
-  while (!chosen.empty() && executors.empty()) {
-    Executor first(graph, lanes.pool);
-    first.SetTaps(taps, tap(&states[0]));
-    states[0] = {chosen[0], {}};
-    chosen.erase(chosen.begin());
+  std::mutex mutex;
+  const auto run = [&](const Lane& lane, size_t sample) {
+    *lane.place = {sample, {}};
     try {
-      first.Run(samples[states[0].sample]);
+      lane.executor->Run(samples[sample]);
+      return true;
     } catch (const OutOfMemory&) {
       throw;
     } catch (const Error& error) {
-      failed[states[0].sample] = error.what();
-      continue;
+      std::lock_guard<std::mutex> lock(mutex);
+      failed[sample] = error.what();
+      return false;
     }
-    bytes = first.buffer_bytes() * 3 / 2;
-    executors.push_back(first.Clone(one, tap(&states[0])));
+  };
+  const auto count = static_cast<int64_t>(chosen.size());
+  Lane first;
+  int64_t next = 0;
+  for (bool ran = false; !ran;) {
+    if (next == count) return failed;
+    first = {std::make_unique<Executor>(graph, lanes.pool()), std::make_unique<Place>()};
+    first.executor->SetTaps(taps, tap(first.place.get()));
+    ran = run(first, chosen[static_cast<size_t>(next++)]);
   }
-  if (chosen.empty()) return failed;
-  const int64_t rest = static_cast<int64_t>(chosen.size());
-  const int64_t pieces =
-      lanes.ceiling.Lanes(std::min(static_cast<int64_t>(states.size()), rest), bytes, "tuning");
-  for (int64_t p = 1; p < pieces; ++p)
-    executors.push_back(executors[0]->Clone(one, tap(&states[static_cast<size_t>(p)])));
-  std::mutex mutex;
-  lanes.pool.ParallelFor(pieces, 1, [&](int64_t begin, int64_t end, int) {
-    for (int64_t p = begin; p < end; ++p) {
-      Lane& lane = states[static_cast<size_t>(p)];
-      for (int64_t s = rest * p / pieces; s < rest * (p + 1) / pieces; ++s) {
-        lane = {chosen[static_cast<size_t>(s)], {}};
-        try {
-          executors[static_cast<size_t>(p)]->Run(samples[lane.sample]);
-        } catch (const OutOfMemory&) {
-          throw;
-        } catch (const Error& error) {
-          std::lock_guard<std::mutex> lock(mutex);
-          failed[lane.sample] = error.what();
-        }
-      }
-    }
-  });
+  lanes.Run(
+      "tuning", next, count, first.executor->buffer_bytes(), &first,
+      [&](const Lane& from, ThreadPool& one, size_t) {
+        auto place = std::make_unique<Place>();
+        return Lane{from.executor->Clone(one, tap(place.get())), std::move(place)};
+      },
+      [&](const Lane& lane, int64_t begin, int64_t end) {
+        for (int64_t s = begin; s < end; ++s) run(lane, chosen[static_cast<size_t>(s)]);
+      });
   return failed;
 }
 
@@ -131,7 +125,7 @@ Visit VisitSensitivities(const Graph& graph, const ValueFacts& facts,
   std::map<ValueId, ValueId> seeds;
   for (size_t p = 0; p < points.size(); ++p)
     seeds[points[p].value] = AddSeed(&both, points[p], facts.of(points[p].value).shape, 20260404 + p);
-  const Gradient gradient = AddGradient(&both, facts, seeds, felt, lanes.pool);
+  const Gradient gradient = AddGradient(&both, facts, seeds, felt, lanes.pool());
   std::map<ValueId, std::vector<ValueId>> owners;  // by derivative: the values that it belongs to
   std::set<ValueId> taps;
   for (ValueId value : seen) {
@@ -142,18 +136,18 @@ Visit VisitSensitivities(const Graph& graph, const ValueFacts& facts,
     taps.insert(value);
     taps.insert(derivative);
   }
-  const auto tap = [&](Lane* lane) {
-    return [&, lane](ValueId id, const Tensor& tensor) {
-      if (seen.count(id)) see(lane->sample, id, tensor);
-      if (gradient.of.count(id)) lane->kept[id] = ChooseRuns(tensor);
+  const auto tap = [&](Place* place) {
+    return [&, place](ValueId id, const Tensor& tensor) {
+      if (seen.count(id)) see(place->sample, id, tensor);
+      if (gradient.of.count(id)) place->kept[id] = ChooseRuns(tensor);
       const auto found = owners.find(id);
       if (found == owners.end()) return;
       const RunsOf g = ChooseRuns(tensor);
       for (ValueId value : found->second) {
-        const auto x = lane->kept.find(value);
-        if (x != lane->kept.end() && x->second.elements.size() == g.elements.size())
-          feel(lane->sample, value, x->second, g);
-        lane->kept.erase(value);
+        const auto x = place->kept.find(value);
+        if (x != place->kept.end() && x->second.elements.size() == g.elements.size())
+          feel(place->sample, value, x->second, g);
+        place->kept.erase(value);
       }
     };
   };
@@ -180,8 +174,8 @@ Visit VisitSensitivities(const Graph& graph, const ValueFacts& facts,
   for (ValueId value : seen) {
     if (facts.is_float(value)) plain.push_back(value);
   }
-  const auto only_see = [&](Lane* lane) {
-    return [&, lane](ValueId id, const Tensor& tensor) { see(lane->sample, id, tensor); };
+  const auto only_see = [&](Place* place) {
+    return [&, place](ValueId id, const Tensor& tensor) { see(place->sample, id, tensor); };
   };
   std::vector<size_t> left;
   for (const auto& [sample, why] : odd) left.push_back(sample);

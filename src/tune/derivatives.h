@@ -7,10 +7,9 @@
 #include <set>
 #include <vector>
 
-#include "base/memory.h"
-#include "base/threads.h"
 #include "data/samples.h"
 #include "quant/facts.h"
+#include "runtime/sample_lanes.h"
 
 namespace xslim {
 
@@ -29,12 +28,6 @@ struct RunsOf {
   int64_t every = 1;
 };
 RunsOf ChooseRuns(const Tensor& tensor);
-
-// Threads, and how many samples may be under way at once.
-struct SampleLanes {
-  ThreadPool& pool;
-  MemoryCeiling ceiling;
-};
 
 using SeeValue = std::function<void(size_t sample, ValueId value, const Tensor& x)>;
 using FeelValue = std::function<void(size_t sample, ValueId value, const RunsOf& x, const RunsOf& g)>;

@@ -7,6 +7,7 @@
 #include "kernels/kernels.h"
 #include "runtime/buffer_pool.h"
 #include "runtime/executor.h"
+#include "runtime/sample_lanes.h"
 #include "xslim/error.h"
 
 namespace xslim {
@@ -69,20 +70,20 @@ void LayerSweep::RunNodes(const std::vector<NodeId>& nodes, const TakeOutputs& t
     for (ValueId id : part.inputs) inputs.push_back(stored_[static_cast<size_t>(sample)].at(id));
     take(static_cast<size_t>(sample), part.outputs, executor.Run(inputs));
   };
-  // The first sample is run by all threads together, which packs the weights once.
   ExecutorOptions options;
   options.buffers = arenas_[0];
-  Executor first(part.graph, pool_, options);
-  run(first, 0);
-  const int64_t rest = static_cast<int64_t>(stored_.size()) - 1;
-  const int64_t pieces = std::min<int64_t>(static_cast<int64_t>(arenas_.size()), rest);
-  pool_.ParallelFor(pieces, 1, [&](int64_t begin, int64_t end, int) {
-    for (int64_t p = begin; p < end; ++p) {
-      ThreadPool one(1);
-      const std::unique_ptr<Executor> executor = first.Clone(one, nullptr, arenas_[static_cast<size_t>(p)]);
-      for (int64_t s = 1 + rest * p / pieces; s < 1 + rest * (p + 1) / pieces; ++s) run(*executor, s);
-    }
-  });
+  auto first = std::make_unique<Executor>(part.graph, pool_, options);
+  run(*first, 0);
+  // Without the ceiling: what a layer takes is little beside the stored values, which have a bound of their
+  // own and lie in the same arenas.
+  SampleLanes(pool_).Run(
+      "tuning", 1, static_cast<int64_t>(stored_.size()), first->buffer_bytes(), &first,
+      [&](const std::unique_ptr<Executor>& from, ThreadPool& one, size_t lane) {
+        return from->Clone(one, nullptr, arenas_[lane]);
+      },
+      [&](const std::unique_ptr<Executor>& executor, int64_t begin, int64_t end) {
+        for (int64_t s = begin; s < end; ++s) run(*executor, s);
+      });
 }
 
 void LayerSweep::ForEachOutput(const SeeOutput& see) {

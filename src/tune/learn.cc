@@ -106,14 +106,15 @@ void ForScales(const WeightQuant& quant, F&& of) {
 class Learner {
  public:
   Learner(Graph* graph, QuantPlan* plan, const JudgedSamples& learned, const JudgedSamples& held,
-          const LearnOptions& options, const CorrectBiases& correct, ThreadPool& pool)
+          const LearnOptions& options, const CorrectBiases& correct, const SampleLanes& lanes)
       : graph_(graph),
         plan_(plan),
         learned_(learned),
         held_(held),
         options_(options),
         correct_(correct),
-        pool_(pool) {}
+        lanes_(lanes),
+        pool_(lanes.pool()) {}
 
   // The operators that derivatives cannot pass are known from the learning graph on.
   LearnResult Failed(const Error& error) const {
@@ -127,7 +128,7 @@ class Learner {
   LearnResult Run(const std::function<void(int64_t, int64_t)>& progress) {
     for (const Layer& layer : FindLayers(*graph_, *plan_)) GiveBias(graph_, layer.node);
     clipped_ = ClippedGraph(*graph_, *plan_, pool_);
-    const std::vector<double> unrounded = RatiosOf(clipped_, held_.error, held_.samples, pool_);
+    const std::vector<double> unrounded = RatiosOf(clipped_, held_.error, held_.samples, lanes_);
     rounded_before_ = Rounded(*graph_, *plan_);
     result_.before = result_.after = GeometricMean(rounded_before_);
     result_.before_unrounded = result_.after_unrounded = precise::Exp(OutputError::MeanLog(unrounded));
@@ -157,7 +158,7 @@ class Learner {
   SampleRatios Rounded(const Graph& graph, const QuantPlan& plan) const {
     QuantPlan written = plan;
     written.quantize_bias = false;
-    return SampleRatiosOf(ExportQdq(graph, written), held_.error, held_.samples, pool_);
+    return SampleRatiosOf(ExportQdq(graph, written), held_.error, held_.samples, lanes_);
   }
 
   // Of the points' means over the samples.
@@ -251,7 +252,7 @@ class Learner {
   // What an error counts: by the noise that there is, in the point and in the sample. So no sample's noise
   // hides that of the others.
   void WeighSamples() {
-    const SampleRatios ratios = SampleRatiosOf(clipped_, learned_.error, learned_.samples, pool_);
+    const SampleRatios ratios = SampleRatiosOf(clipped_, learned_.error, learned_.samples, lanes_);
     const std::vector<double> means = OutputError::Means(ratios);
     sample_weights_.assign(learned_.samples.size(), std::vector<double>(means.size(), 0.0));
     for (size_t p = 0; p < means.size(); ++p) {
@@ -323,7 +324,7 @@ class Learner {
       if (turn * options_.checks / options_.steps == (turn - 1) * options_.checks / options_.steps) continue;
       SetConstants(false);
       const double now =
-          precise::Exp(OutputError::MeanLog(RatiosOf(clipped_, held_.error, held_.samples, pool_)));
+          precise::Exp(OutputError::MeanLog(RatiosOf(clipped_, held_.error, held_.samples, lanes_)));
       LogDebug("learning, step ", turn, " of ", options_.steps,
                ": noise-to-signal ratio of held-back samples, activations not rounded: ", now);
       if (!(now < result_.after_unrounded)) continue;
@@ -535,6 +536,7 @@ class Learner {
   const JudgedSamples learned_, held_;
   const LearnOptions options_;
   const CorrectBiases& correct_;
+  const SampleLanes lanes_;
   ThreadPool& pool_;
   Graph clipped_;
   std::unique_ptr<LearningGraph> places_;
@@ -554,14 +556,16 @@ class Learner {
 }  // namespace
 
 LearnResult Learn(Graph* graph, QuantPlan* plan, const JudgedSamples& learned, const JudgedSamples& held,
-                  const LearnOptions& options, const CorrectBiases& correct, ThreadPool& pool,
+                  const LearnOptions& options, const CorrectBiases& correct, const SampleLanes& lanes,
                   const std::function<void(int64_t, int64_t)>& progress) {
   const Graph graph_before = *graph;
   const QuantPlan plan_before = *plan;
-  Learner learner(graph, plan, learned, held, options, correct, pool);
+  Learner learner(graph, plan, learned, held, options, correct, lanes);
   try {
     return learner.Run(progress);
   } catch (const OutOfMemory&) {
+    throw;
+  } catch (const CeilingTooLow&) {
     throw;
   } catch (const Error& error) {
     *graph = graph_before;

@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "base/threads.h"
 #include "data/samples.h"
 #include "quant/plan.h"
+#include "runtime/sample_lanes.h"
 #include "tune/output_error.h"
 
 namespace xslim {
@@ -55,7 +55,7 @@ using CorrectBiases = std::function<void(Graph*, QuantPlan*)>;
 // OutOfMemory; every other Error becomes kFailed. The result is the same for any number
 // of threads.
 LearnResult Learn(Graph* graph, QuantPlan* plan, const JudgedSamples& learned, const JudgedSamples& held,
-                  const LearnOptions& options, const CorrectBiases& correct, ThreadPool& pool,
+                  const LearnOptions& options, const CorrectBiases& correct, const SampleLanes& lanes,
                   const std::function<void(int64_t, int64_t)>& progress);
 
 }  // namespace xslim

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -78,52 +77,46 @@ class PointFinder {
   std::vector<std::string> points_;
 };
 
-// Values of the points on all samples, run in contiguous pieces by threads with executors of their own.
-class PointRunner {
- public:
-  PointRunner(const Graph& graph, const OutputError& error, size_t samples, ThreadPool& pool)
-      : pool_(pool), samples_(static_cast<int64_t>(samples)), values_(error.points().size()) {
-    std::vector<ValueId> taps;
-    for (size_t p = 0; p < error.points().size(); ++p) {
-      const ValueId id = graph.Find(error.points()[p]);
-      if (id == kNone || graph.value(id).producer == kNone) continue;
-      taps.push_back(id);
-      point_[id] = p;
-    }
-    for (std::vector<Tensor>& values : values_) values.resize(samples);
-    pieces_ = std::clamp<int64_t>(pool.size(), 1, std::max<int64_t>(samples_, 1));
-    current_.resize(static_cast<size_t>(pieces_));
-    for (int64_t p = 0; p < pieces_; ++p) {
-      executors_.push_back(std::make_unique<Executor>(graph, one_));
-      executors_.back()->SetTaps(taps, [this, p](ValueId id, const Tensor& tensor) {
-        if (tensor.dtype() == DType::kFloat)
-          values_[point_.at(id)][current_[static_cast<size_t>(p)]] = tensor.Clone();
-      });
-    }
+// By point and sample; undefined where the graph does not compute the point, or not as float.
+std::vector<std::vector<Tensor>> ValuesAt(const std::vector<std::string>& points, const Graph& graph,
+                                          const std::vector<Sample>& samples, const SampleLanes& lanes) {
+  std::vector<std::vector<Tensor>> values(points.size(), std::vector<Tensor>(samples.size()));
+  if (samples.empty()) return values;
+  std::map<ValueId, size_t> point;
+  std::vector<ValueId> taps;
+  for (size_t p = 0; p < points.size(); ++p) {
+    const ValueId id = graph.Find(points[p]);
+    if (id == kNone || graph.value(id).producer == kNone) continue;
+    taps.push_back(id);
+    point[id] = p;
   }
-
-  using Inputs = std::function<Sample(size_t sample)>;
-  const std::vector<std::vector<Tensor>>& Run(const Inputs& inputs) {
-    pool_.ParallelFor(pieces_, 1, [&](int64_t begin, int64_t end, int) {
-      for (int64_t p = begin; p < end; ++p) {
-        for (int64_t s = samples_ * p / pieces_; s < samples_ * (p + 1) / pieces_; ++s) {
-          current_[static_cast<size_t>(p)] = static_cast<size_t>(s);
-          executors_[static_cast<size_t>(p)]->Run(inputs(static_cast<size_t>(s)));
-        }
-      }
-    });
-    return values_;
-  }
-
- private:
-  ThreadPool& pool_;
-  ThreadPool one_{1};
-  int64_t samples_, pieces_ = 1;
-  std::map<ValueId, size_t> point_;
-  std::vector<size_t> current_;  // the sample that each piece is at
-  std::vector<std::unique_ptr<Executor>> executors_;
-  std::vector<std::vector<Tensor>> values_;
-};
+  struct Lane {
+    std::unique_ptr<Executor> executor;
+    std::unique_ptr<size_t> sample;  // that it is at
+  };
+  const auto tap = [&](const size_t* sample) {
+    return [&, sample](ValueId id, const Tensor& tensor) {
+      if (tensor.dtype() == DType::kFloat) values[point.at(id)][*sample] = tensor.Clone();
+    };
+  };
+  const auto run = [&](const Lane& lane, int64_t begin, int64_t end) {
+    for (int64_t s = begin; s < end; ++s) {
+      *lane.sample = static_cast<size_t>(s);
+      lane.executor->Run(samples[*lane.sample]);
+    }
+  };
+  Lane first = {std::make_unique<Executor>(graph, lanes.pool()), std::make_unique<size_t>()};
+  first.executor->SetTaps(taps, tap(first.sample.get()));
+  run(first, 0, 1);
+  lanes.Run(
+      "tuning", 1, static_cast<int64_t>(samples.size()), first.executor->buffer_bytes(), &first,
+      [&](const Lane& from, ThreadPool& one, size_t) {
+        auto sample = std::make_unique<size_t>();
+        return Lane{from.executor->Clone(one, tap(sample.get())), std::move(sample)};
+      },
+      run);
+  return values;
+}
 
 }  // namespace
 
@@ -139,20 +132,10 @@ std::vector<std::string> OutputPoints(const Graph& graph, const QuantPlan& plan,
 }
 
 OutputError::OutputError(const Graph& graph, std::vector<std::string> points,
-                         const std::vector<Sample>& samples, ThreadPool& pool)
-    : points_(std::move(points)), reference_(points_.size()), signal_(points_.size(), 0.0) {
-  std::map<ValueId, size_t> by_id;
-  std::vector<ValueId> taps;
-  for (size_t p = 0; p < points_.size(); ++p) {
-    by_id[graph.Find(points_[p])] = p;
-    taps.push_back(graph.Find(points_[p]));
-    reference_[p].resize(samples.size());
-  }
-  Executor executor(graph, pool);
-  size_t sample = 0;
-  executor.SetTaps(
-      taps, [&](ValueId id, const Tensor& tensor) { reference_[by_id.at(id)][sample] = tensor.Clone(); });
-  for (; sample < samples.size(); ++sample) executor.Run(samples[sample]);
+                         const std::vector<Sample>& samples, const SampleLanes& lanes)
+    : points_(std::move(points)),
+      reference_(ValuesAt(points_, graph, samples, lanes)),
+      signal_(points_.size(), 0.0) {
   for (size_t p = 0; p < points_.size(); ++p) {
     for (const Tensor& tensor : reference_[p]) {
       if (tensor.defined()) signal_[p] += Power(tensor) / static_cast<double>(samples.size());
@@ -209,14 +192,14 @@ double OutputError::MeanLog(const std::vector<double>& ratios) {
 }
 
 std::vector<std::vector<double>> SampleRatiosOf(const Graph& graph, const OutputError& error,
-                                                const std::vector<Sample>& samples, ThreadPool& pool) {
-  PointRunner runner(graph, error, samples.size(), pool);
-  return error.BySample(runner.Run([&](size_t sample) { return samples[sample]; }));
+                                                const std::vector<Sample>& samples,
+                                                const SampleLanes& lanes) {
+  return error.BySample(ValuesAt(error.points(), graph, samples, lanes));
 }
 
 std::vector<double> RatiosOf(const Graph& graph, const OutputError& error, const std::vector<Sample>& samples,
-                             ThreadPool& pool) {
-  return OutputError::Means(SampleRatiosOf(graph, error, samples, pool));
+                             const SampleLanes& lanes) {
+  return OutputError::Means(SampleRatiosOf(graph, error, samples, lanes));
 }
 
 }  // namespace xslim

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "base/threads.h"
 #include "data/samples.h"
 #include "quant/plan.h"
+#include "runtime/sample_lanes.h"
 
 namespace xslim {
 
@@ -24,7 +24,7 @@ double Power(const Tensor& tensor);
 class OutputError {
  public:
   OutputError(const Graph& graph, std::vector<std::string> points, const std::vector<Sample>& samples,
-              ThreadPool& pool);
+              const SampleLanes& lanes);
 
   const std::vector<std::string>& points() const { return points_; }
 
@@ -50,9 +50,9 @@ class OutputError {
 
 // The ratios of a graph that has the points under their names: by point and sample, and their means.
 std::vector<std::vector<double>> SampleRatiosOf(const Graph& graph, const OutputError& error,
-                                                const std::vector<Sample>& samples, ThreadPool& pool);
+                                                const std::vector<Sample>& samples, const SampleLanes& lanes);
 std::vector<double> RatiosOf(const Graph& graph, const OutputError& error, const std::vector<Sample>& samples,
-                             ThreadPool& pool);
+                             const SampleLanes& lanes);
 
 }  // namespace xslim
 

@@ -79,7 +79,7 @@ class Tuner {
  public:
   // judged: how many of `samples` the outputs' error is measured on, at most.
   Tuner(Graph* graph, QuantPlan* plan, const ValueFacts& facts, std::vector<Sample> samples, int64_t judged,
-        const SampleSource& source, const std::vector<int64_t>& indices, ThreadPool& pool)
+        const SampleSource& source, const std::vector<int64_t>& indices, const SampleLanes& lanes)
       : reference_(*graph),
         graph_(graph),
         plan_(plan),
@@ -88,8 +88,9 @@ class Tuner {
         source_(source),
         indices_(indices),
         judged_(samples_.begin(), samples_.begin() + std::min(judged, static_cast<int64_t>(samples_.size()))),
-        error_(reference_, OutputPoints(*graph, *plan, facts), judged_, pool),
-        pool_(pool) {}
+        error_(reference_, OutputPoints(*graph, *plan, facts), judged_, lanes),
+        lanes_(lanes),
+        pool_(lanes.pool()) {}
 
   void Run(const RangeProposals& proposals, const TuneOptions& options, const TuneProgress& progress) {
     const std::vector<double> before = Ratios();
@@ -98,9 +99,9 @@ class Tuner {
     FloatMeans float_means(reference_, *plan_, samples_.size());
     const State calibrated = {*graph_, *plan_, noise_};
     if (options.range_costs) {
-      ChooseRanges(Candidates(proposals), PointsFor(before), options, &float_means);
+      ChooseRanges(Candidates(proposals), PointsFor(before), &float_means);
     } else if (options.bias_correction) {
-      MeasureCosts({}, {}, options, &float_means);
+      MeasureCosts({}, {}, &float_means);
     }
     const bool doubtful = noise_ > kHarm * calibrated.noise;
     stage.Next("tune layers");
@@ -130,7 +131,7 @@ class Tuner {
   std::vector<double> Ratios() const {
     QuantPlan plan = *plan_;
     plan.quantize_bias = false;
-    return RatiosOf(ExportQdq(*graph_, plan), error_, judged_, pool_);
+    return RatiosOf(ExportQdq(*graph_, plan), error_, judged_, lanes_);
   }
 
   // The geometric mean of the points; 0 where nothing can be said of any.
@@ -188,15 +189,15 @@ class Tuner {
 
   // The same pass takes the means that bias correction wants.
   RangeCosts MeasureCosts(const RangeProposals& candidates, const std::vector<WeightedPoint>& points,
-                          const TuneOptions& options, FloatMeans* float_means) const {
+                          FloatMeans* float_means) const {
     return MeasureRangeCosts(
-        reference_, facts_, points, candidates, samples_, {pool_, options.ceiling}, float_means->values(),
+        reference_, facts_, points, candidates, samples_, lanes_, float_means->values(),
         [&](size_t sample, ValueId value, const Tensor& x) { float_means->See(sample, value, x); });
   }
 
   void ChooseRanges(const RangeProposals& candidates, const std::vector<WeightedPoint>& points,
-                    const TuneOptions& options, FloatMeans* float_means) {
-    const RangeCosts costs = MeasureCosts(candidates, points, options, float_means);
+                    FloatMeans* float_means) {
+    const RangeCosts costs = MeasureCosts(candidates, points, float_means);
     for (NodeId id : costs.stopped)
       Say("no derivative of ", reference_.node(id).Title(), ": ranges before it stay as they are");
     int changed = 0;
@@ -231,8 +232,8 @@ class Tuner {
     }
     const std::vector<Sample> held = DrawSamples(source_, held_back, LearnedCount(), 1),
                               learned = DrawSamples(source_, rest, LearnedCount(), 2);
-    const OutputError held_error(reference_, error_.points(), held, pool_),
-        learned_error(reference_, error_.points(), learned, pool_);
+    const OutputError held_error(reference_, error_.points(), held, lanes_),
+        learned_error(reference_, error_.points(), learned, lanes_);
     const CorrectBiases correct = [&](Graph* graph, QuantPlan* plan) {
       if (!tuning.bias_correction) return;
       LayerTuning only_biases;
@@ -241,7 +242,7 @@ class Tuner {
       TuneLayers(graph, plan, samples_, float_means, only_biases, pool_, nullptr);
     };
     const LearnResult result =
-        Learn(graph_, plan_, {learned, learned_error}, {held, held_error}, {}, correct, pool_,
+        Learn(graph_, plan_, {learned, learned_error}, {held, held_error}, {}, correct, lanes_,
               [&](int64_t done, int64_t total) { progress("learn", done, total); });
     for (NodeId id : result.stopped)
       Say("no derivative of ", reference_.node(id).Title(), ": weights before it are not learned");
@@ -323,6 +324,7 @@ class Tuner {
   const std::vector<int64_t>& indices_;
   const std::vector<Sample> judged_;
   const OutputError error_;
+  const SampleLanes lanes_;
   ThreadPool& pool_;
   double noise_ = 0;  // at the outputs, of the judged samples
   std::vector<std::string> account_;
@@ -338,7 +340,7 @@ std::vector<std::string> Tune(Graph* graph, QuantPlan* plan, const ValueFacts& f
   const SampleCounts counts =
       CountSamples(*graph, facts, options.level, static_cast<int64_t>(indices.size()));
   Tuner tuner(graph, plan, facts, DrawSamples(source, indices, counts.tuned, 20260202), counts.judged, source,
-              indices, pool);
+              indices, {pool, options.ceiling});
   tuner.Run(proposals, options, progress);
   return std::move(tuner).Account();
 }

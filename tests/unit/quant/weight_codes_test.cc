@@ -39,8 +39,9 @@ TEST(WeightCodes, Int8AlongAnAxis) {
 
 // Neighbouring rows of a column, which some processors add in 16 bits.
 TEST(WeightCodes, PairsOfAColumnStayWithin128) {
+  ThreadPool pool(2);
   const Tensor x = Noise({64, 40}, 1);
-  const ColumnCodes safe = EncodeColumns(x, false), full = EncodeColumns(x, true);
+  const ColumnCodes safe = EncodeColumns(x, false, pool), full = EncodeColumns(x, true, pool);
   int over = 0;
   for (int64_t c = 0; c < 40; ++c) {
     for (int64_t r = 1; r < 64; r += 2) {
@@ -62,9 +63,75 @@ TEST(WeightCodes, PairsOfAColumnStayWithin128) {
   EXPECT_GT(over, 0) << "the full range must be a case that needs the rule";
 }
 
+// Whatever the number of columns, rows and threads, each column is encoded as by itself: blocks of columns.
+TEST(WeightCodes, ColumnsAreEncodedOneByOne) {
+  for (const Shape& shape : {Shape{5, 1}, Shape{1, 300}, Shape{7, 255}, Shape{8, 256}, Shape{33, 257},
+                             Shape{6, 1030}, Shape{3, 9, 260}}) {
+    const Tensor x = Noise(shape, 3);
+    const int64_t rows = x.dim(-2), columns = x.dim(-1), matrices = x.size() / (rows * columns);
+    for (bool full_range : {false, true}) {
+      for (int threads : {1, 3}) {
+        ThreadPool pool(threads);
+        const ColumnCodes got = EncodeColumns(x, full_range, pool);
+        ASSERT_EQ(got.scale.size(), matrices * columns);
+        for (int64_t i = 0; i < matrices * columns; ++i) {
+          const int64_t top = i / columns * rows * columns + i % columns;
+          const auto at = [&](int64_t row) { return x.data<float>()[top + row * columns]; };
+          float most = 0, pair = 0;
+          for (int64_t row = 0; row < rows; ++row) {
+            most = std::max(most, std::fabs(at(row)));
+            if (row % 2 == 1) pair = std::max(pair, std::fabs(at(row) + at(row - 1)));
+          }
+          const float plain = SymmetricScale(most, kMinFreeScale),
+                      scale = full_range ? plain : std::max(plain, pair / 127);
+          ASSERT_EQ(got.scale.data<float>()[i], scale) << ToString(shape) << " column " << i;
+          for (int64_t row = 0; row < rows; ++row) {
+            ASSERT_EQ(got.codes.data<int8_t>()[top + row * columns],
+                      std::min(std::nearbyint(at(row) / scale), 127.0f))
+                << ToString(shape) << " row " << row << ", column " << i;
+          }
+        }
+      }
+    }
+  }
+}
+
+// The same for the axes of matrices and of what has more dimensions, with zero points, and for all of a
+// tensor.
+TEST(WeightCodes, EachIndexOfAnAxisIsEncodedByItself) {
+  for (const Shape& shape : {Shape{9, 300}, Shape{300, 9}, Shape{2, 5, 258}, Shape{4, 3, 2, 7}}) {
+    const Tensor x = Noise(shape, 4);
+    for (int axis = -1; axis < x.rank(); ++axis) {
+      const AxisView view = ViewAround(shape, axis);
+      ASSERT_EQ(view.outer * view.axis * view.inner, x.size());
+      QuantParams params;
+      params.axis = axis;
+      std::vector<float> largest(static_cast<size_t>(view.axis), 0.0f);
+      const auto channel = [&](int64_t i) { return static_cast<size_t>(i / view.inner % view.axis); };
+      for (int64_t i = 0; i < x.size(); ++i) {
+        float& most = largest[channel(i)];
+        most = std::max(most, std::fabs(x.data<float>()[i]));
+      }
+      EXPECT_EQ(LargestAlongAxis(x, axis), largest);
+      for (size_t c = 0; c < largest.size(); ++c) {
+        params.scale.push_back(largest[c] / 100);  // some codes meet the ends
+        params.zero_point.push_back(static_cast<int32_t>(c % 3) * 40 - 40);
+      }
+      const Tensor codes = EncodeInt8(x, params);
+      for (int64_t i = 0; i < x.size(); ++i) {
+        const float code = std::nearbyint(x.data<float>()[i] / params.scale[channel(i)]) +
+                           static_cast<float>(params.zero_point[channel(i)]);
+        ASSERT_EQ(codes.data<int8_t>()[i], std::clamp(code, -128.0f, 127.0f))
+            << ToString(shape) << ", axis " << axis << ", element " << i;
+      }
+    }
+  }
+}
+
 TEST(WeightCodes, ColumnsOfABatchHaveTheirOwnScales) {
+  ThreadPool pool(2);
   const Tensor x = Tensor::Of<float>({2, 1, 2}, {1, 2, 4, 8});
-  const ColumnCodes codes = EncodeColumns(x, false);
+  const ColumnCodes codes = EncodeColumns(x, false, pool);
   EXPECT_EQ(codes.scale.shape(), (Shape{2, 1, 2}));
   for (int i = 0; i < 4; ++i)
     EXPECT_EQ(codes.scale.data<float>()[i], SymmetricScale(x.data<float>()[i])) << i;
@@ -127,10 +194,11 @@ TEST(WeightCodes, BlocksOf4BitsBeatTheFullRange) {
 
 // Sums over kernels and filters are kept to half a step, and no element is a step or more away.
 TEST(WeightCodes, RoundingErrorsOfFiltersCancel) {
+  ThreadPool pool(2);
   for (const Shape& shape : {Shape{5, 6, 3, 3}, Shape{5, 40, 1, 1}, Shape{4, 1, 5}}) {
     const Tensor x = Noise(shape, 9);
     const QuantParams params = SymmetricAlongAxis(x, 0);
-    const Tensor codes = EncodeFilters(x, params), plain = EncodeInt8(x, params);
+    const Tensor codes = EncodeFilters(x, params, pool), plain = EncodeInt8(x, params);
     const int64_t kernels = shape[1], taps = x.size() / (shape[0] * kernels);
     double plain_sums = 0;
     for (int64_t f = 0; f < shape[0]; ++f) {
@@ -164,10 +232,11 @@ TEST(WeightCodes, BlocksOfZerosAndOfTinyNumbers) {
 
 // Without XSlim's least scale nothing is lost however small the weights are; a column of zeros has a scale.
 TEST(EncodeColumns, TinyWeightsKeepTheirCodes) {
+  ThreadPool pool(1);
   const Tensor plain = Tensor::Of<float>({2, 3}, {1, -0.5f, 0, 0.25f, 0.75f, 0});
   Tensor tiny = plain.Clone();
   for (int64_t i = 0; i < tiny.size(); ++i) tiny.data<float>()[i] *= 0x1p-40f;
-  const ColumnCodes wanted = EncodeColumns(plain, true), got = EncodeColumns(tiny, true);
+  const ColumnCodes wanted = EncodeColumns(plain, true, pool), got = EncodeColumns(tiny, true, pool);
   EXPECT_TRUE(got.codes.SameBytes(wanted.codes));
   EXPECT_EQ(got.scale.data<float>()[0], wanted.scale.data<float>()[0] * 0x1p-40f);
   EXPECT_GT(got.scale.data<float>()[2], 0.0f);

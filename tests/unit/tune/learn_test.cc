@@ -148,6 +148,20 @@ TEST(Learn, LeavesWeightsAloneThatMakeLittleOfTheNoise) {
   EXPECT_LT(result.before_unrounded, 0.1 * result.before);
 }
 
+// The ceiling is the run's, no failure of learning.
+TEST(Learn, IsNotUndoneForACeilingThatCannotBeKept) {
+  if (ResidentBytes() == 0) GTEST_SKIP() << "the system does not tell";
+  Model model(6);
+  const OutputError learned_error = model.Error(model.graph, model.learned),
+                    held_error = model.Error(model.graph, model.held);
+  const auto learn = [&](const SampleLanes& lanes) {
+    return Learn(
+        &model.graph, &model.plan, {model.learned, learned_error}, {model.held, held_error}, {},
+        [](Graph*, QuantPlan*) {}, lanes, [](int64_t, int64_t) {});
+  };
+  EXPECT_THROW(learn({model.pool, MemoryCeiling(1)}), CeilingTooLow);
+}
+
 TEST(Learn, GivesTheSameForAnyNumberOfThreads) {
   Model one(6, 1), three(6, 3);
   LearnOptions options;
