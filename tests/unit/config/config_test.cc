@@ -241,6 +241,26 @@ TEST_F(ConfigTest, UnknownKeysAreWarnedAboutWithTheNearest) {
   EXPECT_EQ(NearestName("xyz", {"opset"}), "");
 }
 
+TEST_F(ConfigTest, KeysOfAnotherObjectAreWarnedAboutWithTheirPlace) {
+  Read(R"({"onnx_model": "m.onnx", "calibration_parameters": {"finetune_level": 2, "max_percentile": 1,
+         "input_shape": [1], "placement_of_all": "x", "input_parameters": [{"data_list": "l.txt", "da": 1}]},
+         "quantization_parameters": {"calibration_type": "mse", "model_parameters": {}, "input_names": []}})");
+  const std::string unknown = ": unknown key, ignored";
+  EXPECT_THAT(Log(),
+              AllOf(HasSubstr("config.json: onnx_model" + unknown + " (it belongs in model_parameters)"),
+                    HasSubstr(".finetune_level" + unknown + " (it belongs in quantization_parameters)"),
+                    HasSubstr(".max_percentile" + unknown + " (it belongs in quantization_parameters)"),
+                    HasSubstr(".input_shape" + unknown +
+                              " (it belongs in calibration_parameters.input_parameters[])"),
+                    HasSubstr(".placement_of_all" + unknown + "\n"),
+                    HasSubstr(".calibration_type" + unknown + " (it belongs in calibration_parameters)")));
+  EXPECT_THAT(Log(), AllOf(HasSubstr("[0].data_list" + unknown + " (did you mean data_list_path?)"),
+                           HasSubstr("[0].da" + unknown + "\n"),
+                           HasSubstr(".model_parameters" + unknown + " (it belongs in the top-level object)"),
+                           HasSubstr(".input_names" + unknown +
+                                     " (it belongs in quantization_parameters.custom_setting[])")));
+}
+
 TEST_F(ConfigTest, UnusualValuesAreWarnedAbout) {
   EXPECT_EQ(Calibration("\"calibration_step\": 5, \"calibration_device\": \"cuda\""), "");
   EXPECT_THAT(Log(), AllOf(HasSubstr("5 is outside the recommended 10 to 1000"), HasSubstr("cuda")));
