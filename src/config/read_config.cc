@@ -365,11 +365,6 @@ Config ReadConfig(const std::string& path) {
   } catch (const json::exception& error) {
     throw Error(std::string("not valid JSON: ") + error.what(), path);
   }
-  if (config.quantization.precision_level < kPrecisionDynamic &&
-      config.calibration.input_parameters.empty()) {
-    throw Error("Calibration input_parameters setting not detected.",
-                path + ": calibration_parameters.input_parameters", "one entry per model input");
-  }
   return config;
 }
 

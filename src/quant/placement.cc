@@ -80,7 +80,7 @@ class Placer {
             "adds an attention mask: one scale for scores and the mask would erase the scores";
         continue;
       }
-      if (!(role == QuantRole::kCompute && facts_.is_float(node.input(1))) && !Reached(node, role)) continue;
+      if (!Computes(node, role) && !Reached(node, role)) continue;
       const std::string chosen = ChosenFloat(node);
       if (chosen.empty()) {
         plan_.nodes.insert(id);
@@ -102,6 +102,12 @@ class Placer {
     const bool follows =
         producer != nullptr && passed_.count(producer->id) && graph_.SoleUser(node.input(0)) == node.id;
     return follows ? "as " + producer->Title() + ", which it follows" : "";
+  // A product of two constants stays as it is: there is no activation to quantize.
+  bool Computes(const Node& node, QuantRole role) const {
+    return role == QuantRole::kCompute && facts_.is_float(node.input(1)) &&
+           (graph_.Constant(node.input(0)) == nullptr || graph_.Constant(node.input(1)) == nullptr);
+  }
+
   }
 
   // What precision_level 2 leaves float of the quantizable types, as XSlim: Sigmoid, and arithmetic on two

@@ -107,6 +107,19 @@ TEST_F(SamplesTest, PathsWithBlanksMayHaveLabels) {
   EXPECT_THAT(ErrorOf(config, {Floats("a", {1})}), HasSubstr("with one blank.raw 7 does not exist"));
 }
 
+TEST_F(SamplesTest, AModelWithoutInputsHasOneSample) {
+  Config config;
+  const auto source = OpenSamples(config, {}, 0);
+  EXPECT_EQ(source->size(), 1);
+  EXPECT_TRUE(source->at(0).empty());
+  EXPECT_EQ(source->Describe(), "1 run without inputs");
+  EXPECT_THAT(
+      ErrorOf(config, {Floats("a", {1}), Floats("b", {1})}),
+      HasSubstr("Calibration input_parameters setting not detected. (one entry per model input: a, b)"));
+  config.calibration.input_parameters.resize(1);
+  EXPECT_THAT(ErrorOf(config, {}), HasSubstr("(1 given, the model has 0)"));
+}
+
 TEST_F(SamplesTest, FingerprintsTellWhatDecidesASample) {
   for (int i = 0; i < 3; ++i) WriteFloats(std::to_string(i) + ".raw", {float(i), 0.5f});
   WriteFloats("copy.raw", {1, 0.5f});

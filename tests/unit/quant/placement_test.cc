@@ -52,6 +52,17 @@ TEST(Placement, WhatLiesBehindAChosenOperatorIsPlacedAsBefore) {
   EXPECT_THAT(plan.activations, IsEmpty());
 }
 
+TEST(Placement, AProductOfTwoConstantsStaysAsItIs) {
+  SmallGraph model;
+  model.Op("MatMul", "m", {model.Constant({6, 6}), model.Constant({6, 6})});
+  model.Op("MatMul", "n", {"x", "m"});
+  model.Op("MatMul", "o", {model.Constant({6, 6}), "n"});
+  model.Output("o");
+  const QuantPlan plan = model.Plan();
+  EXPECT_THAT(model.Quantized(plan), UnorderedElementsAre("n", "o"));
+  EXPECT_THAT(model.Pairs(plan), UnorderedElementsAre("x", "m", "n", "o"));
+}
+
 TEST(Placement, OfAFloatOperatorOnlyInt8ReadersSeeTheDequantizedTensor) {
   SmallGraph model;
   model.Conv("c1", "x");
