@@ -21,16 +21,30 @@ struct Key {
 template <typename T>
 using Keys = std::vector<Key<T>>;
 
-// Logs a warning for each member of `object` that `known` does not list.
-void WarnUnknownKeys(const Field& object, const std::vector<std::string>& known);
+// An object of a config, as messages and help call it, and the keys that it may hold.
+struct KeyPlace {
+  std::string title;
+  std::vector<std::string> names;
+};
 
-// Reads `object` into `out` in the table's order; null members count as absent. Throws Error.
 template <typename T>
-void ReadObject(const Field& object, const Keys<T>& keys, T* out) {
+std::vector<std::string> NamesOf(const Keys<T>& keys) {
+  std::vector<std::string> names;
+  for (const Key<T>& key : keys) names.push_back(key.name);
+  return names;
+}
+
+// Logs a warning for each member of `object` that `known` does not list. It names the first of `places` that
+// has the key, else the nearest known one or the first that begins with it.
+void WarnUnknownKeys(const Field& object, const std::vector<std::string>& known,
+                     const std::vector<KeyPlace>& places);
+
+// Reads `object` into `out` in the table's order; null members count as absent. `places`: all objects of a
+// config. Throws Error.
+template <typename T>
+void ReadObject(const Field& object, const Keys<T>& keys, const std::vector<KeyPlace>& places, T* out) {
   if (!object.value().is_object()) object.Expected("an object {...}");
-  std::vector<std::string> known;
-  for (const Key<T>& key : keys) known.push_back(key.name);
-  WarnUnknownKeys(object, known);
+  WarnUnknownKeys(object, NamesOf(keys), places);
   for (const Key<T>& key : keys) {
     const auto member = object.value().find(key.name);
     if (member != object.value().end() && !member->is_null()) key.set(out, object.Member(key.name));

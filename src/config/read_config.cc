@@ -35,6 +35,9 @@ int PrecisionLevel(const Field& field) {
   return level;
 }
 
+// All objects of a config with their keys; of two that hold a key the first one is the more likely place.
+std::vector<KeyPlace> Places();
+
 const std::string kOpsetRange = StrCat(kLowestOpset, "..", kHighestOpset);
 
 using Model = ModelParameters;
@@ -103,7 +106,7 @@ const Keys<Input> kInputKeys = {
 void SetInputs(CalibrationParameters* out, const Field& field) {
   for (const Field& entry : field.List("a list of objects, one per model input")) {
     Input input;
-    ReadObject(entry, kInputKeys, &input);
+    ReadObject(entry, kInputKeys, Places(), &input);
     if (!input.file_type && !input.data_list_path.empty()) input.file_type = FileType::kImage;
     const bool image = input.file_type == FileType::kImage;
     if (image && std::count(input.input_shape.begin(), input.input_shape.end(), 0) > 0)
@@ -164,7 +167,7 @@ const Keys<Custom> kCustomKeys = {
 void SetCustom(QuantizationParameters* out, const Field& field) {
   for (const Field& entry : field.List("a list of objects")) {
     Custom custom;
-    ReadObject(entry, kCustomKeys, &custom);
+    ReadObject(entry, kCustomKeys, Places(), &custom);
     if (custom.input_names.empty()) entry.Fail("input_names is missing or empty");
     if (custom.output_names.empty()) entry.Fail("output_names is missing or empty");
     out->custom_setting.push_back(std::move(custom));
@@ -266,17 +269,28 @@ const Keys<Quantization> kQuantizationKeys = {
 
 const Keys<Config> kTopKeys = {
     {"model_parameters", "object", "the model and where the outputs go",
-     [](Config* c, const Field& f) { ReadObject(f, kModelKeys, &c->model); }},
+     [](Config* c, const Field& f) { ReadObject(f, kModelKeys, Places(), &c->model); }},
     {"calibration_parameters", "object", "how ranges are found, and the data",
      [](Config* c, const Field& f) {
-       ReadObject(f, kCalibrationKeys, &c->calibration);
+       ReadObject(f, kCalibrationKeys, Places(), &c->calibration);
        if (f.value().contains("input_parameters") && f.value().contains("input_parametres")) {
          f.Fail("input_parameters and input_parametres are both present", "keep one of them");
        }
      }},
     {"quantization_parameters", "object", "what is quantized and how",
-     [](Config* c, const Field& f) { ReadObject(f, kQuantizationKeys, &c->quantization); }},
+     [](Config* c, const Field& f) { ReadObject(f, kQuantizationKeys, Places(), &c->quantization); }},
 };
+
+constexpr char kTop[] = "top level", kModel[] = "model_parameters", kCalibration[] = "calibration_parameters",
+               kInput[] = "calibration_parameters.input_parameters[]",
+               kQuantization[] = "quantization_parameters",
+               kCustom[] = "quantization_parameters.custom_setting[]";
+
+std::vector<KeyPlace> Places() {
+  return {{"the top-level object", NamesOf(kTopKeys)}, {kModel, NamesOf(kModelKeys)},
+          {kCalibration, NamesOf(kCalibrationKeys)},       {kInput, NamesOf(kInputKeys)},
+          {kQuantization, NamesOf(kQuantizationKeys)},     {kCustom, NamesOf(kCustomKeys)}};
+}
 
 // Parses with a warning for every key that stands twice in one object (the last one counts, as in Python).
 json ParseWithDuplicateCheck(const std::string& text, const std::string& path) {
@@ -347,25 +361,18 @@ Config ReadConfig(const std::string& path) {
   config.quantization.bias = DefaultBias();
   try {
     const json root = Parse(ReadFile(path), path);
-    ReadObject(Field(root, path, ""), kTopKeys, &config);
+    ReadObject(Field(root, path, ""), kTopKeys, Places(), &config);
   } catch (const json::exception& error) {
     throw Error(std::string("not valid JSON: ") + error.what(), path);
-  }
-  if (config.quantization.precision_level < kPrecisionDynamic &&
-      config.calibration.input_parameters.empty()) {
-    throw Error("Calibration input_parameters setting not detected.",
-                path + ": calibration_parameters.input_parameters", "one entry per model input");
   }
   return config;
 }
 
 std::string DescribeConfig() {
   return "A config is a JSON object; // and /* */ comments are allowed, unknown keys are warned about.\n\n" +
-         DescribeKeys("top level", kTopKeys) + "\n" + DescribeKeys("model_parameters", kModelKeys) + "\n" +
-         DescribeKeys("calibration_parameters", kCalibrationKeys) + "\n" +
-         DescribeKeys("calibration_parameters.input_parameters[]", kInputKeys) + "\n" +
-         DescribeKeys("quantization_parameters", kQuantizationKeys) + "\n" +
-         DescribeKeys("quantization_parameters.custom_setting[]", kCustomKeys);
+         DescribeKeys(kTop, kTopKeys) + "\n" + DescribeKeys(kModel, kModelKeys) + "\n" +
+         DescribeKeys(kCalibration, kCalibrationKeys) + "\n" + DescribeKeys(kInput, kInputKeys) + "\n" +
+         DescribeKeys(kQuantization, kQuantizationKeys) + "\n" + DescribeKeys(kCustom, kCustomKeys);
 }
 
 }  // namespace xslim

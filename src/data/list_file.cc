@@ -25,6 +25,16 @@ bool IsFile(const fs::path& path) {
   return fs::is_regular_file(path, ignored);
 }
 
+// The file that the line names, or the line without its last words; empty when there is none.
+fs::path FileOf(const fs::path& folder, std::string line) {
+  while (!line.empty()) {
+    if (IsFile(folder / line)) return folder / line;
+    const size_t blank = line.find_last_of(kBlank);
+    line = blank == std::string::npos ? "" : Strip(line.substr(0, blank));
+  }
+  return {};
+}
+
 }  // namespace
 
 std::string ResolvePath(const std::string& path, const std::string& source) {
@@ -54,17 +64,13 @@ std::vector<std::string> ReadListFile(const std::string& list, const std::string
     const std::string line = Strip(text.substr(begin, end - begin));
     begin = end + 1;
     if (line.empty()) continue;
-    fs::path path = folder / line;
-    if (!IsFile(path)) {
-      const fs::path first_word = folder / line.substr(0, line.find_first_of(kBlank));
-      if (!IsFile(first_word)) {
-        std::error_code ignored;
-        throw Error(StrCat("the file ", path.string(),
-                           fs::exists(path, ignored) ? " is not a regular file" : " does not exist"),
-                    StrCat(list, ":", number),
-                    StrCat("listed by ", field, "; relative paths start at the list's folder"));
-      }
-      path = first_word;
+    const fs::path path = FileOf(folder, line);
+    if (path.empty()) {
+      std::error_code ignored;
+      throw Error(StrCat("the file ", (folder / line).string(),
+                         fs::exists(folder / line, ignored) ? " is not a regular file" : " does not exist"),
+                  StrCat(list, ":", number),
+                  StrCat("listed by ", field, "; relative paths start at the list's folder"));
     }
     paths.push_back(path.string());
     if (lines != nullptr) lines->push_back(number);

@@ -15,8 +15,8 @@
 namespace xslim {
 
 // The paths of a list file: one per line, relative to the list's folder or absolute; blank lines skipped,
-// CRLF and a byte order mark tolerated. A line that names no file but whose first word does ("path label")
-// stands for that word. Throws Error naming `field` (the JSON field) and the list, for a missing entry also
+// CRLF and a byte order mark tolerated. A line that names no file stands for the longest part before
+// a blank that does ("path label", where the path may hold blanks). Throws Error naming `field` (the JSON field) and the list, for a missing entry also
 // its line. `lines`: takes the line that each path stands in.
 std::vector<std::string> ReadListFile(const std::string& list, const std::string& field,
                                       std::vector<int64_t>* lines = nullptr);

@@ -43,9 +43,14 @@ std::vector<const InputParameters*> MatchEntries(const std::vector<InputParamete
                                                  const std::string& where) {
   std::string names;
   for (const ModelInput& input : inputs) names += (names.empty() ? "" : ", ") + input.name;
+  if (entries.empty() && !inputs.empty()) {
+    throw Error("Calibration input_parameters setting not detected.", where,
+                "one entry per model input: " + names);
+  }
   if (entries.size() != inputs.size()) {
-    throw Error("Calibration input_parametres size should equal to model inputs size.", where,
-                StrCat(entries.size(), " given, the model has ", inputs.size(), ": ", names));
+    throw Error(
+        "Calibration input_parametres size should equal to model inputs size.", where,
+        StrCat(entries.size(), " given, the model has ", inputs.size(), names.empty() ? "" : ": ", names));
   }
   std::vector<const InputParameters*> matched(inputs.size(), nullptr);
   for (size_t i = 0; i < entries.size(); ++i) {
@@ -230,6 +235,7 @@ class ListSource : public SampleSource {
   int64_t size() const override { return size_; }
 
   std::string Describe() const override {
+    if (inputs_.empty()) return "1 run without inputs";
     std::string lists;
     for (const auto& input : inputs_) {
       if (!input->list.empty()) lists += (lists.empty() ? " of " : " and ") + input->list;

@@ -38,7 +38,7 @@ class SampleSource {
 
 // Matches config entries to the model's inputs (by name, else by position), reads the list files and checks
 // everything that can be checked before the first decode. Rules: lists of length 1 are broadcast; a missing
-// list means one all-zero sample. Unknown dimensions: input_shape fixes them, for all inputs that share their
+// list means one all-zero sample; a model without inputs has one sample and takes no entries. Unknown dimensions: input_shape fixes them, for all inputs that share their
 // symbol; else arrays tell them, sample by sample, and images by the first one's size; a raw file's size
 // tells one; an unknown batch that nothing tells is 1, anything else an Error. Batch size =
 // calibration_batch_size when > 1, else input_shape[0] for a single image input, else 1; the tail that does

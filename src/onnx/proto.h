@@ -61,6 +61,9 @@ class ExternalData {
 // the message is malformed.
 Tensor ReadTensor(onnx::TensorProto* proto, ExternalData* external, const std::string& where);
 
+// A sparse tensor with its zeros filled in; `where` as above, also for strings and for over 2 GiB.
+Tensor ReadSparse(onnx::SparseTensorProto* proto, ExternalData* external, const std::string& where);
+
 // Bytes of raw_data for a tensor (not of strings): types of 4 and 2 bits are packed, the lowest bits first.
 // `storage` holds them when they are not the tensor's own.
 std::string_view RawData(const Tensor& tensor, std::string* storage);

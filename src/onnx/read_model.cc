@@ -63,10 +63,6 @@ class GraphReader {
     graph_.doc = proto_.doc_string();
     ReadInputs();
     ReadInitializers();
-    for (const auto& sparse : proto_.sparse_initializer()) {
-      Add(sparse.values().name(), "sparse initializer");
-      sparse_.insert(sparse.values().name());
-    }
     NameNodes();
     for (int i = 0; i < proto_.node_size(); ++i)
       ReadNode(proto_.mutable_node(i), names_[static_cast<size_t>(i)]);
@@ -82,6 +78,7 @@ class GraphReader {
     proto_.clear_name();
     proto_.clear_doc_string();
     proto_.clear_initializer();
+    proto_.clear_sparse_initializer();
     proto_.clear_input();
     proto_.clear_output();
     proto_.clear_value_info();
@@ -94,8 +91,7 @@ class GraphReader {
     auto known = [this](ValueId id) {
       if (id == kNone) return false;
       const Value& value = graph_.value(id);
-      return value.producer != kNone || value.is_input || value.constant.defined() ||
-             sparse_.count(value.name) != 0;
+      return value.producer != kNone || value.is_input || value.constant.defined();
     };
     for (NodeId id = 0; id < static_cast<NodeId>(graph_.node_slots()); ++id) {
       const Node& node = graph_.node(id);
@@ -132,6 +128,7 @@ class GraphReader {
     // Before IR 4 every initializer had to be listed as an input and was a constant all the same.
     if (graph_.ir_version < 4) {
       for (const auto& tensor : proto_.initializer()) constants.insert(tensor.name());
+      for (const auto& sparse : proto_.sparse_initializer()) constants.insert(sparse.values().name());
     }
     for (const auto& info : proto_.input()) {
       if (constants.count(info.name())) continue;
@@ -144,10 +141,20 @@ class GraphReader {
 
   void ReadInitializers() {
     for (auto& tensor : *proto_.mutable_initializer()) {
-      ValueId id = graph_.Find(tensor.name());
-      if (id == kNone || graph_.value(id).constant.defined()) id = Add(tensor.name(), "initializer");
+      const ValueId id = ValueOf(tensor.name(), "initializer");
       graph_.SetConstant(id, ReadTensor(&tensor, external_, where_ + ": initializer " + tensor.name()));
     }
+    for (auto& sparse : *proto_.mutable_sparse_initializer()) {
+      const std::string name = sparse.values().name();
+      const ValueId id = ValueOf(name, "sparse initializer");
+      graph_.SetConstant(id, ReadSparse(&sparse, external_, where_ + ": sparse initializer " + name));
+    }
+  }
+
+  // A new one, or the input whose default the initializer is.
+  ValueId ValueOf(const std::string& name, const char* what) {
+    const ValueId id = graph_.Find(name);
+    return id == kNone || graph_.value(id).constant.defined() ? Add(name, what) : id;
   }
 
   // Names for messages and reports: the file's, made unique.
@@ -183,7 +190,7 @@ class GraphReader {
       if (id == kNone && !output.empty()) id = graph_.AddValue(output);
       if (id != kNone) {
         const Value& value = graph_.value(id);
-        const bool fixed = value.is_input || value.constant.defined() || sparse_.count(output);
+        const bool fixed = value.is_input || value.constant.defined();
         if (fixed || value.producer != kNone || !own.insert(output).second) {
           throw Error("tensor \"" + output + "\" is made twice.", at,
                       fixed                     ? "it is an input or initializer"
@@ -226,7 +233,6 @@ class GraphReader {
   ExternalData* const external_;
   const std::string& where_;
   Graph& graph_;
-  std::set<std::string> sparse_;
   std::vector<std::string> names_;
 };
 

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <limits>
 
+#include "base/log.h"
 #include "onnx/model_io.h"
 #include "onnx/proto.h"
 #include "tensor/packed_codes.h"
@@ -18,6 +19,8 @@ namespace fs = std::filesystem;
 // Bytes from which on a tensor is not copied out of its file, and out of its message.
 constexpr int64_t kSmallestMapped = 64 << 10;
 constexpr size_t kSmallestTaken = 4 << 10;
+// Bytes of a sparse tensor with its zeros: a few values may claim any shape.
+constexpr int64_t kLargestDense = int64_t{1} << 31;
 
 size_t FileBytes(DType type, int64_t count) {
   const size_t n = static_cast<size_t>(count);
@@ -184,6 +187,20 @@ Tensor ReadTyped(const onnx::TensorProto& proto, DType type, const Shape& shape,
   return tensor;
 }
 
+// Elements of a shape that a file names.
+int64_t CheckedCount(const Shape& shape, const std::string& where) {
+  int64_t count = 1;
+  bool empty = false;
+  for (int64_t dim : shape) {
+    if (dim < 0) throw Error("tensor has the negative dimension " + std::to_string(dim) + ".", where);
+    empty = empty || dim == 0;
+    if (dim > 0 && (__builtin_mul_overflow(count, dim, &count) || count > int64_t{1} << 46)) {
+      throw Error("tensor shape " + ToString(shape) + " is too large.", where);
+    }
+  }
+  return empty ? 0 : count;
+}
+
 }  // namespace
 
 const std::shared_ptr<MappedFile>& ExternalData::Map(const std::string& location, const std::string& where) {
@@ -255,16 +272,7 @@ Tensor ReadTensor(onnx::TensorProto* proto, ExternalData* external, const std::s
   const DType type = static_cast<DType>(proto->data_type());
   if (proto->has_segment()) throw Error("tensors in segments are not supported.", where);
   const Shape shape(proto->dims().begin(), proto->dims().end());
-  int64_t count = 1;
-  bool empty = false;
-  for (int64_t dim : shape) {
-    if (dim < 0) throw Error("tensor has the negative dimension " + std::to_string(dim) + ".", where);
-    empty = empty || dim == 0;
-    if (dim > 0 && (__builtin_mul_overflow(count, dim, &count) || count > int64_t{1} << 46)) {
-      throw Error("tensor shape " + ToString(shape) + " is too large.", where);
-    }
-  }
-  if (empty) count = 0;
+  const int64_t count = CheckedCount(shape, where);
   if (proto->data_location() == onnx::TensorProto::EXTERNAL) {
     if (type == DType::kString) throw Error("strings cannot be external data.", where);
     return external->Read(*proto, type, shape, count, where);
@@ -289,6 +297,69 @@ Tensor ReadTensor(onnx::TensorProto* proto, ExternalData* external, const std::s
   Unfile(proto->raw_data().data(), type, count, tensor.raw());
   delete proto->release_raw_data();
   return tensor;
+}
+
+namespace {
+
+// Place of element `i` in the dense tensor: its linear index, or what its row of indices comes to.
+int64_t PlaceOf(const Tensor& indices, int64_t i, const Shape& shape, int64_t count,
+                const std::string& where) {
+  const auto check = [&](int64_t index, int64_t end) {
+    if (index >= 0 && index < end) return;
+    throw Error(StrCat("index ", index, " of element ", i, " is outside the shape ", ToString(shape), "."),
+                where);
+  };
+  const int64_t* all = indices.data<int64_t>();
+  if (indices.rank() == 1) {
+    check(all[i], count);
+    return all[i];
+  }
+  int64_t place = 0;
+  const auto rank = static_cast<int64_t>(shape.size());
+  for (int64_t axis = 0; axis < rank; ++axis) {
+    const int64_t index = all[i * rank + axis], size = shape[static_cast<size_t>(axis)];
+    check(index, size);
+    place = place * size + index;
+  }
+  return place;
+}
+
+}  // namespace
+
+Tensor ReadSparse(onnx::SparseTensorProto* proto, ExternalData* external, const std::string& where) {
+  const Tensor values = ReadTensor(proto->mutable_values(), external, where);
+  const Shape shape(proto->dims().begin(), proto->dims().end());
+  const int64_t count = CheckedCount(shape, where), stored = values.size();
+  const DType type = values.dtype();
+  if (type == DType::kString) throw Error("sparse tensors of strings are not supported.", where);
+  if (static_cast<int64_t>(SizeOf(type)) * count > kLargestDense)
+    throw Error("the shape " + ToString(shape) + " is over 2 GiB with its zeros.", where);
+  if (values.rank() != 1)
+    throw Error("the values have the shape " + ToString(values.shape()) + ", not one axis.", where);
+  // Without values no indices are needed, which some writers leave out whole.
+  Tensor indices(DType::kInt64, {0});
+  if (stored > 0 || proto->indices().data_type() != 0)
+    indices = ReadTensor(proto->mutable_indices(), external, where + ": indices");
+  const Shape rows = {stored, static_cast<int64_t>(shape.size())};
+  if (indices.dtype() != DType::kInt64 || (indices.shape() != Shape{stored} && indices.shape() != rows)) {
+    throw Error(StrCat("the indices are ", NameOf(indices.dtype()), " ", ToString(indices.shape()),
+                       ", expected int64 ", ToString(Shape{stored}), " or ", ToString(rows), "."),
+                where);
+  }
+  Tensor dense(type, shape);
+  std::fill(dense.raw(), dense.raw() + dense.bytes(), std::byte{0});
+  const size_t size = SizeOf(type);
+  int64_t last = -1;
+  for (int64_t i = 0; i < stored; ++i) {
+    const int64_t place = PlaceOf(indices, i, shape, count, where);
+    if (place <= last)
+      throw Error(StrCat("the indices do not rise at element ", i, "."), where,
+                  "each place stands once, in order");
+    last = place;
+    const std::byte* element = values.raw() + static_cast<size_t>(i) * size;
+    std::copy(element, element + size, dense.raw() + static_cast<size_t>(place) * size);
+  }
+  return dense;
 }
 
 std::string_view RawData(const Tensor& tensor, std::string* storage) {

@@ -139,9 +139,11 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
                     " is asked for",
                 config.source + ": model_parameters.opset (or --opset)", "ask for 13 or more");
   }
-  const std::unique_ptr<SampleSource> samples = OpenSamples(config, InputsOf(original), 0);
+  const std::vector<ModelInput> inputs = InputsOf(original);
+  const std::unique_ptr<SampleSource> samples = OpenSamples(config, inputs, 0);
   const SampleChoice choice = ChooseSamples(samples->size(), config.calibration);
-  const bool meaningful = HasData(config) && HoldValues(*samples, choice.calibration, InputsOf(original));
+  const bool meaningful =
+      inputs.empty() || (HasData(config) && HoldValues(*samples, choice.calibration, inputs));
   if (!meaningful) LogWarning(kOnZeros, "; give real data in calibration_parameters.input_parameters");
 
   Graph graph = original;

@@ -145,6 +145,33 @@ const std::vector<FusedUnit>& FusedUnits() {
   return units;
 }
 
+std::vector<NodeId> OpenCubicResizes(const Graph& graph, const std::set<NodeId>& quantized,
+                                     std::set<ValueId>* inside) {
+  std::vector<NodeId> shut;
+  const auto is_quantized = [&](const Use& use) { return quantized.count(use.node) != 0; };
+  for (NodeId id : graph.Order()) {
+    const Node& node = graph.node(id);
+    if (!node.Is("Resize") || node.String("mode", "nearest") != "cubic" || node.input(0) == kNone ||
+        node.outputs.empty() || node.outputs[0] == kNone)
+      continue;
+    const ValueId input = node.input(0), output = node.outputs[0];
+    const Node* producer = QuantizedProducer(graph, quantized, input);
+    const std::vector<Use>& uses = graph.value(output).uses;
+    const bool chosen = quantized.count(id) != 0;
+    if (!chosen && (producer == nullptr || std::none_of(uses.begin(), uses.end(), is_quantized))) continue;
+    const NodeId user = graph.SoleUser(output);
+    const bool on_grid = producer != nullptr && RoleOf(graph, *producer) == QuantRole::kPassive;
+    if (!on_grid && graph.SoleUser(input) == id) {
+      inside->insert(input);
+    } else if (user != kNone && IsComputing(graph.node(user))) {
+      inside->insert(output);
+    } else {
+      shut.push_back(id);
+    }
+  }
+  return shut;
+}
+
 std::set<ValueId> InsideFusedUnits(const Graph& graph, const std::set<NodeId>& quantized) {
   std::set<ValueId> inside;
   for (NodeId id : graph.Order()) {

@@ -18,6 +18,14 @@ struct FusedUnit {
 };
 const std::vector<FusedUnit>& FusedUnits();
 
+// Adds to `inside` a tensor beside each cubic Resize that would stand between two pairs: what it reads where
+// it alone does, else its result where one product alone reads that. ONNX Runtime's CPU provider takes a
+// Resize between DequantizeLinear and QuantizeLinear for one in 8 bits, and has a cubic one in 8 bits only
+// for its own channels-last layout and not for shrinking, so that it refuses the model or fails in its first
+// run. Returns the Resizes that still stand between two pairs.
+std::vector<NodeId> OpenCubicResizes(const Graph& graph, const std::set<NodeId>& quantized,
+                                     std::set<ValueId>* inside);
+
 // All tensors inside units of the quantized operators (a unit may end in a float Softmax). Units that share
 // an operator make one larger unit.
 std::set<ValueId> InsideFusedUnits(const Graph& graph, const std::set<NodeId>& quantized);

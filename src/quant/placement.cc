@@ -39,7 +39,12 @@ class Placer {
     DropUnreached();
     DropIdleMoves();
     FoldActivations();
-    if (options_.placement == Placement::kFused) inside_ = InsideFusedUnits(graph_, plan_.nodes);
+    for (NodeId id : FindInside()) {
+      LogWarning(
+          graph_.node(id).Title(),
+          ": ONNX Runtime has no cubic Resize in int8 and may refuse the model; leave this operator and "
+          "those that read it float by ignore_op_names");
+    }
     for (NodeId id : order_) PlaceNode(graph_.node(id));
     for (auto& [value, quant] : plan_.activations) SetChoices(value, &quant);
     if (!again_) ignored_.WarnUnmatched(graph_);
@@ -50,12 +55,18 @@ class Placer {
     plan_.quantize_bias = options_.bias == BiasType::kInt32;
     plan_.nodes = std::move(nodes);
     FoldActivations();
-    if (options_.placement == Placement::kFused) inside_ = InsideFusedUnits(graph_, plan_.nodes);
+    FindInside();
     for (NodeId id : order_) PlaceNode(graph_.node(id));
     return std::move(plan_);
   }
 
  private:
+  // Tensors that stay without a pair. Returns what OpenCubicResizes does.
+  std::vector<NodeId> FindInside() {
+    if (options_.placement == Placement::kFused) inside_ = InsideFusedUnits(graph_, plan_.nodes);
+    return OpenCubicResizes(graph_, plan_.nodes, &inside_);
+  }
+
   // Quantizable and downstream of a computing operator through quantizable ones (XSlim's "conservative"
   // dispatch).
   void MarkOperators() {
@@ -84,7 +95,7 @@ class Placer {
             "adds an attention mask: one scale for scores and the mask would erase the scores";
         continue;
       }
-      if (!(role == QuantRole::kCompute && facts_.is_float(node.input(1))) && !Reached(node, role)) continue;
+      if (!Computes(node, role) && !Reached(node, role)) continue;
       const std::string chosen = ChosenFloat(node);
       if (chosen.empty()) {
         plan_.nodes.insert(id);
@@ -93,6 +104,12 @@ class Placer {
         passed_.insert(id);
       }
     }
+  }
+
+  // A product of two constants stays as it is: there is no activation to quantize.
+  bool Computes(const Node& node, QuantRole role) const {
+    return role == QuantRole::kCompute && facts_.is_float(node.input(1)) &&
+           (graph_.Constant(node.input(0)) == nullptr || graph_.Constant(node.input(1)) == nullptr);
   }
 
   // Why a quantizable operator stays float by choice; "" when it does not.
@@ -325,7 +342,7 @@ class Placer {
   std::vector<NodeId> order_;
   IgnoreList ignored_;
   std::set<NodeId> passed_;   // float by choice; operators behind them are placed as if they were int8
-  std::set<ValueId> inside_;  // tensors inside fused units
+  std::set<ValueId> inside_;  // tensors inside fused units and beside cubic Resizes
   QuantPlan plan_;
 };
 

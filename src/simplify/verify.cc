@@ -202,6 +202,15 @@ std::string Difference(const Tensor& got, const Tensor& wanted, const Tensor& ro
   return StrCat("differs by ", difference, ", its largest number is ", largest);
 }
 
+// Whether an operator takes a size from the value: rounding it would change shapes, not numbers.
+bool ScalesShapes(const Graph& graph, ValueId id) {
+  const std::vector<Use>& uses = graph.value(id).uses;
+  return std::any_of(uses.begin(), uses.end(), [&](const Use& use) {
+    const Node& node = graph.node(use.node);
+    return (node.Is("Resize") || node.Is("Upsample")) && use.slot > 0;
+  });
+}
+
 // Every float moved by one unit of its 23rd bit, up or down at random.
 Tensor Rounded(const Tensor& tensor, Random* random) {
   Tensor moved = tensor.Clone();
@@ -313,7 +322,7 @@ const std::vector<Tensor>& Reference::AfterRounding(size_t sample) const {
   Graph graph = graph_;
   for (ValueId id = 0; id < static_cast<ValueId>(graph.value_slots()); ++id) {
     const Tensor* constant = graph.Constant(id);
-    if (constant != nullptr && constant->dtype() == DType::kFloat)
+    if (constant != nullptr && constant->dtype() == DType::kFloat && !ScalesShapes(graph, id))
       graph.SetConstant(id, Rounded(*constant, &random));
   }
   std::vector<Tensor> inputs = inputs_[sample];

@@ -212,7 +212,10 @@ class Tuner {
     }
     const double now = Mean(Ratios());
     Say(changed, " ranges chosen by what they cost at the outputs: noise-to-signal ratio ", noise_, " -> ",
-        now);
+        now,
+        now <= noise_           ? ""
+        : now <= kHarm * noise_ ? ", a rise within what chance does on these samples before weights are tuned"
+                                : ", a rise that is judged again once weights are tuned");
     noise_ = now;
   }
 

@@ -309,6 +309,8 @@ def config_cases():
     static("onnx_model missing", {MODEL + "onnx_model": "nope.onnx"}, 1, "nope.onnx")
     static("unknown top key", {"modle_parameters": {"a": 1}}, says="did you mean model_parameters?")
     static("unknown inner key", {CALIBRATION + "calibration_steps": 50}, says="did you mean calibration_step?")
+    static("a key of another object", {QUANTIZATION + "calibration_type": "mse"},
+           says="quantization_parameters.calibration_type: unknown key, ignored (it belongs in calibration_parameters)")
     static("input_parametres", {CALIBRATION + "input_parametres": BASE["calibration_parameters"]["input_parameters"]},
            remove=[CALIBRATION + "input_parameters"])
     static("calibration_type", {CALIBRATION + "calibration_type": "entropy"}, 1,

@@ -221,6 +221,27 @@ def negative_input():
     return model([node("Relu", ["x"], ["y"])], shape=(-1, 3, 8, 8))
 
 
+def computes_alone():
+    """Calibrated by its one run; folding would leave nothing of it, were it not for the random numbers."""
+    made = behind_conv(node("RandomNormal", [], ["x"], shape=[1, 3, 8, 8], seed=1.0), node("Relu", ["c"], ["y"]))
+    del made.graph.input[:]
+    made.graph.node.insert(0, made.graph.node.pop(1))
+    return made
+
+
+def constant_alone():
+    made = model([node("MatMul", ["a", "b"], ["y"])], {"a": real(4, 8), "b": real(8, 2)})
+    del made.graph.input[:]
+    return made
+
+
+def sparse_weights():
+    made = behind_conv(node("MatMul", ["c", "s"], ["y"]))
+    values = helper.make_tensor("s", F, [3], [1.0, -2.0, 3.0])
+    made.graph.sparse_initializer.append(helper.make_sparse_tensor(values, numpy_helper.from_array(np.array([[0, 1], [2, 0], [7, 4]]), "i"), [8, 5]))
+    return made
+
+
 def function_in_function():
     inner = helper.make_function("f", "Inner", ["a"], ["b"], [node("Relu", ["a"], ["b"])], [helper.make_opsetid("", 17)])
     outer = helper.make_function("f", "Outer", ["a"], ["b"], [node("Inner", ["a"], ["m"], domain="f"), node("Neg", ["m"], ["b"])],
@@ -419,7 +440,8 @@ def outside_data():
 
 RUN = {f.__name__: f for f in (zero_batch, zero_channels_slice, zero_everywhere, empty_reduce, if_of_other_ranks, if_constant, loop_of_none,
                                loop_negative, strings, optionals, sequences, float4_carried, scalar_everywhere, same_twice,
-                               output_is_input, output_is_constant, unused_input, no_names, same_names, odd_names, zero_weights, tiny_and_huge_weights, deep_chain, unknown_operator, function_in_function, negative_input)}
+                               output_is_input, output_is_constant, unused_input, no_names, same_names, odd_names, zero_weights, tiny_and_huge_weights, deep_chain, unknown_operator, function_in_function, negative_input,
+                               computes_alone, constant_alone, sparse_weights)}
 RUN["nested_ifs"] = lambda: nested_ifs(20)
 # What static quantization must name; True: the model is refused in every mode.
 FAULTY = {

@@ -90,6 +90,36 @@ TEST_F(SamplesTest, BatchesBroadcastsAndDropsTheTail) {
   EXPECT_THAT(firsts, ElementsAre(2, 0, 2));
 }
 
+TEST_F(SamplesTest, PathsWithBlanksMayHaveLabels) {
+  float number = 0;
+  for (const char* name : {"plain.raw", "with two blanks.raw", "with two", "a 7"})
+    WriteFloats(name, {++number});
+  Config config;
+  config.calibration.input_parameters = {Entry(
+      Write("a.txt",
+            "plain.raw 3 4\nwith two blanks.raw 7\nwith two blanks.raw\nwith two  8\na 7\nplain.raw\t5\n"),
+      FileType::kRaw)};
+  const auto source = OpenSamples(config, {Floats("a", {1})}, 0);
+  std::vector<float> read;
+  for (int64_t i = 0; i < source->size(); ++i) read.push_back(Values(source->at(i)[0])[0]);
+  EXPECT_THAT(read, ElementsAre(1, 2, 2, 3, 4, 1));
+  Write("a.txt", "with one blank.raw 7\n");
+  EXPECT_THAT(ErrorOf(config, {Floats("a", {1})}), HasSubstr("with one blank.raw 7 does not exist"));
+}
+
+TEST_F(SamplesTest, AModelWithoutInputsHasOneSample) {
+  Config config;
+  const auto source = OpenSamples(config, {}, 0);
+  EXPECT_EQ(source->size(), 1);
+  EXPECT_TRUE(source->at(0).empty());
+  EXPECT_EQ(source->Describe(), "1 run without inputs");
+  EXPECT_THAT(
+      ErrorOf(config, {Floats("a", {1}), Floats("b", {1})}),
+      HasSubstr("Calibration input_parameters setting not detected. (one entry per model input: a, b)"));
+  config.calibration.input_parameters.resize(1);
+  EXPECT_THAT(ErrorOf(config, {}), HasSubstr("(1 given, the model has 0)"));
+}
+
 TEST_F(SamplesTest, FingerprintsTellWhatDecidesASample) {
   for (int i = 0; i < 3; ++i) WriteFloats(std::to_string(i) + ".raw", {float(i), 0.5f});
   WriteFloats("copy.raw", {1, 0.5f});

@@ -288,6 +288,62 @@ TEST(ModelIoTest, RefusesMalformedTensors) {
   EXPECT_THROW(ParseTensorProto("\xff\xff garbage"), Error);
 }
 
+// x + w, where w is sparse: `indices` of the values 1, 2, ...
+struct Sparse : Small {
+  onnx::SparseTensorProto* sparse = graph->add_sparse_initializer();
+  Sparse(const Shape& shape, const std::vector<int64_t>& indices, const Shape& indices_shape) {
+    graph->clear_initializer();
+    for (int64_t dim : shape) sparse->add_dims(dim);
+    const int64_t stored = indices_shape.empty() ? 0 : indices_shape[0];
+    sparse->mutable_values()->set_name("w");
+    sparse->mutable_values()->set_data_type(1);
+    sparse->mutable_values()->add_dims(stored);
+    for (int64_t i = 1; i <= stored; ++i) sparse->mutable_values()->add_float_data(static_cast<float>(i));
+    sparse->mutable_indices()->set_data_type(7);
+    for (int64_t dim : indices_shape) sparse->mutable_indices()->add_dims(dim);
+    for (int64_t index : indices) sparse->mutable_indices()->add_int64_data(index);
+  }
+};
+
+TEST(ModelIoTest, SparseInitializersBecomeDense) {
+  const Tensor wanted = Tensor::Of<float>({2, 3}, {0, 1, 0, 2, 0, 3});
+  Sparse linear({2, 3}, {1, 3, 5}, {3}), rows({2, 3}, {0, 1, 1, 0, 1, 2}, {3, 2}), empty({2}, {}, {0});
+  Sparse listed({2, 3}, {1, 3, 5}, {3});
+  Small::AddInfo("w", listed.graph->add_input());  // as before IR 4, where it is no input
+  listed.model.set_ir_version(3);
+  for (Sparse* each : {&linear, &rows, &listed}) {
+    const Graph graph = each->Parse();
+    EXPECT_TRUE(graph.Constant(graph.Find("w"))->SameBytes(wanted));
+    EXPECT_EQ(graph.inputs().size(), 1u);
+    const onnx::ModelProto written = Proto(SerializeModel(graph));
+    EXPECT_EQ(written.graph().sparse_initializer_size(), 0);
+    EXPECT_EQ(written.graph().initializer_size(), 1);
+  }
+  empty.sparse->clear_indices();
+  const Graph zeros = empty.Parse();
+  EXPECT_TRUE(zeros.Constant(zeros.Find("w"))->SameBytes(Tensor::Of<float>({2}, {0, 0})));
+}
+
+TEST(ModelIoTest, RefusesMalformedSparseInitializers) {
+  EXPECT_THAT(Sparse({2, 3}, {1, 6}, {2}).Message(),
+              AllOf(HasSubstr("m.onnx: sparse initializer w"), HasSubstr("index 6 of element 1 is outside")));
+  EXPECT_THAT(Sparse({2, 3}, {-1}, {1}).Message(), HasSubstr("index -1 of element 0 is outside"));
+  EXPECT_THAT(Sparse({2, 3}, {0, 3}, {1, 2}).Message(), HasSubstr("index 3 of element 0 is outside"));
+  EXPECT_THAT(Sparse({2, 3}, {4, 4}, {2}).Message(), HasSubstr("do not rise at element 1"));
+  EXPECT_THAT(Sparse({2, 3}, {1, 1, 1}, {1, 3}).Message(),
+              HasSubstr("the indices are int64 [1,3], expected int64 [1] or [1,2]"));
+  EXPECT_THAT(Sparse({1 << 20, 1 << 20}, {1}, {1}).Message(), HasSubstr("over 2 GiB"));
+  Sparse flat({2, 3}, {1}, {1});
+  flat.sparse->mutable_values()->add_dims(1);
+  EXPECT_THAT(flat.Message(), HasSubstr("the values have the shape [1,1]"));
+  Sparse none({2, 3}, {1}, {1});
+  none.sparse->clear_indices();
+  EXPECT_THAT(none.Message(), HasSubstr("sparse initializer w: indices"));
+  Sparse twice({2}, {1}, {1});
+  twice.graph->add_initializer()->CopyFrom(Small().graph->initializer(0));
+  EXPECT_THAT(twice.Message(), HasSubstr("\"w\" is defined twice"));
+}
+
 TEST(ModelIoTest, RefusesMalformedGraphs) {
   {
     Small s;

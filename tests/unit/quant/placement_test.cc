@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "quant/fused_units.h"
 #include "quant/plan.h"
 #include "small_graph.h"
 
@@ -50,6 +51,17 @@ TEST(Placement, WhatLiesBehindAChosenOperatorIsPlacedAsBefore) {
   const QuantPlan plan = model.Plan({}, choices);
   EXPECT_THAT(model.Quantized(plan), IsEmpty());
   EXPECT_THAT(plan.activations, IsEmpty());
+}
+
+TEST(Placement, AProductOfTwoConstantsStaysAsItIs) {
+  SmallGraph model;
+  model.Op("MatMul", "m", {model.Constant({6, 6}), model.Constant({6, 6})});
+  model.Op("MatMul", "n", {"x", "m"});
+  model.Op("MatMul", "o", {model.Constant({6, 6}), "n"});
+  model.Output("o");
+  const QuantPlan plan = model.Plan();
+  EXPECT_THAT(model.Quantized(plan), UnorderedElementsAre("n", "o"));
+  EXPECT_THAT(model.Pairs(plan), UnorderedElementsAre("x", "m", "n", "o"));
 }
 
 TEST(Placement, OfAFloatOperatorOnlyInt8ReadersSeeTheDequantizedTensor) {
@@ -182,6 +194,62 @@ TEST(Placement, FindsScoresBehindALongWayOfDataMovement) {
   const QuantPlan plan = model.Plan();
   ASSERT_TRUE(plan.left_float.count(model.Node("y")));
   EXPECT_THAT(plan.left_float.at(model.Node("y")), HasSubstr("bounded scores"));
+}
+
+// Resizes "r" what `input` is; half as large.
+void Cubic(SmallGraph* model, const char* input, const char* mode = "cubic") {
+  model->graph.AddConstant("sizes", Tensor::Of<int64_t>({4}, {1, 4, 3, 3}));
+  model->graph.AddNode("Resize", "r", {model->graph.Find(input), kNone, kNone, model->graph.Find("sizes")},
+                       {model->graph.AddValue("r", DType::kFloat)}, {{"mode", Attribute::String(mode)}});
+}
+
+TEST(Placement, ACubicResizeHasAPairOnOneSide) {
+  const auto pairs = [](const char* input, const char* reader, const char* mode, bool chosen) {
+    SmallGraph model;
+    model.Conv("c1", "x");
+    model.Op("Relu", "r1", {"c1"});
+    model.Conv("c2", "r1");
+    model.Op("MaxPool", "p", {"c2"}, {{"kernel_shape", Attribute::Ints({1, 1})}});
+    Cubic(&model, input, mode);
+    if (reader == std::string("Conv")) {
+      model.Conv("c3", "r");
+    } else {
+      model.Op(reader, "c3", {"r"});
+    }
+    for (const char* name : {"c3", "p"}) model.Output(name);
+    Choices choices;
+    if (chosen) choices.stay_float[model.Node("r")] = "for the test";
+    return model.Pairs(model.Plan({}, choices));
+  };
+  EXPECT_THAT(pairs("c2", "Conv", "linear", false), UnorderedElementsAre("x", "r1", "c2", "r", "c3"));
+  // c2 and r1 have other readers, so that what is behind goes without; x, c1 ... have a pair as before.
+  EXPECT_THAT(pairs("c2", "Conv", "cubic", false), UnorderedElementsAre("x", "r1", "c2", "c3"));
+  EXPECT_THAT(pairs("c2", "Conv", "cubic", true), UnorderedElementsAre("x", "r1", "c2", "c3"));
+  EXPECT_THAT(pairs("p", "Conv", "cubic", false), UnorderedElementsAre("x", "r1", "c2", "c3"));
+  EXPECT_THAT(pairs("c2", "Tanh", "cubic", true), UnorderedElementsAre("x", "r1", "c2"));
+  EXPECT_THAT(pairs("c2", "LeakyRelu", "cubic", false), UnorderedElementsAre("x", "r1", "c2", "r", "c3"))
+      << "nothing can go; a warning says so";
+
+  SmallGraph shut;
+  shut.Conv("c1", "x");
+  Cubic(&shut, "c1");
+  shut.Op("LeakyRelu", "l", {"r"});
+  for (const char* name : {"c1", "l"}) shut.Output(name);
+  std::set<ValueId> inside;
+  EXPECT_EQ(OpenCubicResizes(shut.graph, shut.Plan().nodes, &inside), std::vector<NodeId>{shut.Node("r")});
+  EXPECT_THAT(inside, IsEmpty());
+
+  SmallGraph alone;
+  alone.Conv("c1", "x");
+  alone.Op("Relu", "r1", {"c1"});
+  Cubic(&alone, "r1");
+  alone.Conv("c3", "r");
+  alone.Output("c3");
+  const QuantPlan plan = alone.Plan();
+  EXPECT_THAT(alone.Pairs(plan), UnorderedElementsAre("x", "r", "c3"));
+  EXPECT_EQ(plan.weights.size(), 2u) << "both convolutions keep int8 weights";
+  const Graph exported = ExportQdq(alone.graph, plan);
+  EXPECT_EQ(exported.Producer(exported.Find("r1"))->op_type, "Relu") << "nothing else enforces it";
 }
 
 TEST(FusedPlacement, AProductAndItsActivationRoundOnce) {

@@ -88,6 +88,25 @@ TEST(Verify, SensitiveOutputsAreComparedWithRounding) {
   EXPECT_TRUE(reference.rounding_mattered());
 }
 
+// With scales that were rounded, too, nothing would fit what is added.
+TEST(Verify, RoundingLeavesShapesAlone) {
+  ThreadPool pool(1);
+  const auto far = [](float factor) {
+    Model m;
+    const ValueId x = m.Op("Conv", {m.Input("x", {1, 3, 8, 8}), m.Random({4, 3, 3, 3})});
+    const ValueId scales = m.Const(Tensor::Of<float>({4}, {1, 1, 2, 2}));
+    const ValueId y = m.Op("Add", {m.Op("Resize", {x, kNone, scales}), m.Random({1, 4, 12, 12})});
+    m.Output(m.Op("Sigmoid", {m.Op("Mul", {m.Op("Sub", {y, m.F(300)}), m.F(0.1f * factor)})}));
+    return m;
+  };
+  const Model m = far(1);
+  const Reference reference(m.graph, pool, 1);
+  ASSERT_EQ(reference.obstacle(), "");
+  EXPECT_EQ(reference.Differs(far(1 + 5e-7f).graph), "");
+  EXPECT_TRUE(reference.rounding_mattered());
+  EXPECT_THAT(reference.Differs(far(1 + 2e-5f).graph), HasSubstr("differs by"));
+}
+
 // A size that is right for one batch alone is seen.
 TEST(Verify, AFixedBatchIsFound) {
   ThreadPool pool(1);

@@ -52,80 +52,82 @@ TEST(OutputPoints, AQuantizedConcatIsOne) {
   model.Op("Transpose", "y", {"joined"}, {{"perm", Attribute::Ints({0, 2, 3, 1})}});
   model.Output("y");
   EXPECT_THAT(Points(model), UnorderedElementsAre("y"));
-  // y = factor * Conv(x).
-  Graph Scaled(float factor) {
-    Graph graph;
-    graph.opset_imports[""] = 13;
-    const ValueId x = graph.AddValue("x", DType::kFloat), a = graph.AddValue("a", DType::kFloat),
-                  y = graph.AddValue("y", DType::kFloat);
-    graph.AddInput(x);
-    graph.AddNode("Conv", "conv", {x, graph.AddConstant("w", Noise({8, 4, 3, 3}, 1))}, {a});
-    graph.AddNode("Mul", "scale", {a, graph.AddConstant("f", Tensor::Scalar(factor))}, {y});
-    graph.AddOutput(y);
-    return graph;
-  }
+}
 
-  std::vector<Sample> Samples(size_t count) {
-    std::vector<Sample> samples;
-    for (size_t s = 0; s < count; ++s) samples.push_back({Noise({1, 4, 12, 12}, 10 + s)});
-    return samples;
-  }
+// y = factor * Conv(x).
+Graph Scaled(float factor) {
+  Graph graph;
+  graph.opset_imports[""] = 13;
+  const ValueId x = graph.AddValue("x", DType::kFloat), a = graph.AddValue("a", DType::kFloat),
+                y = graph.AddValue("y", DType::kFloat);
+  graph.AddInput(x);
+  graph.AddNode("Conv", "conv", {x, graph.AddConstant("w", Noise({8, 4, 3, 3}, 1))}, {a});
+  graph.AddNode("Mul", "scale", {a, graph.AddConstant("f", Tensor::Scalar(factor))}, {y});
+  graph.AddOutput(y);
+  return graph;
+}
 
-  TEST(OutputError, RatiosAreThoseOfEachSample) {
-    const Graph wanted = Scaled(1), got = Scaled(1.25f);
-    ThreadPool pool(3);
-    for (size_t count : {1, 2, 7}) {
-      const std::vector<Sample> samples = Samples(count);
-      const OutputError error(wanted, {"y"}, samples, pool);
-      const std::vector<std::vector<double>> ratios = SampleRatiosOf(got, error, samples, pool);
-      ASSERT_EQ(ratios.size(), 1u);
-      ASSERT_EQ(ratios[0].size(), count);
-      for (double ratio : ratios[0]) EXPECT_NEAR(ratio, 1.0 / 16, 1e-3);  // a quarter, squared
-      EXPECT_EQ(OutputError::Means(SampleRatiosOf(wanted, error, samples, pool)), std::vector<double>{1e-12});
-    }
-  }
+std::vector<Sample> Samples(size_t count) {
+  std::vector<Sample> samples;
+  for (size_t s = 0; s < count; ++s) samples.push_back({Noise({1, 4, 12, 12}, 10 + s)});
+  return samples;
+}
 
-  TEST(OutputError, AnyNumberOfThreadsAndAnyCeilingGiveTheSame) {
-    const Graph wanted = Scaled(1), got = Scaled(1.25f);
-    const std::vector<Sample> samples = Samples(9);
-    ThreadPool one(1);
-    const OutputError error(wanted, {"y"}, samples, one);
-    const std::vector<std::vector<double>> ratios = SampleRatiosOf(got, error, samples, one);
-    for (int threads : {2, 3, 8}) {
-      ThreadPool pool(threads);
-      for (int64_t room : {0, 32 << 20}) {
-        const SampleLanes lanes(pool, MemoryCeiling(room == 0 ? 0 : ResidentBytes() + room));
-        const OutputError same(wanted, {"y"}, samples, lanes);
-        for (size_t s = 0; s < samples.size(); ++s)
-          EXPECT_TRUE(same.wanted(0, s).SameBytes(error.wanted(0, s))) << s;
-        EXPECT_EQ(SampleRatiosOf(got, same, samples, lanes), ratios);
-      }
-    }
-  }
-
-  TEST(OutputError, ACeilingThatCannotBeKeptIsRefused) {
-    if (ResidentBytes() == 0) GTEST_SKIP() << "the system does not tell";
-    const Graph wanted = Scaled(1);
-    const std::vector<Sample> samples = Samples(3);
-    ThreadPool pool(2);
+TEST(OutputError, RatiosAreThoseOfEachSample) {
+  const Graph wanted = Scaled(1), got = Scaled(1.25f);
+  ThreadPool pool(3);
+  for (size_t count : {1, 2, 7}) {
+    const std::vector<Sample> samples = Samples(count);
     const OutputError error(wanted, {"y"}, samples, pool);
-    EXPECT_THROW(RatiosOf(wanted, error, samples, {pool, MemoryCeiling(1)}), CeilingTooLow);
+    const std::vector<std::vector<double>> ratios = SampleRatiosOf(got, error, samples, pool);
+    ASSERT_EQ(ratios.size(), 1u);
+    ASSERT_EQ(ratios[0].size(), count);
+    for (double ratio : ratios[0]) EXPECT_NEAR(ratio, 1.0 / 16, 1e-3);  // a quarter, squared
+    EXPECT_EQ(OutputError::Means(SampleRatiosOf(wanted, error, samples, pool)), std::vector<double>{1e-12});
   }
+}
 
-  // A point that the other graph has not says nothing.
-  TEST(OutputError, MissingPointsCountAsNothing) {
-    const Graph wanted = Scaled(1);
-    Graph other;
-    other.opset_imports[""] = 13;
-    const ValueId x = other.AddValue("x", DType::kFloat), z = other.AddValue("z", DType::kFloat);
-    other.AddInput(x);
-    other.AddNode("Relu", "relu", {x}, {z});
-    other.AddOutput(z);
-    const std::vector<Sample> samples = Samples(2);
-    ThreadPool pool(2);
-    const OutputError error(wanted, {"y", "a"}, samples, pool);
-    EXPECT_EQ(RatiosOf(other, error, samples, pool), (std::vector<double>{0, 0}));
+TEST(OutputError, AnyNumberOfThreadsAndAnyCeilingGiveTheSame) {
+  const Graph wanted = Scaled(1), got = Scaled(1.25f);
+  const std::vector<Sample> samples = Samples(9);
+  ThreadPool one(1);
+  const OutputError error(wanted, {"y"}, samples, one);
+  const std::vector<std::vector<double>> ratios = SampleRatiosOf(got, error, samples, one);
+  for (int threads : {2, 3, 8}) {
+    ThreadPool pool(threads);
+    for (int64_t room : {0, 32 << 20}) {
+      const SampleLanes lanes(pool, MemoryCeiling(room == 0 ? 0 : ResidentBytes() + room));
+      const OutputError same(wanted, {"y"}, samples, lanes);
+      for (size_t s = 0; s < samples.size(); ++s)
+        EXPECT_TRUE(same.wanted(0, s).SameBytes(error.wanted(0, s))) << s;
+      EXPECT_EQ(SampleRatiosOf(got, same, samples, lanes), ratios);
+    }
   }
+}
+
+TEST(OutputError, ACeilingThatCannotBeKeptIsRefused) {
+  if (ResidentBytes() == 0) GTEST_SKIP() << "the system does not tell";
+  const Graph wanted = Scaled(1);
+  const std::vector<Sample> samples = Samples(3);
+  ThreadPool pool(2);
+  const OutputError error(wanted, {"y"}, samples, pool);
+  EXPECT_THROW(RatiosOf(wanted, error, samples, {pool, MemoryCeiling(1)}), CeilingTooLow);
+}
+
+// A point that the other graph has not says nothing.
+TEST(OutputError, MissingPointsCountAsNothing) {
+  const Graph wanted = Scaled(1);
+  Graph other;
+  other.opset_imports[""] = 13;
+  const ValueId x = other.AddValue("x", DType::kFloat), z = other.AddValue("z", DType::kFloat);
+  other.AddInput(x);
+  other.AddNode("Relu", "relu", {x}, {z});
+  other.AddOutput(z);
+  const std::vector<Sample> samples = Samples(2);
+  ThreadPool pool(2);
+  const OutputError error(wanted, {"y", "a"}, samples, pool);
+  EXPECT_EQ(RatiosOf(other, error, samples, pool), (std::vector<double>{0, 0}));
+}
 
 }  // namespace
 }  // namespace xslim

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstdio>
 #include <numeric>
 
 #include "base/sanitizer.h"
@@ -188,6 +189,40 @@ TEST(Tune, GivesTheSameForAnyNumberOfThreads) {
   EXPECT_EQ(one.scales, three.scales);
   ASSERT_EQ(one.codes.size(), three.codes.size());
   for (size_t i = 0; i < one.codes.size(); ++i) EXPECT_TRUE(one.codes[i].SameBytes(three.codes[i]));
+}
+
+// A rise is explained, a fall needs no words.
+TEST(Tune, SaysWhatARiseOfTheNoiseMeans) {
+  ThreadPool pool(1);
+  const Source source;
+  int rises = 0, falls = 0;
+  for (const float own : {0.8f, 8.0f}) {
+    for (const float other : {0.4f, 4.0f}) {
+      Model model;
+      const ValueFacts facts(model.graph, source.at(0), pool);
+      QuantPlan plan = PlacePlan(model.graph, facts, {});
+      RangeProposals proposals;
+      for (const auto& [id, quant] : plan.activations) {
+        SetRange(&plan, id, -own, own, "own");
+        proposals[id] = {{-other, other, "other"}};
+      }
+      TuneOptions options;
+      options.weight_rounding = options.bias_correction = false;
+      const std::vector<std::string> account = Tune(&model.graph, &plan, facts, proposals, source, {0, 1, 2},
+                                                    options, pool, [](const char*, int64_t, int64_t) {});
+      double before = 0, now = 0;
+      const size_t at = account.front().find("ratio ");
+      ASSERT_EQ(std::sscanf(account.front().substr(at).c_str(), "ratio %lf -> %lf", &before, &now), 2);
+      const bool told = account.front().find(", a rise ") != std::string::npos;
+      if (before != now) {
+        EXPECT_EQ(told, now > before) << account.front();
+      }
+      rises += told;
+      falls += now < before;
+    }
+  }
+  EXPECT_GT(rises, 0);
+  EXPECT_GT(falls, 0);
 }
 
 TEST(Tune, TakesSamplesOfSeveralShapes) {
