@@ -89,17 +89,20 @@ Tensor PackConvWeights(EvalContext& ctx, const Geometry& g, const float* w, bool
   const int64_t m = g.channels_out / g.group, channels = g.channels_in / g.group, taps = g.taps(),
                 k = taps * channels, size = PackedSizeA(m, k);
   return PackOnce(ctx, kept, g.group * size, [&](float* packed) {
-    std::vector<float> ordered(static_cast<size_t>(m * k));
+    std::vector<float> ordered(static_cast<size_t>(taps == 1 ? 0 : m * k));
     for (int64_t group = 0; group < g.group; ++group) {
       const float* from = w + group * m * k;
-      for (int64_t i = 0; i < m; ++i) {
-        for (int64_t c = 0; c < channels; ++c) {
-          for (int64_t t = 0; t < taps; ++t) {
-            ordered[static_cast<size_t>(i * k + t * channels + c)] = from[(i * channels + c) * taps + t];
+      if (taps > 1) {
+        ctx.pool.ParallelFor(m, std::max<int64_t>(1, 65536 / k), [&](int64_t begin, int64_t end, int) {
+          for (int64_t i = begin; i < end; ++i) {
+            for (int64_t c = 0; c < channels; ++c) {
+              for (int64_t t = 0; t < taps; ++t)
+                ordered[static_cast<size_t>(i * k + t * channels + c)] = from[(i * channels + c) * taps + t];
+            }
           }
-        }
+        });
       }
-      kernels::Active().pack_a(m, k, ordered.data(), k, 1, packed + group * size);
+      PackAParallel(ctx.pool, m, k, taps == 1 ? from : ordered.data(), k, 1, packed + group * size);
     }
   });
 }

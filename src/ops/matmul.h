@@ -60,7 +60,9 @@ struct PackedProduct {
   kernels::Epilogue epilogue{kernels::kNoActivation, 0, 0};
 };
 void RunProduct(ThreadPool& pool, const PackedProduct& product);
-// pack_b of a k x n operand, split over the pool by panels.
+// pack_a of an m x k operand, pack_b of a k x n one, split over the pool by panels.
+void PackAParallel(ThreadPool& pool, int64_t m, int64_t k, const float* a, int64_t stride_m, int64_t stride_k,
+                   float* packed);
 void PackBParallel(ThreadPool& pool, int64_t k, int64_t n, const float* b, int64_t stride_k, int64_t stride_n,
                    float* packed);
 

@@ -202,7 +202,7 @@ class LayerTuner {
     // A scale that several rows share stays as it is.
     const bool own_scales = weight.params.scale.size() == static_cast<size_t>(rows.groups * rows.rows);
     const bool mean_is_free = biased_.count(layer.node) != 0;
-    std::vector<float> matrix = moments.Matrix(mean_is_free ? kKeepOut : 0.0, kDamping);
+    std::vector<float> matrix = moments.Matrix(mean_is_free ? kKeepOut : 0.0, kDamping, pool);
     // Inputs with NaN or infinities (the data's, or a Log's) say nothing.
     if (!std::all_of(matrix.begin(), matrix.end(), [](float x) { return std::isfinite(x); })) return;
     const RoundedRows best = RoundAgainst(

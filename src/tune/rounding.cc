@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <numeric>
 
 #include "base/vector_clones.h"
@@ -171,32 +172,34 @@ class Rounder {
     std::vector<int8_t> codes;
     std::vector<double> costs;  // by row: (w - q s)' H (w - q s)
   };
-  Result Round(const std::vector<float>& weights, const std::vector<float>& scales) const {
+  // Rows [first, last) of the weights, each with each of its scales: result row i is row first + i % (last -
+  // first) at scales[i].
+  Result Round(const std::vector<float>& weights, int64_t first, int64_t last,
+               const std::vector<float>& scales) const {
     const int64_t rows = static_cast<int64_t>(scales.size());
-    // w, q, and e = w - q in steps of the row's scale, in the order of rounding.
-    std::vector<float> w(static_cast<size_t>(rows * depth_)), e(w.size()), target;
-    pool_.ParallelFor(rows, 8, [&](int64_t first, int64_t last, int) {
-      for (int64_t r = first; r < last; ++r) {
-        const float* const from = weights.data() + r * depth_;
-        for (int64_t i = 0; i < depth_; ++i) {
-          w[static_cast<size_t>(r * depth_ + i)] =
-              from[order_[static_cast<size_t>(i)]] / scales[static_cast<size_t>(r)];
-        }
+    const auto buffer = [&] {
+      return std::make_unique_for_overwrite<float[]>(static_cast<size_t>(rows * depth_));
+    };
+    // In steps of the row's scale, in the order of rounding: w, w + what errors so far ask for, and w - q.
+    const auto w = buffer(), wanted = buffer(), e = buffer();
+    pool_.ParallelFor(rows, 8, [&](int64_t begin, int64_t end, int) {
+      for (int64_t r = begin; r < end; ++r) {
+        const float* const from = weights.data() + (first + r % (last - first)) * depth_;
+        float* const to = w.get() + r * depth_;
+        for (int64_t i = 0; i < depth_; ++i)
+          to[i] = from[order_[static_cast<size_t>(i)]] / scales[static_cast<size_t>(r)];
+        std::copy_n(to, depth_, wanted.get() + r * depth_);
       }
     });
     Result result;
-    result.codes.resize(w.size());
+    result.codes.resize(static_cast<size_t>(rows * depth_));
     result.costs.assign(scales.size(), 0.0);
     for (int64_t begin = 0; begin < depth_; begin += kBlock) {
-      const int64_t end = std::min(begin + kBlock, depth_), width = end - begin;
-      // target = w + (errors so far) * U, for the columns of the block.
-      target.resize(static_cast<size_t>(rows * width));
-      for (int64_t r = 0; r < rows; ++r)
-        std::copy_n(w.begin() + r * depth_ + begin, width, target.begin() + r * width);
-      AddProduct(pool_, rows, width, begin, e.data(), depth_, 1, upper_.data() + begin, depth_, 1,
-                 target.data(), width);
-      pool_.ParallelFor((rows + kLanes - 1) / kLanes, 1, [&](int64_t first, int64_t last, int) {
-        for (int64_t group = first; group < last; ++group) {
+      const int64_t width = std::min(kBlock, depth_ - begin);
+      AddProduct(pool_, rows, width, begin, e.get(), depth_, 1, upper_.data() + begin, depth_, 1,
+                 wanted.get() + begin, depth_);
+      pool_.ParallelFor((rows + kLanes - 1) / kLanes, 1, [&](int64_t from, int64_t to, int) {
+        for (int64_t group = from; group < to; ++group) {
           const int64_t row = group * kLanes, lanes = std::min(kLanes, rows - row);
           RowBlock block = {};
           block.width = width;
@@ -204,19 +207,21 @@ class Rounder {
           for (int64_t l = 0; l < lanes; ++l) {
             own[l] = scales[static_cast<size_t>(row + l)];
             block.cost[l] = result.costs[static_cast<size_t>(row + l)];
+            const int64_t at = (row + l) * depth_ + begin;
             for (int64_t i = 0; i < width; ++i) {
-              block.wanted[i][l] = target[static_cast<size_t>((row + l) * width + i)];
-              block.weight[i][l] = w[static_cast<size_t>((row + l) * depth_ + begin + i)];
+              block.wanted[i][l] = wanted[static_cast<size_t>(at + i)];
+              block.weight[i][l] = w[static_cast<size_t>(at + i)];
             }
           }
           RoundBlock(upper_.data() + begin * depth_ + begin, depth_, own, &block);
           for (int64_t l = 0; l < lanes; ++l) {
             result.costs[static_cast<size_t>(row + l)] = block.cost[l];
+            float* const error = e.get() + (row + l) * depth_ + begin;
+            int8_t* const codes = result.codes.data() + (row + l) * depth_;
             for (int64_t i = 0; i < width; ++i) {
               const float code = block.code[i][l];
-              e[static_cast<size_t>((row + l) * depth_ + begin + i)] = block.weight[i][l] - code;
-              const int64_t column = order_[static_cast<size_t>(begin + i)];
-              result.codes[static_cast<size_t>((row + l) * depth_ + column)] = static_cast<int8_t>(code);
+              error[i] = block.weight[i][l] - code;
+              codes[order_[static_cast<size_t>(begin + i)]] = static_cast<int8_t>(code);
             }
           }
         }
@@ -237,11 +242,11 @@ class Rounder {
 void AddProduct(ThreadPool& pool, int64_t m, int64_t n, int64_t k, const float* a, int64_t am, int64_t ak,
                 const float* b, int64_t bk, int64_t bn, float* c, int64_t ldc) {
   if (m == 0 || n == 0 || k == 0) return;
-  std::vector<float> left(static_cast<size_t>(PackedSizeA(m, k))),
-      right(static_cast<size_t>(PackedSizeB(k, n)));
-  kernels::Active().pack_a(m, k, a, am, ak, left.data());
-  PackBParallel(pool, k, n, b, bk, bn, right.data());
-  PackedProduct product{m, n, k, left.data(), right.data(), c, ldc};
+  const auto left = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(PackedSizeA(m, k))),
+             right = std::make_unique_for_overwrite<float[]>(static_cast<size_t>(PackedSizeB(k, n)));
+  PackAParallel(pool, m, k, a, am, ak, left.get());
+  PackBParallel(pool, k, n, b, bk, bn, right.get());
+  PackedProduct product{m, n, k, left.get(), right.get(), c, ldc};
   product.accumulate = true;
   RunProduct(pool, product);
 }
@@ -265,20 +270,22 @@ void Moments::Add(const std::vector<float>& patches, ThreadPool& pool) {
   }
 }
 
-std::vector<float> Moments::Matrix(double keep_out, double damping) const {
+std::vector<float> Moments::Matrix(double keep_out, double damping, ThreadPool& pool) const {
   const size_t n = static_cast<size_t>(depth_);
   std::vector<float> matrix(n * n, 0.0f);
   const double inverse = count_ ? 1.0 / static_cast<double>(count_) : 0.0;
   const double share = 0.5 * static_cast<double>(depth_) * inverse;
   const double trust = 1 - std::min(1.0, share * share);
-  for (size_t i = 0; i < n; ++i) {
-    for (size_t j = 0; j <= i; ++j) {
-      const double value =
-          (second_[i * n + j] * inverse - keep_out * (first_[i] * inverse) * (first_[j] * inverse)) *
-          (i == j ? 1.0 : trust);
-      matrix[i * n + j] = matrix[j * n + i] = static_cast<float>(value);
+  pool.ParallelFor(depth_, 64, [&](int64_t begin, int64_t end, int) {
+    for (size_t i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+      for (size_t j = 0; j <= i; ++j) {
+        const double value =
+            (second_[i * n + j] * inverse - keep_out * (first_[i] * inverse) * (first_[j] * inverse)) *
+            (i == j ? 1.0 : trust);
+        matrix[i * n + j] = matrix[j * n + i] = static_cast<float>(value);
+      }
     }
-  }
+  });
   double trace = 0;
   for (size_t i = 0; i < n; ++i) trace += std::max(matrix[i * n + i], 0.0f);
   const float extra =
@@ -299,13 +306,12 @@ RoundedRows RoundAgainst(const std::vector<float>& weights, const std::vector<fl
   best.scales.resize(rows);
   for (size_t first = 0; first < rows; first += together) {
     const size_t last = std::min(first + together, rows);
-    std::vector<float> repeated, tried;
+    std::vector<float> tried;
     for (float multiple : multiples) {
-      repeated.insert(repeated.end(), weights.begin() + static_cast<std::ptrdiff_t>(first * width),
-                      weights.begin() + static_cast<std::ptrdiff_t>(last * width));
       for (size_t r = first; r < last; ++r) tried.push_back(scales[r] * multiple);
     }
-    const Rounder::Result result = rounder.Round(repeated, tried);
+    const Rounder::Result result =
+        rounder.Round(weights, static_cast<int64_t>(first), static_cast<int64_t>(last), tried);
     for (size_t r = first; r < last; ++r) {
       size_t least = r - first;  // the largest scale, unless another one has less cost
       for (size_t at = least; at < tried.size(); at += last - first) {

@@ -30,7 +30,7 @@ class Moments {
   // near 1.
   // Off the diagonal it is shrunk by 1 - (depth / (2 count))^2, to zero for less than half as many patches as
   // depth: few patches say nothing about what goes together.
-  std::vector<float> Matrix(double keep_out, double damping) const;
+  std::vector<float> Matrix(double keep_out, double damping, ThreadPool& pool) const;
 
  private:
   int64_t depth_, count_ = 0;

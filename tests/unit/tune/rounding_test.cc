@@ -58,7 +58,7 @@ TEST(Moments, AreThoseOfThePatches) {
     moments.Add({patches.begin(), patches.begin() + 20 * depth}, pool);
     moments.Add({patches.begin() + 20 * depth, patches.end()}, pool);
     EXPECT_EQ(moments.count(), 64);
-    const std::vector<float> matrix = moments.Matrix(1.0, 0.0);
+    const std::vector<float> matrix = moments.Matrix(1.0, 0.0, pool);
     for (int64_t i = 0; i < depth; i += 3) {
       for (int64_t j = 0; j < depth; j += 2) {
         double mean_i = 0, mean_j = 0, both = 0;
@@ -82,7 +82,7 @@ TEST(RoundAgainst, CostsFarLessThanNearestCodes) {
     const int64_t rows = 6;
     Moments moments(depth);
     moments.Add(Patches(400, depth, 2), pool);
-    const std::vector<float> matrix = moments.Matrix(1.0, 0.01), weights = Weights(rows * depth, 3);
+    const std::vector<float> matrix = moments.Matrix(1.0, 0.01, pool), weights = Weights(rows * depth, 3);
     const float scale = 0.05f;
     const std::vector<float> scales(static_cast<size_t>(rows), scale);
     const double nearest = Cost(weights, Nearest(weights, scale), scale, matrix, depth);
@@ -97,7 +97,7 @@ TEST(RoundAgainst, TakesTheScaleThatCostsLeast) {
   const int64_t depth = 9, rows = 8;
   Moments moments(depth);
   moments.Add(Patches(400, depth, 7), pool);
-  const std::vector<float> matrix = moments.Matrix(1.0, 0.01), weights = Weights(rows * depth, 8),
+  const std::vector<float> matrix = moments.Matrix(1.0, 0.01, pool), weights = Weights(rows * depth, 8),
                            scales(static_cast<size_t>(rows), 0.5f / 127);
   std::vector<float> multiples;
   for (int i = 0; i < 32; ++i) multiples.push_back(1 - 0.01f * static_cast<float>(i));
@@ -141,8 +141,8 @@ TEST(RoundAgainst, StaysInsideTheCodesAndDoesNotDependOnThreads) {
   b.Add(Patches(300, depth, 5), three);
   const std::vector<float> weights = Weights(4 * depth, 6), scales(4, 0.5f / 127);
   const std::vector<float> multiples = {1.0f, 0.95f};
-  const RoundedRows rounded = RoundAgainst(weights, scales, multiples, a.Matrix(1, 0.01), depth, one),
-                    other = RoundAgainst(weights, scales, multiples, b.Matrix(1, 0.01), depth, three);
+  const RoundedRows rounded = RoundAgainst(weights, scales, multiples, a.Matrix(1, 0.01, one), depth, one),
+                    other = RoundAgainst(weights, scales, multiples, b.Matrix(1, 0.01, three), depth, three);
   EXPECT_EQ(rounded.codes, other.codes);
   EXPECT_EQ(rounded.scales, other.scales);
 }
