@@ -20,7 +20,6 @@ using Float8 = float __attribute__((vector_size(32)));
 using Double8 = double __attribute__((vector_size(64)));
 
 inline void Load(const float* from, Float8* to) { std::memcpy(to, from, sizeof(*to)); }
-inline void Store(const Float8& from, float* to) { std::memcpy(to, &from, sizeof(from)); }
 
 }  // namespace xslim
 
