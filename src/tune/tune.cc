@@ -25,7 +25,7 @@ constexpr double kWorthwhile = 0.02;  // relative gain in cost that a change of 
 // samples can tell.
 constexpr double kHarm = 1.15;
 constexpr int64_t kStoredBytes = int64_t{192} << 20;   // activations of all tuning samples together
-constexpr int64_t kComputedBytes = int64_t{64} << 20;  // float outputs of all of a small graph's samples
+constexpr int64_t kComputedBytes = int64_t{128} << 20;  // float outputs of all of a small graph's samples
 
 struct SampleCounts {
   int64_t tuned;   // samples that tuning looks at, at most
