@@ -1,5 +1,6 @@
 // Writes a plan into a graph. XSlim's form: Q and DQ once behind each quantized activation's producer,
 // weights as int8 initializers with one DequantizeLinear each.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <map>
@@ -35,19 +36,27 @@ class Exporter {
     return node.Float(attribute, otherwise);
   }
 
-  // Relu and Clip behind a folded edge go when the codes cannot leave their bounds anyway.
+  // The code of a number, as QuantizeLinear gives it.
+  static float CodeOf(float number, const QuantParams& params) {
+    return std::clamp(std::nearbyint(number / params.scale[0]) + static_cast<float>(params.zero_point[0]),
+                      -128.0f, 127.0f);
+  }
+
+  // Relu and Clip behind a folded edge go where their bounds have the end codes, as all beyond has then, too.
+  // (ONNX Runtime drops such a Clip itself, and then refuses the graph where its producer is a Sigmoid.)
   void DropEnforcedActivations() {
     for (const auto& [output, input] : plan_.folded) {
       const auto quant = plan_.activations.find(output);
       if (quant == plan_.activations.end() || !quant->second.params.set()) continue;
       const Node& node = *graph_.Producer(output);
-      const auto [lo, hi] = Span(quant->second.params);
       float least = 0.0f, most = std::numeric_limits<float>::infinity();
       if (node.Is("Clip")) {
         least = Bound(node, 1, "min", -std::numeric_limits<float>::infinity());
         most = Bound(node, 2, "max", std::numeric_limits<float>::infinity());
       }
-      if (!(lo >= least && hi <= most)) continue;  // a NaN bound is one that we do not know
+      const QuantParams& params = quant->second.params;
+      // A NaN bound is one that we do not know.
+      if (!(CodeOf(least, params) <= -128 && CodeOf(most, params) >= 127)) continue;
       // The producer writes the activation's output under its own name: outputs keep theirs.
       const NodeId activation = node.id;
       const Value& from = graph_.value(input);

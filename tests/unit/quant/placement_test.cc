@@ -352,5 +352,27 @@ TEST(FusedPlacement, AFloatOperatorIsInNoUnit) {
   EXPECT_THAT(model.Pairs(model.Plan(options)), UnorderedElementsAre("x", "c", "h", "y"));
 }
 
+// Bounds whose codes are those of the range's ends do nothing: the steps are 1/64 wide.
+TEST(Export, AClipThatTheCodesMakeGoes) {
+  const auto has_clip = [](float lo, float hi) {
+    SmallGraph model;
+    model.Conv("c", "x");
+    model.Op("Sigmoid", "s", {"c"});
+    model.Op("Clip", "y",
+             {"s", model.graph.value(model.graph.AddConstant("lo", Tensor::Scalar(lo))).name,
+              model.graph.value(model.graph.AddConstant("hi", Tensor::Scalar(hi))).name});
+    model.Output("y");
+    QuantPlan plan = model.Plan();
+    SetRange(&plan, model.graph.Find("y"), 0.0f, 255.0f / 64, "");
+    const Graph exported = ExportQdq(model.graph, plan);
+    const std::vector<NodeId> order = exported.Order();
+    return std::any_of(order.begin(), order.end(), [&](NodeId id) { return exported.node(id).Is("Clip"); });
+  };
+  EXPECT_FALSE(has_clip(-1.0f, 5.0f));
+  EXPECT_FALSE(has_clip(0.007f, 3.98f));
+  EXPECT_TRUE(has_clip(0.009f, 5.0f));
+  EXPECT_TRUE(has_clip(0.0f, 3.97f));
+}
+
 }  // namespace
 }  // namespace xslim
