@@ -42,8 +42,9 @@ class Exporter {
                       -128.0f, 127.0f);
   }
 
-  // Relu and Clip behind a folded edge go where their bounds have the end codes, as all beyond has then, too.
-  // (ONNX Runtime drops such a Clip itself, and then refuses the graph where its producer is a Sigmoid.)
+  // Relu and Clip behind a folded edge go where the codes cannot leave their bounds (XSlim's rule). Behind
+  // what is no product they also go where the bounds have the end codes, as all beyond has then, too: ONNX
+  // Runtime drops these itself, and then refuses the graph where a Sigmoid stands before them.
   void DropEnforcedActivations() {
     for (const auto& [output, input] : plan_.folded) {
       const auto quant = plan_.activations.find(output);
@@ -55,8 +56,10 @@ class Exporter {
         most = Bound(node, 2, "max", std::numeric_limits<float>::infinity());
       }
       const QuantParams& params = quant->second.params;
-      // A NaN bound is one that we do not know.
-      if (!(CodeOf(least, params) <= -128 && CodeOf(most, params) >= 127)) continue;
+      const auto [lo, hi] = Span(params);  // a NaN bound is one that we do not know
+      const bool inside = lo >= least && hi <= most;
+      const bool same_codes = CodeOf(least, params) <= -128 && CodeOf(most, params) >= 127;
+      if (!inside && (IsComputing(*graph_.Producer(input)) || !same_codes)) continue;
       // The producer writes the activation's output under its own name: outputs keep theirs.
       const NodeId activation = node.id;
       const Value& from = graph_.value(input);

@@ -354,10 +354,14 @@ TEST(FusedPlacement, AFloatOperatorIsInNoUnit) {
 
 // Bounds whose codes are those of the range's ends do nothing: the steps are 1/64 wide.
 TEST(Export, AClipThatTheCodesMakeGoes) {
-  const auto has_clip = [](float lo, float hi) {
+  const auto has_clip = [](float lo, float hi, bool product = false) {
     SmallGraph model;
     model.Conv("c", "x");
-    model.Op("Sigmoid", "s", {"c"});
+    if (product) {
+      model.Conv("s", "c");
+    } else {
+      model.Op("Sigmoid", "s", {"c"});
+    }
     model.Op("Clip", "y",
              {"s", model.graph.value(model.graph.AddConstant("lo", Tensor::Scalar(lo))).name,
               model.graph.value(model.graph.AddConstant("hi", Tensor::Scalar(hi))).name});
@@ -372,6 +376,8 @@ TEST(Export, AClipThatTheCodesMakeGoes) {
   EXPECT_FALSE(has_clip(0.007f, 3.98f));
   EXPECT_TRUE(has_clip(0.009f, 5.0f));
   EXPECT_TRUE(has_clip(0.0f, 3.97f));
+  EXPECT_FALSE(has_clip(-1.0f, 5.0f, true));
+  EXPECT_TRUE(has_clip(0.007f, 3.98f, true));  // as XSlim
 }
 
 }  // namespace
