@@ -93,7 +93,7 @@ Tensor PackConvWeights(EvalContext& ctx, const Geometry& g, const float* w, bool
     for (int64_t group = 0; group < g.group; ++group) {
       const float* from = w + group * m * k;
       if (taps > 1) {
-        ctx.pool.ParallelFor(m, std::max<int64_t>(1, 65536 / k), [&](int64_t begin, int64_t end, int) {
+        ctx.pool.ParallelFor(m, PackingGrain(k), [&](int64_t begin, int64_t end, int) {
           for (int64_t i = begin; i < end; ++i) {
             for (int64_t c = 0; c < channels; ++c) {
               for (int64_t t = 0; t < taps; ++t)

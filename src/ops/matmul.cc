@@ -60,31 +60,36 @@ void RunProduct(ThreadPool& pool, const PackedProduct& p) {
   });
 }
 
+int64_t PackingGrain(int64_t elements_each) {
+  return std::max<int64_t>(1, 65536 / std::max<int64_t>(elements_each, 1));
+}
+
 namespace {
 
-constexpr int64_t kPackedAtOnce = 65536;  // elements, at least
+// Calls pack(first, count) for runs of whole panels of `width` rows or columns; n: of the operand, each of k
+// elements.
+template <typename F>
+void ForPanels(ThreadPool& pool, int64_t n, int64_t width, int64_t k, const F& pack) {
+  pool.ParallelFor((n + width - 1) / width, PackingGrain(k * width), [&](int64_t begin, int64_t end, int) {
+    pack(begin * width, std::min(end * width, n) - begin * width);
+  });
+}
 
 }  // namespace
 
 void PackAParallel(ThreadPool& pool, int64_t m, int64_t k, const float* a, int64_t stride_m, int64_t stride_k,
                    float* packed) {
   const kernels::Table& table = kernels::Active();
-  const int64_t mr = table.mr, panels = (m + mr - 1) / mr;
-  const int64_t grain = std::max<int64_t>(1, kPackedAtOnce / std::max<int64_t>(k * mr, 1));
-  pool.ParallelFor(panels, grain, [&](int64_t begin, int64_t end, int) {
-    const int64_t i = begin * mr;
-    table.pack_a(std::min(end * mr, m) - i, k, a + i * stride_m, stride_m, stride_k, packed + i * k);
+  ForPanels(pool, m, table.mr, k, [&](int64_t i, int64_t rows) {
+    table.pack_a(rows, k, a + i * stride_m, stride_m, stride_k, packed + i * k);
   });
 }
 
 void PackBParallel(ThreadPool& pool, int64_t k, int64_t n, const float* b, int64_t stride_k, int64_t stride_n,
                    float* packed) {
   const kernels::Table& table = kernels::Active();
-  const int64_t nr = table.nr, panels = (n + nr - 1) / nr;
-  const int64_t grain = std::max<int64_t>(1, kPackedAtOnce / std::max<int64_t>(k * nr, 1));
-  pool.ParallelFor(panels, grain, [&](int64_t begin, int64_t end, int) {
-    const int64_t j = begin * nr;
-    table.pack_b(k, std::min(end * nr, n) - j, b + j * stride_n, stride_k, stride_n, packed + j * k);
+  ForPanels(pool, n, table.nr, k, [&](int64_t j, int64_t columns) {
+    table.pack_b(k, columns, b + j * stride_n, stride_k, stride_n, packed + j * k);
   });
 }
 

@@ -60,6 +60,8 @@ struct PackedProduct {
   kernels::Epilogue epilogue{kernels::kNoActivation, 0, 0};
 };
 void RunProduct(ThreadPool& pool, const PackedProduct& product);
+// Items of so many elements each that one thread packs at a time.
+int64_t PackingGrain(int64_t elements_each);
 // pack_a of an m x k operand, pack_b of a k x n one, split over the pool by panels.
 void PackAParallel(ThreadPool& pool, int64_t m, int64_t k, const float* a, int64_t stride_m, int64_t stride_k,
                    float* packed);
