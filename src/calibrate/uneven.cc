@@ -38,7 +38,7 @@ class Finder {
       ends[static_cast<size_t>(*it)] = EndsGraph(graph_, node, plan_.nodes, ends);
       if (!plan_.nodes.count(*it)) continue;
       if (AddsMask(node)) {
-        found_[*it] = "adds an attention mask: one scale for scores and the mask would erase the scores";
+        found_[*it] = kAddsMask;
       } else if (protect && ends[static_cast<size_t>(*it)]) {
         CheckEnd(node);
       }

@@ -12,9 +12,8 @@
 namespace xslim {
 
 // Of the plan's operators, with the reason as the report gives it:
-//   - an Add or Sub in front of a Softmax one operand of which is a mask: zeros, and numbers (or infinities)
-//   so
-//     far down that the Softmax sees nothing there;
+//   - an Add or Sub in front of a Softmax one operand of which is a mask: zeros, and numbers (or
+//     infinities) so far down that the Softmax sees nothing there;
 //   - at the graph's ends, with nothing but data movement and arithmetic with constants behind (unless
 //     protect_outputs is never): a Concat one of whose inputs spans less than 1/16 of them all, and a Mul or
 //     Div by constants that differ by more than that.

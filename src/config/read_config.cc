@@ -36,7 +36,7 @@ int PrecisionLevel(const Field& field) {
 }
 
 // All objects of a config with their keys; of two that hold a key the first one is the more likely place.
-std::vector<KeyPlace> Places();
+const std::vector<KeyPlace>& Places();
 
 const std::string kOpsetRange = StrCat(kLowestOpset, "..", kHighestOpset);
 
@@ -286,10 +286,12 @@ constexpr char kTop[] = "top level", kModel[] = "model_parameters", kCalibration
                kQuantization[] = "quantization_parameters",
                kCustom[] = "quantization_parameters.custom_setting[]";
 
-std::vector<KeyPlace> Places() {
-  return {{"the top-level object", NamesOf(kTopKeys)}, {kModel, NamesOf(kModelKeys)},
-          {kCalibration, NamesOf(kCalibrationKeys)},       {kInput, NamesOf(kInputKeys)},
-          {kQuantization, NamesOf(kQuantizationKeys)},     {kCustom, NamesOf(kCustomKeys)}};
+const std::vector<KeyPlace>& Places() {
+  static const std::vector<KeyPlace> places = {
+      {"the top-level object", NamesOf(kTopKeys)}, {kModel, NamesOf(kModelKeys)},
+      {kCalibration, NamesOf(kCalibrationKeys)},   {kInput, NamesOf(kInputKeys)},
+      {kQuantization, NamesOf(kQuantizationKeys)}, {kCustom, NamesOf(kCustomKeys)}};
+  return places;
 }
 
 // Parses with a warning for every key that stands twice in one object (the last one counts, as in Python).

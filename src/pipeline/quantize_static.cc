@@ -161,7 +161,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   Preparation preparation;
   preparation.compared = SimplifyModel(&graph, config, true, pool, loaded && loaded->preparation().compared);
   named.Release(&graph);
-  const Choices choices = MakeChoices(graph, named, config);
+  Choices choices = MakeChoices(graph, named, config);
   ReleaseFreedMemory();
   stage.Next("equalize");
   const auto draw = [&] {
@@ -210,8 +210,8 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
                          loaded ? &*loaded : nullptr, preparation, options, pool);
     loaded.reset();
     stage.Next("choose ranges");
-    if (Choices seen = choices; LeaveUneven(graph, plan, found.statistics, settings, &seen))
-      plan = PlacePlan(graph, facts, settings, seen);
+    if (LeaveUneven(graph, plan, found.statistics, settings, &choices))
+      plan = PlacePlan(graph, facts, settings, choices);
     WarnOfStrayInputs(graph, found.statistics);
     ChooseRanges(graph, found.statistics, config.calibration.calibration_type, pool, &plan);
     ChooseRanges(graph, found.statistics, config.calibration.calibration_type, pool, &spare);

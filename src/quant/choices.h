@@ -20,6 +20,10 @@ struct OperatorSettings {
   std::optional<CalibrationType> calibration_type;
 };
 
+// Why an Add of an attention mask stays float, whether the graph tells that it is one or only the data.
+inline constexpr char kAddsMask[] =
+    "adds an attention mask: one scale for scores and the mask would erase the scores";
+
 struct Choices {
   // Operators that stay float, their weights included, with the reason as the report gives it. Operators
   // behind them are placed as if these were int8.

@@ -40,6 +40,7 @@ class Placer {
     DropIdleMoves();
     FoldActivations();
     for (NodeId id : FindInside()) {
+      if (again_) break;
       LogWarning(
           graph_.node(id).Title(),
           ": ONNX Runtime has no cubic Resize in int8 and may refuse the model; leave this operator and "
@@ -91,8 +92,7 @@ class Placer {
         continue;
       }
       if (AddsMask(node)) {
-        plan_.left_float[id] =
-            "adds an attention mask: one scale for scores and the mask would erase the scores";
+        plan_.left_float[id] = kAddsMask;
         continue;
       }
       if (!Computes(node, role) && !Reached(node, role)) continue;

@@ -52,8 +52,8 @@ using CorrectBiases = std::function<void(Graph*, QuantPlan*)>;
 
 // Changes biases of the graph and codes of the plan; unless the held-back samples have less noise then, all
 // that changes is that operators without a bias may have one of zeros (nothing does where it fails). Throws
-// OutOfMemory; every other Error becomes kFailed. The result is the same for any number
-// of threads.
+// OutOfMemory and CeilingTooLow; every other Error becomes kFailed. The result is the same for any number of
+// threads.
 LearnResult Learn(Graph* graph, QuantPlan* plan, const JudgedSamples& learned, const JudgedSamples& held,
                   const LearnOptions& options, const CorrectBiases& correct, const SampleLanes& lanes,
                   const std::function<void(int64_t, int64_t)>& progress);
