@@ -221,6 +221,8 @@ const Keys<Quantization> kQuantizationKeys = {
      [](Quantization* q, const Field& f) { q->equalization = f.Bool(); }},
     {"visible_ranges", "bool", "no codes for what consumers cannot see (default: true)",
      [](Quantization* q, const Field& f) { q->visible_ranges = f.Bool(); }},
+    {"protect_fragile", "bool", "operators that ruin an output in int8 alone stay float (default: true)",
+     [](Quantization* q, const Field& f) { q->protect_fragile = f.Bool(); }},
     {"keep_means", "bool", "finetune_level 0: biases keep the means of outputs (default: true)",
      [](Quantization* q, const Field& f) { q->keep_means = f.Bool(); }},
     {"range_costs", "bool", "finetune_level 1..3: ranges by what they cost at the outputs (default: true)",

@@ -11,10 +11,10 @@
 #include "base/random.h"
 #include "base/trace.h"
 #include "calibrate/calibrate.h"
-#include "calibrate/uneven.h"
 #include "data/samples.h"
 #include "graph/function.h"
 #include "onnx/model_io.h"
+#include "pipeline/data_placement.h"
 #include "pipeline/model_inputs.h"
 #include "pipeline/modes.h"
 #include "pipeline/precision.h"
@@ -43,6 +43,9 @@ constexpr int kQdqOpset = 13;  // per-axis QuantizeLinear and DequantizeLinear
 constexpr int64_t kReportSamples = 16;
 constexpr int64_t kEqualizationSamples = 8;
 constexpr uint64_t kEqualizationSeed = 20260303;
+constexpr int64_t kFewestNoiseSamples = 2, kMostNoiseSamples = 8;  // to see whether the noise is too large
+constexpr int64_t kNoiseMacs = 6'000'000'000, kQuickNoiseMacs = 800'000'000;  // that this may take, about
+constexpr uint64_t kFragileSeed = 20260505;
 constexpr size_t kKeptBytes = size_t{16} << 20;  // of samples that wait for a later stage
 
 void RefuseQuantized(const Graph& graph, const std::string& path) {
@@ -95,14 +98,6 @@ void WarnOfOutputs(const std::vector<OutputMeasure>& outputs) {
     LogWarning("output ", output.name,
                " holds NaN or infinity on samples of the report; its SNR says nothing");
   }
-}
-
-// What only the data tell: adds them to the choices, and says so. Whether there are any.
-bool LeaveUneven(const Graph& graph, const QuantPlan& plan, const StatisticsMap& statistics,
-                 const QuantizationParameters& settings, Choices* choices) {
-  choices->uneven = FindUneven(graph, plan, statistics, settings.protect_outputs);
-  for (const auto& [id, why] : choices->uneven) LogInfo(graph.node(id).Title(), " stays float: ", why);
-  return !choices->uneven.empty();
 }
 
 LeftList LeftFloat(const Graph& graph, const QuantPlan& plan) {
@@ -195,6 +190,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   if (plan.nodes.empty()) LogWarning(paths.input, ": no operator can be quantized, the output stays float");
   LogInfo("quantizing ", plan.nodes.size(), " of ", graph.Order().size(), " operators");
 
+  const std::vector<OutputParts> parts = FindOutputParts(graph, facts, pool);
   const bool partial = settings.sensitivity || PrecisionTarget(settings);
   if (partial) RefuseWithoutMeasuring(graph, facts, plan);
   QuantPlan spare = partial ? SpareActivations(graph, facts, plan, settings.visible_ranges) : QuantPlan();
@@ -205,16 +201,29 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   RangeProposals proposals;
   const Graph untuned = partial ? graph : Graph();  // asked for by the search alone
   {  // the histograms are gone again before tuning and the report
-    const Observations found =
-        ObtainStatistics(graph, facts, observed, *samples, choice.calibration, settings.max_percentile,
-                         loaded ? &*loaded : nullptr, preparation, options, pool);
+    const auto obtain = [&](const QuantPlan& of) {
+      return ObtainStatistics(graph, facts, of, *samples, choice.calibration, settings.max_percentile,
+                              loaded ? &*loaded : nullptr, preparation, options, pool);
+    };
+    Observations found = obtain(observed);
     loaded.reset();
     stage.Next("choose ranges");
-    if (LeaveUneven(graph, plan, found.statistics, settings, &choices))
-      plan = PlacePlan(graph, facts, settings, choices);
+    DataPlacement placement(
+        graph, facts, config, &found.statistics,
+        [&](const QuantPlan& missing) { return obtain(missing).statistics; }, pool, &choices, &plan);
+    placement.LeaveUneven();
     WarnOfStrayInputs(graph, found.statistics);
-    ChooseRanges(graph, found.statistics, config.calibration.calibration_type, pool, &plan);
-    ChooseRanges(graph, found.statistics, config.calibration.calibration_type, pool, &spare);
+    placement.ChooseRanges();
+    if (settings.protect_fragile && meaningful && facts.unknown().empty()) {
+      stage.Next("look for fragile operators");
+      const int64_t noise_samples =
+          std::clamp((level == 0 ? kQuickNoiseMacs : kNoiseMacs) / std::max<int64_t>(MacsOf(graph, facts), 1),
+                     kFewestNoiseSamples, kMostNoiseSamples);
+      placement.LeaveFragile(parts, DrawSamples(*samples, choice.calibration, noise_samples, kFragileSeed),
+                             progress("fragile operators"));
+      stage.Next("choose ranges");
+    }
+    if (partial) spare = placement.Spare();
     if (level > 0) {
       proposals = ProposeRanges(found.statistics, plan, pool);
     } else if (settings.keep_means) {
@@ -243,7 +252,6 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
                    [&](const char* part, int64_t done, int64_t total) { progress(part)(done, total); });
   }
 
-  const std::vector<OutputParts> parts = FindOutputParts(graph, facts, pool);
   const MeasurePlan measure = [&](const Graph& reference, const Graph& exported, const QuantPlan& of) {
     LogInfo("measuring the int8 model on ", choice.report.size(), " samples");
     return Measure(original, reference, exported, of, parts, *samples, choice.report, pool,

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "graph/graph.h"
@@ -32,6 +33,8 @@ struct Choices {
   // Operators that stay float since calibration has seen their tensors, with the reason; placement is then
   // made anew. What lies behind them is placed as behind any float operator.
   std::map<NodeId, std::string> uneven;
+  // Results of products that only those read, and that go to them as float32: they get no pair.
+  std::set<ValueId> bare;
 
   // What counts for the operator.
   const OperatorSettings& Of(NodeId id) const;

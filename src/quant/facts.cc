@@ -50,4 +50,10 @@ int64_t MacsOf(const Node& node, const ValueFacts& facts) {
   return shape.empty() ? 0 : facts.elements(y) * shape.back();
 }
 
+int64_t MacsOf(const Graph& graph, const ValueFacts& facts) {
+  int64_t macs = 0;
+  for (NodeId id : graph.Order()) macs += MacsOf(graph.node(id), facts);
+  return macs;
+}
+
 }  // namespace xslim

@@ -41,6 +41,7 @@ DType OtherFloatOf(const Node& node, const ValueFacts& facts);
 
 // Multiply-adds of one forward of a node; 0 for what is no matrix product or convolution.
 int64_t MacsOf(const Node& node, const ValueFacts& facts);
+int64_t MacsOf(const Graph& graph, const ValueFacts& facts);  // of all nodes
 
 }  // namespace xslim
 

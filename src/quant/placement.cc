@@ -34,6 +34,7 @@ class Placer {
 
   QuantPlan Place() {
     plan_.quantize_bias = options_.bias == BiasType::kInt32;
+    plan_.bare = choices_.bare;
     MarkOperators();
     ProtectOutputs();
     DropUnreached();
@@ -52,9 +53,10 @@ class Placer {
     return std::move(plan_);
   }
 
-  QuantPlan PlaceOnly(std::set<NodeId> nodes) {
+  QuantPlan PlaceOnly(std::set<NodeId> nodes, std::set<ValueId> bare) {
     plan_.quantize_bias = options_.bias == BiasType::kInt32;
     plan_.nodes = std::move(nodes);
+    plan_.bare = std::move(bare);
     FoldActivations();
     FindInside();
     for (NodeId id : order_) PlaceNode(graph_.node(id));
@@ -305,7 +307,8 @@ class Placer {
     }
     if (role == QuantRole::kPassive) return;
     for (ValueId output : node.outputs) {
-      if (output == kNone || !facts_.is_float(output) || inside_.count(output)) continue;
+      if (output == kNone || !facts_.is_float(output) || inside_.count(output) || plan_.bare.count(output))
+        continue;
       const NodeId user = graph_.SoleUser(output);
       const bool into_activation = user != kNone && plan_.nodes.count(user) &&
                                    RoleOf(graph_, graph_.node(user)) == QuantRole::kActivation &&
@@ -356,9 +359,9 @@ QuantPlan PlacePlan(const Graph& graph, const ValueFacts& facts, const Quantizat
 }
 
 QuantPlan PlaceOnly(const Graph& graph, const ValueFacts& facts, const QuantizationParameters& options,
-                    std::set<NodeId> nodes) {
+                    std::set<NodeId> nodes, std::set<ValueId> bare) {
   const Choices none;
-  return Placer(graph, facts, options, none).PlaceOnly(std::move(nodes));
+  return Placer(graph, facts, options, none).PlaceOnly(std::move(nodes), std::move(bare));
 }
 
 }  // namespace xslim

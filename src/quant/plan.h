@@ -60,6 +60,7 @@ struct QuantPlan {
   std::map<ValueId, ActivationQuant> activations;
   std::vector<WeightQuant> weights;
   std::map<ValueId, ValueId> folded;         // output of a Relu/Clip -> its input: no Q/DQ between them
+  std::set<ValueId> bare;                    // results of int8 operators that get no pair: Choices::bare
   std::map<NodeId, std::string> left_float;  // quantizable operators that stay float, with the reason
   bool quantize_bias = false;
 };
@@ -70,9 +71,9 @@ QuantPlan PlacePlan(const Graph& graph, const ValueFacts& facts, const Quantizat
                     const Choices& choices = {});
 
 // The same for exactly the operators `nodes`, which are of a full plan: pairs and constants, all without
-// parameters.
+// parameters. bare: of the full plan.
 QuantPlan PlaceOnly(const Graph& graph, const ValueFacts& facts, const QuantizationParameters& options,
-                    std::set<NodeId> nodes);
+                    std::set<NodeId> nodes, std::set<ValueId> bare);
 
 // Codes and scales of all constant inputs: the last step of PlacePlan. Tuning changes them afterwards.
 void QuantizeWeights(const Graph& graph, const QuantizationParameters& options, QuantPlan* plan);

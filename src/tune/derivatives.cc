@@ -8,24 +8,12 @@
 #include <string>
 
 #include "base/log.h"
-#include "base/random.h"
 #include "runtime/executor.h"
 #include "tune/gradient.h"
 #include "xslim/error.h"
 
 namespace xslim {
 namespace {
-
-Tensor RandomSigns(const Shape& shape, double size, uint64_t seed) {
-  Tensor signs(DType::kFloat, shape);
-  Random random(seed);
-  uint64_t bits = 0;
-  for (int64_t i = 0; i < signs.size(); ++i) {
-    if (i % 64 == 0) bits = random.Next();
-    signs.data<float>()[i] = static_cast<float>((bits >> (i % 64)) & 1 ? size : -size);
-  }
-  return signs;
-}
 
 // signs * sqrt(weight / (|value|^2 + floor)).
 ValueId AddSeed(Graph* graph, const WeightedPoint& point, const Shape& shape, uint64_t seed) {
@@ -125,7 +113,7 @@ Visit VisitSensitivities(const Graph& graph, const ValueFacts& facts,
   std::map<ValueId, ValueId> seeds;
   for (size_t p = 0; p < points.size(); ++p)
     seeds[points[p].value] = AddSeed(&both, points[p], facts.of(points[p].value).shape, 20260404 + p);
-  const Gradient gradient = AddGradient(&both, facts, seeds, felt, lanes.pool());
+  const Gradient gradient = AddGradient(&both, facts, seeds, felt, lanes.pool(), WithoutRule::kEstimate);
   std::map<ValueId, std::vector<ValueId>> owners;  // by derivative: the values that it belongs to
   std::set<ValueId> taps;
   for (ValueId value : seen) {

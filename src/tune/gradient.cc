@@ -1,11 +1,29 @@
 #include "tune/gradient.h"
 
 #include <algorithm>
+#include <limits>
 
+#include "base/random.h"
 #include "graph/subgraph.h"
 #include "tune/gradient_builder.h"
 
 namespace xslim {
+namespace {
+
+constexpr uint64_t kSignSeed = 20260606;
+
+}  // namespace
+
+Tensor RandomSigns(const Shape& shape, double size, uint64_t seed) {
+  Tensor signs(DType::kFloat, shape);
+  Random random(seed);
+  uint64_t bits = 0;
+  for (int64_t i = 0; i < signs.size(); ++i) {
+    if (i % 64 == 0) bits = random.Next();
+    signs.data<float>()[i] = static_cast<float>((bits >> (i % 64)) & 1 ? size : -size);
+  }
+  return signs;
+}
 
 ValueId GradientBuilder::Emit(const std::string& type, std::vector<ValueId> inputs,
                               std::map<std::string, Attribute> attributes) {
@@ -77,6 +95,30 @@ ValueId GradientBuilder::Arrived(ValueId value) {
   return sum;
 }
 
+// An error of the outputs y that is the share r of each element costs r^2 sum (g y)^2. The same share of an
+// input x shall cost as much: its derivatives are random signs of the size sqrt(sum (g y)^2 / sum x^2).
+void GradientBuilder::Estimate(const Node& node, const std::vector<ValueId>& g) {
+  const auto sum_of_squares = [this](ValueId x) {
+    const ValueId sum = graph_->AddValue("xslim_gradient", DType::kFloat);
+    graph_->AddNode("ReduceSum", "xslim_gradient_ReduceSum", {Emit("Mul", {x, x})}, {sum},
+                    {{"keepdims", Attribute::Int(0)}});
+    return sum;
+  };
+  ValueId cost = kNone;
+  for (size_t i = 0; i < g.size(); ++i) {
+    if (g[i] == kNone) continue;
+    const ValueId of_output = sum_of_squares(Emit("Mul", {g[i], node.outputs[i]}));
+    cost = cost == kNone ? of_output : Emit("Add", {cost, of_output});
+  }
+  for (ValueId input : node.inputs) {
+    if (!Needs(input)) continue;
+    const ValueId power = Emit("Add", {sum_of_squares(input), Scalar(std::numeric_limits<float>::min())});
+    Give(input,
+         Emit("Mul", {Constant(RandomSigns(ShapeOf(input), 1, kSignSeed + static_cast<uint64_t>(input))),
+                      Emit("Sqrt", {Emit("Div", {cost, power})})}));
+  }
+}
+
 Gradient GradientBuilder::Run(const std::map<ValueId, ValueId>& seeds, const std::set<ValueId>& wanted) {
   FindNeeded(wanted);
   for (const auto& [value, weight] : seeds) Give(value, weight);
@@ -93,12 +135,19 @@ Gradient GradientBuilder::Run(const std::map<ValueId, ValueId>& seeds, const std
       any |= g.back() != kNone;
       partial |= partial_.count(output) != 0;
     }
+    std::set<ValueId> reached;
     if (any && !HandOn({*this, node, g})) {
       result.stopped.push_back(id);
-      partial = true;
+      if (without_rule_ == WithoutRule::kEstimate) {
+        Estimate(node, g);
+        reached.insert(node.inputs.begin(), node.inputs.end());
+      }
+    } else if (!partial) {
+      continue;
     }
-    if (!partial) continue;
-    for (ValueId read : ReadsOf(*graph_, node)) partial_.insert(read);
+    for (ValueId read : ReadsOf(*graph_, node)) {
+      if (partial || !reached.count(read)) partial_.insert(read);
+    }
   }
   for (ValueId id : wanted) {
     if (partial_.count(id)) continue;
@@ -114,8 +163,8 @@ bool HandOn(const GradientSite& site) {
 }
 
 Gradient AddGradient(Graph* graph, const ValueFacts& facts, const std::map<ValueId, ValueId>& seeds,
-                     const std::set<ValueId>& wanted, ThreadPool& pool) {
-  return GradientBuilder(graph, facts, pool).Run(seeds, wanted);
+                     const std::set<ValueId>& wanted, ThreadPool& pool, WithoutRule without_rule) {
+  return GradientBuilder(graph, facts, pool, without_rule).Run(seeds, wanted);
 }
 
 }  // namespace xslim

@@ -30,12 +30,22 @@ struct Gradient {
 // taps reversed].
 Tensor TurnedWeight(const Tensor& weight, int64_t groups);
 
+// size or -size, by chance.
+Tensor RandomSigns(const Shape& shape, double size, uint64_t seed);
+
+// What becomes of derivatives at an operator that has no rule for them.
+enum class WithoutRule {
+  kStop,      // values before it have none
+  kEstimate,  // sizes are right where it hands relative errors on as they are; signs are random
+};
+
 // Adds operators to `graph` that compute the derivatives by `wanted` of sum over (value, weight) of `seeds`
 // of sum(value * weight). seeds: values of the graph, and values of the same shape, which do not depend on
 // them as far as the derivative is concerned. facts: of the graph as it was; derivatives only hold for inputs
 // of those shapes. Needs opset 13. What was there keeps its ids, and MaxPool gets its second output.
 Gradient AddGradient(Graph* graph, const ValueFacts& facts, const std::map<ValueId, ValueId>& seeds,
-                     const std::set<ValueId>& wanted, ThreadPool& pool);
+                     const std::set<ValueId>& wanted, ThreadPool& pool,
+                     WithoutRule without_rule = WithoutRule::kStop);
 
 }  // namespace xslim
 

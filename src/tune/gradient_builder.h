@@ -13,8 +13,8 @@ namespace xslim {
 
 class GradientBuilder {
  public:
-  GradientBuilder(Graph* graph, const ValueFacts& facts, ThreadPool& pool)
-      : graph_(graph), facts_(facts), pool_(pool), known_(facts.size()) {}
+  GradientBuilder(Graph* graph, const ValueFacts& facts, ThreadPool& pool, WithoutRule without_rule)
+      : graph_(graph), facts_(facts), pool_(pool), without_rule_(without_rule), known_(facts.size()) {}
 
   Gradient Run(const std::map<ValueId, ValueId>& seeds, const std::set<ValueId>& wanted);
 
@@ -46,10 +46,12 @@ class GradientBuilder {
   bool ReadsNeeded(const Node& node) const;
   void FindNeeded(const std::set<ValueId>& wanted);
   ValueId Arrived(ValueId value);
+  void Estimate(const Node& node, const std::vector<ValueId>& g);
 
   Graph* graph_;
   const ValueFacts& facts_;
   ThreadPool& pool_;
+  const WithoutRule without_rule_;
   const size_t known_;  // values that have facts: ids below
   std::set<ValueId> needed_;
   std::map<ValueId, std::vector<ValueId>> given_;

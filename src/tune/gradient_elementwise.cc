@@ -1,5 +1,6 @@
 // Rules for operators that compute each element from those at the same place, and for those along one axis.
 #include <algorithm>
+#include <optional>
 #include <set>
 
 #include "tune/gradient_builder.h"
@@ -176,34 +177,49 @@ bool LayerNorm(const GradientSite& site) {
   return true;
 }
 
+// The shape of a reduction's result with the axes that it takes as 1; nothing where they are computed.
+std::optional<Shape> KeptShape(const GradientSite& site) {
+  const Node& node = site.node;
+  Shape kept = site.shape(0);
+  if (node.Is("GlobalAveragePool") || node.Is("GlobalMaxPool")) {
+    for (size_t i = 2; i < kept.size(); ++i) kept[i] = 1;
+    return kept;
+  }
+  std::vector<int64_t> axes = node.Ints("axes");
+  if (node.input(1) != kNone) {
+    const Tensor* given = site.builder.graph().Constant(node.input(1));
+    if (given == nullptr) return std::nullopt;
+    axes = given->ToInts();
+  }
+  if (axes.empty() && node.Int("noop_with_empty_axes", 0) != 0) return std::nullopt;
+  for (size_t i = 0; i < kept.size(); ++i) {
+    const bool named = std::any_of(axes.begin(), axes.end(), [&](int64_t axis) {
+      return axis + (axis < 0 ? static_cast<int64_t>(kept.size()) : 0) == static_cast<int64_t>(i);
+    });
+    if (axes.empty() || named) kept[i] = 1;
+  }
+  return kept;
+}
+
 bool Averaged(const GradientSite& site) {
   GradientBuilder& b = site.builder;
-  const Node& node = site.node;
-  const Shape& shape = site.shape(0);
-  Shape kept = shape;  // the result's shape with the averaged axes as 1
-  double count = 1;
-  if (node.Is("GlobalAveragePool")) {
-    for (size_t i = 2; i < kept.size(); ++i) kept[i] = 1;
-  } else {
-    std::vector<int64_t> axes = node.Ints("axes");
-    if (node.input(1) != kNone) {
-      const Tensor* given = b.graph().Constant(node.input(1));
-      if (given == nullptr) return false;
-      axes = given->ToInts();
-    }
-    if (axes.empty() && node.Int("noop_with_empty_axes", 0) != 0) return false;
-    for (size_t i = 0; i < kept.size(); ++i) {
-      const bool named = std::any_of(axes.begin(), axes.end(), [&](int64_t axis) {
-        return axis + (axis < 0 ? static_cast<int64_t>(kept.size()) : 0) == static_cast<int64_t>(i);
-      });
-      if (axes.empty() || named) kept[i] = 1;
-    }
-  }
-  for (size_t i = 0; i < kept.size(); ++i)
-    count *= static_cast<double>(shape[i] / std::max<int64_t>(kept[i], 1));
-  const double factor = node.Is("ReduceSum") ? 1 : 1 / count;
-  const ValueId g = b.Scaled(b.Reshaped(site.g[0], kept), factor);
-  b.Give(site.x(0), b.Emit("Expand", {g, b.Ints(shape)}));
+  const std::optional<Shape> kept = KeptShape(site);
+  if (!kept) return false;
+  const double taken = static_cast<double>(ElementCount(site.shape(0))) /
+                       static_cast<double>(std::max<int64_t>(ElementCount(*kept), 1));
+  const ValueId g = b.Scaled(b.Reshaped(site.g[0], *kept), site.node.Is("ReduceSum") ? 1 : 1 / taken);
+  b.Give(site.x(0), b.Emit("Expand", {g, b.Ints(site.shape(0))}));
+  return true;
+}
+
+// To all elements that are the extreme.
+bool Extreme(const GradientSite& site) {
+  GradientBuilder& b = site.builder;
+  const std::optional<Shape> kept = KeptShape(site);
+  if (!kept) return false;
+  const ValueId same = b.graph().AddValue("xslim_gradient_same", DType::kBool);
+  b.graph().AddNode("Equal", "xslim_gradient_Equal", {site.x(0), b.Reshaped(site.y(), *kept)}, {same});
+  b.Give(site.x(0), b.Emit("Where", {same, b.Reshaped(site.g[0], *kept), b.Scalar(0)}));
   return true;
 }
 
@@ -216,6 +232,7 @@ bool HandOnElementwise(const GradientSite& site) {
   if (node.Is("Softmax") || node.Is("LogSoftmax")) return Softmax(site);
   if (node.Is("LayerNormalization")) return LayerNorm(site);
   if (node.Is("GlobalAveragePool") || node.Is("ReduceMean") || node.Is("ReduceSum")) return Averaged(site);
+  if (node.Is("GlobalMaxPool") || node.Is("ReduceMax") || node.Is("ReduceMin")) return Extreme(site);
   return false;
 }
 

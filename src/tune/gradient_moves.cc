@@ -90,13 +90,17 @@ bool ByPlaces(const GradientSite& site) {
 }  // namespace
 
 bool HandOnMoved(const GradientSite& site) {
-  static const std::set<std::string> types = {"Slice",        "Pad",          "Gather", "Expand",
+  static const std::set<std::string> types = {"Slice",        "Pad",          "Gather",
                                               "DepthToSpace", "SpaceToDepth", "Tile"};
   const Node& node = site.node;
   if (node.Is("Split")) return Split(site);
   if (site.g[0] == kNone) return false;
   if (Reshaping(node)) {
     site.builder.Give(site.x(0), site.builder.Reshaped(site.g[0], site.shape(0)));
+    return true;
+  }
+  if (node.Is("Expand")) {
+    site.builder.Give(site.x(0), site.builder.SumTo(site.g[0], site.out_shape(), site.shape(0)));
     return true;
   }
   if (node.Is("Transpose")) return Transpose(site);

@@ -135,14 +135,14 @@ QuantPlan PartialPlans::Without(const std::set<size_t>& float_units) const {
     for (NodeId id : units_[unit].nodes) nodes.erase(id);
   }
   DropLeftAlone(&nodes);
-  QuantPlan plan = PlaceOnly(graph_, facts_, options_, std::move(nodes));
+  QuantPlan plan = PlaceOnly(graph_, facts_, options_, std::move(nodes), plan_.bare);
   Fill(&plan);
   return plan;
 }
 
 QuantPlan PartialPlans::Alone(size_t unit) const {
   const std::vector<NodeId>& nodes = units_[unit].nodes;
-  QuantPlan plan = PlaceOnly(graph_, facts_, options_, {nodes.begin(), nodes.end()});
+  QuantPlan plan = PlaceOnly(graph_, facts_, options_, {nodes.begin(), nodes.end()}, plan_.bare);
   Fill(&plan);
   return plan;
 }

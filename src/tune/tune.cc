@@ -17,14 +17,15 @@ namespace {
 
 // Samples that are tuned on, and of these judged on: at level 1; from level 2 on, or of a small graph.
 constexpr int64_t kFewestSamples = 4, kMostSamples = 16, kManySamples = 64;
-constexpr int64_t kMostErrorSamples = 8, kManyErrorSamples = 32;
+constexpr int64_t kMostErrorSamples = 16, kManyErrorSamples = 32;
 constexpr int64_t kMostLearned = 64, kMostHeld = 16;  // samples that are learned from, and held back for it
 constexpr size_t kFewestHeld = 2;
 constexpr double kWorthwhile = 0.02;  // relative gain in cost that a change of range must bring
 // A stage that multiplies the output noise by more than this is taken back. Less is within what so few
 // samples can tell.
 constexpr double kHarm = 1.15;
-constexpr int64_t kStoredBytes = int64_t{192} << 20;   // activations of all tuning samples together
+constexpr size_t kGroups = 16;  // of doubtful ranges, that are tried one after the other
+constexpr int64_t kStoredBytes = int64_t{192} << 20;    // activations of all tuning samples together
 constexpr int64_t kComputedBytes = int64_t{128} << 20;  // float outputs of all of a small graph's samples
 
 struct SampleCounts {
@@ -98,8 +99,9 @@ class Tuner {
     TraceStage stage("choose ranges by cost");
     FloatMeans float_means(reference_, *plan_, samples_.size());
     const State calibrated = {*graph_, *plan_, noise_};
+    std::vector<Change> changes;
     if (options.range_costs) {
-      ChooseRanges(Candidates(proposals), PointsFor(before), &float_means);
+      changes = ChooseRanges(Candidates(proposals), PointsFor(before), &float_means);
     } else if (options.bias_correction) {
       MeasureCosts({}, {}, &float_means);
     }
@@ -110,10 +112,14 @@ class Tuner {
       // Narrower ranges shift means, which biases may have taken back since: only now can they be judged.
       const State chosen = {*graph_, *plan_, noise_};
       Restore(calibrated);
+      const int kept = TakeInGroups(changes);
       std::vector<std::string> done_without = TuneWeights(options, float_means, progress);
       const bool stay = chosen.noise <= kHarm * noise_;
-      Say("these ranges ", stay ? "stay" : "are taken back", ": in the end, noise-to-signal ratio ",
-          chosen.noise, " with them, ", noise_, " without");
+      Say(stay       ? "these ranges stay"
+          : kept > 0 ? StrCat("all but ", kept, " of these ranges are taken back")
+                     : "these ranges are taken back",
+          ": in the end, noise-to-signal ratio ", chosen.noise, " with them, ", noise_, " without",
+          kept > 0 ? " most of them" : "");
       if (stay)
         Restore(chosen);
       else
@@ -195,28 +201,60 @@ class Tuner {
         [&](size_t sample, ValueId value, const Tensor& x) { float_means->See(sample, value, x); });
   }
 
-  void ChooseRanges(const RangeProposals& candidates, const std::vector<WeightedPoint>& points,
-                    FloatMeans* float_means) {
+  struct Change {
+    ValueId value;
+    ChosenRange range;
+  };
+
+  void Take(const Change& change) {
+    SetRange(plan_, change.value, change.range.lo, change.range.hi,
+             change.range.why + ", by its cost at the outputs");
+  }
+
+  // Takes changes of neighbours in the graph together, those that make the noise less. Returns how many.
+  int TakeInGroups(const std::vector<Change>& changes) {
+    const size_t size = (changes.size() + kGroups - 1) / kGroups;
+    int kept = 0;
+    for (size_t begin = 0; begin < changes.size(); begin += size) {
+      const QuantPlan before = *plan_;
+      const size_t end = std::min(begin + size, changes.size());
+      for (size_t i = begin; i < end; ++i) Take(changes[i]);
+      const double now = Mean(Ratios());
+      if (now < noise_) {
+        noise_ = now;
+        kept += static_cast<int>(end - begin);
+      } else {
+        *plan_ = before;
+      }
+    }
+    return kept;
+  }
+
+  // Returns what was changed, in the order of the graph's values.
+  std::vector<Change> ChooseRanges(const RangeProposals& candidates, const std::vector<WeightedPoint>& points,
+                                   FloatMeans* float_means) {
     const RangeCosts costs = MeasureCosts(candidates, points, float_means);
     for (NodeId id : costs.stopped)
-      Say("no derivative of ", reference_.node(id).Title(), ": ranges before it stay as they are");
-    int changed = 0;
+      Say("no derivative of ", reference_.node(id).Title(),
+          ": ranges before it are chosen as if it handed relative errors on");
+    std::vector<Change> changes;
     for (const auto& [id, of] : costs.of) {
       const size_t best = static_cast<size_t>(std::min_element(of.begin(), of.end()) - of.begin());
       if (!(of[best] < (1 - kWorthwhile) * of[0])) continue;
       const ChosenRange& range = candidates.at(id)[best];
       LogDebug("range of ", reference_.value(id).name, " by its cost: ", range.lo, " .. ", range.hi, " (",
                range.why, "), ", of[best], " instead of ", of[0]);
-      SetRange(plan_, id, range.lo, range.hi, range.why + ", by its cost at the outputs");
-      ++changed;
+      changes.push_back({id, range});
+      Take(changes.back());
     }
     const double now = Mean(Ratios());
-    Say(changed, " ranges chosen by what they cost at the outputs: noise-to-signal ratio ", noise_, " -> ",
-        now,
+    Say(changes.size(), " ranges chosen by what they cost at the outputs: noise-to-signal ratio ", noise_,
+        " -> ", now,
         now <= noise_           ? ""
         : now <= kHarm * noise_ ? ", a rise within what chance does on these samples before weights are tuned"
                                 : ", a rise that is judged again once weights are tuned");
     noise_ = now;
+    return changes;
   }
 
   // A seeded quarter of the calibration samples, of kMostHeld at most, is held back.

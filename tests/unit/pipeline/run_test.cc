@@ -108,5 +108,29 @@ TEST_F(SmallRun, WrongOptionsAreErrorsOfUsage) {
   EXPECT_THAT(Outputs(), IsEmpty());
 }
 
+// One channel of the sum is a thousand times larger than the others, and as much smaller behind it.
+TEST_F(SmallRun, FragileOperatorsStayFloat) {
+  Graph graph = MakeGraph();
+  std::vector<float> big(8, 0.5f), small(8, 1.0f);
+  big[3] = 1000;
+  small[3] = 0.001f;
+  const NodeId second = graph.value(graph.Find("y")).producer;
+  const ValueId sum = graph.AddValue("sum", DType::kFloat), scaled = graph.AddValue("scaled", DType::kFloat);
+  graph.AddNode("Add", "add", {graph.Find("r"), graph.AddConstant("big", Tensor::Of<float>({8}, big))},
+                {sum});
+  graph.AddNode("Mul", "scale", {sum, graph.AddConstant("small", Tensor::Of<float>({8}, small))}, {scaled});
+  graph.SetInput(second, 0, scaled);
+  SaveModel(graph, At("m.onnx"));
+  for (int level : {0, 1}) {
+    config_.quantization.finetune_level = level;
+    config_.quantization.protect_fragile = true;
+    const RunResult kept = xslim::Run(config_, options_);
+    EXPECT_LT(kept.outputs.at(0).snr, 0.01);
+    EXPECT_THAT(ReadFile(kept.report_path), HasSubstr("fragile: int8 of sum alone"));
+    config_.quantization.protect_fragile = false;
+    EXPECT_GT(xslim::Run(config_, options_).outputs.at(0).snr, 2 * kept.outputs.at(0).snr);
+  }
+}
+
 }  // namespace
 }  // namespace xslim

@@ -138,6 +138,9 @@ TEST(Gradient, Windows) {
          {{"kernel_shape", Ints({3, 3})}, {"pads", Ints({1, 1, 1, 1})}}});
   Check({"GlobalAveragePool", {Noise({2, 3, 4, 5}, 1, 2)}, {}, {}});
   Check({"ReduceMean", {Noise({2, 3, 4, 5}, 1, 2)}, {List({1, -1})}, {{"keepdims", Attribute::Int(0)}}});
+  Check({"GlobalMaxPool", {Noise({2, 3, 4, 5}, 1, 20)}, {}, {}});
+  Check({"ReduceMax", {Noise({2, 3, 4, 5}, 1, 20)}, {List({1, -1})}, {{"keepdims", Attribute::Int(0)}}});
+  Check({"ReduceMin", {Noise({2, 3, 4, 5}, 1, 20)}, {List({0})}, {}});
   Check({"Resize",
          {Noise({1, 2, 3, 4}, 1, 2)},
          {Tensor(), Tensor::Of<float>({4}, {1, 1, 2, 3})},
@@ -263,6 +266,42 @@ TEST(Gradient, PartsOfADerivativeAreNone) {
   EXPECT_EQ(gradient.of.count(x), 0u);
   EXPECT_EQ(gradient.of.count(a), 0u);
   EXPECT_EQ(gradient.of.count(s), 1u);
+}
+
+// The same with an estimate: what CumSum hands on costs as much as what arrives behind it.
+TEST(Gradient, EstimatesPassWhatHasNoRule) {
+  Graph graph;
+  graph.opset_imports[""] = 13;
+  const ValueId x = graph.AddValue("x", DType::kFloat), s = graph.AddValue("s", DType::kFloat);
+  graph.AddInput(x);
+  const NodeId sum =
+      graph.AddNode("CumSum", "sum", {x, graph.AddConstant("axis", Tensor::Scalar<int64_t>(0))}, {s});
+  graph.AddOutput(s);
+  ThreadPool pool(1);
+  const Tensor input = Noise({50}, 1, 2), weight = Noise({50}, 2, 2);
+  const ValueFacts facts(graph, {input}, pool);
+  Graph both = graph;
+  const Gradient gradient =
+      AddGradient(&both, facts, {{s, both.AddConstant("w", weight)}}, {x}, pool, WithoutRule::kEstimate);
+  EXPECT_EQ(gradient.stopped, std::vector<NodeId>{sum});
+  Tensor found, output;
+  Executor executor(both, pool);
+  executor.SetTaps({gradient.of.at(x), s},
+                   [&](ValueId id, const Tensor& tensor) { (id == s ? output : found) = tensor.Clone(); });
+  executor.Run({input});
+  double before = 0, behind = 0;
+  int64_t positive = 0;
+  for (int64_t i = 0; i < 50; ++i) {
+    const double at_x = static_cast<double>(found.data<float>()[i]) * input.data<float>()[i],
+                 at_s = static_cast<double>(weight.data<float>()[i]) * output.data<float>()[i];
+    before += at_x * at_x;
+    behind += at_s * at_s;
+    positive += found.data<float>()[i] > 0;
+    EXPECT_FLOAT_EQ(std::fabs(found.data<float>()[i]), std::fabs(found.data<float>()[0]));
+  }
+  EXPECT_NEAR(before, behind, 1e-4 * behind);
+  EXPECT_GT(positive, 10);
+  EXPECT_LT(positive, 40);
 }
 
 }  // namespace

@@ -1,0 +1,56 @@
+// Operators without weights whose int8 tensors ruin the outputs: tensors in which a few numbers are hundreds
+// of times larger than those that matter (the residual stream of a transformer, sums of squares, roots of
+// variances), so that 255 steps are too few for them. What it costs is measured.
+#ifndef XSLIM_TUNE_FRAGILE_H_
+#define XSLIM_TUNE_FRAGILE_H_
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "tune/sensitivity.h"
+
+namespace xslim {
+
+struct Fragile {
+  std::map<NodeId, std::string> nodes;  // that had better stay float, with the reason
+  // Results of a MatMul or Gemm that only these read: they go on as float32, without a pair.
+  std::set<ValueId> bare;
+};
+
+class FragileFinder {
+ public:
+  // graph: float, before tuning; parts: of its outputs. All must outlive this object. Runs the graph on all
+  // samples.
+  FragileFinder(const Graph& graph, const ValueFacts& facts, const QuantizationParameters& options,
+                const std::vector<OutputParts>& parts, const std::vector<Sample>& samples, ThreadPool& pool);
+
+  // Noise-to-signal ratio of the worst output, or part of one, with the plan (with ranges) written into the
+  // graph; 0 where there is none.
+  double Noise(const QuantPlan& plan) const;
+
+  // All operators that could stay float without a product of weights becoming float, nor one at the graph's
+  // end where protect_outputs is never: what leaving some of them can reach at best.
+  Fragile AllOf(const QuantPlan& plan) const;
+
+  // Those of them around the tensors that make most noise, each measured with everything else float on some
+  // of the samples; so many that what the tensors around the others make adds up to `rest` at most.
+  Fragile Find(const QuantPlan& plan, double rest, const ProgressCall& progress) const;
+
+ private:
+  std::vector<bool> Removable(const PartialPlans& plans) const;
+  void AddBare(const QuantPlan& plan, const std::set<ValueId>& of, Fragile* fragile) const;
+
+  const Graph& graph_;
+  const ValueFacts& facts_;
+  const QuantizationParameters& options_;
+  const std::vector<OutputParts>& parts_;
+  const std::vector<Sample>& samples_;
+  ThreadPool& pool_;
+  const OutputNoise noise_;
+};
+
+}  // namespace xslim
+
+#endif  // XSLIM_TUNE_FRAGILE_H_
