@@ -332,6 +332,11 @@ void Graph::AddInput(ValueId id) {
   inputs_.push_back(id);
 }
 
+void Graph::RemoveInput(ValueId id) {
+  value(id).is_input = false;
+  std::erase(inputs_, id);
+}
+
 int Graph::FixDefaults() {
   return static_cast<int>(std::erase_if(inputs_, [&](ValueId id) {
     Value& input = value(id);

@@ -176,6 +176,7 @@ class Graph {
   // Attributes that hold a body come in here or with AddNode; others may also be set in place.
   void SetAttributes(NodeId id, std::map<std::string, Attribute> attributes);
   void AddInput(ValueId id);
+  void RemoveInput(ValueId id);  // from the graph's inputs; the value stays
   // Inputs that have a default become plain constants; returns their number.
   int FixDefaults();
   void AddOutput(ValueId id);

@@ -58,6 +58,7 @@ void DataPlacement::LeaveUneven() {
   choices_.uneven = FindUneven(graph_, plan_, statistics_, config_.quantization.protect_outputs);
   if (choices_.uneven.empty()) return;
   for (const auto& [id, why] : choices_.uneven) LogInfo(graph_.node(id).Title(), " stays float: ", why);
+  choices_.quiet = true;
   plan_ = Place(choices_);
 }
 
@@ -75,6 +76,7 @@ void DataPlacement::LeaveFragile(const std::vector<OutputParts>& parts, const st
   // What is found is placed and measured; first all that there could be.
   const auto with = [&](const Fragile& fragile, QuantPlan* plan, Choices* choices) {
     *choices = choices_;
+    choices->quiet = true;
     choices->uneven.insert(fragile.nodes.begin(), fragile.nodes.end());
     choices->bare = fragile.bare;
     *plan = Place(*choices);

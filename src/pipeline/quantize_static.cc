@@ -10,13 +10,13 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/trace.h"
-#include "calibrate/calibrate.h"
 #include "data/samples.h"
 #include "graph/function.h"
 #include "onnx/model_io.h"
-#include "pipeline/data_placement.h"
+#include "pipeline/branches.h"
 #include "pipeline/model_inputs.h"
 #include "pipeline/modes.h"
+#include "pipeline/plan_int8.h"
 #include "pipeline/precision.h"
 #include "pipeline/static_report.h"
 #include "pipeline/statistics_source.h"
@@ -33,19 +33,12 @@
 #include "report/verdict.h"
 #include "simplify/macs.h"
 #include "tune/equalize.h"
-#include "tune/keep_means.h"
-#include "tune/tune.h"
 
 namespace xslim {
 namespace {
 
 constexpr int kQdqOpset = 13;  // per-axis QuantizeLinear and DequantizeLinear
 constexpr int64_t kReportSamples = 16;
-constexpr int64_t kEqualizationSamples = 8;
-constexpr uint64_t kEqualizationSeed = 20260303;
-constexpr int64_t kFewestNoiseSamples = 2, kMostNoiseSamples = 8;  // to see whether the noise is too large
-constexpr int64_t kNoiseMacs = 6'000'000'000, kQuickNoiseMacs = 800'000'000;  // that this may take, about
-constexpr uint64_t kFragileSeed = 20260505;
 constexpr size_t kKeptBytes = size_t{16} << 20;  // of samples that wait for a later stage
 
 void RefuseQuantized(const Graph& graph, const std::string& path) {
@@ -159,9 +152,6 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   Choices choices = MakeChoices(graph, named, config);
   ReleaseFreedMemory();
   stage.Next("equalize");
-  const auto draw = [&] {
-    return DrawSamples(*samples, choice.calibration, kEqualizationSamples, kEqualizationSeed);
-  };
   std::vector<Sample> drawn;  // for the means, too, where they are small; else those are decoded anew
   if (settings.equalization && loaded) {
     if (!Rescale(&graph, loaded->preparation().factors, choices.stay_float)) {
@@ -171,7 +161,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
           options.load_stats, "make the file anew with --save-stats");
     }
   } else if (settings.equalization) {
-    drawn = draw();
+    drawn = DrawForChannels(*samples, choice.calibration);
     EqualizeResult equalized = Equalize(&graph, drawn, choices.stay_float, pool);
     LogInfo("equalized ", equalized.changed, " of ", equalized.pairs, " pairs of layers");
     preparation.factors = std::move(equalized.factors);
@@ -187,70 +177,28 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
     LogWarning("finetune_level 0 is used: outputs depend on operators that cannot be computed");
   QuantPlan plan = PlacePlan(graph, facts, settings, choices);
   WarnOfOtherFloats(LeftFloat(graph, plan), paths.input);
-  if (plan.nodes.empty()) LogWarning(paths.input, ": no operator can be quantized, the output stays float");
   LogInfo("quantizing ", plan.nodes.size(), " of ", graph.Order().size(), " operators");
 
   const std::vector<OutputParts> parts = FindOutputParts(graph, facts, pool);
   const bool partial = settings.sensitivity || PrecisionTarget(settings);
   if (partial) RefuseWithoutMeasuring(graph, facts, plan);
-  QuantPlan spare = partial ? SpareActivations(graph, facts, plan, settings.visible_ranges) : QuantPlan();
-  QuantPlan observed = plan;
-  observed.activations.insert(spare.activations.begin(), spare.activations.end());
   LogInfo("calibrating on ", choice.calibration.size(), " of ", samples->Describe());
-  stage.Next("calibrate");
-  RangeProposals proposals;
   const Graph untuned = partial ? graph : Graph();  // asked for by the search alone
-  {  // the histograms are gone again before tuning and the report
-    const auto obtain = [&](const QuantPlan& of) {
-      return ObtainStatistics(graph, facts, of, *samples, choice.calibration, settings.max_percentile,
-                              loaded ? &*loaded : nullptr, preparation, options, pool);
-    };
-    Observations found = obtain(observed);
+  const auto observe = [&](const QuantPlan& of) {
+    Observations found =
+        ObtainStatistics(graph, facts, of, *samples, choice.calibration, settings.max_percentile,
+                         loaded ? &*loaded : nullptr, preparation, options, pool);
     loaded.reset();
-    stage.Next("choose ranges");
-    DataPlacement placement(
-        graph, facts, config, &found.statistics,
-        [&](const QuantPlan& missing) { return obtain(missing).statistics; }, pool, &choices, &plan);
-    placement.LeaveUneven();
-    WarnOfStrayInputs(graph, found.statistics);
-    placement.ChooseRanges();
-    if (settings.protect_fragile && meaningful && facts.unknown().empty()) {
-      stage.Next("look for fragile operators");
-      const int64_t noise_samples =
-          std::clamp((level == 0 ? kQuickNoiseMacs : kNoiseMacs) / std::max<int64_t>(MacsOf(graph, facts), 1),
-                     kFewestNoiseSamples, kMostNoiseSamples);
-      placement.LeaveFragile(parts, DrawSamples(*samples, choice.calibration, noise_samples, kFragileSeed),
-                             progress("fragile operators"));
-      stage.Next("choose ranges");
-    }
-    if (partial) spare = placement.Spare();
-    if (level > 0) {
-      proposals = ProposeRanges(found.statistics, plan, pool);
-    } else if (settings.keep_means) {
-      if (drawn.empty()) drawn = draw();
-      LogInfo("kept the mean of ",
-              KeepMeans(&graph, plan, found.means, RoundingMeans(graph, plan, drawn, pool)),
-              " operators' outputs by their biases");
-    }
-  }
-
-  drawn.clear();
-  ReleaseFreedMemory();
-
-  std::vector<std::string> account;  // of tuning
-  if (level > 0) {
-    stage.Next("tune");
-    LogInfo("tuning");
-    TuneOptions tuning;
-    tuning.level = level;
-    tuning.range_costs = settings.range_costs;
-    tuning.weight_rounding = settings.weight_rounding;
-    tuning.bias_correction = settings.bias_correction;
-    tuning.learning = settings.learning;
-    tuning.ceiling = MemoryCeiling(options.max_memory);
-    account = Tune(&graph, &plan, facts, proposals, *samples, choice.calibration, tuning, pool,
-                   [&](const char* part, int64_t done, int64_t total) { progress(part)(done, total); });
-  }
+    return found;
+  };
+  PlanTask task{config, options, *samples, choice.calibration, level, pool};
+  task.meaningful = meaningful;
+  task.spare = partial;
+  task.drawn = std::move(drawn);
+  PlannedInt8 planned =
+      PlanInt8(&graph, facts, parts, std::move(task), observe, &choices, std::move(plan), &stage);
+  plan = std::move(planned.plan);
+  std::vector<std::string>& account = planned.account;
 
   const MeasurePlan measure = [&](const Graph& reference, const Graph& exported, const QuantPlan& of) {
     LogInfo("measuring the int8 model on ", choice.report.size(), " samples");
@@ -264,7 +212,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   if (partial) {
     stage.Next("precision");
     PrecisionRun run = RunPrecision(settings, {untuned, facts, parts, *samples, choice.calibration},
-                                    std::move(spare), measure, pool, progress, &graph, &plan);
+                                    std::move(planned.spare), measure, pool, progress, &graph, &plan);
     result.sensitivity = std::move(run.lines);
     sensitivity_markdown = std::move(run.markdown);
     sections = std::move(run.sections);
@@ -274,7 +222,12 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   WarnOfCoarse(CoarseTensors(graph, plan));
   stage.Next("export");
   DropUnusedFunctions(&graph);
-  const Graph exported = ExportQdq(graph, plan);
+  Graph exported = ExportQdq(graph, plan);
+  const BranchResult branches =
+      QuantizeBranches(graph, facts, config, options, *samples, choice.calibration, pool, &exported);
+  account.insert(account.end(), branches.account.begin(), branches.account.end());
+  if (plan.nodes.empty() && branches.operators == 0)
+    LogWarning(paths.input, ": no operator can be quantized, the output stays float");
   std::vector<std::pair<std::string, std::string>> texts;  // further files: path and content
   if (IsMeasured(settings)) {
     stage.Next("report");

@@ -35,6 +35,8 @@ struct Choices {
   std::map<NodeId, std::string> uneven;
   // Results of products that only those read, and that go to them as float32: they get no pair.
   std::set<ValueId> bare;
+  // A placement before this one has said what is to be said of the settings.
+  bool quiet = false;
 
   // What counts for the operator.
   const OperatorSettings& Of(NodeId id) const;

@@ -41,7 +41,7 @@ class Placer {
     DropIdleMoves();
     FoldActivations();
     for (NodeId id : FindInside()) {
-      if (again_) break;
+      if (choices_.quiet) break;
       LogWarning(
           graph_.node(id).Title(),
           ": ONNX Runtime has no cubic Resize in int8 and may refuse the model; leave this operator and "
@@ -49,7 +49,7 @@ class Placer {
     }
     for (NodeId id : order_) PlaceNode(graph_.node(id));
     for (auto& [value, quant] : plan_.activations) SetChoices(value, &quant);
-    if (!again_) ignored_.WarnUnmatched(graph_);
+    if (!choices_.quiet) ignored_.WarnUnmatched(graph_);
     return std::move(plan_);
   }
 
@@ -198,7 +198,7 @@ class Placer {
       plan_.left_float[node.id] = mixes ? "output protected: joins bounded scores with unbounded values, one "
                                           "scale would erase the scores"
                                         : "output protected (protect_outputs: always)";
-      if (!again_) LogInfo(node.Title(), " stays float: ", plan_.left_float[node.id]);
+      if (!choices_.quiet) LogInfo(node.Title(), " stays float: ", plan_.left_float[node.id]);
     }
   }
 
@@ -341,7 +341,6 @@ class Placer {
   const ValueFacts& facts_;
   const QuantizationParameters& options_;
   const Choices& choices_;
-  const bool again_ = !choices_.uneven.empty();  // the first placement has said what is to be said
   std::vector<NodeId> order_;
   IgnoreList ignored_;
   std::set<NodeId> passed_;   // float by choice; operators behind them are placed as if they were int8

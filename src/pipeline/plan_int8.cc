@@ -1,0 +1,96 @@
+#include "pipeline/plan_int8.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "base/memory.h"
+#include "pipeline/data_placement.h"
+#include "tune/keep_means.h"
+#include "tune/tune.h"
+
+namespace xslim {
+namespace {
+
+constexpr int64_t kChannelSamples = 8;
+constexpr uint64_t kChannelSeed = 20260303, kNoiseSeed = 20260505;
+// To see whether the noise is too large: samples, and multiply-adds that this may take, about.
+constexpr int64_t kFewestNoiseSamples = 2, kMostNoiseSamples = 8;
+constexpr int64_t kNoiseMacs = 6'000'000'000, kQuickNoiseMacs = 800'000'000;
+
+std::vector<Sample> DrawForNoise(const PlanTask& task, int64_t macs) {
+  const int64_t most = task.level == 0 ? kQuickNoiseMacs : kNoiseMacs;
+  return DrawSamples(task.samples, task.indices,
+                     std::clamp(most / std::max<int64_t>(macs, 1), kFewestNoiseSamples, kMostNoiseSamples),
+                     kNoiseSeed);
+}
+
+}  // namespace
+
+std::vector<Sample> DrawForChannels(const SampleSource& source, const std::vector<int64_t>& indices) {
+  return DrawSamples(source, indices, kChannelSamples, kChannelSeed);
+}
+
+PlannedInt8 PlanInt8(Graph* graph, const ValueFacts& facts, const std::vector<OutputParts>& parts,
+                     PlanTask task, const std::function<Observations(const QuantPlan&)>& observe,
+                     Choices* choices, QuantPlan plan, TraceStage* stage) {
+  const QuantizationParameters& settings = task.config.quantization;
+  const auto progress = [&](const char* part) {
+    return [&task, part](int64_t done, int64_t total) {
+      if (task.options.progress) task.options.progress(part, done, total);
+    };
+  };
+  PlannedInt8 planned;
+  stage->Next("calibrate");
+  RangeProposals proposals;
+  {  // the histograms are gone again before tuning and the report
+    QuantPlan observed = plan;
+    if (task.spare) {
+      QuantPlan spare = SpareActivations(*graph, facts, plan, settings.visible_ranges);
+      observed.activations.merge(spare.activations);
+    }
+    Observations found = observe(observed);
+    stage->Next("choose ranges");
+    DataPlacement placement(
+        *graph, facts, task.config, &found.statistics,
+        [&](const QuantPlan& missing) { return observe(missing).statistics; }, task.pool, choices, &plan);
+    placement.LeaveUneven();
+    WarnOfStrayInputs(*graph, found.statistics);
+    placement.ChooseRanges();
+    if (settings.protect_fragile && task.meaningful && facts.unknown().empty()) {
+      stage->Next("look for fragile operators");
+      placement.LeaveFragile(parts, DrawForNoise(task, MacsOf(*graph, facts)), progress("fragile operators"));
+      stage->Next("choose ranges");
+    }
+    if (task.spare) planned.spare = placement.Spare();
+    if (task.level > 0) {
+      proposals = ProposeRanges(found.statistics, plan, task.pool);
+    } else if (settings.keep_means) {
+      if (task.drawn.empty()) task.drawn = DrawForChannels(task.samples, task.indices);
+      LogInfo("kept the mean of ",
+              KeepMeans(graph, plan, found.means, RoundingMeans(*graph, plan, task.drawn, task.pool)),
+              " operators' outputs by their biases");
+    }
+  }
+  task.drawn.clear();
+  ReleaseFreedMemory();
+
+  if (task.level > 0) {
+    stage->Next("tune");
+    LogInfo("tuning");
+    TuneOptions tuning;
+    tuning.level = task.level;
+    tuning.range_costs = settings.range_costs;
+    tuning.weight_rounding = settings.weight_rounding;
+    tuning.bias_correction = settings.bias_correction;
+    tuning.learning = settings.learning;
+    tuning.ceiling = MemoryCeiling(task.options.max_memory);
+    planned.account =
+        Tune(graph, &plan, facts, proposals, task.samples, task.indices, tuning, task.pool,
+             [&](const char* part, int64_t done, int64_t total) { progress(part)(done, total); });
+  }
+  planned.plan = std::move(plan);
+  return planned;
+}
+
+}  // namespace xslim
