@@ -4,14 +4,16 @@
 #ifndef XSLIM_BASE_VECTOR_CLONES_H_
 #define XSLIM_BASE_VECTOR_CLONES_H_
 
-// Sanitizers run before the loader may call what chooses.
-#if defined(__x86_64__) && defined(__linux__) && !defined(__SANITIZE_ADDRESS__)
+#include <cstring>
+
+#include "base/sanitizer.h"
+
+// What chooses runs before AddressSanitizer is ready.
+#if defined(__x86_64__) && defined(__linux__) && !defined(XSLIM_ADDRESS_SANITIZER)
 #define XSLIM_VECTOR_CLONES __attribute__((target_clones("avx2", "default")))
 #else
 #define XSLIM_VECTOR_CLONES
 #endif
-
-#include <cstring>
 
 namespace xslim {
 

@@ -167,16 +167,22 @@ void ChooseRanges(const Graph& graph, const StatisticsMap& statistics, Calibrati
     }
   });
   for (size_t i = 0; i < ids.size(); ++i) {
-    const std::string& name = graph.value(ids[i]).name;
-    const auto found = statistics.find(ids[i]);
+    SetRange(plan, ids[i], chosen[i].lo, chosen[i].hi, chosen[i].why);
+    LogDebug("range of ", graph.value(ids[i]).name, ": ", chosen[i].lo, " .. ", chosen[i].hi, " (",
+             chosen[i].why, ")");
+  }
+}
+
+void WarnOfOddTensors(const Graph& graph, const StatisticsMap& statistics, const QuantPlan& plan) {
+  for (const auto& [id, quant] : plan.activations) {
+    const std::string& name = graph.value(id).name;
+    const auto found = statistics.find(id);
     if (found == statistics.end() || found->second.count() == 0) {
       LogWarning("tensor ", name, " had no finite element during calibration; its range is a placeholder");
     } else if (found->second.nan_count() + found->second.infinite_count() > 0) {
       LogWarning("tensor ", name, " held ", found->second.nan_count(), " NaN and ",
                  found->second.infinite_count(), " infinite elements; they were left out of its range");
     }
-    SetRange(plan, ids[i], chosen[i].lo, chosen[i].hi, chosen[i].why);
-    LogDebug("range of ", name, ": ", chosen[i].lo, " .. ", chosen[i].hi, " (", chosen[i].why, ")");
   }
 }
 

@@ -39,10 +39,12 @@ Observations CollectStatistics(const Graph& graph, const std::vector<ValueId>& v
                                ThreadPool& pool, const std::function<void(int64_t, int64_t)>& progress,
                                const MemoryCeiling& ceiling = MemoryCeiling());
 
-// Chooses the range of every activation of the plan, by `type` where the tensor has none of its own. Warns,
-// by tensor, of NaN and infinities.
+// Chooses the range of every activation of the plan, by `type` where the tensor has none of its own.
 void ChooseRanges(const Graph& graph, const StatisticsMap& statistics, CalibrationType type, ThreadPool& pool,
                   QuantPlan* plan);
+
+// Warns, by tensor, of NaN and infinities, and of tensors without any finite element.
+void WarnOfOddTensors(const Graph& graph, const StatisticsMap& statistics, const QuantPlan& plan);
 
 // Warns of model inputs in which a few elements are far from all others: more than 100 times as far apart as
 // the middle 99.8 %. Their range, and those behind them, may leave next to no codes for the rest.

@@ -115,11 +115,12 @@ struct RangeLimits {
 //               steps of 2^-1/16 to a quarter, then 2^-1/4), plus the percentiles;
 //               taken if its cost with each bin truly rounded is below that of the full range
 //   kl          the window of lowest KlCost among those of whole 1/128 parts of [min, max] and at least 1/16
-//   of it default     min-max, after stray values are cut off (at most 1 element in 16384, further out than 8
-//   times the
-//               range of all others); left for a window only when the MSE with clipping counted four times
-//               falls by more than 20%: a thin tail may carry the answer, and clipping it does far more harm
-//               than a coarser step.
+//               of it
+//   default     min-max, after stray values are cut off (at most 1 element in 16384, further out than 8 times
+//               the range of all others); left for a window only when the MSE with clipping counted four
+//               times falls by more than 20%: a thin tail may carry the answer, and clipping it does far more
+//               harm than a coarser step.
+//
 // Decides a range (it holds 0) for 8-bit asymmetric quantization from the statistics alone. All five types;
 // `limits` cuts what is represented. Constant, empty and tiny tensors give a usable range.
 ChosenRange ChooseRange(const TensorStatistics& statistics, CalibrationType type, RangeLimits limits);

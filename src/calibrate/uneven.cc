@@ -47,19 +47,21 @@ class Finder {
   }
 
  private:
-  std::optional<Extremes> Of(ValueId id) const {
+  // positive: the sign of its infinities. Only what every run observes counts: the map may hold more.
+  std::optional<Extremes> Of(ValueId id, bool positive = false) const {
     if (id == kNone) return std::nullopt;
     if (const Tensor* constant = graph_.Constant(id)) return OfConstant(*constant);
-    const auto found = statistics_.find(id);
+    const auto found = plan_.activations.count(id) ? statistics_.find(id) : statistics_.end();
     if (found != statistics_.end()) {
       // A tensor's infinities have no sign in its statistics. In front of a Softmax only negative ones make
       // sense.
       const bool infinite = found->second.infinite_count() > 0;
-      return Extremes{infinite ? -kInf : found->second.min(), found->second.max()};
+      return Extremes{infinite && !positive ? -kInf : found->second.min(),
+                      infinite && positive ? kInf : found->second.max()};
     }
     const Node* producer = graph_.Producer(id);
     if (producer == nullptr || RoleOf(graph_, *producer) != QuantRole::kPassive) return std::nullopt;
-    return Of(producer->input(0));
+    return Of(producer->input(0), positive);
   }
 
   static std::optional<Extremes> OfConstant(const Tensor& constant) {
@@ -80,7 +82,7 @@ class Finder {
   bool AddsMask(const Node& node) const {
     if ((!node.Is("Add") && !node.Is("Sub")) || !FeedsSoftmax(node)) return false;
     const std::optional<Extremes> left = Of(node.input(0));
-    std::optional<Extremes> right = Of(node.input(1));
+    std::optional<Extremes> right = Of(node.input(1), node.Is("Sub"));
     if (!left || !right) return false;
     if (node.Is("Sub")) right = Extremes{-right->hi, -right->lo};
     const auto masks = [](const Extremes& mask, const Extremes& scores) {

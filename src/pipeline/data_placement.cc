@@ -5,6 +5,8 @@
 
 #include "base/log.h"
 #include "calibrate/uneven.h"
+#include "ops/operator.h"
+#include "quant/interest.h"
 #include "tune/fragile.h"
 
 namespace xslim {
@@ -43,6 +45,10 @@ void DataPlacement::Observe(const QuantPlan& plan) {
 
 QuantPlan DataPlacement::Place(const Choices& choices) {
   QuantPlan plan = PlacePlan(graph_, facts_, config_.quantization, choices);
+  for (NodeId id : plan_.nodes) {
+    if (!plan.nodes.count(id) && RoleOf(graph_, graph_.node(id)) != QuantRole::kPassive)
+      plan.left_float.emplace(id, "what lies before it stays float");
+  }
   Observe(plan);
   return plan;
 }
@@ -55,9 +61,10 @@ QuantPlan DataPlacement::Spare() {
 }
 
 void DataPlacement::LeaveUneven() {
-  choices_.uneven = FindUneven(graph_, plan_, statistics_, config_.quantization.protect_outputs);
-  if (choices_.uneven.empty()) return;
-  for (const auto& [id, why] : choices_.uneven) LogInfo(graph_.node(id).Title(), " stays float: ", why);
+  choices_.float_by_data = FindUneven(graph_, plan_, statistics_, config_.quantization.protect_outputs);
+  if (choices_.float_by_data.empty()) return;
+  for (const auto& [id, why] : choices_.float_by_data)
+    LogInfo(graph_.node(id).Title(), " stays float: ", why);
   choices_.quiet = true;
   plan_ = Place(choices_);
 }
@@ -77,7 +84,7 @@ void DataPlacement::LeaveFragile(const std::vector<OutputParts>& parts, const st
   const auto with = [&](const Fragile& fragile, QuantPlan* plan, Choices* choices) {
     *choices = choices_;
     choices->quiet = true;
-    choices->uneven.insert(fragile.nodes.begin(), fragile.nodes.end());
+    choices->float_by_data.insert(fragile.nodes.begin(), fragile.nodes.end());
     choices->bare = fragile.bare;
     *plan = Place(*choices);
     ChooseRanges(plan);
@@ -89,6 +96,7 @@ void DataPlacement::LeaveFragile(const std::vector<OutputParts>& parts, const st
   LogDebug("noise/signal ", before, " with all operators int8, ", at_best, " with all but products float");
   if (!(at_best <= kWorthwhile * before)) return;
   const Fragile fragile = finder.Find(plan_, std::max(kRestShare * at_best, kLeastRest), progress);
+  if (fragile.nodes.empty()) return;
   const double after = with(fragile, &plan, &choices);
   if (!(after <= kWorthwhile * before)) return;
   for (const auto& [id, why] : fragile.nodes) LogDebug(graph_.node(id).Title(), " stays float: ", why);

@@ -62,6 +62,7 @@ PlannedInt8 PlanInt8(Graph* graph, const ValueFacts& facts, const std::vector<Ou
       placement.LeaveFragile(parts, DrawForNoise(task, MacsOf(*graph, facts)), progress("fragile operators"));
       stage->Next("choose ranges");
     }
+    WarnOfOddTensors(*graph, found.statistics, plan);
     if (task.spare) planned.spare = placement.Spare();
     if (task.level > 0) {
       proposals = ProposeRanges(found.statistics, plan, task.pool);

@@ -85,9 +85,9 @@ Observations ObtainStatistics(const Graph& graph, const ValueFacts& facts, const
     }
     LogInfo("statistics of ", file.observed.statistics.size(), " tensors from ", loaded->path());
     size_t others = 0;
-    for (ValueId id : observed) {
+    for (auto& [id, statistics] : file.observed.statistics) {  // a later placement may ask for any of them
       if (file.percentiles.at(id) == percentiles.Of(id)) continue;
-      file.observed.statistics.at(id).UsePercentileOfHistogram(percentiles.Of(id));
+      statistics.UsePercentileOfHistogram(percentiles.Of(id));
       ++others;
     }
     if (others > 0) {

@@ -32,7 +32,7 @@ struct Choices {
   std::map<NodeId, OperatorSettings> settings;
   // Operators that stay float since calibration has seen their tensors, with the reason; placement is then
   // made anew. What lies behind them is placed as behind any float operator.
-  std::map<NodeId, std::string> uneven;
+  std::map<NodeId, std::string> float_by_data;
   // Results of products that only those read, and that go to them as float32: they get no pair.
   std::set<ValueId> bare;
   // A placement before this one has said what is to be said of the settings.

@@ -83,15 +83,21 @@ const Tensor* ConstantOperand(const Graph& graph, const Node& node) {
 
 bool EndsGraph(const Graph& graph, const Node& node, const std::set<NodeId>& quantized,
                const std::vector<bool>& ends) {
-  if (node.outputs.empty() || node.outputs[0] == kNone) return false;
-  const Value& value = graph.value(node.outputs[0]);
-  if (value.uses.empty()) return value.is_output;
-  return std::all_of(value.uses.begin(), value.uses.end(), [&](const Use& use) {
+  const auto ends_too = [&](const Use& use) {
     const Node& user = graph.node(use.node);
     return ends[static_cast<size_t>(use.node)] &&
            (RoleOf(graph, user) == QuantRole::kPassive || !quantized.count(user.id) ||
             ConstantOperand(graph, user) != nullptr);
-  });
+  };
+  bool reaches = false;
+  for (ValueId output : node.outputs) {
+    if (output == kNone) continue;
+    const Value& value = graph.value(output);
+    if (graph.CapturedBySubgraph(value.name)) return false;
+    if (!std::all_of(value.uses.begin(), value.uses.end(), ends_too)) return false;
+    reaches |= value.is_output || !value.uses.empty();
+  }
+  return reaches;
 }
 
 InterestRange VisibleRange(const Graph& graph, ValueId value) { return InterestOf(graph, value, 0); }

@@ -89,7 +89,7 @@ class Placer {
         plan_.left_float[id] = list;
         continue;
       }
-      if (const auto found = choices_.uneven.find(id); found != choices_.uneven.end()) {
+      if (const auto found = choices_.float_by_data.find(id); found != choices_.float_by_data.end()) {
         plan_.left_float[id] = found->second;
         continue;
       }

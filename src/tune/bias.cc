@@ -8,7 +8,7 @@ namespace xslim {
 bool HasOwnConstant(const Graph& graph, const Node& node, size_t slot) {
   const ValueId id = node.input(slot);
   return id != kNone && graph.Constant(id) != nullptr && graph.Constant(id)->dtype() == DType::kFloat &&
-         graph.value(id).uses.size() == 1 && !graph.value(id).is_output;
+         graph.SoleUser(id) != kNone;
 }
 
 bool AddsBias(const Node& node) { return node.Is("Conv") || node.Is("ConvTranspose") || node.Is("Gemm"); }

@@ -136,11 +136,10 @@ size_t ChannelsOf(const Graph& graph, const Node& node, bool output) {
 // MatMul + Add of a vector: the Add belongs to the front. Returns the value behind it.
 ValueId BehindBias(const Graph& graph, const Node& front, Pair* pair) {
   const ValueId product = front.outputs[0];
-  const Value& value = graph.value(product);
-  if (!front.Is("MatMul") || value.is_output || value.uses.size() != 1) return product;
-  const Node& add = graph.node(value.uses[0].node);
-  if (!add.Is("Add")) return product;
-  const size_t slot = value.uses[0].slot == 0 ? 1 : 0;
+  const NodeId user = front.Is("MatMul") ? graph.SoleUser(product) : kNone;
+  if (user == kNone || !graph.node(user).Is("Add")) return product;
+  const Node& add = graph.node(user);
+  const size_t slot = graph.value(product).uses[0].slot == 0 ? 1 : 0;
   if (!HasOwnConstant(graph, add, slot) || graph.Constant(add.input(slot))->rank() != 1 ||
       static_cast<size_t>(graph.Constant(add.input(slot))->size()) != pair->channels) {
     return product;

@@ -5,6 +5,7 @@
 #define XSLIM_TUNE_FRAGILE_H_
 
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -21,10 +22,10 @@ struct Fragile {
 
 class FragileFinder {
  public:
-  // graph: float, before tuning; parts: of its outputs. All must outlive this object. Runs the graph on all
-  // samples.
+  // graph: float, before tuning; parts: of its outputs. All but the samples must outlive this
+  // object. Samples that give no signal are left out.
   FragileFinder(const Graph& graph, const ValueFacts& facts, const QuantizationParameters& options,
-                const std::vector<OutputParts>& parts, const std::vector<Sample>& samples, ThreadPool& pool);
+                const std::vector<OutputParts>& parts, std::vector<Sample> samples, ThreadPool& pool);
 
   // Noise-to-signal ratio of the worst output, or part of one, with the plan (with ranges) written into the
   // graph; 0 where there is none.
@@ -46,9 +47,9 @@ class FragileFinder {
   const ValueFacts& facts_;
   const QuantizationParameters& options_;
   const std::vector<OutputParts>& parts_;
-  const std::vector<Sample>& samples_;
+  std::vector<Sample> samples_;
   ThreadPool& pool_;
-  const OutputNoise noise_;
+  std::unique_ptr<OutputNoise> noise_;
 };
 
 }  // namespace xslim

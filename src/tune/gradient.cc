@@ -110,7 +110,8 @@ void GradientBuilder::Estimate(const Node& node, const std::vector<ValueId>& g) 
     const ValueId of_output = sum_of_squares(Emit("Mul", {g[i], node.outputs[i]}));
     cost = cost == kNone ? of_output : Emit("Add", {cost, of_output});
   }
-  for (ValueId input : node.inputs) {
+  const std::vector<ValueId> reads = ReadsOf(*graph_, node);
+  for (ValueId input : std::set<ValueId>(reads.begin(), reads.end())) {
     if (!Needs(input)) continue;
     const ValueId power = Emit("Add", {sum_of_squares(input), Scalar(std::numeric_limits<float>::min())});
     Give(input,
@@ -135,19 +136,15 @@ Gradient GradientBuilder::Run(const std::map<ValueId, ValueId>& seeds, const std
       any |= g.back() != kNone;
       partial |= partial_.count(output) != 0;
     }
-    std::set<ValueId> reached;
     if (any && !HandOn({*this, node, g})) {
       result.stopped.push_back(id);
-      if (without_rule_ == WithoutRule::kEstimate) {
+      if (without_rule_ == WithoutRule::kEstimate)
         Estimate(node, g);
-        reached.insert(node.inputs.begin(), node.inputs.end());
-      }
-    } else if (!partial) {
-      continue;
+      else
+        partial = true;
     }
-    for (ValueId read : ReadsOf(*graph_, node)) {
-      if (partial || !reached.count(read)) partial_.insert(read);
-    }
+    if (!partial) continue;
+    for (ValueId read : ReadsOf(*graph_, node)) partial_.insert(read);
   }
   for (ValueId id : wanted) {
     if (partial_.count(id)) continue;
@@ -159,6 +156,9 @@ Gradient GradientBuilder::Run(const std::map<ValueId, ValueId>& seeds, const std
 
 bool HandOn(const GradientSite& site) {
   if (!site.node.domain.empty()) return false;
+  // Rules look at the first output, but that of Split.
+  const bool more = std::any_of(site.g.begin() + 1, site.g.end(), [](ValueId g) { return g != kNone; });
+  if (more && !site.node.Is("Split")) return false;
   return HandOnProduct(site) || HandOnElementwise(site) || HandOnMoved(site);
 }
 

@@ -43,6 +43,14 @@ ValueId PowerDerivative(const GradientSite& site, const Tensor& power) {
   return b.Emit("Mul", {b.Constant(power), rest});
 }
 
+// Where the output is above 0.
+ValueId Positive(const GradientSite& site) {
+  GradientBuilder& b = site.builder;
+  const ValueId positive = b.graph().AddValue("xslim_gradient_positive", DType::kBool);
+  b.graph().AddNode("Greater", "xslim_gradient_Greater", {site.y(), b.Scalar(0)}, {positive});
+  return positive;
+}
+
 // `g` where the output equals the input, else 0.
 ValueId WhereEqual(const GradientSite& site, ValueId x) {
   GradientBuilder& b = site.builder;
@@ -86,7 +94,8 @@ bool Unary(const GradientSite& site) {
   } else if (node.Is("Log")) {
     b.Give(x, b.Emit("Div", {g, x}));
   } else if (node.Is("Sqrt")) {
-    b.Give(x, b.Scaled(b.Emit("Div", {g, y}), 0.5));
+    // 0 at 0, where it is infinite.
+    b.Give(x, b.Scaled(b.Emit("Where", {Positive(site), b.Emit("Div", {g, y}), b.Scalar(0)}), 0.5));
   } else if (node.Is("Reciprocal")) {
     b.Give(x, b.Emit("Neg", {times(g, times(y, y))}));
   } else if (SmoothFunctions().count(node.op_type)) {

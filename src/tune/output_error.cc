@@ -16,7 +16,7 @@ namespace {
 constexpr int64_t kFewElements = 2048;  // of an output, per sample
 constexpr double kLeastSignal = 1e-3;   // of a sample, as part of the mean signal
 constexpr double kLeastRatio = 1e-12;
-constexpr double kLost = 1e6;  // the largest ratio, which NaN counts as
+constexpr double kLost = 1e6;  // the largest ratio, which NaN and another shape count as
 
 class PointFinder {
  public:
@@ -59,11 +59,11 @@ class PointFinder {
   // too.
   void Widen(const Node& node) {
     for (ValueId input : node.inputs) {
-      if (input == kNone || !facts_.is_float(input) || !seen_.insert(input).second) continue;
+      if (input == kNone || !facts_.is_float(input) || !widened_.insert(input).second) continue;
       const Node* producer = graph_.Producer(input);
       if (producer == nullptr) continue;
       if (facts_.elements(input) >= kFewElements) {
-        points_.push_back(graph_.value(input).name);
+        if (seen_.insert(input).second) points_.push_back(graph_.value(input).name);
       } else {
         Widen(*producer);
       }
@@ -73,7 +73,7 @@ class PointFinder {
   const Graph& graph_;
   const QuantPlan& plan_;
   const ValueFacts& facts_;
-  std::set<ValueId> seen_;
+  std::set<ValueId> seen_, widened_;
   std::vector<std::string> points_;
 };
 
@@ -137,9 +137,14 @@ OutputError::OutputError(const Graph& graph, std::vector<std::string> points,
       reference_(ValuesAt(points_, graph, samples, lanes)),
       signal_(points_.size(), 0.0) {
   for (size_t p = 0; p < points_.size(); ++p) {
-    for (const Tensor& tensor : reference_[p]) {
-      if (tensor.defined()) signal_[p] += Power(tensor) / static_cast<double>(samples.size());
+    int64_t known = 0;
+    for (Tensor& tensor : reference_[p]) {
+      const double power = tensor.defined() ? Power(tensor) : 0;
+      if (!std::isfinite(power)) tensor = Tensor();  // of this sample nothing can be said
+      known += tensor.defined();
+      if (tensor.defined()) signal_[p] += power;
     }
+    if (known > 0) signal_[p] /= static_cast<double>(known);
   }
 }
 
@@ -150,7 +155,11 @@ std::vector<std::vector<double>> OutputError::BySample(const std::vector<std::ve
     if (!(signal_[p] > 0) || !std::isfinite(signal_[p])) continue;
     for (size_t s = 0; s < values[p].size(); ++s) {
       const Tensor &wanted = reference_[p][s], &got = values[p][s];
-      if (!got.defined() || !wanted.defined() || got.shape() != wanted.shape()) continue;
+      if (!got.defined() || !wanted.defined()) continue;
+      if (got.shape() != wanted.shape()) {
+        ratios[p][s] = kLost;
+        continue;
+      }
       const float *x = wanted.data<float>(), *y = got.data<float>();
       double noise = 0;
       for (int64_t i = 0; i < got.size(); ++i) {

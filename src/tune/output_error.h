@@ -30,8 +30,8 @@ class OutputError {
 
   // values[point][sample], undefined where it is not known. By point and sample: the noise-to-signal ratio; a
   // sample without much signal counts as one of a thousandth of the mean signal. At most 1e6, which is that
-  // of NaN and infinity, too; 0 where nothing can be said: of another shape than the reference's, silent
-  // points.
+  // of NaN, infinity and another shape than the reference's, too; 0 where nothing can be said: silent points,
+  // samples whose reference is not finite.
   std::vector<std::vector<double>> BySample(const std::vector<std::vector<Tensor>>& values) const;
   // By point: the mean over the samples of which something can be said, 0 where there is none.
   static std::vector<double> Means(const std::vector<std::vector<double>>& by_sample);

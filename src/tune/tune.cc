@@ -119,7 +119,7 @@ class Tuner {
           : kept > 0 ? StrCat("all but ", kept, " of these ranges are taken back")
                      : "these ranges are taken back",
           ": in the end, noise-to-signal ratio ", chosen.noise, " with them, ", noise_, " without",
-          kept > 0 ? " most of them" : "");
+          kept > 0 ? " the others" : "");
       if (stay)
         Restore(chosen);
       else
@@ -211,7 +211,8 @@ class Tuner {
              change.range.why + ", by its cost at the outputs");
   }
 
-  // Takes changes of neighbours in the graph together, those that make the noise less. Returns how many.
+  // Takes changes in groups, by the order of their ids (mostly that of the graph): those that make the noise
+  // less. Returns how many.
   int TakeInGroups(const std::vector<Change>& changes) {
     const size_t size = (changes.size() + kGroups - 1) / kGroups;
     int kept = 0;

@@ -46,7 +46,7 @@ class FragileTest : public testing::Test {
 
   QuantPlan Planned(const Fragile& fragile) const {
     Choices choices;
-    choices.uneven = fragile.nodes;
+    choices.float_by_data = fragile.nodes;
     choices.bare = fragile.bare;
     QuantPlan plan = PlacePlan(graph_, *facts_, options_, choices);
     std::vector<ValueId> ids;
