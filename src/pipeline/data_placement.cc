@@ -94,7 +94,11 @@ void DataPlacement::LeaveFragile(const std::vector<OutputParts>& parts, const st
   Choices choices;
   const double at_best = with(finder.AllOf(plan_), &plan, &choices);
   LogDebug("noise/signal ", before, " with all operators int8, ", at_best, " with all but products float");
-  if (!(at_best <= kWorthwhile * before)) return;
+  if (!(at_best <= kWorthwhile * before)) {
+    LogInfo("the noise at an output is ", before, " of its signal, and ", at_best,
+            " with no operator int8 but products of weights: none is left float for it");
+    return;
+  }
   const Fragile fragile = finder.Find(plan_, std::max(kRestShare * at_best, kLeastRest), progress);
   if (fragile.nodes.empty()) return;
   const double after = with(fragile, &plan, &choices);

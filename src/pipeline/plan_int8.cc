@@ -15,7 +15,7 @@ namespace {
 constexpr int64_t kChannelSamples = 8;
 constexpr uint64_t kChannelSeed = 20260303, kNoiseSeed = 20260505;
 // To see whether the noise is too large: samples, and multiply-adds that this may take, about.
-constexpr int64_t kFewestNoiseSamples = 2, kMostNoiseSamples = 8;
+constexpr int64_t kFewestNoiseSamples = 2, kMostNoiseSamples = 32;
 constexpr int64_t kNoiseMacs = 6'000'000'000, kQuickNoiseMacs = 800'000'000;
 
 std::vector<Sample> DrawForNoise(const PlanTask& task, int64_t macs) {

@@ -41,13 +41,47 @@ bool HasWeights(const Graph& graph, const Node& node) {
   return HasOwnConstant(graph, node, 2) && graph.Constant(node.input(2))->rank() == 1;
 }
 
-// LayerNormalization over the last axis, with a scale of its own.
+// LayerNormalization or RMSNormalization over the last axis, with a scale of its own.
 bool IsNormalization(const Graph& graph, const Node& node) {
-  if (!node.Is("LayerNormalization") || node.Int("axis", -1) != -1) return false;
+  if (!node.Is("LayerNormalization") && !node.Is("RMSNormalization")) return false;
+  if (node.Int("axis", -1) != -1) return false;
   if (node.outputs.size() > 1 && (node.outputs[1] != kNone || node.outputs.size() > 2)) return false;
   if (!HasOwnConstant(graph, node, 1) || graph.Constant(node.input(1))->rank() != 1) return false;
   return node.input(2) == kNone ||
          (HasOwnConstant(graph, node, 2) && graph.Constant(node.input(2))->rank() == 1);
+}
+
+// The vector along the last axis that a Mul multiplies by (the gain of a normalization written as
+// arithmetic); kNone when it is no such Mul.
+ValueId GainOf(const Graph& graph, const Node& node) {
+  if (!node.Is("Mul")) return kNone;
+  for (size_t slot : {0, 1}) {
+    if (HasOwnConstant(graph, node, slot) && graph.Constant(node.input(1 - slot)) == nullptr &&
+        graph.Constant(node.input(slot))->rank() == 1 && graph.Constant(node.input(slot))->size() > 1)
+      return node.input(slot);
+  }
+  return kNone;
+}
+
+// Vectors that several operators read become each reader's own, where they would be rescaled (exporters merge
+// equal ones: all the zero biases, say).
+void OwnVectors(Graph* graph) {
+  for (NodeId id : graph->Order()) {
+    const Node node = graph->node(id);  // a copy: the graph grows
+    for (size_t slot = 0; slot < node.inputs.size(); ++slot) {
+      const bool scaled = AddsBias(node) ? slot == 2
+                          : node.Is("LayerNormalization") || node.Is("RMSNormalization")
+                              ? slot > 0
+                              : node.Is("Add") || node.Is("Mul");
+      const Tensor* vector =
+          scaled && node.inputs[slot] != kNone ? graph->Constant(node.inputs[slot]) : nullptr;
+      if (vector == nullptr || vector->dtype() != DType::kFloat || vector->rank() != 1 ||
+          vector->size() < 2 || HasOwnConstant(*graph, node, slot))
+        continue;
+      graph->SetInput(id, slot,
+                      graph->AddConstant(graph->value(node.inputs[slot]).name + "_own", vector->Clone()));
+    }
+  }
 }
 
 bool ChannelsFirst(const Node& node) { return node.Is("Conv") || node.Is("ConvTranspose"); }
@@ -106,7 +140,15 @@ struct Pair {
   std::vector<ValueId> constants;  // vectors that scale with the front's channels: its bias ...
   size_t channels = 0;
   bool channels_first = false;
+  bool weights = true;  // the front has weights besides the vectors
 };
+
+// A Reshape that leaves the last axis as it is.
+bool KeepsChannels(const Graph& graph, const Node& node, const Pair& pair) {
+  const Tensor* shape = node.Is("Reshape") && !pair.channels_first ? graph.Constant(node.input(1)) : nullptr;
+  return shape != nullptr && shape->size() > 0 &&
+         shape->ToInts().back() == static_cast<int64_t>(pair.channels);
+}
 
 // All readers of `id`, through operators that scale, are layers with weights; false otherwise.
 bool CollectBehind(const Graph& graph, ValueId id, Pair* pair) {
@@ -118,7 +160,7 @@ bool CollectBehind(const Graph& graph, ValueId id, Pair* pair) {
     if (HasWeights(graph, user)) {
       if (ChannelsFirst(user) != pair->channels_first) return false;
       pair->behind.push_back(user.id);
-    } else if (ScalesThrough(user, pair->channels_first)) {
+    } else if (ScalesThrough(user, pair->channels_first) || KeepsChannels(graph, user, *pair)) {
       if (!CollectBehind(graph, user.outputs[0], pair)) return false;
     } else {
       return false;
@@ -129,7 +171,7 @@ bool CollectBehind(const Graph& graph, ValueId id, Pair* pair) {
 
 size_t ChannelsOf(const Graph& graph, const Node& node, bool output) {
   const Tensor& weight = *graph.Constant(node.input(1));
-  if (node.Is("LayerNormalization")) return static_cast<size_t>(weight.size());
+  if (IsNormalization(graph, node)) return static_cast<size_t>(weight.size());
   return static_cast<size_t>(ChannelMap(node, weight, output).channels());
 }
 
@@ -153,13 +195,21 @@ std::vector<Pair> FindPairs(const Graph& graph, const std::map<NodeId, std::stri
   for (NodeId id : graph.Order()) {
     const Node& node = graph.node(id);
     const bool normalization = IsNormalization(graph, node);
-    if (!normalization && !HasWeights(graph, node)) continue;
+    const ValueId gain = GainOf(graph, node);
     Pair pair;
     pair.front = id;
-    pair.channels = ChannelsOf(graph, node, true);
-    pair.channels_first = ChannelsFirst(node);
-    if (normalization) pair.constants.push_back(node.input(1));
-    if (!node.Is("MatMul") && node.input(2) != kNone) pair.constants.push_back(node.input(2));
+    pair.weights = gain == kNone && !normalization;
+    if (gain != kNone) {
+      pair.channels = static_cast<size_t>(graph.Constant(gain)->size());
+      pair.constants.push_back(gain);
+    } else if (normalization || HasWeights(graph, node)) {
+      pair.channels = ChannelsOf(graph, node, true);
+      pair.channels_first = ChannelsFirst(node);
+      if (normalization) pair.constants.push_back(node.input(1));
+      if (!node.Is("MatMul") && node.input(2) != kNone) pair.constants.push_back(node.input(2));
+    } else {
+      continue;
+    }
     if (!CollectBehind(graph, BehindBias(graph, node, &pair), &pair)) continue;
     bool fits = untouched.count(id) == 0;
     fits &= std::all_of(pair.behind.begin(), pair.behind.end(), [&](NodeId behind) {
@@ -307,7 +357,7 @@ const std::string& OutputName(const Graph& graph, const Pair& pair) {
 void RescalePair(Graph* graph, const Pair& pair, const std::vector<double>& factor) {
   std::vector<double> inverse;
   for (double f : factor) inverse.push_back(1 / f);
-  if (!IsNormalization(*graph, graph->node(pair.front))) ScaleWeights(graph, pair.front, true, factor);
+  if (pair.weights) ScaleWeights(graph, pair.front, true, factor);
   for (ValueId constant : pair.constants) ScaleAlong(graph, constant, factor);
   for (NodeId id : pair.behind) ScaleWeights(graph, id, false, inverse);
 }
@@ -316,6 +366,7 @@ void RescalePair(Graph* graph, const Pair& pair, const std::vector<double>& fact
 
 EqualizeResult Equalize(Graph* graph, const std::vector<Sample>& samples,
                         const std::map<NodeId, std::string>& untouched, ThreadPool& pool) {
+  OwnVectors(graph);
   const std::vector<Pair> pairs = FindPairs(*graph, untouched);
   EqualizeResult result;
   if (pairs.empty()) return result;
@@ -362,6 +413,7 @@ EqualizeResult Equalize(Graph* graph, const std::vector<Sample>& samples,
 }
 
 bool Rescale(Graph* graph, const ChannelFactors& factors, const std::map<NodeId, std::string>& untouched) {
+  OwnVectors(graph);
   for (const Pair& pair : FindPairs(*graph, untouched)) {
     const auto known = factors.find(OutputName(*graph, pair));
     if (known == factors.end()) return false;

@@ -26,8 +26,10 @@ struct EqualizeResult {
   ChannelFactors factors;  // of all pairs of layers, also those that were never seen to hold numbers
 };
 
-// A pair is Conv, ConvTranspose, Gemm, MatMul (also with an Add of constants) or LayerNormalization in front,
-// and Conv, ConvTranspose, Gemm or MatMul behind, joined through Relu, LeakyRelu, PRelu, pools and Identity.
+// A pair is Conv, ConvTranspose, Gemm, MatMul (also with an Add of constants), LayerNormalization,
+// RMSNormalization or a Mul by a vector along the last axis in front, and Conv, ConvTranspose, Gemm or MatMul
+// behind, joined through Relu, LeakyRelu, PRelu, pools, Identity and Reshapes that keep the last axis. Vectors
+// that several operators read (biases that an exporter has merged, say) become each reader's own before.
 // Weights are quantized per output channel, so the front's do not care; channel c is multiplied by
 //   s_c = (A_c / max A)^-a * D_c^d, in [1/64, 64],
 // A_c: its range over `samples`, D_c: its largest weight behind, as a share of the largest of that output

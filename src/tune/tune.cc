@@ -150,8 +150,10 @@ class Tuner {
   RangeProposals Candidates(const RangeProposals& proposals) const {
     RangeProposals candidates;
     for (const auto& [id, quant] : plan_->activations) {
-      // The range of an input is that of the data.
-      if (!facts_.is_float(id) || reference_.value(id).producer == kNone) continue;
+      // The range of an input is that of the data, and that of an output what the next data may need: the
+      // tuning samples are few for its extremes.
+      const Value& value = reference_.value(id);
+      if (!facts_.is_float(id) || value.producer == kNone || value.is_output) continue;
       std::vector<ChosenRange>& ranges = candidates[id];
       ranges.push_back({quant.lo, quant.hi, quant.why});
       const auto proposed = proposals.find(id);

@@ -135,7 +135,15 @@ def check_mask(checks, made, quantized, log, report):
     checks.that("adds an attention mask" in report, "transformer_max: the report does not say why the masked scores stay float")
 
 
-EXTRA = {"functions": check_functions, "unknown": check_unknown, "two_heads": check_two_heads, "transformer_max": check_mask}
+def check_branches(checks, made, quantized, log, report):
+    bodies = {a.name: a.g for n in quantized.graph.node if n.op_type == "If" for a in n.attribute}
+    pairs = {name: sum(n.op_type == "QuantizeLinear" for n in body.node) for name, body in bodies.items()}
+    checks.that(pairs["then_branch"] >= 2, f"speech: {pairs} pairs in the branches")
+    checks.that(pairs["else_branch"] == 0, f"speech: {pairs} pairs in the branches")
+    checks.that("else_branch stays float: no calibration sample takes it" in log, "speech: the log does not say which branch stays float")
+
+
+EXTRA = {"speech": check_branches, "functions": check_functions, "unknown": check_unknown, "two_heads": check_two_heads, "transformer_max": check_mask}
 
 
 def check_strict(checks, program, folder):

@@ -98,6 +98,30 @@ TEST_F(FragileTest, AllAreTheOperatorsWithoutProducts) {
   EXPECT_LE(finder_->Noise(plan), finder_->Noise(plan_));
 }
 
+// One sample is fewer than the search would take.
+TEST_F(FragileTest, OneSampleWillDo) {
+  const FragileFinder finder(graph_, *facts_, options_, parts_, {samples_[0]}, pool_);
+  EXPECT_THAT(NodesOf(finder.Find(plan_, 0.01, quiet_)), ElementsAre(add_, scale_));
+}
+
+TEST_F(FragileTest, OperatorsAtTheEndStayWhereTheyAreNotProtected) {
+  graph_.RemoveNode(graph_.value(graph_.Find("y")).producer);
+  graph_.RemoveOutput(graph_.Find("y"));
+  graph_.AddOutput(graph_.Find("scaled"));
+  options_.protect_outputs = ProtectOutputs::kNever;
+  const ValueFacts facts(graph_, samples_[0], pool_);
+  const std::vector<OutputParts> parts = FindOutputParts(graph_, facts, pool_);
+  const FragileFinder finder(graph_, facts, options_, parts, samples_, pool_);
+  const QuantPlan plan = PlacePlan(graph_, facts, options_);
+  EXPECT_THAT(NodesOf(finder.AllOf(plan)), IsEmpty());
+}
+
+// What a body or an output reads, too, keeps its pair.
+TEST_F(FragileTest, OutputsKeepTheirPairs) {
+  graph_.AddOutput(product_);
+  EXPECT_THAT(finder_->AllOf(plan_).bare, IsEmpty());
+}
+
 // A convolution without a pair behind it would run in float.
 TEST_F(FragileTest, ResultsOfConvolutionsKeepTheirPairs) {
   graph_.node(graph_.value(product_).producer).op_type = "Conv";
