@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 
 #include "noise.h"
 #include "runtime/executor.h"
@@ -139,6 +140,50 @@ TEST_F(EqualizeTest, ProductWithBiasInFrontOfGemm) {
   graph_.AddOutput(
       Op("Gemm", {y, Weight(Noise({3, 8}, 6)), Weight(Noise({3}, 7))}, {{"transB", Attribute::Int(1)}}));
   EXPECT_EQ(Run(shape).changed, 1);
+}
+
+// As exporters merge them: one vector of ones, one of zeros.
+TEST_F(EqualizeTest, VectorsThatSeveralNormalizationsRead) {
+  const Shape shape = {2, 5, 8};
+  const ValueId zeros = Weight(Tensor::Of<float>({8}, std::vector<float>(8, 0.0f)));
+  const ValueId uneven = Weight(Uneven({8}, 4));
+  for (uint64_t i = 0; i < 2; ++i) {
+    const ValueId y = Op("LayerNormalization", {x_, uneven, zeros});
+    graph_.AddOutput(Op("MatMul", {y, Weight(Noise({8, 3}, 6 + i))}));
+  }
+  EXPECT_EQ(Run(shape).changed, 2);
+}
+
+// RMSNorm as arithmetic, with its gain on either side, and a Reshape in front of the product.
+TEST_F(EqualizeTest, GainsAndReshapesInFrontOfProducts) {
+  const ValueId left = Op("Mul", {Weight(Uneven({8}, 4)), x_}),
+                right = Op("Mul", {x_, Weight(Uneven({8}, 5))});
+  const ValueId flat = Op("Reshape", {left, Weight(Tensor::Of<int64_t>({2}, {-1, 8}))});
+  const ValueId mixed =
+      Op("Reshape", {Op("Mul", {x_, Weight(Uneven({8}, 7))}), Weight(Tensor::Of<int64_t>({2}, {-1, 4}))});
+  graph_.AddOutput(Op("MatMul", {flat, Weight(Noise({8, 3}, 6))}));
+  graph_.AddOutput(Op("MatMul", {right, Weight(Noise({8, 3}, 8))}));
+  graph_.AddOutput(Op("MatMul", {mixed, Weight(Noise({4, 3}, 9))}));  // not along the gain's axis
+  const EqualizeResult result = Run({2, 5, 8});
+  EXPECT_EQ(result.pairs, 2);
+  EXPECT_EQ(result.changed, 2);
+}
+
+// A weight that a body reads, too, is not its layer's own.
+TEST_F(EqualizeTest, LeavesAloneWhatBodiesRead) {
+  const ValueId weight = Weight(Uneven({8, 3, 1, 1}, 7));
+  graph_.AddOutput(Op("Conv", {Op("Conv", {x_, weight}), Weight(Noise({5, 8, 1, 1}, 9))}));
+  Attribute body;
+  body.kind = Attribute::Kind::kGraph;
+  body.graph = std::make_shared<Graph>();
+  body.graph->opset_imports = graph_.opset_imports;
+  const ValueId read = body.graph->AddValue(graph_.value(weight).name, DType::kFloat),
+                out = body.graph->AddValue("body_out", DType::kFloat);
+  body.graph->AddNode("Neg", "body_neg", {read}, {out});
+  body.graph->AddOutput(out);
+  const ValueId yes = graph_.AddConstant("yes", Tensor::Scalar(true));
+  graph_.AddOutput(Op("If", {yes}, {{"then_branch", body}, {"else_branch", body}}));
+  EXPECT_EQ(Run({1, 3, 6, 6}).pairs, 0);
 }
 
 // A pool runs along the last axis, which holds the product's channels.

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "noise.h"
 #include "small_graph.h"
 
@@ -112,6 +114,32 @@ TEST(OutputError, ACeilingThatCannotBeKeptIsRefused) {
   ThreadPool pool(2);
   const OutputError error(wanted, {"y"}, samples, pool);
   EXPECT_THROW(RatiosOf(wanted, error, samples, {pool, MemoryCeiling(1)}), CeilingTooLow);
+}
+
+// Ruined in another way: the number of elements.
+TEST(OutputError, AnotherShapeIsLost) {
+  const Graph wanted = Scaled(1);
+  Graph other = wanted;
+  const NodeId scale = other.value(other.Find("y")).producer;
+  const ValueId cut = other.AddValue("cut", DType::kFloat);
+  other.AddNode("GlobalMaxPool", "pool", {other.Find("a")}, {cut});
+  other.SetInput(scale, 0, cut);
+  const std::vector<Sample> samples = Samples(2);
+  ThreadPool pool(2);
+  const OutputError error(wanted, {"y"}, samples, pool);
+  EXPECT_EQ(RatiosOf(other, error, samples, pool), std::vector<double>{1e6});
+}
+
+// A sample whose reference is not finite says nothing; the others do.
+TEST(OutputError, SamplesThatAreNotFiniteAreLeftOut) {
+  const Graph wanted = Scaled(1), got = Scaled(1.25f);
+  std::vector<Sample> samples = Samples(3);
+  samples[1][0].data<float>()[0] = std::numeric_limits<float>::infinity();
+  ThreadPool pool(2);
+  const OutputError error(wanted, {"y"}, samples, pool);
+  const std::vector<std::vector<double>> ratios = SampleRatiosOf(got, error, samples, pool);
+  EXPECT_EQ(ratios[0][1], 0);
+  EXPECT_NEAR(ratios[0][0], 1.0 / 16, 1e-3);
 }
 
 // A point that the other graph has not says nothing.
