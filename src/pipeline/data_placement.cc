@@ -99,15 +99,24 @@ void DataPlacement::LeaveFragile(const std::vector<OutputParts>& parts, const st
             " with no operator int8 but products of weights: none is left float for it");
     return;
   }
-  const Fragile fragile = finder.Find(plan_, std::max(kRestShare * at_best, kLeastRest), progress);
+  const Fragile fragile = finder.Find(plan_, Spare(), std::max(kRestShare * at_best, kLeastRest), progress);
   if (fragile.nodes.empty()) return;
   const double after = with(fragile, &plan, &choices);
   if (!(after <= kWorthwhile * before)) return;
-  for (const auto& [id, why] : fragile.nodes) LogDebug(graph_.node(id).Title(), " stays float: ", why);
+  const std::string why =
+      StrCat("fragile: in int8 ",
+             fragile.nodes.size() == 1
+                 ? std::string("it takes")
+                 : StrCat(fragile.nodes.size(), " operators without weights, of which it is one, take"),
+             " an output's noise/signal from ", after, " to ", before);
   LogInfo(fragile.nodes.size(),
           " operators without weights stay float (protect_fragile): in int8 they take an output's "
           "noise/signal from ",
           after, " to ", before);
+  for (const auto& [id, unsaid] : fragile.nodes) {
+    LogDebug(graph_.node(id).Title(), " stays float");
+    choices.float_by_data[id] = plan.left_float[id] = why;
+  }
   plan_ = std::move(plan);
   choices_ = std::move(choices);
 }

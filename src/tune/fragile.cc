@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <numeric>
 #include <utility>
@@ -14,6 +15,7 @@ namespace {
 
 constexpr int64_t kMacs = 60'000'000'000;  // that measuring may take, about
 constexpr int64_t kFewestSamples = 2;
+constexpr double kChance = 1.02;  // a rise of the noise that says nothing
 
 // Those with at least a thousandth of the mean signal at every output: others would be all that a mean of
 // ratios tells of.
@@ -50,10 +52,6 @@ const Node& HeadOfUnit(const Graph& graph, const QuantPlan& plan, const Node& no
       return HeadOfUnit(graph, plan, *producer);
   }
   return node;
-}
-
-bool MadeBy(const Unit& unit, const Node& node) {
-  return std::find(unit.nodes.begin(), unit.nodes.end(), node.id) != unit.nodes.end();
 }
 
 // A runtime computes these in int8 also when their results go on as float32.
@@ -117,76 +115,70 @@ void FragileFinder::AddBare(const QuantPlan& plan, const std::set<ValueId>& of, 
   }
 }
 
+Fragile FragileFinder::Of(const PartialPlans& plans, const std::set<size_t>& units) const {
+  Fragile fragile;
+  for (size_t unit : units) {
+    for (NodeId id : plans.units()[unit].nodes) fragile.nodes[id] = "fragile in int8";
+  }
+  std::set<ValueId> pairs;
+  for (const auto& [id, quant] : plans.whole().activations) pairs.insert(id);
+  AddBare(plans.whole(), pairs, &fragile);
+  return fragile;
+}
+
+std::vector<size_t> FragileFinder::Candidates(const PartialPlans& plans) const {
+  const std::vector<bool> removable = Removable(plans);
+  std::vector<size_t> candidates;
+  for (size_t u = 0; u < removable.size(); ++u) {
+    if (removable[u]) candidates.push_back(u);
+  }
+  return candidates;
+}
+
 Fragile FragileFinder::AllOf(const QuantPlan& plan) const {
   const std::map<NodeId, Tensor> no_biases;
   const PartialPlans plans(graph_, no_biases, plan, facts_, options_, {});
-  const std::vector<bool> removable = Removable(plans);
-  Fragile all;
-  for (size_t u = 0; u < removable.size(); ++u) {
-    if (!removable[u]) continue;
-    for (NodeId id : plans.units()[u].nodes) all.nodes[id] = "tried as float";
-  }
-  std::set<ValueId> pairs;
-  for (const auto& [id, quant] : plan.activations) pairs.insert(id);
-  AddBare(plan, pairs, &all);
-  return all;
+  const std::vector<size_t> candidates = Candidates(plans);
+  return Of(plans, {candidates.begin(), candidates.end()});
 }
 
-Fragile FragileFinder::Find(const QuantPlan& plan, double rest, const ProgressCall& progress) const {
+Fragile FragileFinder::Find(const QuantPlan& plan, QuantPlan spare, double rest,
+                            const ProgressCall& progress) const {
   const std::map<NodeId, Tensor> no_biases;
-  const PartialPlans plans(graph_, no_biases, plan, facts_, options_, {});
-  const std::vector<bool> removable = Removable(plans);
-  // Pairs that operators around them do not see any more when those are float: all of them, behind a product
-  // (if that gives float32), or else at least one reader. What then still reads the pair makes less noise
-  // than is measured, at most.
-  std::vector<ValueId> pairs;
-  for (NodeId id : graph_.Order()) {
-    for (ValueId output : graph_.node(id).outputs) {
-      const auto holders = plans.holders().find(output);
-      if (holders == plans.holders().end()) continue;
-      const Node& head = HeadOfUnit(graph_, plan, graph_.node(id));
-      const bool product = RoleOf(graph_, head) == QuantRole::kCompute;
-      if (product && !GivesFloat(head)) continue;
-      std::vector<size_t> readers = holders->second;
-      std::erase_if(readers, [&](size_t unit) { return MadeBy(plans.units()[unit], graph_.node(id)); });
-      const auto may = [&](size_t unit) { return removable[unit]; };
-      if (product ? !readers.empty() && std::all_of(readers.begin(), readers.end(), may)
-                  : std::any_of(readers.begin(), readers.end(), may))
-        pairs.push_back(output);
-    }
-  }
-  // A variant runs about half of the graph.
-  const int64_t affordable = kMacs / std::max<int64_t>(plans.macs() * std::ssize(pairs) / 2, 1);
-  const auto count = std::min(std::max(affordable, kFewestSamples), std::ssize(samples_));
-  const std::vector<Sample> samples(samples_.begin(), samples_.begin() + count);
+  const PartialPlans plans(graph_, no_biases, plan, facts_, options_, std::move(spare));
+  const std::vector<size_t> candidates = Candidates(plans);
+  std::set<size_t> floats(candidates.begin(), candidates.end());
+  if (candidates.empty()) return {};
+  const int64_t affordable = kMacs / std::max<int64_t>(plans.macs() * std::ssize(candidates), 1);
+  const std::vector<Sample> samples(
+      samples_.begin(),
+      samples_.begin() + std::min(std::max(affordable, kFewestSamples), std::ssize(samples_)));
   const OutputNoise noise(graph_, parts_, samples, pool_);
-  VariantRunner runner(graph_, noise, samples, pool_);
-  const std::vector<NoiseRatios> alone = runner.Run(
-      pairs.size(), [&](size_t p) { return ExportQdq(graph_, plans.PairAlone(pairs[p])); },
-      [&](int64_t done) { progress(done, static_cast<int64_t>(pairs.size())); });
-  std::vector<std::pair<double, ValueId>> costs;
-  double sum = 0;
-  for (size_t p = 0; p < pairs.size(); ++p) {
-    costs.push_back({Worst(alone[p]), pairs[p]});
-    sum += costs.back().first;
-  }
-  std::stable_sort(costs.begin(), costs.end(),
-                   [](const auto& a, const auto& b) { return a.first > b.first; });
-  Fragile fragile;
-  std::set<ValueId> costly;
-  for (const auto& [cost, pair] : costs) {
-    if (sum <= rest) break;
-    sum -= cost;
-    costly.insert(pair);
-    for (size_t unit : plans.holders().at(pair)) {
-      if (!removable[unit]) continue;
-      for (NodeId id : plans.units()[unit].nodes)
-        fragile.nodes.emplace(id, StrCat("fragile: int8 of ", graph_.value(pair).name,
-                                         " alone would make the noise/signal ", cost, " at an output"));
+  const auto measure = [&](const std::set<size_t>& units) {
+    const Graph written = ExportQdq(graph_, plans.Without(units, Of(plans, units).bare));
+    return Worst(VariantRunner(written, noise, samples, pool_).base());
+  };
+  double now = measure(floats);
+  const double each = rest / static_cast<double>(candidates.size());
+  int64_t decided = 0;
+  const std::function<void(size_t, size_t)> put_back = [&](size_t begin, size_t end) {
+    std::set<size_t> fewer = floats;
+    for (size_t i = begin; i < end; ++i) fewer.erase(candidates[i]);
+    const double after = measure(fewer);
+    if (after <= kChance * now + each * static_cast<double>(end - begin)) {
+      floats = std::move(fewer);
+      now = after;
+    } else if (end - begin > 1) {
+      const size_t middle = begin + (end - begin) / 2;
+      put_back(begin, middle);
+      put_back(middle, end);
+      return;
     }
-  }
-  AddBare(plan, costly, &fragile);
-  return fragile;
+    decided += static_cast<int64_t>(end - begin);
+    progress(decided, std::ssize(candidates));
+  };
+  put_back(0, candidates.size());
+  return Of(plans, floats);
 }
 
 }  // namespace xslim

@@ -35,11 +35,14 @@ class FragileFinder {
   // end where protect_outputs is never: what leaving some of them can reach at best.
   Fragile AllOf(const QuantPlan& plan) const;
 
-  // Those of them around the tensors that make most noise, each measured with everything else float on some
-  // of the samples; so many that what the tensors around the others make adds up to `rest` at most.
-  Fragile Find(const QuantPlan& plan, double rest, const ProgressCall& progress) const;
+  // Of these the ones that had better stay float. Groups of neighbours are made int8 again, half by half, as
+  // long as the noise rises by no more than their part of `rest`: what one costs shows only where the others
+  // do no harm. spare: SpareActivations() of the plan, with ranges.
+  Fragile Find(const QuantPlan& plan, QuantPlan spare, double rest, const ProgressCall& progress) const;
 
  private:
+  Fragile Of(const PartialPlans& plans, const std::set<size_t>& units) const;
+  std::vector<size_t> Candidates(const PartialPlans& plans) const;
   std::vector<bool> Removable(const PartialPlans& plans) const;
   void AddBare(const QuantPlan& plan, const std::set<ValueId>& of, Fragile* fragile) const;
 

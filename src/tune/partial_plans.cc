@@ -129,13 +129,14 @@ void PartialPlans::DropLeftAlone(std::set<NodeId>* nodes) const {
   }
 }
 
-QuantPlan PartialPlans::Without(const std::set<size_t>& float_units) const {
+QuantPlan PartialPlans::Without(const std::set<size_t>& float_units, std::set<ValueId> bare) const {
   std::set<NodeId> nodes = plan_.nodes;
   for (size_t unit : float_units) {
     for (NodeId id : units_[unit].nodes) nodes.erase(id);
   }
   DropLeftAlone(&nodes);
-  QuantPlan plan = PlaceOnly(graph_, facts_, options_, std::move(nodes), plan_.bare);
+  bare.insert(plan_.bare.begin(), plan_.bare.end());
+  QuantPlan plan = PlaceOnly(graph_, facts_, options_, std::move(nodes), std::move(bare));
   Fill(&plan);
   return plan;
 }

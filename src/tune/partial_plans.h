@@ -46,7 +46,8 @@ class PartialPlans {
   const std::map<ValueId, std::vector<size_t>>& holders() const { return holders_; }
 
   // The plan with these units float. Operators that only they led to become float, too.
-  QuantPlan Without(const std::set<size_t>& float_units) const;
+  // bare: results that get no pair, besides those of the whole plan.
+  QuantPlan Without(const std::set<size_t>& float_units, std::set<ValueId> bare = {}) const;
   // The plan with nothing int8 but one unit, but the constants of one unit, but one pair.
   QuantPlan Alone(size_t unit) const;
   QuantPlan ConstantsAlone(size_t unit) const;
