@@ -81,7 +81,7 @@ double FragileFinder::Noise(const QuantPlan& plan) const {
   return Worst(VariantRunner(written, *noise_, samples_, pool_).base());
 }
 
-std::vector<bool> FragileFinder::Removable(const PartialPlans& plans) const {
+std::vector<size_t> FragileFinder::Candidates(const PartialPlans& plans) const {
   // protect_outputs has the say at the graph's end.
   const bool keep_ends = options_.protect_outputs == ProtectOutputs::kNever;
   std::vector<bool> ends(graph_.node_slots(), false);
@@ -92,27 +92,16 @@ std::vector<bool> FragileFinder::Removable(const PartialPlans& plans) const {
   std::map<NodeId, int> in_unit;
   for (const Unit& unit : plans.units())
     ++in_unit[HeadOfUnit(graph_, plans.whole(), graph_.node(unit.node)).id];
-  std::vector<bool> removable;
-  for (const Unit& unit : plans.units()) {
+  std::vector<size_t> candidates;
+  for (size_t u = 0; u < plans.units().size(); ++u) {
+    const Unit& unit = plans.units()[u];
     const Node& node = graph_.node(unit.node);
-    removable.push_back(unit.macs == 0 && RoleOf(graph_, node) != QuantRole::kCompute &&
-                        HeadOfUnit(graph_, plans.whole(), node).id == node.id && in_unit[node.id] == 1 &&
-                        !ends[static_cast<size_t>(node.id)]);
+    if (unit.macs == 0 && RoleOf(graph_, node) != QuantRole::kCompute &&
+        HeadOfUnit(graph_, plans.whole(), node).id == node.id && in_unit[node.id] == 1 &&
+        !ends[static_cast<size_t>(node.id)])
+      candidates.push_back(u);
   }
-  return removable;
-}
-
-void FragileFinder::AddBare(const QuantPlan& plan, const std::set<ValueId>& of, Fragile* fragile) const {
-  for (ValueId id : of) {
-    const Value& value = graph_.value(id);
-    const Node* producer = graph_.Producer(id);
-    if (plan.activations.count(id) && producer != nullptr && !value.is_output &&
-        !graph_.CapturedBySubgraph(value.name) && GivesFloat(HeadOfUnit(graph_, plan, *producer)) &&
-        !value.uses.empty() && std::all_of(value.uses.begin(), value.uses.end(), [&](const Use& use) {
-          return fragile->nodes.count(use.node) != 0;
-        }))
-      fragile->bare.insert(id);
-  }
+  return candidates;
 }
 
 Fragile FragileFinder::Of(const PartialPlans& plans, const std::set<size_t>& units) const {
@@ -120,19 +109,16 @@ Fragile FragileFinder::Of(const PartialPlans& plans, const std::set<size_t>& uni
   for (size_t unit : units) {
     for (NodeId id : plans.units()[unit].nodes) fragile.nodes[id] = "fragile in int8";
   }
-  std::set<ValueId> pairs;
-  for (const auto& [id, quant] : plans.whole().activations) pairs.insert(id);
-  AddBare(plans.whole(), pairs, &fragile);
-  return fragile;
-}
-
-std::vector<size_t> FragileFinder::Candidates(const PartialPlans& plans) const {
-  const std::vector<bool> removable = Removable(plans);
-  std::vector<size_t> candidates;
-  for (size_t u = 0; u < removable.size(); ++u) {
-    if (removable[u]) candidates.push_back(u);
+  for (const auto& [id, quant] : plans.whole().activations) {
+    const Value& value = graph_.value(id);
+    const Node* producer = graph_.Producer(id);
+    if (producer != nullptr && !value.is_output && !graph_.CapturedBySubgraph(value.name) &&
+        GivesFloat(HeadOfUnit(graph_, plans.whole(), *producer)) && !value.uses.empty() &&
+        std::all_of(value.uses.begin(), value.uses.end(),
+                    [&](const Use& use) { return fragile.nodes.count(use.node) != 0; }))
+      fragile.bare.insert(id);
   }
-  return candidates;
+  return fragile;
 }
 
 Fragile FragileFinder::AllOf(const QuantPlan& plan) const {

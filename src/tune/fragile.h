@@ -43,8 +43,6 @@ class FragileFinder {
  private:
   Fragile Of(const PartialPlans& plans, const std::set<size_t>& units) const;
   std::vector<size_t> Candidates(const PartialPlans& plans) const;
-  std::vector<bool> Removable(const PartialPlans& plans) const;
-  void AddBare(const QuantPlan& plan, const std::set<ValueId>& of, Fragile* fragile) const;
 
   const Graph& graph_;
   const ValueFacts& facts_;
