@@ -161,7 +161,7 @@ BranchResult Quantize(const Branch& branch, const std::string& title, const Conf
   Graph graph = branch.model;
   Choices choices;
   choices.quiet = true;
-  if (config.quantization.equalization) Equalize(&graph, DrawForChannels(samples, indices), {}, pool);
+  if (config.quantization.equalization) Equalize(&graph, DrawForChannels(samples, indices, pool), {}, pool);
   const ValueFacts facts(graph, samples.at(0), pool);
   if (!facts.unknown().empty()) return {};
   QuantPlan plan = PlacePlan(graph, facts, config.quantization, choices);

@@ -73,7 +73,7 @@ Chosen ChoosePrecision(const PartialPlans& plans, const OutputNoise& noise,
     const bool reached = search.Reach(bound, true);
     chosen.plan = plans.Without(search.float_units());
     chosen.graph = plans.WithBiases(chosen.plan);
-    chosen.measures = measure(chosen.graph, ExportQdq(chosen.graph, chosen.plan), chosen.plan);
+    chosen.measures = measure(ExportQdq(chosen.graph, chosen.plan), chosen.plan);
     worst = WorstOf(chosen.measures, target, &name);
     result.met = worst <= 1;
     if (!reached || std::isinf(worst)) break;  // what is no number, no bound makes one

@@ -19,8 +19,8 @@ namespace xslim {
 // auto_precision, or the target that precision_level 1 stands for.
 std::optional<double> PrecisionTarget(const QuantizationParameters& settings);
 
-// Measures a plan as the report does: the float graph of the plan, and what is exported.
-using MeasurePlan = std::function<Measures(const Graph& graph, const Graph& exported, const QuantPlan& plan)>;
+// Measures a plan and what is exported of it as the report does.
+using MeasurePlan = std::function<Measures(const Graph& exported, const QuantPlan& plan)>;
 
 using Sections = std::vector<std::pair<std::string, std::string>>;  // of the verdict: name, JSON
 

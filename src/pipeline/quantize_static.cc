@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <future>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -130,9 +131,18 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   const std::vector<ModelInput> inputs = InputsOf(original);
   const std::unique_ptr<SampleSource> samples = OpenSamples(config, inputs, 0);
   const SampleChoice choice = ChooseSamples(samples->size(), config.calibration);
-  const bool meaningful =
-      inputs.empty() || (HasData(config) && HoldValues(*samples, choice.calibration, inputs));
-  if (!meaningful) LogWarning(kOnZeros, "; give real data in calibration_parameters.input_parameters");
+  // Reading the first samples takes as long as simplification does, and neither needs the other.
+  constexpr std::launch kWhileSimplifying = std::launch::async | std::launch::deferred;
+  std::future<bool> hold_values = std::async(kWhileSimplifying, [&] {
+    return inputs.empty() || (HasData(config) && HoldValues(*samples, choice.calibration, inputs));
+  });
+  std::future<std::vector<Sample>> for_channels;
+  if (settings.equalization && options.load_stats.empty()) {
+    for_channels = std::async(kWhileSimplifying, [&] {
+      ThreadPool one(1);
+      return DrawForChannels(*samples, choice.calibration, one);
+    });
+  }
 
   Graph graph = original;
   if (const int fixed = graph.FixDefaults())
@@ -150,6 +160,8 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   preparation.compared = SimplifyModel(&graph, config, true, pool, loaded && loaded->preparation().compared);
   named.Release(&graph);
   Choices choices = MakeChoices(graph, named, config);
+  const bool meaningful = hold_values.get();
+  if (!meaningful) LogWarning(kOnZeros, "; give real data in calibration_parameters.input_parameters");
   ReleaseFreedMemory();
   stage.Next("equalize");
   std::vector<Sample> drawn;  // for the means, too, where they are small; else those are decoded anew
@@ -161,8 +173,9 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
           options.load_stats, "make the file anew with --save-stats");
     }
   } else if (settings.equalization) {
-    drawn = DrawForChannels(*samples, choice.calibration);
-    EqualizeResult equalized = Equalize(&graph, drawn, choices.stay_float, pool);
+    drawn = for_channels.get();
+    EqualizeResult equalized =
+        Equalize(&graph, drawn, choices.stay_float, {pool, MemoryCeiling(options.max_memory)});
     LogInfo("equalized ", equalized.changed, " of ", equalized.pairs, " pairs of layers");
     preparation.factors = std::move(equalized.factors);
     if (settings.finetune_level > 0 || !settings.keep_means || BytesOf(drawn) > kKeptBytes) drawn.clear();
@@ -183,7 +196,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   const bool partial = settings.sensitivity || PrecisionTarget(settings);
   if (partial) RefuseWithoutMeasuring(graph, facts, plan);
   LogInfo("calibrating on ", choice.calibration.size(), " of ", samples->Describe());
-  const Graph untuned = partial ? graph : Graph();  // asked for by the search alone
+  const Graph untuned = graph;  // biases move; constants are shared until then
   const auto observe = [&](const QuantPlan& of) {
     Observations found =
         ObtainStatistics(graph, facts, of, *samples, choice.calibration, settings.max_percentile,
@@ -200,10 +213,10 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   plan = std::move(planned.plan);
   std::vector<std::string>& account = planned.account;
 
-  const MeasurePlan measure = [&](const Graph& reference, const Graph& exported, const QuantPlan& of) {
+  const MeasurePlan measure = [&](const Graph& exported, const QuantPlan& of) {
     LogInfo("measuring the int8 model on ", choice.report.size(), " samples");
-    return Measure(original, reference, exported, of, parts, *samples, choice.report, pool,
-                   progress("report"), MemoryCeiling(options.max_memory));
+    return Measure(original, untuned, exported, of, parts, *samples, choice.report, pool, progress("report"),
+                   MemoryCeiling(options.max_memory));
   };
   std::optional<Measures> measures;
   std::string sensitivity_markdown;
@@ -232,7 +245,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   if (IsMeasured(settings)) {
     stage.Next("report");
     ReleaseFreedMemory();
-    if (!measures) measures = measure(graph, exported, plan);
+    if (!measures) measures = measure(exported, plan);
     for (const OutputMeasure& output : measures->outputs)
       result.outputs.push_back({output.name, output.snr, output.cosine, output.samples, output.note});
     WarnOfOutputs(measures->outputs);

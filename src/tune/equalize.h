@@ -11,9 +11,9 @@
 #include <string>
 #include <vector>
 
-#include "base/threads.h"
 #include "data/samples.h"
 #include "graph/graph.h"
+#include "runtime/sample_lanes.h"
 
 namespace xslim {
 
@@ -28,9 +28,9 @@ struct EqualizeResult {
 
 // A pair is Conv, ConvTranspose, Gemm, MatMul (also with an Add of constants), LayerNormalization,
 // RMSNormalization or a Mul by a vector along the last axis in front, and Conv, ConvTranspose, Gemm or MatMul
-// behind, joined through Relu, LeakyRelu, PRelu, pools, Identity and Reshapes that keep the last axis. Vectors
-// that several operators read (biases that an exporter has merged, say) become each reader's own before.
-// Weights are quantized per output channel, so the front's do not care; channel c is multiplied by
+// behind, joined through Relu, LeakyRelu, PRelu, pools, Identity and Reshapes that keep the last axis.
+// Vectors that several operators read (biases that an exporter has merged, say) become each reader's own
+// before. Weights are quantized per output channel, so the front's do not care; channel c is multiplied by
 //   s_c = (A_c / max A)^-a * D_c^d, in [1/64, 64],
 // A_c: its range over `samples`, D_c: its largest weight behind, as a share of the largest of that output
 // channel. The exponents a and d are those (0 among them) of the least predicted noise behind:
@@ -39,7 +39,7 @@ struct EqualizeResult {
 // with range that of the rescaled tensor; the pair is left alone when that is not at least 3 % below the
 // noise without, or when an operator of it is `untouched` (what stays float, with the reason).
 EqualizeResult Equalize(Graph* graph, const std::vector<Sample>& samples,
-                        const std::map<NodeId, std::string>& untouched, ThreadPool& pool);
+                        const std::map<NodeId, std::string>& untouched, const SampleLanes& lanes);
 
 // Rescales with the factors that Equalize found in an equal graph. False for a pair that it did not look at.
 bool Rescale(Graph* graph, const ChannelFactors& factors, const std::map<NodeId, std::string>& untouched);
