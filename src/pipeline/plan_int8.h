@@ -22,7 +22,7 @@ struct PlanTask {
   const std::vector<int64_t>& indices;  // of calibration
   int level;                            // finetune_level
   ThreadPool& pool;
-  bool meaningful = true;          // the samples are data, not zeros
+  bool meaningful;                 // the samples are data, not zeros
   bool spare = false;              // PlannedInt8::spare is wanted
   std::vector<Sample> drawn = {};  // DrawForChannels(), where they are at hand
 };
