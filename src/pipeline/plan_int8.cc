@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "calibrate/uneven.h"
 #include "pipeline/data_placement.h"
 #include "tune/keep_means.h"
 #include "tune/tune.h"
@@ -50,6 +51,7 @@ PlannedInt8 PlanInt8(Graph* graph, const ValueFacts& facts, const std::vector<Ou
       QuantPlan spare = SpareActivations(*graph, facts, plan, settings.visible_ranges);
       observed.activations.merge(spare.activations);
     }
+    for (ValueId id : MaskOperands(*graph, plan)) observed.activations[id];
     Observations found = observe(observed);
     stage->Next("choose ranges");
     DataPlacement placement(
