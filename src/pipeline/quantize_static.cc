@@ -183,11 +183,12 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   const bool partial = settings.sensitivity || PrecisionTarget(settings);
   if (partial) RefuseWithoutMeasuring(graph, facts, plan);
   LogInfo("calibrating on ", choice.calibration.size(), " of ", samples->Describe());
+  choices.placed = plan.nodes;
+  const Percentiles percentiles = PercentilesOf(graph, choices, settings.max_percentile);
   const Graph untuned = partial ? graph : Graph();  // asked for by the search alone
   const auto observe = [&](const QuantPlan& of) {
-    Observations found =
-        ObtainStatistics(graph, facts, of, *samples, choice.calibration, settings.max_percentile,
-                         loaded ? &*loaded : nullptr, preparation, options, pool);
+    Observations found = ObtainStatistics(graph, facts, of, *samples, choice.calibration, percentiles,
+                                          loaded ? &*loaded : nullptr, preparation, options, pool);
     loaded.reset();
     return found;
   };
