@@ -108,15 +108,13 @@ cv::Mat PtImagenet(const cv::Mat& image, int size) {
   const int64_t w = image.cols, h = image.rows;
   const int width = w <= h ? side : static_cast<int>(static_cast<double>(side * w) / static_cast<double>(h));
   const int height = w <= h ? static_cast<int>(static_cast<double>(side * h) / static_cast<double>(w)) : side;
-  cv::Mat resized = image;
-  if (width != w || height != h) {
-    const std::vector<uint8_t> pixels =
-        PillowBilinear(image.ptr<uint8_t>(), image.rows, image.cols, image.channels(), height, width);
-    resized = cv::Mat(height, width, image.type(), const_cast<uint8_t*>(pixels.data())).clone();
-  }
   const int top = static_cast<int>(std::nearbyint((height - size) / 2.0));
   const int left = static_cast<int>(std::nearbyint((width - size) / 2.0));
-  return resized(cv::Rect(left, top, size, size)).clone();
+  if (width == w && height == h) return image(cv::Rect(left, top, size, size)).clone();
+  const std::vector<uint8_t> pixels =
+      PillowBilinear(image.ptr<uint8_t>(), image.rows, image.cols, image.channels(), height, width,
+                     PixelWindow{top, left, size, size});
+  return cv::Mat(size, size, image.type(), const_cast<uint8_t*>(pixels.data())).clone();
 }
 
 // OpenCV's resize by area, INTER_AREA. Where it sums fractions of pixels its last bits depend on whether the
@@ -149,36 +147,44 @@ cv::Mat Decode(const std::string& path, const ImageSettings& settings) {
   cv::Mat image = DecodeImage(buffer, settings.channels == 1);
   if (image.empty())
     throw Error("cannot decode the image", path, "file_type img takes what OpenCV reads: jpg, png, bmp...");
-  if (settings.rgb && settings.channels == 3) cv::cvtColor(image, image, cv::COLOR_BGR2RGB);
   return image;
 }
 
 }  // namespace
 
 std::vector<uint8_t> PillowBilinear(const uint8_t* in, int height, int width, int channels, int new_height,
-                                    int new_width) {
+                                    int new_width, std::optional<PixelWindow> window) {
+  const PixelWindow kept = window.value_or(PixelWindow{0, 0, new_height, new_width});
   const size_t c = static_cast<size_t>(channels), row = static_cast<size_t>(width) * c;
-  const size_t new_row = static_cast<size_t>(new_width) * c;
-  std::vector<uint8_t> across(in, in + static_cast<size_t>(height) * row);
-  if (new_width != width) {  // Pillow leaves out a pass that would not change the size
+  const size_t new_row = static_cast<size_t>(kept.width) * c;
+  // Pillow leaves out a pass that would not change the size; of the rows only those are made that are read.
+  const Taps down = new_height == height ? Taps() : BilinearTaps(height, new_height);
+  const auto last = static_cast<size_t>(kept.top + kept.height - 1);
+  const size_t begin = new_height == height ? static_cast<size_t>(kept.top)
+                                            : static_cast<size_t>(down.first[static_cast<size_t>(kept.top)]);
+  const size_t end =
+      new_height == height ? last + 1 : static_cast<size_t>(down.first[last] + down.count[last]);
+  std::vector<uint8_t> across((end - begin) * new_row);
+  if (new_width == width) {
+    for (size_t y = begin; y < end; ++y)
+      std::copy_n(in + y * row + static_cast<size_t>(kept.left) * c, new_row, &across[(y - begin) * new_row]);
+  } else {
     const Taps taps = BilinearTaps(width, new_width);
-    across.assign(static_cast<size_t>(height) * new_row, 0);
-    for (size_t y = 0; y < static_cast<size_t>(height); ++y) {
-      for (size_t x = 0; x < static_cast<size_t>(new_width); ++x) {
+    for (size_t y = begin; y < end; ++y) {
+      uint8_t* out = &across[(y - begin) * new_row];
+      for (auto x = static_cast<size_t>(kept.left); x < static_cast<size_t>(kept.left + kept.width); ++x) {
         const int32_t* weights = &taps.weights[x * static_cast<size_t>(taps.width)];
-        for (size_t k = 0; k < c; ++k) {
-          across[y * new_row + x * c + k] =
-              Blend(in + y * row + static_cast<size_t>(taps.first[x]) * c + k, c, weights, taps.count[x]);
-        }
+        const uint8_t* const pixels = in + y * row + static_cast<size_t>(taps.first[x]) * c;
+        for (size_t k = 0; k < c; ++k) *out++ = Blend(pixels + k, c, weights, taps.count[x]);
       }
     }
   }
   if (new_height == height) return across;
-  const Taps taps = BilinearTaps(height, new_height);
-  std::vector<uint8_t> out(static_cast<size_t>(new_height) * new_row);
-  for (size_t y = 0; y < static_cast<size_t>(new_height); ++y) {
-    BlendRows(&across[static_cast<size_t>(taps.first[y]) * new_row], new_row,
-              &taps.weights[y * static_cast<size_t>(taps.width)], taps.count[y], &out[y * new_row]);
+  std::vector<uint8_t> out(static_cast<size_t>(kept.height) * new_row);
+  for (size_t i = 0; i < static_cast<size_t>(kept.height); ++i) {
+    const size_t y = static_cast<size_t>(kept.top) + i;
+    BlendRows(&across[(static_cast<size_t>(down.first[y]) - begin) * new_row], new_row,
+              &down.weights[y * static_cast<size_t>(down.width)], down.count[y], &out[i * new_row]);
   }
   return out;
 }
@@ -259,8 +265,9 @@ Tensor ReadImage(const std::string& path, const ImageSettings& settings) {
                          ? static_cast<float>((value - mean) / std)
                          : (static_cast<float>(value) - static_cast<float>(mean)) / static_cast<float>(std);
     }
+    const int from = settings.rgb && C == 3 ? C - 1 - c : c;  // images are read as BGR
     for (int y = 0; y < H; ++y) {
-      const uint8_t* in = image.ptr<uint8_t>(y) + c;
+      const uint8_t* in = image.ptr<uint8_t>(y) + from;
       for (int x = 0; x < W; ++x) {
         const int64_t at =
             settings.channels_last ? (int64_t{y} * W + x) * C + c : (int64_t{c} * H + y) * W + x;

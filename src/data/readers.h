@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,8 +17,8 @@ namespace xslim {
 
 // The paths of a list file: one per line, relative to the list's folder or absolute; blank lines skipped,
 // CRLF and a byte order mark tolerated. A line that names no file stands for the longest part before
-// a blank that does ("path label", where the path may hold blanks). Throws Error naming `field` (the JSON field) and the list, for a missing entry also
-// its line. `lines`: takes the line that each path stands in.
+// a blank that does ("path label", where the path may hold blanks). Throws Error naming `field` (the JSON
+// field) and the list, for a missing entry also its line. `lines`: takes the line that each path stands in.
 std::vector<std::string> ReadListFile(const std::string& list, const std::string& field,
                                       std::vector<int64_t>* lines = nullptr);
 
@@ -69,9 +70,15 @@ void CheckPng(const std::string& path, std::string* bytes);
 std::pair<int, int> ImageSize(const std::string& path);
 Tensor ReadImage(const std::string& path, const ImageSettings& settings);
 
-// Pillow's Image.resize(..., BILINEAR) of an 8-bit image, bit for bit. `in` is height x width x channels.
+// The part of an image that is kept, within its sides.
+struct PixelWindow {
+  int top, left, height, width;
+};
+
+// Pillow's Image.resize(..., BILINEAR) of an 8-bit image, bit for bit, or a window of the result. `in` is
+// height x width x channels.
 std::vector<uint8_t> PillowBilinear(const uint8_t* in, int height, int width, int channels, int new_height,
-                                    int new_width);
+                                    int new_width, std::optional<PixelWindow> window = std::nullopt);
 
 // Mean of the covered area, as OpenCV's INTER_AREA does it on x86-64 when both sides shrink (or stay) and not
 // both by whole factors, which is what NeedsAreaShrink says: weights in double, then floats, each product and

@@ -4,10 +4,12 @@
 #define XSLIM_DATA_SAMPLES_H_
 
 #include <cstdint>
+#include <future>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/threads.h"
 #include "tensor/tensor.h"
 #include "xslim/config.h"
 
@@ -38,11 +40,12 @@ class SampleSource {
 
 // Matches config entries to the model's inputs (by name, else by position), reads the list files and checks
 // everything that can be checked before the first decode. Rules: lists of length 1 are broadcast; a missing
-// list means one all-zero sample; a model without inputs has one sample and takes no entries. Unknown dimensions: input_shape fixes them, for all inputs that share their
-// symbol; else arrays tell them, sample by sample, and images by the first one's size; a raw file's size
-// tells one; an unknown batch that nothing tells is 1, anything else an Error. Batch size =
-// calibration_batch_size when > 1, else input_shape[0] for a single image input, else 1; the tail that does
-// not fill a batch is dropped. `limit` = samples at most (0 = all). Throws Error with XSlim's wording
+// list means one all-zero sample; a model without inputs has one sample and takes no entries. Unknown
+// dimensions: input_shape fixes them, for all inputs that share their symbol; else arrays tell them, sample
+// by sample, and images by the first one's size; a raw file's size tells one; an unknown batch that nothing
+// tells is 1, anything else an Error. Batch size = calibration_batch_size when > 1, else input_shape[0] for a
+// single image input, else 1; the tail that does not fill a batch is dropped. `limit` = samples at most (0 =
+// all). Throws Error with XSlim's wording
 // ("Calibration input xxx finds 0 items.").
 std::unique_ptr<SampleSource> OpenSamples(const Config& config, const std::vector<ModelInput>& inputs,
                                           int64_t limit);
@@ -60,22 +63,26 @@ bool HasData(const Config& config);
 bool HoldValues(const SampleSource& source, const std::vector<int64_t>& indices,
                 const std::vector<ModelInput>& inputs);
 
-// Walks over chosen samples in order, decoding one ahead on another thread.
+// Walks over chosen samples in order, decoding one ahead on another thread (where the system refuses one,
+// when it is asked for).
 class SampleStream {
  public:
   SampleStream(const SampleSource& source, std::vector<int64_t> indices);
-  ~SampleStream();
   bool Next(Sample* sample);  // false at the end; throws what decoding threw
 
  private:
-  struct Impl;
-  std::unique_ptr<Impl> impl_;
+  void ReadAhead();
+
+  const SampleSource& source_;
+  const std::vector<int64_t> indices_;
+  size_t at_ = 0;  // of the indices: the sample that is read ahead
+  std::future<Sample> ahead_;
 };
 
 // `count` of the samples that `indices` names (all when there are fewer), decoded: a seeded choice, in order.
 // Those that hold NaN are left out, unless all do.
 std::vector<Sample> DrawSamples(const SampleSource& source, const std::vector<int64_t>& indices,
-                                int64_t count, uint64_t seed);
+                                int64_t count, uint64_t seed, ThreadPool& pool);
 
 }  // namespace xslim
 

@@ -1,10 +1,6 @@
 #include <algorithm>
 #include <cmath>
-#include <condition_variable>
-#include <deque>
 #include <exception>
-#include <mutex>
-#include <thread>
 
 #include "base/random.h"
 #include "data/samples.h"
@@ -12,76 +8,23 @@
 
 namespace xslim {
 
-struct SampleStream::Impl {
-  Impl(const SampleSource& source, std::vector<int64_t> indices)
-      : source(source), indices(std::move(indices)) {
-    thread = std::thread([this] { Decode(); });
-  }
-  ~Impl() {
-    {
-      std::lock_guard<std::mutex> lock(mutex);
-      stop = true;
-    }
-    changed.notify_all();
-    thread.join();
-  }
-
-  void Decode() {
-    constexpr size_t kAhead = 1;
-    for (const int64_t index : indices) {
-      {
-        std::unique_lock<std::mutex> lock(mutex);
-        changed.wait(lock, [this] { return stop || ready.size() < kAhead; });
-        if (stop) return;
-      }
-      Sample sample;
-      std::exception_ptr failure;
-      try {
-        sample = source.at(index);
-      } catch (...) {
-        failure = std::current_exception();
-      }
-      {
-        std::lock_guard<std::mutex> lock(mutex);
-        if (failure)
-          error = failure;
-        else
-          ready.push_back(std::move(sample));
-      }
-      changed.notify_all();
-      if (failure) return;
-    }
-    std::lock_guard<std::mutex> lock(mutex);
-    finished = true;
-    changed.notify_all();
-  }
-
-  const SampleSource& source;
-  const std::vector<int64_t> indices;
-  std::mutex mutex;
-  std::condition_variable changed;
-  std::deque<Sample> ready;
-  std::exception_ptr error;
-  bool finished = false, stop = false;
-  std::thread thread;
-};
-
 SampleStream::SampleStream(const SampleSource& source, std::vector<int64_t> indices)
-    : impl_(std::make_unique<Impl>(source, std::move(indices))) {}
+    : source_(source), indices_(std::move(indices)) {
+  ReadAhead();
+}
 
-SampleStream::~SampleStream() = default;
+void SampleStream::ReadAhead() {
+  if (at_ == indices_.size()) return;
+  // Deferred: what the standard library does where there is no thread to be had.
+  ahead_ = std::async(std::launch::async | std::launch::deferred,
+                      [&source = source_, index = indices_[at_]] { return source.at(index); });
+}
 
 bool SampleStream::Next(Sample* sample) {
-  std::unique_lock<std::mutex> lock(impl_->mutex);
-  impl_->changed.wait(lock, [this] { return !impl_->ready.empty() || impl_->error || impl_->finished; });
-  if (impl_->ready.empty()) {
-    if (impl_->error) std::rethrow_exception(impl_->error);
-    return false;
-  }
-  *sample = std::move(impl_->ready.front());
-  impl_->ready.pop_front();
-  lock.unlock();
-  impl_->changed.notify_all();
+  if (at_ == indices_.size()) return false;
+  *sample = ahead_.get();
+  ++at_;
+  ReadAhead();
   return true;
 }
 
@@ -97,11 +40,24 @@ bool HoldsNaN(const Tensor& tensor) {
 }  // namespace
 
 std::vector<Sample> DrawSamples(const SampleSource& source, const std::vector<int64_t>& indices,
-                                int64_t count, uint64_t seed) {
+                                int64_t count, uint64_t seed, ThreadPool& pool) {
   Random random(seed);
-  std::vector<Sample> samples;
-  for (int64_t at : Choose(random, static_cast<int64_t>(indices.size()), count))
-    samples.push_back(source.at(indices[static_cast<size_t>(at)]));
+  const std::vector<int64_t> chosen = Choose(random, static_cast<int64_t>(indices.size()), count);
+  std::vector<Sample> samples(chosen.size());
+  std::vector<std::exception_ptr> failures(
+      chosen.size());  // the first in order counts, whoever met one first
+  pool.ParallelFor(static_cast<int64_t>(chosen.size()), 1, [&](int64_t begin, int64_t end, int) {
+    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+      try {
+        samples[i] = source.at(indices[static_cast<size_t>(chosen[i])]);
+      } catch (...) {
+        failures[i] = std::current_exception();
+      }
+    }
+  });
+  for (const std::exception_ptr& failure : failures) {
+    if (failure) std::rethrow_exception(failure);
+  }
   std::vector<Sample> sound;
   for (const Sample& sample : samples) {
     if (std::none_of(sample.begin(), sample.end(), HoldsNaN)) sound.push_back(sample);

@@ -3,21 +3,30 @@
 #include <algorithm>
 #include <map>
 #include <memory>
-#include <optional>
+#include <numeric>
 #include <utility>
 
 #include "base/log.h"
+#include "base/random.h"
 #include "calibrate/calibrate.h"
+#include "pipeline/branch_model.h"
 #include "pipeline/plan_int8.h"
-#include "quant/bodies.h"
+#include "pipeline/precision.h"
+#include "pipeline/static_report.h"
+#include "pipeline/statistics_source.h"
+#include "quant/coarse_scales.h"
+#include "quant/ignore_list.h"
 #include "quant/output_parts.h"
-#include "runtime/executor.h"
 #include "tune/equalize.h"
 
 namespace xslim {
 namespace {
 
-constexpr size_t kHeldBytes = size_t{192} << 20;  // of what a branch reads, of all its samples together
+// Of the target of auto_precision: for branches, each at its own outputs and all at those of the model. The
+// rest is for the graph around them.
+constexpr double kBranchShare = 0.5;
+constexpr int64_t kMeasuredSamples = 16;  // by which a branch is held against its part
+constexpr uint64_t kMeasuredSeed = 20260707;
 
 // Samples that are at hand.
 class HeldSamples : public SampleSource {
@@ -33,188 +42,237 @@ class HeldSamples : public SampleSource {
   const std::string what_;
 };
 
-int64_t ProductsIn(const Graph& body) {
-  Graph walked = body;
-  int64_t count = 0;
-  ForEachScope(&walked, [&](const Scope& scope) {
-    for (NodeId id : scope.graph->Order()) count += IsComputing(scope.graph->node(id));
-  });
-  return count;
+// Why the config keeps all that the If holds float; "" when it does not.
+std::string ChosenFloat(const Node& node, const BranchTask& task) {
+  if (const char* list = IgnoreList(task.config.quantization).Reason(node)) return list;
+  const auto found = task.choices.stay_float.find(node.id);
+  return found == task.choices.stay_float.end() ? "" : found->second;
 }
 
-// A branch as a model: what it reads from outside are inputs, or constants.
-struct Branch {
-  NodeId node = kNone;  // the If
-  std::string key;      // "then_branch" or "else_branch"
-  Graph model;
-  std::vector<ValueId> reads;       // by input of the model: the value outside
-  std::vector<std::string> shared;  // constants of outside
-  std::vector<Sample> samples;
-  size_t bytes = 0;
-  std::string Title(const Graph& graph) const { return graph.node(node).Title() + " " + key; }
-};
-
-// Nothing where the branch reads what the graph around it does not have (it is that of a body further out).
-std::optional<Branch> AsModel(const Graph& outer, NodeId node, const std::string& key, const Graph& body) {
-  Branch branch{node, key, body, {}, {}, {}};
-  branch.model.opset_imports = outer.opset_imports;
-  branch.model.functions = outer.functions;
-  for (const std::string& name : body.FreeNames()) {
-    const ValueId from = outer.Find(name);
-    if (from == kNone || !IsDefined(outer.value(from))) return std::nullopt;
-    ValueId to = branch.model.Find(name);
-    if (to == kNone) to = branch.model.AddValue(name);
-    if (const Tensor* constant = outer.Constant(from)) {
-      branch.model.SetConstant(to, *constant);
-      branch.shared.push_back(name);
-      continue;
-    }
-    Value& value = branch.model.value(to);
-    value.dtype = outer.value(from).dtype;
-    value.has_shape = outer.value(from).has_shape;
-    value.dims = outer.value(from).dims;
-    branch.model.AddInput(to);
-    branch.reads.push_back(from);
-  }
-  return branch;
-}
-
-std::vector<Branch> FindBranches(const Graph& graph) {
-  std::vector<Branch> branches;
-  for (NodeId id : graph.Order()) {
-    const Node& node = graph.node(id);
-    if (!node.Is("If")) continue;
-    for (const char* key : {"then_branch", "else_branch"}) {
-      const auto found = node.attributes.find(key);
-      if (found == node.attributes.end() || !found->second.graph || ProductsIn(*found->second.graph) == 0)
-        continue;
-      if (std::optional<Branch> branch = AsModel(graph, id, key, *found->second.graph))
-        branches.push_back(std::move(*branch));
-    }
-  }
-  return branches;
-}
-
-// What the branches read in the samples that take them.
-void Collect(const Graph& graph, const SampleSource& source, const std::vector<int64_t>& indices,
-             ThreadPool& pool, std::vector<Branch>* branches) {
-  std::set<ValueId> read;
-  for (const Branch& branch : *branches) {
-    read.insert(graph.node(branch.node).input(0));
-    read.insert(branch.reads.begin(), branch.reads.end());
-  }
-  std::map<ValueId, Tensor> values;
-  Executor executor(graph, pool);
-  executor.SetTaps({read.begin(), read.end()},
-                   [&](ValueId id, const Tensor& tensor) { values[id] = tensor.Clone(); });
-  const std::vector<ValueId> inputs = graph.FreeInputs();
-  SampleStream stream(source, indices);
-  for (Sample sample; stream.Next(&sample);) {
-    values.clear();
-    for (size_t i = 0; i < inputs.size(); ++i) values[inputs[i]] = sample[i];
-    executor.Run(sample);
-    for (Branch& branch : *branches) {
-      const auto condition = values.find(graph.node(branch.node).input(0));
-      if (condition == values.end() || condition->second.size() != 1) continue;
-      if (*condition->second.data<bool>() != (branch.key == "then_branch")) continue;
-      Sample of_branch;
-      size_t bytes = 0;
-      for (ValueId id : branch.reads) {
-        const auto value = values.find(id);
-        if (value == values.end()) break;
-        of_branch.push_back(value->second);
-        bytes += value->second.bytes();
-      }
-      if (of_branch.size() < branch.reads.size() || branch.bytes + bytes > kHeldBytes) continue;
-      branch.bytes += bytes;
-      branch.samples.push_back(std::move(of_branch));
-    }
+void Say(const QuantizedBranch& branch, const std::string& why, bool chosen) {
+  if (chosen) {
+    LogInfo(branch.title, " stays float: ", why);
+  } else {
+    LogWarning(branch.title, " stays float: ", why);
   }
 }
 
-// The branch as a body again: inputs and constants of outside are read by their names. Names that int8 brings
-// must not hide any of `taken`.
-Graph AsBody(Graph model, const Branch& branch, TensorNames* taken) {
-  std::map<std::string, std::string> names;
-  for (size_t i = 0; i < model.value_slots(); ++i) {
-    const Value& value = model.value(static_cast<ValueId>(i));
-    if (value.id != kNone && branch.model.Find(value.name) == kNone)
-      names[value.name] = taken->Fresh(value.name);
-  }
-  std::erase_if(names, [](const auto& name) { return name.first == name.second; });
-  if (!names.empty()) model.RenameValues(names);
-  for (ValueId id : model.FreeInputs()) model.RemoveInput(id);
-  for (const std::string& name : branch.shared) {
-    const ValueId id = model.Find(name), before = branch.model.Find(name);
-    if (id != kNone && model.value(id).constant.defined() &&
-        model.value(id).constant.SameBytes(branch.model.value(before).constant))
-      model.value(id).constant = Tensor();
-  }
-  return model;
+// chosen: by the config.
+void LeaveFloat(QuantizedBranch* branch, const std::string& why, bool chosen) {
+  Say(*branch, why, chosen);
+  BranchFigures& figures = branch->figures;
+  figures = {0, 0, 0, {figures.share.macs, 0, figures.share.compute, 0}, {{branch->title, why, 0}}, {}, {}};
+  branch->int8.reset();
+  branch->inner.clear();
 }
 
-BranchResult Quantize(const Branch& branch, const std::string& title, const Config& config,
-                      const RunOptions& options, ThreadPool& pool, Graph* result) {
-  const HeldSamples samples(branch.samples, title);
-  std::vector<int64_t> indices;
-  for (int64_t i = 0; i < samples.size(); ++i) indices.push_back(i);
-  Graph graph = branch.model;
+Choices ChoicesInside(const Graph& graph, const OperatorSettings& settings) {
   Choices choices;
   choices.quiet = true;
-  if (config.quantization.equalization) Equalize(&graph, DrawForChannels(samples, indices), {}, pool);
-  const ValueFacts facts(graph, samples.at(0), pool);
-  if (!facts.unknown().empty()) return {};
-  QuantPlan plan = PlacePlan(graph, facts, config.quantization, choices);
-  LogInfo(title, ": quantizing ", plan.nodes.size(), " of ", graph.Order().size(), " operators on ",
+  for (NodeId id : graph.Order()) choices.settings[id] = settings;
+  return choices;
+}
+
+BranchFigures FiguresOf(const Graph& graph, const ValueFacts& facts, const QuantPlan& plan,
+                        const std::string& title, const std::vector<std::string>& account) {
+  BranchFigures figures{std::ssize(plan.nodes),
+                        std::ssize(plan.activations),
+                        std::ssize(plan.weights),
+                        ShareOfInt8(graph, plan, facts),
+                        {},
+                        {},
+                        CoarseTensors(graph, plan)};
+  for (const auto& [id, why] : plan.left_float)
+    figures.left.push_back({title + ": " + graph.node(id).Title(), why, MacsOf(graph.node(id), facts)});
+  for (const std::string& sentence : account) figures.account.push_back(title + ": " + sentence);
+  return figures;
+}
+
+// result: its model and names are set.
+void Quantize(const Branch& branch, const BranchTask& task, QuantizedBranch* result) {
+  const QuantizationParameters& settings = task.config.quantization;
+  const HeldSamples samples(branch.samples, branch.title);
+  std::vector<int64_t> indices(branch.samples.size());
+  std::iota(indices.begin(), indices.end(), 0);
+  Graph graph = result->model;
+  if (settings.equalization)
+    Equalize(&graph, DrawForChannels(samples, indices, task.pool), {},
+             {task.pool, MemoryCeiling(task.options.max_memory)});
+  const ValueFacts facts(graph, samples.at(0), task.pool);
+  if (!facts.unknown().empty()) {
+    const UnknownOperator& unknown = facts.unknown().front();
+    return LeaveFloat(result, "it holds operator " + unknown.name + " that " + unknown.why, false);
+  }
+  Choices choices = ChoicesInside(graph, task.choices.Of(branch.node));
+  QuantPlan plan = PlacePlan(graph, facts, settings, choices);
+  choices.placed = plan.nodes;
+  const Percentiles percentiles = PercentilesOf(graph, choices, settings.max_percentile);
+  LogInfo(branch.title, ": quantizing ", plan.nodes.size(), " of ", graph.Order().size(), " operators on ",
           samples.Describe());
+  const MemoryCeiling ceiling(task.options.max_memory);
   const auto observe = [&](const QuantPlan& of) {
     std::vector<ValueId> values;
-    Percentiles percentiles{config.quantization.max_percentile, {}};
     for (const auto& [value, quant] : of.activations) values.push_back(value);
-    return CollectStatistics(
-        graph, values, InputChannels(graph), samples, indices, percentiles, pool, [](int64_t, int64_t) {},
-        MemoryCeiling(options.max_memory));
+    return CollectStatistics(graph, values, InputChannels(graph), samples, indices, percentiles, task.pool,
+                             {}, ceiling);
   };
+  const Graph untuned = graph;
+  result->inner = QuantizeBranches(
+      untuned, facts, {task.config, task.options, samples, indices, choices, task.meaningful, task.pool});
+  const std::optional<double> target = PrecisionTarget(settings);
+  const bool partial = target && !plan.nodes.empty() &&
+                       std::any_of(graph.outputs().begin(), graph.outputs().end(),
+                                   [&](ValueId id) { return facts.is_float(id); });
   TraceStage stage("quantize a branch");
-  const std::vector<OutputParts> parts = FindOutputParts(graph, facts, pool);
-  PlannedInt8 planned = PlanInt8(
-      &graph, facts, parts, {config, options, samples, indices, config.quantization.finetune_level, pool},
-      observe, &choices, std::move(plan), &stage);
-  *result = ExportQdq(graph, planned.plan);
-  BranchResult inner = QuantizeBranches(graph, facts, config, options, samples, indices, pool, result);
-  inner.operators += std::ssize(planned.plan.nodes);
-  for (std::string& sentence : planned.account) sentence = title + ": " + sentence;
-  inner.account.insert(inner.account.begin(), planned.account.begin(), planned.account.end());
-  return inner;
+  const std::vector<OutputParts> parts = FindOutputParts(graph, facts, task.pool);
+  PlanTask planning{task.config, task.options,   samples, indices, settings.finetune_level,
+                    task.pool,   task.meaningful};
+  planning.spare = partial;
+  PlannedInt8 planned =
+      PlanInt8(&graph, facts, parts, std::move(planning), observe, &choices, std::move(plan), &stage);
+  plan = std::move(planned.plan);
+  const auto exported = [&](const Graph& of, const QuantPlan& by) {
+    Graph written = ExportQdq(of, by);
+    PutBranches(AllOf(result->inner), &written);
+    return written;
+  };
+  if (partial) {
+    stage.Next("precision");
+    QuantizationParameters precise = settings;
+    precise.sensitivity = false;
+    precise.auto_precision = *target * kBranchShare;
+    Random random(kMeasuredSeed);
+    const std::vector<int64_t> measured = Choose(random, samples.size(), kMeasuredSamples);
+    const MeasurePlan measure = [&](const Graph& reference, const QuantPlan& of) {
+      return Measure(result->model, untuned, exported(reference, of), of, parts, samples, measured, task.pool,
+                     {}, ceiling);
+    };
+    const auto progress = [&](const char* part) {
+      return [&task, part](int64_t done, int64_t total) {
+        if (task.options.progress) task.options.progress(part, done, total);
+      };
+    };
+    RunPrecision(precise, {untuned, facts, parts, samples, indices, branch.title + ": "},
+                 std::move(planned.spare), measure, task.pool, progress, &graph, &plan);
+  }
+  result->figures = FiguresOf(graph, facts, plan, branch.title, planned.account);
+  result->figures.Add(Together(result->inner));
+  if (result->figures.operators > 0) {
+    // Bodies in it are put in with those of the whole model, whose names they must not hide.
+    result->int8 = ExportQdq(graph, plan);
+  } else {
+    const std::string why = "no operator in it can be quantized";
+    result->figures.left.push_back({branch.title, why, 0});
+    Say(*result, why, true);  // the operators' own reasons are in `left`
+  }
+}
+
+void Put(const std::vector<const QuantizedBranch*>& branches, TensorNames* taken, Graph* exported) {
+  for (const QuantizedBranch* branch : branches) {
+    if (!branch->int8) continue;
+    Graph body = *branch->int8;
+    Put(AllOf(branch->inner), taken, &body);
+    std::map<std::string, Attribute> attributes = exported->node(branch->node).attributes;
+    Attribute& attribute = attributes.at(branch->key);
+    attribute.graph = std::make_shared<Graph>(AsBody(std::move(body), branch->model, *exported, taken));
+    attribute.source.clear();
+    exported->SetAttributes(branch->node, std::move(attributes));
+  }
+  exported->RemoveDead();  // float weights that branches have read from outside
 }
 
 }  // namespace
 
-BranchResult QuantizeBranches(const Graph& reference, const ValueFacts& facts, const Config& config,
-                              const RunOptions& options, const SampleSource& samples,
-                              const std::vector<int64_t>& indices, ThreadPool& pool, Graph* exported) {
-  BranchResult all;
-  std::vector<Branch> branches = FindBranches(reference);
-  if (branches.empty() || !facts.unknown().empty()) return all;
-  Collect(reference, samples, indices, pool, &branches);
-  TensorNames taken(*exported);
-  for (const Branch& branch : branches) {
-    const std::string title = branch.Title(reference);
-    if (branch.samples.empty()) {
-      all.account.push_back(title + " stays float: no calibration sample takes it");
-      LogWarning(all.account.back());
-      continue;
-    }
-    Graph model;
-    BranchResult of = Quantize(branch, title, config, options, pool, &model);
-    if (of.operators == 0) continue;
-    all.operators += of.operators;
-    all.account.insert(all.account.end(), of.account.begin(), of.account.end());
-    std::map<std::string, Attribute> attributes = exported->node(branch.node).attributes;
-    attributes[branch.key].graph = std::make_shared<Graph>(AsBody(std::move(model), branch, &taken));
-    attributes[branch.key].source.clear();
-    exported->SetAttributes(branch.node, std::move(attributes));
+void BranchFigures::Add(const BranchFigures& other) {
+  operators += other.operators;
+  activations += other.activations;
+  constants += other.constants;
+  share.macs += other.share.macs;
+  share.int8_macs += other.share.int8_macs;
+  share.compute += other.share.compute;
+  share.int8_compute += other.share.int8_compute;
+  left.insert(left.end(), other.left.begin(), other.left.end());
+  account.insert(account.end(), other.account.begin(), other.account.end());
+  coarse.insert(coarse.end(), other.coarse.begin(), other.coarse.end());
+}
+
+bool HasBranches(const Graph& graph) {
+  for (NodeId id : graph.Order()) {
+    if (!BranchesOf(graph, id).empty()) return true;
   }
+  return false;
+}
+
+std::vector<QuantizedBranch> QuantizeBranches(const Graph& graph, const ValueFacts& facts,
+                                              const BranchTask& task) {
+  std::vector<QuantizedBranch> all;
+  for (NodeId id : graph.Order()) {
+    std::vector<Branch> branches = BranchesOf(graph, id);
+    if (branches.empty()) continue;
+    const std::string chosen = ChosenFloat(graph.node(id), task);
+    if (chosen.empty()) {
+      HoldSamples(graph, facts, task.samples, task.indices, task.pool, MemoryCeiling(task.options.max_memory),
+                  &branches);
+    }
+    for (Branch& branch : branches) {
+      QuantizedBranch& result = all.emplace_back();
+      result.node = id;
+      result.key = branch.key;
+      result.title = branch.title;
+      result.figures.share.compute = ProductsIn(*branch.body);
+      if (!chosen.empty()) {
+        LeaveFloat(&result, chosen, true);
+      } else if (!branch.why_float.empty()) {
+        LeaveFloat(&result, branch.why_float, false);
+      } else {
+        result.model = AsModel(graph, branch);
+        Quantize(branch, task, &result);
+        branch.samples.clear();
+      }
+    }
+  }
+  return all;
+}
+
+void LeaveNoisy(double target,
+                const std::function<Measures(const std::vector<const QuantizedBranch*>&)>& measure,
+                std::vector<QuantizedBranch>* branches) {
+  const double bound = target * kBranchShare;
+  std::vector<QuantizedBranch*> candidates;
+  for (QuantizedBranch& branch : *branches) {
+    if (branch.int8) candidates.push_back(&branch);
+  }
+  if (candidates.empty()) return;
+  std::string name;
+  double worst = WorstOf(measure(AllOf(*branches)), bound, &name);
+  if (worst <= 1) return;
+  std::vector<const QuantizedBranch*> kept;
+  for (QuantizedBranch* branch : candidates) {
+    kept.push_back(branch);
+    if (candidates.size() > 1) worst = WorstOf(measure(kept), bound, &name);
+    if (worst <= 1) continue;
+    kept.pop_back();
+    LeaveFloat(branch,
+               StrCat("auto_precision: with it in int8 and the graph around it float, ", name,
+                      " has the SNR ", worst * bound),
+               false);
+  }
+}
+
+void PutBranches(const std::vector<const QuantizedBranch*>& branches, Graph* exported) {
+  TensorNames taken(*exported);
+  Put(branches, &taken, exported);
+}
+
+std::vector<const QuantizedBranch*> AllOf(const std::vector<QuantizedBranch>& branches) {
+  std::vector<const QuantizedBranch*> all;
+  for (const QuantizedBranch& branch : branches) all.push_back(&branch);
+  return all;
+}
+
+BranchFigures Together(const std::vector<QuantizedBranch>& branches) {
+  BranchFigures all;
+  for (const QuantizedBranch& branch : branches) all.Add(branch.figures);
   return all;
 }
 

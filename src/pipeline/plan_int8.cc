@@ -23,13 +23,14 @@ std::vector<Sample> DrawForNoise(const PlanTask& task, int64_t work) {
   const int64_t most = task.level == 0 ? kQuickNoiseWork : kNoiseWork;
   return DrawSamples(task.samples, task.indices,
                      std::clamp(most / std::max<int64_t>(work, 1), kFewestNoiseSamples, kMostNoiseSamples),
-                     kNoiseSeed);
+                     kNoiseSeed, task.pool);
 }
 
 }  // namespace
 
-std::vector<Sample> DrawForChannels(const SampleSource& source, const std::vector<int64_t>& indices) {
-  return DrawSamples(source, indices, kChannelSamples, kChannelSeed);
+std::vector<Sample> DrawForChannels(const SampleSource& source, const std::vector<int64_t>& indices,
+                                    ThreadPool& pool) {
+  return DrawSamples(source, indices, kChannelSamples, kChannelSeed, pool);
 }
 
 PlannedInt8 PlanInt8(Graph* graph, const ValueFacts& facts, const std::vector<OutputParts>& parts,
@@ -68,9 +69,11 @@ PlannedInt8 PlanInt8(Graph* graph, const ValueFacts& facts, const std::vector<Ou
     if (task.level > 0) {
       proposals = ProposeRanges(found.statistics, plan, task.pool);
     } else if (settings.keep_means) {
-      if (task.drawn.empty()) task.drawn = DrawForChannels(task.samples, task.indices);
+      if (task.drawn.empty()) task.drawn = DrawForChannels(task.samples, task.indices, task.pool);
       LogInfo("kept the mean of ",
-              KeepMeans(graph, plan, found.means, RoundingMeans(*graph, plan, task.drawn, task.pool)),
+              KeepMeans(graph, plan, found.means,
+                        RoundingMeans(*graph, plan, task.drawn,
+                                      {task.pool, MemoryCeiling(task.options.max_memory)})),
               " operators' outputs by their biases");
     }
   }

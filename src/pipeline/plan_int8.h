@@ -22,7 +22,7 @@ struct PlanTask {
   const std::vector<int64_t>& indices;  // of calibration
   int level;                            // finetune_level
   ThreadPool& pool;
-  bool meaningful = true;          // the samples are data, not zeros
+  bool meaningful;                 // the samples are data, not zeros
   bool spare = false;              // PlannedInt8::spare is wanted
   std::vector<Sample> drawn = {};  // DrawForChannels(), where they are at hand
 };
@@ -34,7 +34,8 @@ struct PlannedInt8 {
 };
 
 // The samples that channels are equalized and means are kept by: a seeded choice of 8.
-std::vector<Sample> DrawForChannels(const SampleSource& source, const std::vector<int64_t>& indices);
+std::vector<Sample> DrawForChannels(const SampleSource& source, const std::vector<int64_t>& indices,
+                                    ThreadPool& pool);
 
 // graph: equalized; its biases move. plan: as it was placed with `choices`, to which is added what data tell.
 // observe: statistics of a plan's activations, of the calibration samples. stage: gets the names of the

@@ -15,25 +15,6 @@ constexpr double kTightest = 0.25;  // of the bound, that one round may go down
 constexpr double kCurve[] = {1, 0.98, 0.95, 0.9, 0.8, 0.65, 0.5, 0.3};  // shares of int8 multiply-adds
 constexpr size_t kCurveSteps = 8;  // an eighth of the operators makes a point, too
 
-// The row furthest from the target, as a multiple of it: infinity where there is a NaN.
-double WorstOf(const Measures& measures, double target, std::string* name) {
-  double worst = 0;
-  const auto see = [&](double snr, const std::string& what) {
-    const double multiple = std::isnan(snr) ? std::numeric_limits<double>::infinity() : snr / target;
-    if (multiple <= worst) return;
-    worst = multiple;
-    *name = what;
-  };
-  for (const OutputMeasure& output : measures.outputs) {
-    if (output.samples == 0) continue;
-    see(output.snr, "output " + output.name);
-    if (output.parts.size() < 2) continue;
-    for (const PartMeasure& part : output.parts)
-      see(part.snr, "output " + output.name + ", part " + part.tensor);
-  }
-  return worst;
-}
-
 // Notes in the plan why the operators that it lacks are float.
 void NoteReasons(const PartialPlans& plans, const OutputNoise& noise, const PrecisionSearch& search,
                  QuantPlan* plan) {
@@ -62,7 +43,7 @@ struct Chosen {
 // Leaves operators float until the target is met, first on `samples`, then on those of the report.
 Chosen ChoosePrecision(const PartialPlans& plans, const OutputNoise& noise,
                        const std::vector<Sample>& samples, double target, const MeasurePlan& measure,
-                       ThreadPool& pool, const ProgressCall& progress) {
+                       const std::string& prefix, ThreadPool& pool, const ProgressCall& progress) {
   Chosen chosen;
   AutoPrecision& result = chosen.result;
   result.target = target;
@@ -73,7 +54,7 @@ Chosen ChoosePrecision(const PartialPlans& plans, const OutputNoise& noise,
     const bool reached = search.Reach(bound, true);
     chosen.plan = plans.Without(search.float_units());
     chosen.graph = plans.WithBiases(chosen.plan);
-    chosen.measures = measure(chosen.graph, ExportQdq(chosen.graph, chosen.plan), chosen.plan);
+    chosen.measures = measure(chosen.graph, chosen.plan);
     worst = WorstOf(chosen.measures, target, &name);
     result.met = worst <= 1;
     if (!reached || std::isinf(worst)) break;  // what is no number, no bound makes one
@@ -82,7 +63,7 @@ Chosen ChoosePrecision(const PartialPlans& plans, const OutputNoise& noise,
   result.steps = search.steps();
   NoteReasons(plans, noise, search, &chosen.plan);
   const int64_t int8 = search.int8_macs();
-  LogInfo("auto_precision: ", search.float_units().size(), " of ", plans.units().size(),
+  LogInfo(prefix, "auto_precision: ", search.float_units().size(), " of ", plans.units().size(),
           " operators left float, ",
           100.0 * static_cast<double>(int8) / static_cast<double>(std::max<int64_t>(plans.macs(), 1)),
           " % of the multiply-adds stay int8");
@@ -93,11 +74,11 @@ Chosen ChoosePrecision(const PartialPlans& plans, const OutputNoise& noise,
         titles += (titles.empty() ? "" : ", ") + plans.graph().node(plans.units()[unit].node).Title();
     }
     if (!titles.empty())
-      LogDebug("auto_precision: float for the SNR of ", noise.rows()[step.row].Name(), " (", step.before,
-               " -> ", step.after, "): ", titles);
+      LogDebug(prefix, "auto_precision: float for the SNR of ", noise.rows()[step.row].Name(), " (",
+               step.before, " -> ", step.after, "): ", titles);
   }
   if (!result.met)
-    LogWarning("auto_precision: the target ", target, " is out of reach: ", name, " has the SNR ",
+    LogWarning(prefix, "auto_precision: the target ", target, " is out of reach: ", name, " has the SNR ",
                worst * target,
                "; at least a tenth of the multiply-adds stays int8 (a higher finetune_level, more "
                "calibration data or "
@@ -125,19 +106,37 @@ std::vector<CurvePoint> PrecisionCurve(const PartialPlans& plans, const OutputNo
 
 }  // namespace
 
+double WorstOf(const Measures& measures, double target, std::string* name) {
+  double worst = 0;
+  const auto see = [&](double snr, const std::string& what) {
+    const double multiple = std::isnan(snr) ? std::numeric_limits<double>::infinity() : snr / target;
+    if (multiple <= worst) return;
+    worst = multiple;
+    *name = what;
+  };
+  for (const OutputMeasure& output : measures.outputs) {
+    if (output.samples == 0) continue;
+    see(output.snr, "output " + output.name);
+    if (output.parts.size() < 2) continue;
+    for (const PartMeasure& part : output.parts)
+      see(part.snr, "output " + output.name + ", part " + part.tensor);
+  }
+  return worst;
+}
+
 std::optional<double> PrecisionTarget(const QuantizationParameters& settings) {
   if (settings.auto_precision) return settings.auto_precision;
   if (settings.precision_level == kPrecisionAuto) return kAutoPrecisionTarget;
   return std::nullopt;
 }
 
-void RefuseWithoutMeasuring(const Graph& graph, const ValueFacts& facts, const QuantPlan& plan) {
+void RefuseWithoutMeasuring(const Graph& graph, const ValueFacts& facts, bool any_int8) {
   if (!facts.unknown().empty()) {
     throw Error("sensitivity and auto_precision need a model that can be computed: " +
                     Describe(facts.unknown().front()),
                 "quantization_parameters", "use precision_level 0 without them, or --op-library");
   }
-  if (plan.nodes.empty())
+  if (!any_int8)
     throw Error("sensitivity and auto_precision need int8 operators, and there are none",
                 "quantization_parameters");
   const std::vector<ValueId>& outputs = graph.outputs();
@@ -167,9 +166,10 @@ PrecisionRun RunPrecision(const QuantizationParameters& settings, const TunedRun
     run.sections.push_back({"sensitivity", SensitivityJson(whole_graph, sensitivity)});
   }
   if (const std::optional<double> target = PrecisionTarget(settings)) {
-    LogInfo("auto_precision: operators stay float until every output has an SNR of at most ", *target);
-    Chosen chosen =
-        ChoosePrecision(plans, noise, samples, *target, measure, pool, progress("auto precision"));
+    LogInfo(tuned.prefix, "auto_precision: operators stay float until every output has an SNR of at most ",
+            *target);
+    Chosen chosen = ChoosePrecision(plans, noise, samples, *target, measure, tuned.prefix, pool,
+                                    progress("auto precision"));
     run.sections.push_back({"auto_precision", AutoPrecisionJson(plans, noise, chosen.result)});
     run.measures = std::move(chosen.measures);
     *graph = std::move(chosen.graph);

@@ -19,13 +19,17 @@ namespace xslim {
 // auto_precision, or the target that precision_level 1 stands for.
 std::optional<double> PrecisionTarget(const QuantizationParameters& settings);
 
-// Measures a plan as the report does: the float graph of the plan, and what is exported.
-using MeasurePlan = std::function<Measures(const Graph& graph, const Graph& exported, const QuantPlan& plan)>;
+// The row furthest from the target, as a multiple of it: infinity where there is a NaN.
+double WorstOf(const Measures& measures, double target, std::string* name);
+
+// Measures a plan of the float graph as the report does, written as it will be.
+using MeasurePlan = std::function<Measures(const Graph& graph, const QuantPlan& plan)>;
 
 using Sections = std::vector<std::pair<std::string, std::string>>;  // of the verdict: name, JSON
 
-// Throws Error where precision cannot be measured: the model cannot be computed, or has no int8 operators.
-void RefuseWithoutMeasuring(const Graph& graph, const ValueFacts& facts, const QuantPlan& plan);
+// Throws Error where precision cannot be measured: the model cannot be computed, or there is nothing in int8.
+// any_int8: in the plan or, perhaps, in branches.
+void RefuseWithoutMeasuring(const Graph& graph, const ValueFacts& facts, bool any_int8);
 
 // What a tuned run knows beside graph and plan.
 struct TunedRun {
@@ -34,6 +38,7 @@ struct TunedRun {
   const std::vector<OutputParts>& parts;
   const SampleSource& source;
   const std::vector<int64_t>& calibration;
+  std::string prefix = {};  // of what the log says: the branch that this is
 };
 
 struct PrecisionRun {

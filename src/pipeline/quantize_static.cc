@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <future>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -81,6 +82,7 @@ size_t BytesOf(const std::vector<Sample>& samples) {
   return bytes;
 }
 
+constexpr char kNotInSensitivity[] = "operators in branches of If are not in the table of sensitivity";
 constexpr char kOnZeros[] = "calibrated on zeros: ranges mean nothing";
 
 void WarnOfOutputs(const std::vector<OutputMeasure>& outputs) {
@@ -130,9 +132,18 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   const std::vector<ModelInput> inputs = InputsOf(original);
   const std::unique_ptr<SampleSource> samples = OpenSamples(config, inputs, 0);
   const SampleChoice choice = ChooseSamples(samples->size(), config.calibration);
-  const bool meaningful =
-      inputs.empty() || (HasData(config) && HoldValues(*samples, choice.calibration, inputs));
-  if (!meaningful) LogWarning(kOnZeros, "; give real data in calibration_parameters.input_parameters");
+  // Reading the first samples takes as long as simplification does, and neither needs the other.
+  constexpr std::launch kWhileSimplifying = std::launch::async | std::launch::deferred;
+  std::future<bool> hold_values = std::async(kWhileSimplifying, [&] {
+    return inputs.empty() || (HasData(config) && HoldValues(*samples, choice.calibration, inputs));
+  });
+  std::future<std::vector<Sample>> for_channels;
+  if (settings.equalization && options.load_stats.empty()) {
+    for_channels = std::async(kWhileSimplifying, [&] {
+      ThreadPool one(1);
+      return DrawForChannels(*samples, choice.calibration, one);
+    });
+  }
 
   Graph graph = original;
   if (const int fixed = graph.FixDefaults())
@@ -150,6 +161,8 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   preparation.compared = SimplifyModel(&graph, config, true, pool, loaded && loaded->preparation().compared);
   named.Release(&graph);
   Choices choices = MakeChoices(graph, named, config);
+  const bool meaningful = hold_values.get();
+  if (!meaningful) LogWarning(kOnZeros, "; give real data in calibration_parameters.input_parameters");
   ReleaseFreedMemory();
   stage.Next("equalize");
   std::vector<Sample> drawn;  // for the means, too, where they are small; else those are decoded anew
@@ -161,8 +174,9 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
           options.load_stats, "make the file anew with --save-stats");
     }
   } else if (settings.equalization) {
-    drawn = DrawForChannels(*samples, choice.calibration);
-    EqualizeResult equalized = Equalize(&graph, drawn, choices.stay_float, pool);
+    drawn = for_channels.get();
+    EqualizeResult equalized =
+        Equalize(&graph, drawn, choices.stay_float, {pool, MemoryCeiling(options.max_memory)});
     LogInfo("equalized ", equalized.changed, " of ", equalized.pairs, " pairs of layers");
     preparation.factors = std::move(equalized.factors);
     if (settings.finetune_level > 0 || !settings.keep_means || BytesOf(drawn) > kKeptBytes) drawn.clear();
@@ -176,24 +190,23 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   if (level != settings.finetune_level)
     LogWarning("finetune_level 0 is used: outputs depend on operators that cannot be computed");
   QuantPlan plan = PlacePlan(graph, facts, settings, choices);
+  choices.placed = plan.nodes;
+  const Percentiles percentiles = PercentilesOf(graph, choices, settings.max_percentile);
   WarnOfOtherFloats(LeftFloat(graph, plan), paths.input);
   LogInfo("quantizing ", plan.nodes.size(), " of ", graph.Order().size(), " operators");
 
   const std::vector<OutputParts> parts = FindOutputParts(graph, facts, pool);
   const bool partial = settings.sensitivity || PrecisionTarget(settings);
-  if (partial) RefuseWithoutMeasuring(graph, facts, plan);
+  if (partial) RefuseWithoutMeasuring(graph, facts, !plan.nodes.empty() || HasBranches(graph));
   LogInfo("calibrating on ", choice.calibration.size(), " of ", samples->Describe());
-  choices.placed = plan.nodes;
-  const Percentiles percentiles = PercentilesOf(graph, choices, settings.max_percentile);
-  const Graph untuned = partial ? graph : Graph();  // asked for by the search alone
+  const Graph untuned = graph;  // biases move; constants are shared until then
   const auto observe = [&](const QuantPlan& of) {
     Observations found = ObtainStatistics(graph, facts, of, *samples, choice.calibration, percentiles,
                                           loaded ? &*loaded : nullptr, preparation, options, pool);
     loaded.reset();
     return found;
   };
-  PlanTask task{config, options, *samples, choice.calibration, level, pool};
-  task.meaningful = meaningful;
+  PlanTask task{config, options, *samples, choice.calibration, level, pool, meaningful};
   task.spare = partial;
   task.drawn = std::move(drawn);
   PlannedInt8 planned =
@@ -201,10 +214,22 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   plan = std::move(planned.plan);
   std::vector<std::string>& account = planned.account;
 
-  const MeasurePlan measure = [&](const Graph& reference, const Graph& exported, const QuantPlan& of) {
+  stage.Next("branches");
+  std::vector<QuantizedBranch> branches = QuantizeBranches(
+      untuned, facts, {config, options, *samples, choice.calibration, choices, meaningful, pool});
+  if (partial) {
+    RefuseWithoutMeasuring(graph, facts, !plan.nodes.empty() || Together(branches).operators > 0);
+  }
+  const auto measure_written = [&](const Graph& exported, const QuantPlan& of) {
     LogInfo("measuring the int8 model on ", choice.report.size(), " samples");
-    return Measure(original, reference, exported, of, parts, *samples, choice.report, pool,
-                   progress("report"), MemoryCeiling(options.max_memory));
+    return Measure(original, untuned, exported, of, parts, *samples, choice.report, pool, progress("report"),
+                   MemoryCeiling(options.max_memory));
+  };
+  const auto measure_with = [&](const Graph& reference, const QuantPlan& of,
+                                const std::vector<const QuantizedBranch*>& with) {
+    Graph exported = ExportQdq(reference, of);
+    PutBranches(with, &exported);
+    return measure_written(exported, of);
   };
   std::optional<Measures> measures;
   std::string sensitivity_markdown;
@@ -212,6 +237,15 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   Sections sections;
   if (partial) {
     stage.Next("precision");
+    if (const std::optional<double> target = PrecisionTarget(settings)) {
+      LeaveNoisy(
+          *target,
+          [&](const std::vector<const QuantizedBranch*>& with) { return measure_with(untuned, {}, with); },
+          &branches);
+    }
+    const MeasurePlan measure = [&](const Graph& reference, const QuantPlan& of) {
+      return measure_with(reference, of, AllOf(branches));
+    };
     PrecisionRun run = RunPrecision(settings, {untuned, facts, parts, *samples, choice.calibration},
                                     std::move(planned.spare), measure, pool, progress, &graph, &plan);
     result.sensitivity = std::move(run.lines);
@@ -220,28 +254,34 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
     measures = std::move(run.measures);
   }
 
-  WarnOfCoarse(CoarseTensors(graph, plan));
+  const BranchFigures in_branches = Together(branches);
+  if (!branches.empty()) sections.push_back({"branches", BranchesJson(branches)});
+  account.insert(account.end(), in_branches.account.begin(), in_branches.account.end());
+  std::vector<std::string> coarse = CoarseTensors(graph, plan);
+  coarse.insert(coarse.end(), in_branches.coarse.begin(), in_branches.coarse.end());
+  WarnOfCoarse(coarse);
+  LeftList left = LeftFloat(graph, plan);
+  for (const FloatOperator& item : in_branches.left) left.push_back({item.title, item.why});
   stage.Next("export");
   DropUnusedFunctions(&graph);
   Graph exported = ExportQdq(graph, plan);
-  const BranchResult branches =
-      QuantizeBranches(graph, facts, config, options, *samples, choice.calibration, pool, &exported);
-  account.insert(account.end(), branches.account.begin(), branches.account.end());
-  if (plan.nodes.empty() && branches.operators == 0)
+  PutBranches(AllOf(branches), &exported);
+  if (plan.nodes.empty() && in_branches.operators == 0)
     LogWarning(paths.input, ": no operator can be quantized, the output stays float");
   std::vector<std::pair<std::string, std::string>> texts;  // further files: path and content
   if (IsMeasured(settings)) {
     stage.Next("report");
     ReleaseFreedMemory();
-    if (!measures) measures = measure(graph, exported, plan);
+    if (!measures) measures = measure_written(exported, plan);
     for (const OutputMeasure& output : measures->outputs)
       result.outputs.push_back({output.name, output.snr, output.cosine, output.samples, output.note});
     WarnOfOutputs(measures->outputs);
     const std::string model = std::filesystem::path(paths.input).filename().string();
     if (settings.analysis_enable) {
-      ReportHead head = StaticReportHead(graph, plan, facts, config, model, samples->Describe(),
+      ReportHead head = StaticReportHead(graph, plan, facts, in_branches, config, model, samples->Describe(),
                                          choice.calibration.size(), choice.report.size());
       head.tuning = account;
+      if (settings.sensitivity && in_branches.operators > 0) head.notes.push_back(kNotInSensitivity);
       if (!meaningful) head.notes.insert(head.notes.begin(), kOnZeros);
       texts.push_back({paths.report, MarkdownReport(graph, head, *measures) + sensitivity_markdown});
       result.report_path = paths.report;
@@ -252,8 +292,8 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
     }
     for (const GateResult& gate : gates)
       result.missed.insert(result.missed.end(), gate.missed.begin(), gate.missed.end());
-    texts.push_back({paths.verdict,
-                     VerdictJson(StaticVerdictHead(graph, plan, facts, model), *measures, gates, sections)});
+    texts.push_back({paths.verdict, VerdictJson(StaticVerdictHead(graph, plan, facts, in_branches, model),
+                                                *measures, gates, sections)});
     result.verdict_path = paths.verdict;
   }
   stage.Next("save");
@@ -263,7 +303,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   for (const auto& [path, text] : texts) files.Add(path)->Write(text);
   files.Commit();
   Summarize(CountModel(original, CountMacs(original)), CountModel(exported, CountMacs(graph)), paths.input,
-            LeftFloat(graph, plan), &result);
+            left, &result);
   LogInfo("wrote ", paths.model);
   return result;
 }

@@ -5,6 +5,8 @@
 #include <optional>
 #include <utility>
 
+#include "base/json_text.h"
+#include "base/log.h"
 #include "pipeline/idle_settings.h"
 #include "pipeline/precision.h"
 #include "xslim/xslim.h"
@@ -72,6 +74,11 @@ std::string FurtherSettings(const QuantizationParameters& settings) {
   return text + Listed(", truncated at", settings.truncate_var_names);
 }
 
+Int8Share WithBranches(const Int8Share& share, const Int8Share& branches) {
+  return {share.macs + branches.macs, share.int8_macs + branches.int8_macs, share.compute + branches.compute,
+          share.int8_compute + branches.int8_compute};
+}
+
 }  // namespace
 
 bool IsMeasured(const QuantizationParameters& settings) {
@@ -94,19 +101,23 @@ Int8Share ShareOfInt8(const Graph& graph, const QuantPlan& plan, const ValueFact
 }
 
 VerdictHead StaticVerdictHead(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts,
-                              const std::string& model) {
-  VerdictHead head{model, ShareOfInt8(graph, plan, facts), {}};
+                              const BranchFigures& branches, const std::string& model) {
+  VerdictHead head{model, WithBranches(ShareOfInt8(graph, plan, facts), branches.share), {}};
   for (const UnknownOperator& unknown : facts.unknown())
     head.stays_float.push_back({unknown.name, Describe(unknown), 0});
   for (const auto& [id, why] : plan.left_float)
     head.stays_float.push_back({graph.node(id).Title(), why, MacsOf(graph.node(id), facts)});
+  head.stays_float.insert(head.stays_float.end(), branches.left.begin(), branches.left.end());
   return head;
 }
 
 ReportHead StaticReportHead(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts,
-                            const Config& config, const std::string& model, const std::string& data,
-                            size_t calibrated, size_t measured) {
-  const Int8Share share = ShareOfInt8(graph, plan, facts);
+                            const BranchFigures& branches, const Config& config, const std::string& model,
+                            const std::string& data, size_t calibrated, size_t measured) {
+  const Int8Share share = WithBranches(ShareOfInt8(graph, plan, facts), branches.share);
+  std::string operators = StrCat(share.int8_compute, " of ", share.compute);
+  if (branches.share.compute > 0)
+    operators += StrCat(", in branches ", branches.share.int8_compute, " of ", branches.share.compute);
   ReportHead head;
   head.lines = {
       {"Model", model + " (opset " + std::to_string(graph.opset()) + ")"},
@@ -118,26 +129,37 @@ ReportHead StaticReportHead(const Graph& graph, const QuantPlan& plan, const Val
                        ", equalization " + (config.quantization.equalization ? "on" : "off") +
                        FurtherSettings(config.quantization)},
       {"Multiply-adds in int8", Percent(share.int8_macs, share.macs) + " of " + std::to_string(share.macs)},
-      {"Computing operators in int8",
-       std::to_string(share.int8_compute) + " of " + std::to_string(share.compute)},
-      {"Tensors with Q/DQ", std::to_string(plan.activations.size()) + " activations, " +
-                                std::to_string(plan.weights.size()) + " constants"},
+      {"Computing operators in int8", operators},
+      {"Tensors with Q/DQ", StrCat(std::ssize(plan.activations) + branches.activations, " activations, ",
+                                   std::ssize(plan.weights) + branches.constants, " constants")},
       {"xslim", Version()},
   };
   for (const UnknownOperator& unknown : facts.unknown()) head.notes.push_back(Describe(unknown));
   std::vector<std::pair<std::string, std::vector<std::string>>> left;  // by reason
-  for (const auto& [id, why] : plan.left_float) {
+  const auto leave = [&](const std::string& title, const std::string& why) {
     auto found =
         std::find_if(left.begin(), left.end(), [&](const auto& entry) { return entry.first == why; });
     if (found == left.end()) found = left.insert(left.end(), {why, {}});
-    found->second.push_back(graph.node(id).Title());
-  }
+    found->second.push_back(title);
+  };
+  for (const auto& [id, why] : plan.left_float) leave(graph.node(id).Title(), why);
+  for (const FloatOperator& item : branches.left) leave(item.title, item.why);
   for (const auto& [why, operators] : left) {
     std::string line;
     for (const std::string& title : operators) line += (line.empty() ? "" : ", ") + title;
     head.notes.push_back(line + (operators.size() == 1 ? " stays float: " : " stay float: ") + why);
   }
   return head;
+}
+
+std::string BranchesJson(const std::vector<QuantizedBranch>& branches) {
+  std::string text = "[";
+  for (const QuantizedBranch& branch : branches) {
+    const Int8Share& share = branch.figures.share;
+    text += StrCat(text.size() > 1 ? "," : "", "\n    {\"branch\": ", JsonQuoted(branch.title),
+                   ", \"computing\": ", share.compute, ", \"int8_computing\": ", share.int8_compute, "}");
+  }
+  return text + "]";
 }
 
 }  // namespace xslim

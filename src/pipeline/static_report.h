@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/branches.h"
 #include "quant/facts.h"
 #include "quant/plan.h"
 #include "report/markdown.h"
@@ -19,14 +20,17 @@ bool IsMeasured(const QuantizationParameters& settings);
 
 Int8Share ShareOfInt8(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts);
 
-// model: its file name.
+// model: its file name. branches: all of them together.
 VerdictHead StaticVerdictHead(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts,
-                              const std::string& model);
+                              const BranchFigures& branches, const std::string& model);
 
 // model, data: how the report names them; calibrated, measured: numbers of samples.
 ReportHead StaticReportHead(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts,
-                            const Config& config, const std::string& model, const std::string& data,
-                            size_t calibrated, size_t measured);
+                            const BranchFigures& branches, const Config& config, const std::string& model,
+                            const std::string& data, size_t calibrated, size_t measured);
+
+// The outermost branches that hold products, as JSON for the verdict.
+std::string BranchesJson(const std::vector<QuantizedBranch>& branches);
 
 }  // namespace xslim
 

@@ -41,24 +41,38 @@ bool AnyMatches(const std::vector<std::string>& patterns, const std::string& tex
   return found;
 }
 
-void CollectNames(const Graph& graph, std::vector<std::string>* types, std::vector<std::string>* names) {
+struct Names {
+  std::vector<std::string> types, names;
+  void Add(const Node& node) {
+    types.push_back(node.op_type);
+    names.push_back(node.name);
+    if (!node.shared_name.empty()) names.push_back(node.shared_name);
+  }
+};
+
+enum class Where { kOutermost, kInBranch, kInLoop };
+
+// later: of each If and what its branches hold, which are asked about when branches are quantized.
+void CollectNames(const Graph& graph, Where where, Names* all, Names* later) {
   for (NodeId id : graph.Order()) {
     const Node& node = graph.node(id);
-    types->push_back(node.op_type);
-    names->push_back(node.name);
-    if (!node.shared_name.empty()) names->push_back(node.shared_name);
+    const bool branches = node.Is("If") && where != Where::kInLoop;
+    all->Add(node);
+    if (branches || where == Where::kInBranch) later->Add(node);
     for (const auto& [key, attribute] : node.attributes) {
-      if (attribute.graph) CollectNames(*attribute.graph, types, names);
+      if (attribute.graph)
+        CollectNames(*attribute.graph, branches ? Where::kInBranch : Where::kInLoop, all, later);
     }
   }
 }
 
 void WarnUnmatchedIn(const char* list, const std::vector<std::string>& patterns,
-                     const std::set<std::string>& used, const std::vector<std::string>& known) {
+                     const std::set<std::string>& used, const std::vector<std::string>& known,
+                     const std::vector<std::string>& later) {
   for (const std::string& pattern : patterns) {
-    if (used.count(pattern)) continue;
-    if (std::any_of(known.begin(), known.end(),
-                    [&](const std::string& name) { return Matches(pattern, name); })) {
+    const auto matches = [&](const std::string& name) { return Matches(pattern, name); };
+    if (used.count(pattern) || std::any_of(later.begin(), later.end(), matches)) continue;
+    if (std::any_of(known.begin(), known.end(), matches)) {
       LogInfo(list, ": \"", pattern, "\" matches only operators that stay float anyway");
       continue;
     }
@@ -79,10 +93,10 @@ const char* IgnoreList::Reason(const Node& node) {
 }
 
 void IgnoreList::WarnUnmatched(const Graph& graph) const {
-  std::vector<std::string> types, names;
-  CollectNames(graph, &types, &names);
-  WarnUnmatchedIn("ignore_op_types", options_.ignore_op_types, used_, types);
-  WarnUnmatchedIn("ignore_op_names", options_.ignore_op_names, used_, names);
+  Names all, later;
+  CollectNames(graph, Where::kOutermost, &all, &later);
+  WarnUnmatchedIn("ignore_op_types", options_.ignore_op_types, used_, all.types, later.types);
+  WarnUnmatchedIn("ignore_op_names", options_.ignore_op_names, used_, all.names, later.names);
 }
 
 }  // namespace xslim

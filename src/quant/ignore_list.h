@@ -20,7 +20,8 @@ class IgnoreList {
   const char* Reason(const Node& node);
 
   // Says in the log which entries Reason() has never met: a warning with the nearest name for one that
-  // matches nothing in `graph` or its bodies, a line for one whose operators were never asked about.
+  // matches nothing in `graph` or its bodies, a line for one whose operators were never asked about. Those in
+  // branches of If are asked about later.
   void WarnUnmatched(const Graph& graph) const;
 
  private:

@@ -31,8 +31,8 @@ struct Measures {
   std::vector<TensorMeasure> tensors;  // inner tensors: against the equalized float graph
 };
 
-// original: the model as read; reference: the float graph that the plan belongs to, parts: of its outputs;
-// exported: with Q/DQ.
+// original: the model as read; reference: the equalized float graph before biases moved, parts: of its
+// outputs; exported: with Q/DQ.
 Measures Measure(const Graph& original, const Graph& reference, const Graph& exported, const QuantPlan& plan,
                  const std::vector<OutputParts>& parts, const SampleSource& source,
                  const std::vector<int64_t>& indices, ThreadPool& pool,

@@ -16,7 +16,7 @@ int RunPasses(Graph* graph, const SimplifyOptions& options) {
     int changes = 0;
     for (const Pass& pass : Passes()) {
       if (pass.mode == (options.legalize ? PassMode::kSlimOnly : PassMode::kLegalizeOnly)) continue;
-      if (pass.mode == PassMode::kFunctions) continue;
+      if (pass.mode == PassMode::kFunctions || pass.mode == PassMode::kLast) continue;
       if (options.skip.count(pass.name)) continue;
       const int count = pass.run(graph, options);
       if (count > 0) LogDebug("simplify: ", pass.name, " x", count);
@@ -27,6 +27,17 @@ int RunPasses(Graph* graph, const SimplifyOptions& options) {
 #endif
     sum += changes;
     if (changes == 0) break;
+  }
+  return sum;
+}
+
+// The passes of a mode that is no part of the rounds.
+int RunOnce(Graph* graph, const SimplifyOptions& options, PassMode mode) {
+  int sum = 0;
+  for (const Pass& pass : Passes()) {
+    if (pass.mode != mode || options.skip.count(pass.name)) continue;
+    sum += pass.run(graph, options);
+    graph->RemoveDead();
   }
   return sum;
 }
@@ -62,6 +73,8 @@ const char* NameOf(PassMode mode) {
       return "slimming only";
     case PassMode::kFunctions:
       return "--spacemit-functions";
+    case PassMode::kLast:
+      return "last";
   }
   return "";
 }
@@ -111,6 +124,8 @@ const std::vector<Pass>& Passes() {
        "Reshape, Transpose, Reshape around windows become WindowPartition, WindowReverse"},
       {"fuse-yolo-decode", kFunctions, FuseYoloDecode,
        "the boxes' arithmetic behind a YOLO becomes YoloDecode"},
+      {"transposes-to-reshapes", kLast, TransposesToReshapes,
+       "a Transpose that moves only axes of size 1 becomes a Reshape"},
   };
   return passes;
 }
@@ -158,11 +173,9 @@ int Simplify(Graph* graph, const SimplifyOptions& options) {
     sum += changes;
     if (changes == 0) break;
   }
-  for (const Pass& pass : Passes()) {
-    if (pass.mode != PassMode::kFunctions || !options.functions || options.skip.count(pass.name)) continue;
-    sum += pass.run(graph, options);
-    graph->RemoveDead();
-  }
+  if (options.functions) sum += RunOnce(graph, options, PassMode::kFunctions);
+  if (const int changes = RunOnce(graph, options, PassMode::kLast))
+    sum += changes + RunPasses(graph, options);
   return sum;
 }
 

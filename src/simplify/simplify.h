@@ -24,6 +24,7 @@ enum class PassMode {
   kAlways,
   kLegalizeOnly,  // rewrites that only quantization needs
   kSlimOnly,      // rewrites that would change where the quantizer places Q/DQ
+  kLast,          // once, when nothing is left to do for the others; not in bodies
   kFunctions,  // groups become calls of functions that a target knows: once, after all others, when asked for
 };
 
@@ -67,6 +68,7 @@ int MergeConstants(Graph*, const SimplifyOptions&);  // merge_duplicates.cc
 int MergeReshapes(Graph*, const SimplifyOptions&);
 int MergeTransposes(Graph*, const SimplifyOptions&);
 int ReciprocalToDiv(Graph*, const SimplifyOptions&);
+int TransposesToReshapes(Graph*, const SimplifyOptions&);
 int SlicesToSplit(Graph*, const SimplifyOptions&);
 int SplitToSlice(Graph*, const SimplifyOptions&);  // slices_to_split.cc
 int SplitQkv(Graph*, const SimplifyOptions&);

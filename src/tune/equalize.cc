@@ -9,7 +9,7 @@
 #include "base/log.h"
 #include "kernels/kernels.h"
 #include "quant/facts.h"
-#include "runtime/executor.h"
+#include "runtime/tapped_samples.h"
 #include "tune/bias.h"
 
 namespace xslim {
@@ -229,26 +229,41 @@ struct ChannelStatistics {
   double count = 0;             // elements of a channel
 };
 
-void Observe(const Tensor& tensor, bool channels_first, ChannelStatistics* seen) {
+ChannelStatistics Observe(const Tensor& tensor, bool channels_first) {
+  ChannelStatistics seen;
   const int64_t axis = channels_first ? 1 : tensor.rank() - 1;
-  if (tensor.rank() < 2 || tensor.size() == 0) return;
+  if (tensor.rank() < 2 || tensor.size() == 0) return seen;
   const size_t channels = static_cast<size_t>(tensor.dim(axis));
   const int64_t inner = InnerCount(tensor.shape(), axis);
-  seen->lo.resize(channels, 0.0f);
-  seen->hi.resize(channels, 0.0f);
-  seen->squares.resize(channels, 0.0);
+  seen.lo.resize(channels, 0.0f);
+  seen.hi.resize(channels, 0.0f);
+  seen.squares.resize(channels, 0.0);
   const float* x = tensor.data<float>();
   const int64_t outer = tensor.size() / (tensor.dim(axis) * inner);
   for (int64_t o = 0; o < outer; ++o) {
     for (size_t c = 0; c < channels; ++c, x += inner) {
       kernels::MinMax range;
       kernels::Active().min_max(x, inner, &range);
-      seen->lo[c] = std::min(seen->lo[c], range.min);
-      seen->hi[c] = std::max(seen->hi[c], range.max);
-      seen->squares[c] += kernels::Active().sum_of_squares(x, 0.0f, inner);
+      seen.lo[c] = std::min(seen.lo[c], range.min);
+      seen.hi[c] = std::max(seen.hi[c], range.max);
+      seen.squares[c] += kernels::Active().sum_of_squares(x, 0.0f, inner);
     }
   }
-  seen->count += static_cast<double>(outer * inner);
+  seen.count = static_cast<double>(outer * inner);
+  return seen;
+}
+
+void Add(const ChannelStatistics& one, ChannelStatistics* all) {
+  if (one.count == 0) return;
+  all->lo.resize(one.lo.size(), 0.0f);
+  all->hi.resize(one.hi.size(), 0.0f);
+  all->squares.resize(one.squares.size(), 0.0);
+  for (size_t c = 0; c < one.lo.size(); ++c) {
+    all->lo[c] = std::min(all->lo[c], one.lo[c]);
+    all->hi[c] = std::max(all->hi[c], one.hi[c]);
+    all->squares[c] += one.squares[c];
+  }
+  all->count += one.count;
 }
 
 // The weights behind a pair's tensor, seen from its channels.
@@ -365,7 +380,7 @@ void RescalePair(Graph* graph, const Pair& pair, const std::vector<double>& fact
 }  // namespace
 
 EqualizeResult Equalize(Graph* graph, const std::vector<Sample>& samples,
-                        const std::map<NodeId, std::string>& untouched, ThreadPool& pool) {
+                        const std::map<NodeId, std::string>& untouched, const SampleLanes& lanes) {
   const std::vector<Pair> pairs = FindPairs(*graph, untouched);
   EqualizeResult result;
   if (pairs.empty()) return result;
@@ -376,11 +391,15 @@ EqualizeResult Equalize(Graph* graph, const std::vector<Sample>& samples,
     for (NodeId id : pair.behind) channels_first[graph->node(id).input(0)] = pair.channels_first;
   }
   for (const auto& [id, first] : channels_first) taps.push_back(id);
-  Executor executor(*graph, pool);
-  executor.SetTaps(taps, [&](ValueId id, const Tensor& tensor) {
-    if (tensor.dtype() == DType::kFloat) Observe(tensor, channels_first.at(id), &statistics[id]);
-  });
-  for (const Sample& sample : samples) executor.Run(sample);
+  std::vector<std::map<ValueId, ChannelStatistics>> by_sample(samples.size());
+  const auto observe = [&](size_t sample, ValueId id, const Tensor& tensor) {
+    if (tensor.dtype() == DType::kFloat)
+      by_sample[sample].emplace(id, Observe(tensor, channels_first.at(id)));
+  };
+  RunTapped("equalization", *graph, samples, taps, observe, nullptr, lanes);
+  for (const auto& seen : by_sample) {
+    for (const auto& [id, one] : seen) Add(one, &statistics[id]);
+  }
 
   for (const Pair& pair : pairs) {
     std::vector<double>& factors = result.factors[OutputName(*graph, pair)];

@@ -11,9 +11,9 @@
 #include <string>
 #include <vector>
 
-#include "base/threads.h"
 #include "data/samples.h"
 #include "graph/graph.h"
+#include "runtime/sample_lanes.h"
 
 namespace xslim {
 
@@ -40,7 +40,7 @@ struct EqualizeResult {
 // with range that of the rescaled tensor; the pair is left alone when that is not at least 3 % below the
 // noise without, or when an operator of it is `untouched` (what stays float, with the reason).
 EqualizeResult Equalize(Graph* graph, const std::vector<Sample>& samples,
-                        const std::map<NodeId, std::string>& untouched, ThreadPool& pool);
+                        const std::map<NodeId, std::string>& untouched, const SampleLanes& lanes);
 
 // Rescales with the factors that Equalize found in an equal graph. False for a pair that it did not look at.
 bool Rescale(Graph* graph, const ChannelFactors& factors, const std::map<NodeId, std::string>& untouched);

@@ -5,7 +5,7 @@
 #include <set>
 
 #include "kernels/kernels.h"
-#include "runtime/executor.h"
+#include "runtime/tapped_samples.h"
 #include "tune/bias.h"
 #include "tune/weight_rows.h"
 
@@ -47,38 +47,32 @@ bool Fits(const WeightRows& rows, int64_t channels) {
   return channels > 0 && channels % rows.groups == 0 && rows.depth % (channels / rows.groups) == 0;
 }
 
-// What rounding to codes adds to the mean of each channel (along `axis`) of one sample's tensor. Channels are
-// split over the threads; the sums are those of MeansAlong.
-std::vector<double> MeanChanges(const Tensor& tensor, int64_t axis, const QuantParams& params,
-                                ThreadPool& pool) {
-  constexpr int64_t kGrain = 16384;  // elements
+// What rounding to codes adds to the mean of each channel (along `axis`) of one sample's tensor.
+std::vector<double> MeanChanges(const Tensor& tensor, int64_t axis, const QuantParams& params) {
   const kernels::Table& table = kernels::Active();
   const int64_t channels = tensor.dim(axis), inner = InnerCount(tensor.shape(), axis);
   std::vector<double> changes(static_cast<size_t>(channels), 0.0);
   if (tensor.size() == 0) return changes;
   const int64_t outer = tensor.size() / (channels * inner);
-  pool.ParallelFor(
-      channels, std::max<int64_t>(1, kGrain / (outer * inner)), [&](int64_t begin, int64_t end, int) {
-        std::vector<float> rounded(static_cast<size_t>(inner));
-        for (int64_t c = begin; c < end; ++c) {
-          double before = 0, after = 0;
-          for (int64_t o = 0; o < outer; ++o) {
-            const float* const x = tensor.data<float>() + (o * channels + c) * inner;
-            table.fake_quantize(x, params.scale[0], params.zero_point[0], -128, 127, rounded.data(), inner);
-            before += inner == 1 ? *x : table.sum(x, inner);
-            after += inner == 1 ? rounded[0] : table.sum(rounded.data(), inner);
-          }
-          const double count = static_cast<double>(outer * inner);
-          changes[static_cast<size_t>(c)] = after / count - before / count;
-        }
-      });
+  std::vector<float> rounded(static_cast<size_t>(inner));
+  for (int64_t c = 0; c < channels; ++c) {
+    double before = 0, after = 0;
+    for (int64_t o = 0; o < outer; ++o) {
+      const float* const x = tensor.data<float>() + (o * channels + c) * inner;
+      table.fake_quantize(x, params.scale[0], params.zero_point[0], -128, 127, rounded.data(), inner);
+      before += inner == 1 ? *x : table.sum(x, inner);
+      after += inner == 1 ? rounded[0] : table.sum(rounded.data(), inner);
+    }
+    const double count = static_cast<double>(outer * inner);
+    changes[static_cast<size_t>(c)] = after / count - before / count;
+  }
   return changes;
 }
 
 }  // namespace
 
 ChannelMeans RoundingMeans(const Graph& graph, const QuantPlan& plan, const std::vector<Sample>& samples,
-                           ThreadPool& pool) {
+                           const SampleLanes& lanes) {
   std::map<ValueId, std::set<int>> axes;
   std::vector<ValueId> taps;
   for (const auto& [id, axis] : InputChannels(graph)) {
@@ -87,21 +81,24 @@ ChannelMeans RoundingMeans(const Graph& graph, const QuantPlan& plan, const std:
     if (axes[id].empty()) taps.push_back(id);
     axes[id].insert(axis);
   }
-  ChannelMeans means;
-  Executor executor(graph, pool);
-  executor.SetTaps(taps, [&](ValueId id, const Tensor& tensor) {
+  std::vector<ChannelMeans> by_sample(samples.size());
+  const auto observe = [&](size_t sample, ValueId id, const Tensor& tensor) {
     if (tensor.dtype() != DType::kFloat) return;
-    const QuantParams& params = plan.activations.at(id).params;
     for (int axis : axes.at(id)) {
       const int64_t at = axis < 0 ? axis + tensor.rank() : axis;
-      if (at < 0 || at >= tensor.rank()) continue;
-      const std::vector<double> changes = MeanChanges(tensor, at, params, pool);
-      std::vector<double>& mean = means[{id, axis}];
-      mean.resize(changes.size());
-      for (size_t c = 0; c < changes.size(); ++c) mean[c] += changes[c] / static_cast<double>(samples.size());
+      if (at >= 0 && at < tensor.rank())
+        by_sample[sample][{id, axis}] = MeanChanges(tensor, at, plan.activations.at(id).params);
     }
-  });
-  for (const Sample& sample : samples) executor.Run(sample);
+  };
+  RunTapped("keeping means", graph, samples, taps, observe, nullptr, lanes);
+  ChannelMeans means;
+  for (const ChannelMeans& changes : by_sample) {
+    for (const auto& [channel, added] : changes) {
+      std::vector<double>& mean = means[channel];
+      mean.resize(added.size());
+      for (size_t c = 0; c < added.size(); ++c) mean[c] += added[c] / static_cast<double>(samples.size());
+    }
+  }
   return means;
 }
 

@@ -4,17 +4,17 @@
 
 #include <vector>
 
-#include "base/threads.h"
 #include "data/samples.h"
 #include "quant/channel_means.h"
 #include "quant/plan.h"
+#include "runtime/sample_lanes.h"
 
 namespace xslim {
 
 // What rounding to the plan's ranges adds to each channel of the inputs of computing operators, on average
 // over the samples: one float forward of each.
 ChannelMeans RoundingMeans(const Graph& graph, const QuantPlan& plan, const std::vector<Sample>& samples,
-                           ThreadPool& pool);
+                           const SampleLanes& lanes);
 
 // With codes q and scale s in the place of a weight w, an operator's output r moves on average by
 //   sum over d of (s * q[r, d] - w[r, d]) * mean + s * q[r, d] * rounding

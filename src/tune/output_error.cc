@@ -3,13 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <memory>
 #include <set>
 
 #include "ops/precise_math.h"
 #include "quant/interest.h"
 #include "quant/output_parts.h"
-#include "runtime/executor.h"
+#include "runtime/tapped_samples.h"
 
 namespace xslim {
 namespace {
@@ -81,7 +80,6 @@ class PointFinder {
 std::vector<std::vector<Tensor>> ValuesAt(const std::vector<std::string>& points, const Graph& graph,
                                           const std::vector<Sample>& samples, const SampleLanes& lanes) {
   std::vector<std::vector<Tensor>> values(points.size(), std::vector<Tensor>(samples.size()));
-  if (samples.empty()) return values;
   std::map<ValueId, size_t> point;
   std::vector<ValueId> taps;
   for (size_t p = 0; p < points.size(); ++p) {
@@ -90,31 +88,10 @@ std::vector<std::vector<Tensor>> ValuesAt(const std::vector<std::string>& points
     taps.push_back(id);
     point[id] = p;
   }
-  struct Lane {
-    std::unique_ptr<Executor> executor;
-    std::unique_ptr<size_t> sample;  // that it is at
+  const auto keep = [&](size_t sample, ValueId id, const Tensor& tensor) {
+    if (tensor.dtype() == DType::kFloat) values[point.at(id)][sample] = tensor.Clone();
   };
-  const auto tap = [&](const size_t* sample) {
-    return [&, sample](ValueId id, const Tensor& tensor) {
-      if (tensor.dtype() == DType::kFloat) values[point.at(id)][*sample] = tensor.Clone();
-    };
-  };
-  const auto run = [&](const Lane& lane, int64_t begin, int64_t end) {
-    for (int64_t s = begin; s < end; ++s) {
-      *lane.sample = static_cast<size_t>(s);
-      lane.executor->Run(samples[*lane.sample]);
-    }
-  };
-  Lane first = {std::make_unique<Executor>(graph, lanes.pool()), std::make_unique<size_t>()};
-  first.executor->SetTaps(taps, tap(first.sample.get()));
-  run(first, 0, 1);
-  lanes.Run(
-      "tuning", 1, static_cast<int64_t>(samples.size()), first.executor->buffer_bytes(), &first,
-      [&](const Lane& from, ThreadPool& one, size_t) {
-        auto sample = std::make_unique<size_t>();
-        return Lane{from.executor->Clone(one, tap(sample.get())), std::move(sample)};
-      },
-      run);
+  RunTapped("tuning", graph, samples, taps, keep, nullptr, lanes);
   return values;
 }
 

@@ -274,8 +274,8 @@ class Tuner {
       const bool held = std::binary_search(places.begin(), places.end(), i);
       (held ? held_back : rest).push_back(indices_[static_cast<size_t>(i)]);
     }
-    const std::vector<Sample> held = DrawSamples(source_, held_back, LearnedCount(), 1),
-                              learned = DrawSamples(source_, rest, LearnedCount(), 2);
+    const std::vector<Sample> held = DrawSamples(source_, held_back, LearnedCount(), 1, lanes_.pool()),
+                              learned = DrawSamples(source_, rest, LearnedCount(), 2, lanes_.pool());
     const OutputError held_error(reference_, error_.points(), held, lanes_),
         learned_error(reference_, error_.points(), learned, lanes_);
     const CorrectBiases correct = [&](Graph* graph, QuantPlan* plan) {
@@ -383,7 +383,7 @@ std::vector<std::string> Tune(Graph* graph, QuantPlan* plan, const ValueFacts& f
   if (plan->activations.empty() || indices.empty()) return {};
   const SampleCounts counts =
       CountSamples(*graph, facts, options.level, static_cast<int64_t>(indices.size()));
-  Tuner tuner(graph, plan, facts, DrawSamples(source, indices, counts.tuned, 20260202), counts.judged, source,
+  Tuner tuner(graph, plan, facts, DrawSamples(source, indices, counts.tuned, 20260202, pool), counts.judged, source,
               indices, {pool, options.ceiling});
   tuner.Run(proposals, options, progress);
   return std::move(tuner).Account();

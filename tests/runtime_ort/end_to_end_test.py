@@ -22,7 +22,7 @@ import odd_models
 # Least signal/noise in dB, by model and output; measured values lie some dB above. What is not named is not judged by
 # SNR: after TopK and NonMaxSuppression a small error changes the order of rows.
 BARS = {
-    "speech": {"prob": 25, "h": 20, "c": 20}, "detector": {"top": 25}, "loop": {"y": 20, "mean": 20},
+    "speech": {"prob": 25, "h": 20, "c": 20}, "nested": {"y": 25}, "detector": {"top": 25}, "loop": {"y": 20, "mean": 20},
     "transformer": {"logits": 20}, "transformer_max": {"logits": 20}, "gru": {"y": 25, "last": 25},
     "two_heads": {"boxes": 25, "scores": 25, "joined": 25}, "functions": {"y": 25}, "scan": {"y": 25, "last": 25},
     "opset7": {"y": 25, "top": 20}, "opset8": {"y": 25, "top": 20}, "opset9": {"y": 25, "top": 20},
@@ -143,7 +143,18 @@ def check_branches(checks, made, quantized, log, report):
     checks.that("else_branch stays float: no calibration sample takes it" in log, "speech: the log does not say which branch stays float")
 
 
-EXTRA = {"speech": check_branches, "functions": check_functions, "unknown": check_unknown, "two_heads": check_two_heads, "transformer_max": check_mask}
+def check_nested(checks, made, quantized, log, report):
+    def pairs(graph):
+        bodies = [a.g for n in graph.node if n.op_type == "If" for a in n.attribute]
+        return [sum(n.op_type == "QuantizeLinear" for n in graph.node)] + [count for body in bodies for count in pairs(body)]
+    found = pairs(quantized.graph)
+    checks.that(sum(count >= 2 for count in found) == 4, f"nested: {found} pairs in the graph and its branches")
+    left = [t.name for t in quantized.graph.initializer if t.name == "shared"]
+    checks.that(not left, "nested: a float weight is left that nobody reads")
+    checks.that("in branches 5 of 5" in report, "nested: the report does not count operators in branches")
+
+
+EXTRA = {"speech": check_branches, "nested": check_nested, "functions": check_functions, "unknown": check_unknown, "two_heads": check_two_heads, "transformer_max": check_mask}
 
 
 def check_strict(checks, program, folder):

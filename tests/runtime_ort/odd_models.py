@@ -92,6 +92,31 @@ def speech():
     return model(graph, 16), samples
 
 
+def nested():
+    """A branch in a branch: both read weights and a bias of the graph around them, as the sound branch at the end does."""
+    def gemm(n, x, bias="bias"):
+        return n.op("Gemm", x, "shared", bias)
+
+    def branch(n, out, y):
+        n.name(y, out)
+        return n.graph({}, {out: (F, [4, 16])}, out)
+    deep, flat, middle, sound = (Net(seed, f"n{seed}_") for seed in (11, 12, 13, 14))
+    inner = [branch(deep, "deep_out", gemm(deep, deep.op("Relu", gemm(deep, "x")))), branch(flat, "flat_out", flat.op("Identity", "x"))]
+    small = middle.op("Less", middle.op("ReduceMin", "x", keepdims=0), middle.const(-1.8))
+    hidden = middle.op("Relu", gemm(middle, "x"))
+    middle.nodes.append(helper.make_node("If", [small], ["again"], name="inner", then_branch=inner[0], else_branch=inner[1]))
+    outer = [branch(middle, "middle_out", middle.op("Add", gemm(middle, hidden), "again")),
+             branch(sound, "sound_out", sound.op("Gemm", "x", sound.weight(16, 16), "bias"))]
+    n = Net(15)
+    n.constants += [numpy_helper.from_array(np.random.default_rng(16).standard_normal(s).astype(np.float32) / 4, k)
+                for k, s in (("shared", (16, 16)), ("bias", (16,)))]
+    product = n.op("Gemm", "x", n.weight(16, 16))
+    large = n.op("Greater", n.op("ReduceMax", "x", keepdims=0), n.const(1.9))
+    n.nodes.append(helper.make_node("If", [large], ["chosen"], name="outer", then_branch=outer[0], else_branch=outer[1]))
+    n.name(n.op("Add", product, "chosen"), "y")
+    return model(n.graph({"x": (F, [4, 16])}, {"y": (F, [4, 16])}), 16), floats(17, 16, x=(4, 16))
+
+
 def detector():
     n = Net(5)
     x = n.op("Relu", n.conv("x", 3, 8, stride=2))
@@ -276,7 +301,7 @@ def unknown():
 
 
 MODELS = {
-    "speech": speech, "detector": detector, "loop": loop, "transformer": transformer,
+    "speech": speech, "nested": nested, "detector": detector, "loop": loop, "transformer": transformer,
     "transformer_max": lambda: transformer(float(np.finfo(np.float32).min)), "gru": gru, "two_heads": two_heads,
     "functions": functions, "scan": scan, "opset7": lambda: old(7), "opset8": lambda: old(8), "opset9": lambda: old(9),
     "opset21": lambda: new(21), "opset23": lambda: new(23), "unknown": unknown,

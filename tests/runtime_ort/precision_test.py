@@ -152,12 +152,68 @@ def fused(checks, program, folder):
         checks.that(verdict["outputs"][0]["snr"] <= 0.002, f"fused, level {level}: {verdict['outputs']}")
 
 
+def hostile_branch():
+    """A Gemm beside an If, one of whose branches has a tensor that int8 ruins."""
+    rng = np.random.default_rng(13)
+
+    def weight(name):
+        return numpy_helper.from_array(rng.standard_normal((16, 16)).astype(np.float32), name)
+
+    def output(name, *shape):
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape) or None)
+    big, small = np.full(16, 0.5, np.float32), np.ones(16, np.float32)
+    big[3], small[3] = 1000, 1e-3
+    then = helper.make_graph([helper.make_node("Gemm", ["x", "t1"], ["t_a"], "t_first"), helper.make_node("Add", ["t_a", "big"], ["t_b"], "t_add"),
+                              helper.make_node("Mul", ["t_b", "small"], ["t_c"], "t_mul"), helper.make_node("Gemm", ["t_c", "t2"], ["t_y"], "t_last")],
+                             "then", [], [output("t_y")], [weight("t1"), weight("t2")])
+    other = helper.make_graph([helper.make_node("Gemm", ["x", "e1"], ["e_y"], "e_first")], "else", [], [output("e_y")], [weight("e1")])
+    nodes = [helper.make_node("Gemm", ["x", "w"], ["m"], "beside"), helper.make_node("ReduceMax", ["x"], ["most"], "most", keepdims=0),
+             helper.make_node("Greater", ["most", "zero"], ["positive"], "compare"),
+             helper.make_node("If", ["positive"], ["chosen"], "choose", then_branch=then, else_branch=other),
+             helper.make_node("Sub", ["m", "chosen"], ["y"], "end")]
+    graph = helper.make_graph(nodes, "g", [output("x", 4, 16)], [output("y", 4, 16)],
+                              [weight("w"), numpy_helper.from_array(np.float32(0), "zero"),
+                               numpy_helper.from_array(big, "big"), numpy_helper.from_array(small, "small")])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+
+
+def branches(checks, program, folder):
+    """What the verdict says of a model with branches is what ONNX Runtime finds, and meets the target."""
+    rng = np.random.default_rng(14)
+    samples = [rng.standard_normal((4, 16)).astype(np.float32) for _ in range(12)]
+    samples = [-np.abs(sample) if i % 2 else sample for i, sample in enumerate(samples)]
+    for i, sample in enumerate(samples):
+        np.save(os.path.join(folder, "%d.npy" % i), sample)
+    with open(os.path.join(folder, "list.txt"), "w") as file:
+        file.write("".join("%d.npy\n" % i for i in range(len(samples))))
+    onnx.save(hostile_branch(), os.path.join(folder, "m.onnx"))
+    with open(os.path.join(folder, "c.json"), "w") as file:
+        json.dump({"calibration_parameters": {"calibration_step": 12, "input_parameters": [
+            {"input_name": "x", "file_type": "npy", "data_list_path": "list.txt"}]},
+                   "quantization_parameters": {"finetune_level": 0, "protect_fragile": False}}, file)
+    want = run_all(os.path.join(folder, "m.onnx"), samples)
+    found = {}
+    for target in ("none", "0.001"):
+        output = os.path.join(folder, f"{target}.onnx")
+        run_xslim(program, ["-c", "c.json", "-i", "m.onnx", "-o", output, *(["--auto-precision", target] if target != "none" else [])], folder)
+        verdict = read_verdict(output)
+        said = verdict["outputs"][0]["snr"]
+        found[target] = np.mean([noise(g, w) for g, w in zip(run_all(output, samples), want)])
+        checks.that(abs(said - found[target]) <= 0.02 * found[target], f"branches, {target}: {said}, but ONNX Runtime finds {found[target]}")
+        if target != "none":
+            checks.that(verdict["auto_precision"]["met"] and said <= 0.001, f"branches: {verdict['outputs']}")
+            int8 = {item["branch"]: item["int8_computing"] for item in verdict["branches"]}
+            checks.that(int8 == {"choose[If] then_branch": 2, "choose[If] else_branch": 1}, f"branches: {int8}")
+    checks.that(found["none"] > 0.01, f"branches: the branch is not hostile: {found}")
+
+
 def main(program):
     checks = Checks()
     images, labels = digits_test_set()
     for run in (lambda folder: transformer(checks, program, folder, images, labels),
                 lambda folder: detector(checks, program, folder),
-                lambda folder: fused(checks, program, folder)):
+                lambda folder: fused(checks, program, folder),
+                lambda folder: branches(checks, program, folder)):
         with tempfile.TemporaryDirectory() as folder:
             run(folder)
     return checks.finish()

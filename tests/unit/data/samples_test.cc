@@ -255,6 +255,24 @@ TEST_F(SamplesTest, ResizesLikePillow) {
                   123, 94, 120, 105, 89, 114, 165, 145, 162, 116, 119, 137, 124, 94, 166, 122, 115));
 }
 
+TEST_F(SamplesTest, AWindowOfAResizedImageIsThatPartOfIt) {
+  std::vector<uint8_t> image;
+  for (uint64_t i = 0; i < 11 * 13 * 3; ++i)
+    image.push_back(static_cast<uint8_t>((i * i * 31 + i * 97) % 251));
+  for (const auto& [height, width] :
+       {std::pair(6, 7), std::pair(11, 7), std::pair(6, 13), std::pair(20, 26)}) {
+    const std::vector<uint8_t> whole = PillowBilinear(image.data(), 11, 13, 3, height, width);
+    const std::vector<uint8_t> part =
+        PillowBilinear(image.data(), 11, 13, 3, height, width, PixelWindow{1, 2, 4, 5});
+    ASSERT_EQ(part.size(), 4u * 5 * 3);
+    for (size_t y = 0; y < 4; ++y) {
+      for (size_t i = 0; i < 15; ++i)
+        ASSERT_EQ(part[y * 15 + i], whole[(y + 1) * static_cast<size_t>(width) * 3 + 6 + i])
+            << height << "x" << width << ", row " << y;
+    }
+  }
+}
+
 TEST_F(SamplesTest, ShrinksLikeOpenCv) {
   std::vector<uint8_t> image;
   for (uint64_t i = 0; i < 5 * 7 * 3; ++i) image.push_back(static_cast<uint8_t>(i * i * 37 + i * 11));

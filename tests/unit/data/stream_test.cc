@@ -25,8 +25,9 @@ class Numbers : public SampleSource {
 };
 
 std::vector<int64_t> Drawn(const SampleSource& source, const std::vector<int64_t>& indices, int64_t count) {
+  ThreadPool pool(2);
   std::vector<int64_t> numbers;
-  for (const Sample& sample : DrawSamples(source, indices, count, 1))
+  for (const Sample& sample : DrawSamples(source, indices, count, 1, pool))
     numbers.push_back(sample[1].ToInts()[0]);
   return numbers;
 }

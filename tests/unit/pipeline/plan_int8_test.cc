@@ -20,9 +20,8 @@ class PlanInt8Test : public FragileModel {
     choices_ = {};
     QuantPlan plan = PlacePlan(graph, *facts_, config_.quantization, choices_);
     choices_.placed = plan.nodes;
-    PlanTask task{config_, options_, source_, indices_, level, pool_};
+    PlanTask task{config_, options_, source_, indices_, level, pool_, meaningful};
     task.spare = spare;
-    task.meaningful = meaningful;
     TraceStage stage("test");
     passes_ = 0;
     return PlanInt8(

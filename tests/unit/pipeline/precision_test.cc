@@ -54,17 +54,17 @@ class RunPrecisionTest : public testing::Test {
 
   PrecisionRun Run() {
     const Graph original = graph_;
-    return Run([&](const Graph& reference, const Graph& exported, const QuantPlan& plan) {
-      return Measure(original, reference, exported, plan, parts_, source_, {6, 7}, pool_,
+    return Run([&](const Graph& reference, const QuantPlan& plan) {
+      return Measure(original, reference, ExportQdq(reference, plan), plan, parts_, source_, {6, 7}, pool_,
                      [](int64_t, int64_t) {});
     });
   }
   PrecisionRun Run(const MeasurePlan& on_report) {
     const Graph original = graph_;
     const std::vector<int64_t> indices = {0, 1, 2, 3, 4, 5};
-    const MeasurePlan measure = [&](const Graph& reference, const Graph& exported, const QuantPlan& plan) {
+    const MeasurePlan measure = [&](const Graph& reference, const QuantPlan& plan) {
       ++measured_;
-      return on_report(reference, exported, plan);
+      return on_report(reference, plan);
     };
     const auto progress = [](const char*) { return [](int64_t, int64_t) {}; };
     return RunPrecision(settings_, {original, *facts_, parts_, source_, indices}, spare_, measure, pool_,
@@ -112,7 +112,7 @@ TEST_F(RunPrecisionTest, AnOutputThatIsNoNumberMissesTheTargetWhereverItStands) 
     QuantPlan kept = plan_;
     const Graph before = graph_;
     measured_ = 0;
-    const PrecisionRun run = Run([&](const Graph&, const Graph&, const QuantPlan&) {
+    const PrecisionRun run = Run([&](const Graph&, const QuantPlan&) {
       Measures measures;
       for (double ratio : ratios) {
         OutputMeasure output;
@@ -155,9 +155,8 @@ TEST_F(RunPrecisionTest, SensitivityChangesNothing) {
 }
 
 TEST_F(RunPrecisionTest, NeedsOperatorsAndAFloatOutput) {
-  QuantPlan nothing;
-  EXPECT_THROW(RefuseWithoutMeasuring(graph_, *facts_, nothing), Error);
-  RefuseWithoutMeasuring(graph_, *facts_, plan_);
+  EXPECT_THROW(RefuseWithoutMeasuring(graph_, *facts_, false), Error);
+  RefuseWithoutMeasuring(graph_, *facts_, true);
 }
 
 }  // namespace

@@ -419,6 +419,27 @@ TEST(MergeTransposes, WhatKnowsAxesStays) {
   ExpectUntouched(m, "merge-transposes");
 }
 
+TEST(TransposesToReshapes, WhereOnlyAxesOfSizeOneMove) {
+  Model m;
+  const ValueId x = m.Input("x", {1, 6, 1, 5});
+  m.Output(m.Op("Transpose", {x}, {{"perm", Is({0, 2, 1, 3})}}));
+  m.Output(m.Op("Transpose", {x}, {{"perm", Is({3, 0, 1, 2})}}));
+  ExpectRewrite(m, {"transposes-to-reshapes"}, {{"Reshape", 1}, {"Transpose", 1}});
+}
+
+TEST(TransposesToReshapes, MergesFirst) {
+  Model m;
+  const ValueId x = m.Op("Transpose", {m.Input("x", {1, 6, 1, 5})}, {{"perm", Is({0, 2, 1, 3})}});
+  m.Output(m.Op("Transpose", {m.Op("Exp", {x})}, {{"perm", Is({0, 2, 1, 3})}}));
+  ExpectRewrite(m, {"merge-transposes", "remove-identities", "transposes-to-reshapes"}, {{"Exp", 1}});
+}
+
+TEST(TransposesToReshapes, LeavesOpenSizesAlone) {
+  Model m;
+  m.Output(m.Op("Transpose", {m.Input("x", {-1, 6, 1, 5})}, {{"perm", Is({1, 0, 2, 3})}}));
+  ExpectUntouched(m, "transposes-to-reshapes");
+}
+
 TEST(ReciprocalToDiv, BothForms) {
   Model m;
   const ValueId x = m.Input("x", {-1, 3});

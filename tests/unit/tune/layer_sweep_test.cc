@@ -121,7 +121,7 @@ TEST(TuneLayers, LowersTheNoiseAndGivesTheSameForAnyNumberOfThreads) {
     const ValueFacts facts(model.graph, Source().at(0), pool);
     QuantPlan plan = PlanOf(model.graph, facts, pool);
     const double before = Snr(reference, ExportQdq(model.graph, plan), pool);
-    const std::vector<Sample> samples = DrawSamples(Source(), {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, 10, 1);
+    const std::vector<Sample> samples = DrawSamples(Source(), {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, 10, 1, pool);
     FloatMeans means(reference, plan, samples.size());
     EXPECT_EQ(means.values().size(), 2u);
     Executor executor(reference, pool);

@@ -1,0 +1,46 @@
+// Before: Transpose that moves only axes of size 1        After: Reshape
+//
+// A Reshape moves no numbers. Runs after all merging: a Transpose merges with others, a Reshape does not.
+// Besides, ONNX Runtime 1.24 crashes on some such Transposes in front of a MatMul in float16.
+#include "simplify/match.h"
+#include "simplify/shape_facts.h"
+#include "simplify/simplify.h"
+
+namespace xslim {
+namespace {
+
+// The axes of more than one element stay in order.
+bool MovesNothing(const Sizes& from, const std::vector<int64_t>& perm) {
+  int64_t last = -1;
+  for (const int64_t axis : perm) {
+    const Size& size = from[static_cast<size_t>(axis)];
+    if (size.Is(1)) continue;
+    if (axis < last) return false;
+    last = axis;
+  }
+  return true;
+}
+
+}  // namespace
+
+int TransposesToReshapes(Graph* graph, const SimplifyOptions& options) {
+  const ShapeFacts facts(*graph, options.body);
+  int count = 0;
+  for (NodeId id : graph->Order()) {
+    const Node& node = graph->node(id);
+    if (!node.Is("Transpose")) continue;
+    const TensorFacts &from = facts.of(node.input(0)), &to = facts.of(node.outputs[0]);
+    if (!from.dims || !to.dims) continue;
+    const std::vector<int64_t> perm = node.Ints("perm");
+    if (perm.size() != from.dims->size() || !MovesNothing(*from.dims, perm)) continue;
+    const auto target = ReshapeTarget(*from.dims, *to.dims);
+    if (!target) continue;
+    const ValueId x = node.input(0),
+                  shape = AddInts(graph, graph->value(node.outputs[0]).name + "_shape", *target);
+    ReplaceWith(graph, id, "Reshape", {x, shape}, {});
+    ++count;
+  }
+  return count;
+}
+
+}  // namespace xslim
