@@ -4,13 +4,14 @@
 #define XSLIM_PIPELINE_DATA_PLACEMENT_H_
 
 #include <functional>
+#include <map>
 #include <vector>
 
 #include "calibrate/calibrate.h"
 #include "quant/choices.h"
 #include "quant/output_parts.h"
 #include "quant/plan.h"
-#include "tune/sensitivity.h"
+#include "tune/fragile.h"
 
 namespace xslim {
 
@@ -19,16 +20,16 @@ using ObserveCall = std::function<StatisticsMap(const QuantPlan& plan)>;
 
 class DataPlacement {
  public:
-  // All must outlive this object. statistics: of the plan's activations; grows by what a placement made anew
-  // needs, which `observe` gives.
+  // All must outlive this object. statistics: of the plan's activations at least; grows by those of tensors
+  // that another placement gives a pair, which `observe` gives. choices: as the plan was placed.
   DataPlacement(const Graph& graph, const ValueFacts& facts, const Config& config, StatisticsMap* statistics,
                 ObserveCall observe, ThreadPool& pool, Choices* choices, QuantPlan* plan);
 
   // Leaves float what FindUneven() finds, and says so.
   void LeaveUneven();
 
-  // Ranges of all activations of the plan.
-  void ChooseRanges();
+  // Gives each activation of the plan its range.
+  void SetRanges() { SetRanges(&plan_); }
 
   // The tensors that may carry a pair when not all operators of the plan are int8 (SpareActivations), with
   // ranges.
@@ -40,9 +41,15 @@ class DataPlacement {
                     const ProgressCall& progress);
 
  private:
-  void Observe(const QuantPlan& plan);
+  struct Trial {
+    Choices choices;
+    QuantPlan plan;
+    double noise = 0;
+  };
+
+  void SetRanges(QuantPlan* plan);
   QuantPlan Place(const Choices& choices);
-  void ChooseRanges(QuantPlan* plan);
+  Trial Try(const FragileFinder& finder, const Fragile& fragile);
 
   const Graph& graph_;
   const ValueFacts& facts_;
@@ -52,6 +59,7 @@ class DataPlacement {
   ThreadPool& pool_;
   Choices& choices_;
   QuantPlan& plan_;
+  std::map<ValueId, ActivationQuant> chosen_;  // with ranges, which are the same in every placement
 };
 
 }  // namespace xslim

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "calibrate/uneven.h"
 #include "pipeline/data_placement.h"
+#include "quant/work.h"
 #include "tune/keep_means.h"
 #include "tune/tune.h"
 
@@ -15,14 +16,14 @@ namespace {
 
 constexpr int64_t kChannelSamples = 8;
 constexpr uint64_t kChannelSeed = 20260303, kNoiseSeed = 20260505;
-// To see whether the noise is too large: samples, and multiply-adds that this may take, about.
+// To see whether the noise is too large: samples, and WorkOf() that this may take, about.
 constexpr int64_t kFewestNoiseSamples = 2, kMostNoiseSamples = 32;
-constexpr int64_t kNoiseMacs = 6'000'000'000, kQuickNoiseMacs = 800'000'000;
+constexpr int64_t kNoiseWork = 6'000'000'000, kQuickNoiseWork = 800'000'000;
 
-std::vector<Sample> DrawForNoise(const PlanTask& task, int64_t macs) {
-  const int64_t most = task.level == 0 ? kQuickNoiseMacs : kNoiseMacs;
+std::vector<Sample> DrawForNoise(const PlanTask& task, int64_t work) {
+  const int64_t most = task.level == 0 ? kQuickNoiseWork : kNoiseWork;
   return DrawSamples(task.samples, task.indices,
-                     std::clamp(most / std::max<int64_t>(macs, 1), kFewestNoiseSamples, kMostNoiseSamples),
+                     std::clamp(most / std::max<int64_t>(work, 1), kFewestNoiseSamples, kMostNoiseSamples),
                      kNoiseSeed, task.pool);
 }
 
@@ -48,7 +49,7 @@ PlannedInt8 PlanInt8(Graph* graph, const ValueFacts& facts, const std::vector<Ou
   {  // the histograms are gone again before tuning and the report
     QuantPlan observed = plan;
     if (task.spare) {
-      QuantPlan spare = SpareActivations(*graph, facts, plan, settings.visible_ranges);
+      QuantPlan spare = SpareActivations(*graph, facts, plan, settings.visible_ranges, *choices);
       observed.activations.merge(spare.activations);
     }
     for (ValueId id : MaskOperands(*graph, plan)) observed.activations[id];
@@ -59,10 +60,10 @@ PlannedInt8 PlanInt8(Graph* graph, const ValueFacts& facts, const std::vector<Ou
         [&](const QuantPlan& missing) { return observe(missing).statistics; }, task.pool, choices, &plan);
     placement.LeaveUneven();
     WarnOfStrayInputs(*graph, found.statistics);
-    placement.ChooseRanges();
+    placement.SetRanges();
     if (settings.protect_fragile && task.meaningful && facts.unknown().empty()) {
       stage->Next("look for fragile operators");
-      placement.LeaveFragile(parts, DrawForNoise(task, MacsOf(*graph, facts)), progress("fragile operators"));
+      placement.LeaveFragile(parts, DrawForNoise(task, WorkOf(*graph, facts)), progress("fragile operators"));
       stage->Next("choose ranges");
     }
     WarnOfOddTensors(*graph, found.statistics, plan);

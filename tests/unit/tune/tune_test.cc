@@ -263,7 +263,8 @@ struct CutOff {
   QuantPlan plan;
   std::vector<std::string> account;
 
-  explicit CutOff(const TuneOptions& options) {
+  // gate_range: of the Sigmoid's result, which lies in 0..1.
+  explicit CutOff(const TuneOptions& options, float gate_range = 1) {
     ThreadPool pool(2);
     const TwoSizes source;
     graph.opset_imports[""] = 13;
@@ -280,8 +281,10 @@ struct CutOff {
     const ValueFacts facts(graph, source.at(0), pool);
     plan = PlacePlan(graph, facts, {});
     for (const auto& [id, quant] : plan.activations) SetRange(&plan, id, -60, 60, "wide");
-    SetRange(&plan, gate, 0, 1, "whole");
-    account = TuneAll(&graph, &plan, facts, {{inner, {{-1, 1, "narrow"}}}}, source, options, pool);
+    SetRange(&plan, gate, 0, gate_range, "whole");
+    RangeProposals proposals = {{inner, {{-1, 1, "narrow"}}}};
+    if (gate_range > 1) proposals[gate] = {{0, 1, "whole"}};
+    account = TuneAll(&graph, &plan, facts, proposals, source, options, pool);
   }
 };
 
@@ -301,6 +304,17 @@ TEST(Tune, RangesThatHarmAreTakenBackWhereNothingElseIsTuned) {
   EXPECT_EQ(tuned.plan.activations.at(tuned.inner).hi, 60.0f);
   EXPECT_THAT(tuned.account, ElementsAre(HasSubstr("ranges chosen by what they cost"),
                                          HasSubstr("these ranges are taken back")));
+}
+
+// Those that do not are kept.
+TEST(Tune, OfRangesThatHarmTogetherTheGoodOnesStay) {
+  CutOff tuned({}, 60);
+  EXPECT_EQ(tuned.plan.activations.at(tuned.inner).hi, 60.0f);
+  const ActivationQuant& gate = tuned.plan.activations.at(tuned.graph.Find("gate"));
+  EXPECT_LT(gate.hi, 2.0f);
+  EXPECT_THAT(tuned.account, ElementsAre(HasSubstr("2 ranges chosen by what they cost"),
+                                         HasSubstr("all but 1 of these ranges are taken back"),
+                                         HasSubstr("tuned on 12 samples")));
 }
 
 // Channels go in pairs. Nearly everywhere the second is a quarter of the first; at one place, which alone the
