@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "calibrate/softmax_ranges.h"
 #include "calibrate/uneven.h"
 #include "ops/operator.h"
 #include "quant/interest.h"
@@ -69,6 +70,15 @@ void DataPlacement::LeaveUneven() {
     LogInfo(graph_.node(id).Title(), " stays float: ", why);
   choices_.quiet = true;
   plan_ = Place(choices_);
+}
+
+void DataPlacement::WidenSoftmax() {
+  for (const auto& [id, end] : SoftmaxEnds(graph_, plan_, statistics_)) {
+    SetRange(&plan_, id, 0, end,
+             "room for larger probabilities: ONNX Runtime's int8 Softmax does not saturate");
+    plan_.activations.at(id).fixed = true;
+    chosen_.insert_or_assign(id, plan_.activations.at(id));
+  }
 }
 
 DataPlacement::Trial DataPlacement::Try(const FragileFinder& finder, const Fragile& fragile) {

@@ -28,6 +28,9 @@ class DataPlacement {
   // Leaves float what FindUneven() finds, and says so.
   void LeaveUneven();
 
+  // Gives outputs of Softmaxes ranges up to SoftmaxEnds(), for good.
+  void WidenSoftmax();
+
   // Gives each activation of the plan its range.
   void SetRanges() { SetRanges(&plan_); }
 

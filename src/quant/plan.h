@@ -42,6 +42,7 @@ struct ActivationQuant {
   float lo = 0, hi = 0;                             // the range behind params, once chosen
   std::string why;                                  // how the range was chosen
   std::optional<CalibrationType> calibration_type;  // of the tensor's own, from custom_setting
+  bool fixed = false;                               // no stage may choose another range
 };
 
 // A constant input of a quantized operator: int8 initializer + DequantizeLinear.

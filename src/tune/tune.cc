@@ -153,7 +153,7 @@ class Tuner {
       // The range of an input is that of the data, and that of an output what the next data may need: the
       // tuning samples are few for its extremes.
       const Value& value = reference_.value(id);
-      if (!facts_.is_float(id) || value.producer == kNone || value.is_output) continue;
+      if (!facts_.is_float(id) || value.producer == kNone || value.is_output || quant.fixed) continue;
       std::vector<ChosenRange>& ranges = candidates[id];
       ranges.push_back({quant.lo, quant.hi, quant.why});
       const auto proposed = proposals.find(id);
@@ -383,8 +383,8 @@ std::vector<std::string> Tune(Graph* graph, QuantPlan* plan, const ValueFacts& f
   if (plan->activations.empty() || indices.empty()) return {};
   const SampleCounts counts =
       CountSamples(*graph, facts, options.level, static_cast<int64_t>(indices.size()));
-  Tuner tuner(graph, plan, facts, DrawSamples(source, indices, counts.tuned, 20260202, pool), counts.judged, source,
-              indices, {pool, options.ceiling});
+  Tuner tuner(graph, plan, facts, DrawSamples(source, indices, counts.tuned, 20260202, pool), counts.judged,
+              source, indices, {pool, options.ceiling});
   tuner.Run(proposals, options, progress);
   return std::move(tuner).Account();
 }
