@@ -13,6 +13,7 @@ namespace xslim {
 namespace {
 
 constexpr double kTrouble = 0.1;         // noise/signal from which on operators are looked for
+constexpr double kNear = 5;              // times less, on a few samples, may be as much on more of them
 constexpr double kWorthwhile = 2.0 / 3;  // what must at most be left of it
 
 }  // namespace
@@ -90,6 +91,12 @@ DataPlacement::Trial DataPlacement::Try(const FragileFinder& finder, const Fragi
   trial.plan = Place(trial.choices);
   trial.noise = finder.Noise(trial.plan);
   return trial;
+}
+
+bool DataPlacement::MayHoldFragile(const std::vector<OutputParts>& parts,
+                                   const std::vector<Sample>& samples) const {
+  return FragileFinder(graph_, facts_, config_.quantization, parts, samples, pool_).Noise(plan_) >
+         kTrouble / kNear;
 }
 
 void DataPlacement::LeaveFragile(const std::vector<OutputParts>& parts, const std::vector<Sample>& samples,

@@ -38,6 +38,9 @@ class DataPlacement {
   // ranges.
   QuantPlan Spare();
 
+  // Whether the noise on these few samples comes near what LeaveFragile() looks into. The plan has ranges.
+  bool MayHoldFragile(const std::vector<OutputParts>& parts, const std::vector<Sample>& samples) const;
+
   // Where an output is worse than a signal ten times its noise: leaves float what FragileFinder finds, if
   // that takes a third of the noise away, and says so. The plan has ranges before and after it.
   void LeaveFragile(const std::vector<OutputParts>& parts, const std::vector<Sample>& samples,

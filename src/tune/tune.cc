@@ -24,6 +24,8 @@ constexpr double kWorthwhile = 0.02;  // relative gain in cost that a change of 
 // A stage that multiplies the output noise by more than this is taken back. Less is within what so few
 // samples can tell.
 constexpr double kHarm = 1.15;
+constexpr double kClear =
+    0.7;  // of the noise before: what is left of it, that needs no comparison with level 0
 constexpr size_t kGroups = 16;  // of doubtful ranges, that are tried one after the other
 constexpr int64_t kStoredBytes = int64_t{192} << 20;    // activations of all tuning samples together
 constexpr int64_t kComputedBytes = int64_t{128} << 20;  // float outputs of all of a small graph's samples
@@ -124,6 +126,18 @@ class Tuner {
         Restore(chosen);
       else
         done = std::move(done_without);
+    }
+    if (options.level_zero && noise_ > kClear * calibrated.noise) {
+      const State tuned = {*graph_, *plan_, noise_};
+      Restore(calibrated);
+      options.level_zero(graph_, *plan_);
+      noise_ = Mean(Ratios());
+      if (kHarm * noise_ < tuned.noise) {
+        Say("tuning is taken back: noise-to-signal ratio ", tuned.noise, ", but ", noise_,
+            " with the ranges and biases of level 0");
+        return;
+      }
+      Restore(tuned);
     }
     for (const std::string& sentence : done) Say(sentence);
     if (options.level < 3 || !options.learning) return;

@@ -317,6 +317,45 @@ TEST(Tune, OfRangesThatHarmTogetherTheGoodOnesStay) {
                                          HasSubstr("tuned on 12 samples")));
 }
 
+// y = Conv(1) + bias, whose weight's codes give half of it: only another bias can make that good.
+std::vector<std::string> TuneHalfWeights(float added_bias, float* bias) {
+  class Ones : public SampleSource {
+   public:
+    int64_t size() const override { return 12; }
+    Sample at(int64_t) const override { return {Tensor::Of<float>({1, 1, 1, 4}, {1, 1, 1, 1})}; }
+    std::string Describe() const override { return "ones"; }
+  };
+  ThreadPool pool(2);
+  const Ones source;
+  Graph graph;
+  graph.opset_imports[""] = 13;
+  const ValueId x = graph.AddValue("x", DType::kFloat), y = graph.AddValue("y", DType::kFloat),
+                b = graph.AddConstant("b", Tensor::Of<float>({1}, {0}));
+  graph.AddInput(x);
+  graph.AddNode("Conv", "conv", {x, graph.AddConstant("w", Tensor::Of<float>({1, 1, 1, 1}, {1})), b}, {y});
+  graph.AddOutput(y);
+  const ValueFacts facts(graph, source.at(0), pool);
+  QuantPlan plan = PlacePlan(graph, facts, {});
+  for (const auto& [id, quant] : plan.activations) SetRange(&plan, id, -2, 2, "whole");
+  plan.weights.at(0).codes.data<int8_t>()[0] /= 2;
+  TuneOptions options;
+  options.range_costs = options.weight_rounding = options.bias_correction = false;
+  options.level_zero = [&](Graph* of, const QuantPlan&) {
+    of->SetConstant(b, Tensor::Of<float>({1}, {added_bias}));
+  };
+  std::vector<std::string> account = TuneAll(&graph, &plan, facts, {}, source, options, pool);
+  *bias = graph.Constant(b)->data<float>()[0];
+  return account;
+}
+
+TEST(Tune, GivesWayToLevelZeroWhereThatIsClearlyBetter) {
+  float bias = 0;
+  EXPECT_THAT(TuneHalfWeights(0.5f, &bias), ElementsAre(HasSubstr("tuning is taken back")));
+  EXPECT_EQ(bias, 0.5f);
+  TuneHalfWeights(-0.5f, &bias);
+  EXPECT_EQ(bias, 0.0f);
+}
+
 // Channels go in pairs. Nearly everywhere the second is a quarter of the first; at one place, which alone the
 // mask shows, the first is zero.
 class RarePlaces : public SampleSource {
