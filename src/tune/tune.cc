@@ -26,6 +26,8 @@ constexpr double kWorthwhile = 0.02;  // relative gain in cost that a change of 
 constexpr double kHarm = 1.15;
 constexpr double kClear =
     0.7;  // of the noise before: what is left of it, that needs no comparison with level 0
+constexpr double kClearlyLess =
+    1.5;                        // times less noise with level 0: less is within what other samples turn round
 constexpr size_t kGroups = 16;  // of doubtful ranges, that are tried one after the other
 constexpr int64_t kStoredBytes = int64_t{192} << 20;    // activations of all tuning samples together
 constexpr int64_t kComputedBytes = int64_t{128} << 20;  // float outputs of all of a small graph's samples
@@ -132,7 +134,7 @@ class Tuner {
       Restore(calibrated);
       options.level_zero(graph_, *plan_);
       noise_ = Mean(Ratios());
-      if (kHarm * noise_ < tuned.noise) {
+      if (kClearlyLess * noise_ < tuned.noise) {
         Say("tuning is taken back: noise-to-signal ratio ", tuned.noise, ", but ", noise_,
             " with the ranges and biases of level 0");
         return;
