@@ -24,10 +24,9 @@ constexpr double kWorthwhile = 0.02;  // relative gain in cost that a change of 
 // A stage that multiplies the output noise by more than this is taken back. Less is within what so few
 // samples can tell.
 constexpr double kHarm = 1.15;
-constexpr double kClear =
-    0.7;  // of the noise before: what is left of it, that needs no comparison with level 0
-constexpr double kClearlyLess =
-    1.5;                        // times less noise with level 0: less is within what other samples turn round
+// Where tuning leaves more than this of the noise, level 0's biases are tried, too, and taken for this many
+// times less: a smaller gain is what other samples turn round.
+constexpr double kClear = 0.7, kClearlyLess = 1.5;
 constexpr size_t kGroups = 16;  // of doubtful ranges, that are tried one after the other
 constexpr int64_t kStoredBytes = int64_t{192} << 20;    // activations of all tuning samples together
 constexpr int64_t kComputedBytes = int64_t{128} << 20;  // float outputs of all of a small graph's samples
