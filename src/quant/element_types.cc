@@ -24,7 +24,7 @@ constexpr OperatorTypes kOperatorTypes[] = {
     {"Atanh", "T>T", 9, 22},
     {"Attention", "TTUVTUi>TTUT", 23, 23},
     {"AveragePool", "T>T", 1, 22},
-    {"BatchNormalization", "TUUVV>TVV", 1, 14},
+    {"BatchNormalization", "TUUVV>TVVVV", 1, 14},
     {"Bernoulli", "T>U", 15, 22},
     {"BitShift", "II>I", 0, 0},
     {"BitwiseAnd", "II>I", 0, 0},
@@ -190,6 +190,12 @@ constexpr OperatorTypes kOperatorTypes[] = {
     {"Xor", "bb>b", 0, 0},
 };
 
+// Operators whose slots had other meanings up to an opset.
+constexpr struct {
+  int last;
+  OperatorTypes types;
+} kOlderTypes[] = {{9, {"Dropout", "T>TT", 1, 22}}, {10, {"Resize", "Tf>T", 10, 0}}};
+
 char LetterAt(std::string_view letters, size_t slot) {
   size_t at = 0;
   for (size_t i = 0; i < letters.size(); ++i) {
@@ -288,7 +294,7 @@ class Inference {
     if (node.Is("DequantizeLinear")) return DTypeAttribute(node, "output_dtype", TypeOf(node, 1));
     if (node.Is("If") || node.Is("Scan")) return BodyOutput(node, slot);
     if (node.Is("Loop")) return BodyOutput(node, slot + 1);
-    const OperatorTypes* types = FindTypes(node);
+    const OperatorTypes* types = FindTypes(node, graph_.opset());
     if (types == nullptr) return DType::kUndefined;
     return FromLetter(node, *types, OutputLetter(*types, slot));
   }
@@ -323,8 +329,11 @@ class Inference {
 
 }  // namespace
 
-const OperatorTypes* FindTypes(const Node& node) {
+const OperatorTypes* FindTypes(const Node& node, int opset) {
   if (!node.domain.empty()) return nullptr;
+  for (const auto& older : kOlderTypes) {
+    if (opset <= older.last && node.op_type == older.types.op_type) return &older.types;
+  }
   const auto at = std::lower_bound(
       std::begin(kOperatorTypes), std::end(kOperatorTypes), node.op_type,
       [](const OperatorTypes& row, const std::string& type) { return std::string_view(row.op_type) < type; });

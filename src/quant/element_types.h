@@ -16,7 +16,7 @@ struct OperatorTypes {
 };
 
 // Null for other domains than the default one, and for what works on sequences, texts or bodies.
-const OperatorTypes* FindTypes(const Node& node);
+const OperatorTypes* FindTypes(const Node& node, int opset);
 
 // The letter of a slot; '?' past the end.
 char InputLetter(const OperatorTypes& types, size_t slot);

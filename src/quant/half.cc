@@ -182,7 +182,7 @@ class Converter {
 
   void ConvertInputsOf(const Scope& scope, NodeId id, bool half) {
     Graph& graph = *scope.graph;
-    const OperatorTypes* types = FindTypes(graph.node(id));
+    const OperatorTypes* types = FindTypes(graph.node(id), graph.opset());
     for (size_t slot = 0; slot < graph.node(id).inputs.size(); ++slot) {
       const Node& node = graph.node(id);
       const ValueId input = node.inputs[slot];
@@ -207,7 +207,7 @@ class Converter {
 
   void ConvertOutputsOf(const Scope& scope, NodeId id) {
     Graph& graph = *scope.graph;
-    const OperatorTypes& types = *FindTypes(graph.node(id));
+    const OperatorTypes& types = *FindTypes(graph.node(id), graph.opset());
     ConvertAttributes(&graph.node(id));
     for (size_t slot = 0; slot < graph.node(id).outputs.size(); ++slot) {
       const ValueId output = graph.node(id).outputs[slot];

@@ -123,7 +123,7 @@ class Judge {
     if (const char* list = ignored_.Reason(node)) return list;
     if (node.Is("If") || node.Is("Loop") || node.Is("Scan"))
       return "what enters and leaves a body stays float32";
-    const OperatorTypes* types = FindTypes(node);
+    const OperatorTypes* types = FindTypes(node, graph_.opset());
     if (types == nullptr) return "its types are not known to this program";
     const bool half = options_.type == DType::kFloat16;
     const int since = half ? types->float16_since : types->bfloat16_since;

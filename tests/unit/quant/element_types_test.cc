@@ -6,6 +6,8 @@
 #include <string>
 
 #include "ops/operator.h"
+#include "simplify/opset/signature.h"
+#include "xslim/config.h"
 
 namespace xslim {
 namespace {
@@ -18,11 +20,11 @@ Node OfType(const char* type) {
 
 TEST(ElementTypes, TableIsFoundFromEndToEnd) {
   for (const char* type : {"Abs", "Xor", "Where", "MatMul", "LayerNormalization", "TopK", "QLinearConv"})
-    EXPECT_NE(FindTypes(OfType(type)), nullptr) << type;
-  EXPECT_EQ(FindTypes(OfType("NoSuch")), nullptr);
+    EXPECT_NE(FindTypes(OfType(type), kHighestOpset), nullptr) << type;
+  EXPECT_EQ(FindTypes(OfType("NoSuch"), kHighestOpset), nullptr);
   Node other = OfType("Abs");
   other.domain = "com.microsoft";
-  EXPECT_EQ(FindTypes(other), nullptr);
+  EXPECT_EQ(FindTypes(other, kHighestOpset), nullptr);
 }
 
 // Without a row an operator cannot become a 16-bit one. Those that work on sequences, optionals, texts or
@@ -49,21 +51,63 @@ TEST(ElementTypes, EveryOperatorHasARow) {
                                             "SimplifiedLayerNormalization"};
   std::set<std::string> without;
   for (const OperatorRow* row : AllOperators()) {
-    if (*row->domain == '\0' && FindTypes(OfType(row->op_type)) == nullptr) without.insert(row->op_type);
+    if (*row->domain == '\0' && FindTypes(OfType(row->op_type), kHighestOpset) == nullptr)
+      without.insert(row->op_type);
   }
   EXPECT_EQ(without, exceptions);
 }
 
 TEST(ElementTypes, LettersOfSlots) {
-  const OperatorTypes& where = *FindTypes(OfType("Where"));
+  const OperatorTypes& where = *FindTypes(OfType("Where"), kHighestOpset);
   EXPECT_EQ(InputLetter(where, 0), 'b');
   EXPECT_EQ(InputLetter(where, 2), 'T');
   EXPECT_EQ(InputLetter(where, 3), '?');
-  const OperatorTypes& concat = *FindTypes(OfType("Concat"));
+  const OperatorTypes& concat = *FindTypes(OfType("Concat"), kHighestOpset);
   EXPECT_EQ(InputLetter(concat, 7), 'T');
-  const OperatorTypes& resize = *FindTypes(OfType("Resize"));
+  const OperatorTypes& resize = *FindTypes(OfType("Resize"), kHighestOpset);
   EXPECT_EQ(InputLetter(resize, 2), 'f');
-  EXPECT_EQ(OutputLetter(*FindTypes(OfType("TopK")), 1), 'i');
+  EXPECT_EQ(OutputLetter(*FindTypes(OfType("TopK"), kHighestOpset), 1), 'i');
+}
+
+TEST(ElementTypes, LettersFollowTheOpset) {
+  EXPECT_EQ(InputLetter(*FindTypes(OfType("Resize"), 10), 1), 'f') << "scales";
+  EXPECT_EQ(InputLetter(*FindTypes(OfType("Resize"), 11), 1), 'U') << "roi";
+  EXPECT_EQ(OutputLetter(*FindTypes(OfType("Dropout"), 9), 1), 'T');
+  EXPECT_EQ(OutputLetter(*FindTypes(OfType("Dropout"), 10), 1), 'b');
+}
+
+// What the schema of each opset says of one slot.
+void ExpectFits(const opset::Signature& schema, const opset::Formal* formal, const OperatorTypes& types,
+                char letter, int opset, const std::string& slot) {
+  const auto allowed = [&](DType type) {
+    return (schema.variables[static_cast<size_t>(formal->variable)] >> static_cast<int>(type) & 1) != 0;
+  };
+  const std::string at = schema.op_type + ", opset " + std::to_string(opset) + ", " + slot;
+  EXPECT_EQ(MayBeFloat(letter) || letter == 'f', allowed(DType::kFloat)) << at;
+  if (!MayBeFloat(letter)) return;
+  EXPECT_TRUE(types.float16_since == 0 || opset < types.float16_since || allowed(DType::kFloat16)) << at;
+  EXPECT_TRUE(types.bfloat16_since == 0 || opset < types.bfloat16_since || allowed(DType::kBFloat16)) << at;
+}
+
+TEST(ElementTypes, EachSlotFitsTheSchemaOfEachOpset) {
+  // Comparison of floats came later than the operator; such a node is in no valid model.
+  const auto exempt = [](const std::string& type, int opset) { return type == "Equal" && opset < 11; };
+  int checked = 0;
+  for (const OperatorRow* row : AllOperators()) {
+    for (int opset = kLowestOpset; opset <= kHighestOpset && *row->domain == '\0'; ++opset) {
+      const OperatorTypes* types = FindTypes(OfType(row->op_type), opset);
+      const opset::Signature* schema = opset::FindSignature(row->op_type, opset);
+      if (types == nullptr || schema == nullptr || exempt(row->op_type, opset)) continue;
+      for (size_t i = 0; schema->Input(i) != nullptr && i < 12; ++i)
+        ExpectFits(*schema, schema->Input(i), *types, InputLetter(*types, i), opset,
+                   "input " + std::to_string(i));
+      for (size_t i = 0; schema->Output(i) != nullptr && i < 6; ++i)
+        ExpectFits(*schema, schema->Output(i), *types, OutputLetter(*types, i), opset,
+                   "output " + std::to_string(i));
+      ++checked;
+    }
+  }
+  EXPECT_GT(checked, 1000);
 }
 
 TEST(ElementTypes, FollowsInputsConstantsAndAttributes) {
