@@ -311,7 +311,7 @@ void ReadFunctions(onnx::ModelProto* model, ExternalData* external, const std::s
   }
   CheckFunctions(*graph);
   // One in the default domain would stand before the operator of its name, which nothing after this expects.
-  InlineCalls(graph, [](const Function& function) { return function.domain.empty(); });
+  InlineCalls(graph, [](const Function& function, const Node&) { return function.domain.empty(); });
 }
 
 // Bytes in memory as a stream; pages of a mapped file are given back as soon as they were read.

@@ -85,6 +85,7 @@ class Converter {
       const bool touches = decision != decisions_[&graph].end();
       const bool half = touches && decision->second.empty();
       if (touches) {
+        CountWeights(scope, graph.node(id), decision->second);
         if (half) {
           ++outcome_.converted;
           outcome_.types.insert(graph.node(id).op_type);
@@ -269,6 +270,18 @@ class Converter {
     graph->RemoveDead();
   }
 
+  // why: of an operator that stays float32.
+  void CountWeights(const Scope& scope, const Node& node, const std::string& why) {
+    for (ValueId input : node.inputs) {
+      const Tensor* constant = ConstantIn(scope, input);
+      if (constant == nullptr || constant->dtype() != DType::kFloat) continue;
+      const Origin origin = OriginOf(scope, input);
+      if (!counted_.insert({origin.graph, origin.id}).second) continue;
+      outcome_.weights += constant->size();
+      if (!why.empty() && !IgnoreList::IsReason(why)) outcome_.float_weights[why] += constant->size();
+    }
+  }
+
   // A constant of the model that only 16-bit readers are left of keeps its name.
   void RestoreConstantNames() {
     for (const auto& [graph, id, name] : renamed_) {
@@ -288,7 +301,7 @@ class Converter {
   TensorNames names_;
   HalfOutcome outcome_;
   std::map<const Graph*, std::map<NodeId, std::string>> decisions_;
-  std::set<std::pair<const Graph*, ValueId>> fixed_, halves_;
+  std::set<std::pair<const Graph*, ValueId>> fixed_, halves_, counted_;
   std::map<std::pair<const Graph*, ValueId>, Forms> forms_;
   std::vector<Renamed> renamed_;
 };

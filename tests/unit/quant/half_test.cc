@@ -259,5 +259,18 @@ TEST(Half, NumbersThatBecomeZeroAreTold) {
   EXPECT_THAT(vanished({0x1p-30f, 0x1p-31f}, DType::kBFloat16), IsEmpty());
 }
 
+TEST(Half, CountsTheWeightsThatStayFloat) {
+  Chain chain;
+  chain.settings.ignore_op_types = {"Sub"};
+  chain.Then("Add", {chain.Constant(1)})
+      .Then("Pow", {chain.Constant(2)})
+      .Then("Sub", {chain.Constant(3)})
+      .End();
+  const HalfOutcome outcome = chain.Convert();
+  EXPECT_EQ(outcome.weights, 6);
+  ASSERT_EQ(outcome.float_weights.size(), 1u) << "what the user asks for is no surprise";
+  EXPECT_EQ(outcome.float_weights.begin()->second, 2);
+}
+
 }  // namespace
 }  // namespace xslim
