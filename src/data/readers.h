@@ -25,9 +25,10 @@ std::vector<std::string> ReadListFile(const std::string& list, const std::string
 // `path` itself, or else below the folder of the config file `source` when only that exists.
 std::string ResolvePath(const std::string& path, const std::string& source);
 
-// `tensor` as `dtype`: floats to floats (rounded to nearest even), integers to integers that hold the values,
-// booleans to booleans. Anything else throws Error naming `path`.
-Tensor ConvertElements(const Tensor& tensor, DType dtype, const std::string& path);
+// `tensor` as `dtype`: floats rounded to nearest even, to integers without their fractions; to booleans:
+// whether it is not 0. Sets `lossy` where that changes a value, but for floats to narrower floats. A value
+// that the integer type does not have throws Error naming `path`, and so do texts.
+Tensor ConvertElements(const Tensor& tensor, DType dtype, const std::string& path, bool* lossy);
 
 // Float32 to any numeric type: integers are rounded to nearest even and saturated, NaN becomes 0.
 Tensor FromFloat32(const Tensor& tensor, DType dtype);

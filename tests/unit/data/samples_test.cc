@@ -220,6 +220,35 @@ TEST_F(SamplesTest, ReadsNpyInAnyOrder) {
   EXPECT_THAT(tensor.ToInts(), ElementsAre(1, 2, 3, 4, 5, 6));
 }
 
+TEST(ConvertElements, NumbersBecomeWhatTheModelTakes) {
+  const auto floats = [](const Tensor& from, bool* lossy) {
+    const Tensor to = ConvertElements(from, DType::kFloat, "f", lossy);
+    return std::vector<float>(to.data<float>(), to.data<float>() + to.size());
+  };
+  bool lossy = false;
+  EXPECT_THAT(floats(Tensor::Of<uint8_t>({3}, {0, 7, 255}), &lossy), ElementsAre(0, 7, 255));
+  EXPECT_THAT(floats(Tensor::Of<int64_t>({2}, {-3, 1 << 24}), &lossy), ElementsAre(-3, 1 << 24));
+  Tensor yes(DType::kBool, {2});
+  yes.data<bool>()[0] = true;
+  yes.data<bool>()[1] = false;
+  EXPECT_THAT(floats(yes, &lossy), ElementsAre(1, 0));
+  EXPECT_FALSE(ConvertElements(Tensor::Of<float>({2}, {1, 0}), DType::kBool, "f", &lossy).data<bool>()[1]);
+  EXPECT_EQ(ConvertElements(Tensor::Of<float>({1}, {-2}), DType::kInt64, "f", &lossy).data<int64_t>()[0], -2);
+  EXPECT_FALSE(lossy);
+  floats(Tensor::Of<int64_t>({1}, {(1 << 24) + 1}), &lossy);
+  EXPECT_TRUE(lossy);
+  for (const auto& [value, type] : {std::pair(2.5f, DType::kInt32), std::pair(2.0f, DType::kBool)}) {
+    lossy = false;
+    ConvertElements(Tensor::Of<float>({1}, {value}), type, "f", &lossy);
+    EXPECT_TRUE(lossy) << NameOf(type);
+  }
+  for (const float value : {256.0f, -1.0f, std::nanf("")})
+    EXPECT_THROW(ConvertElements(Tensor::Of<float>({1}, {value}), DType::kUint8, "f", &lossy), Error)
+        << value;
+  EXPECT_THROW(ConvertElements(Tensor::Of<int64_t>({1}, {300}), DType::kUint8, "f", &lossy), Error);
+  EXPECT_THROW(ConvertElements(Tensor::Of<float>({1}, {0x1p63f}), DType::kInt64, "f", &lossy), Error);
+}
+
 TEST_F(SamplesTest, NormalisesImagesIntoPlanes) {
   Write("a.ppm", std::string("P6\n2 1\n255\n") + "\x0a\x14\x1e\x28\x32\x3c");  // RGB 10 20 30, 40 50 60
   InputParameters entry = Entry(Write("a.txt", "a.ppm"), FileType::kImage);
