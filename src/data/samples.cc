@@ -392,9 +392,9 @@ class ListSource : public SampleSource {
           throw Error(StrCat("preprocess_file ", spec, " is not known"), input->where + ".preprocess_file",
                       "PT_IMAGENET, IMAGENET or file.py:function");
         }
-        const std::string entry = input->entry.json.empty() ? "{}" : input->entry.json;
         input->script = std::make_unique<Script>(
-            ResolvePath(spec.substr(0, colon), source) + spec.substr(colon), entry, input->dtype);
+            ResolveScript(spec, source),
+            ScriptEntry(input->entry, input->name, input->has_shape ? &input->shape : nullptr), input->dtype);
       }
     }
   }

@@ -319,19 +319,31 @@ TEST_F(SamplesTest, ShrinksLikeOpenCv) {
 
 TEST_F(SamplesTest, RunsAPythonFunction) {
   if (std::system("${XSLIM_PYTHON:-python3} -c 'import numpy' 2>/dev/null") != 0) GTEST_SKIP() << "no numpy";
-  const std::string script = Write("prep.py",
-                                   "import numpy as np\n"
-                                   "def load(paths, entry):\n"
-                                   "    print('noise on the standard output')\n"
-                                   "    return np.full((len(paths), 2), entry['value'])\n"
-                                   "def bad(paths, entry):\n"
-                                   "    raise ValueError('broken on purpose')\n");
+  const std::string script =
+      Write("prep.py",
+            "import numpy as np\n"
+            "def load(paths, entry):\n"
+            "    print('noise on the standard output')\n"
+            "    return np.full((len(paths), 2), entry['value'])\n"
+            "def keys(paths, entry):\n"
+            "    wanted = {'input_name': 'x', 'input_shape': [1, 2, None], 'file_type': 'img',\n"
+            "              'color_format': 'rgb', 'mean_value': None, 'std_value': None,\n"
+            "              'preprocess_file': None, 'data_list_path': None, 'dtype': 'float32'}\n"
+            "    assert entry == wanted, entry\n"
+            "    return np.zeros((len(paths), 2, 2))\n"
+            "def bad(paths, entry):\n"
+            "    raise ValueError('broken on purpose')\n");
   Config config;
   config.calibration.input_parameters = {Entry(Write("a.txt", "prep.py\nprep.py\n"), FileType::kImage)};
   config.calibration.input_parameters[0].json = R"({"value": 2.5})";
   config.calibration.input_parameters[0].preprocess_file = script + ":load";
   const auto source = OpenSamples(config, {Floats("x", {1, 2})}, 0);
   for (int i = 0; i < 2; ++i) EXPECT_THAT(Values(source->at(i)[0]), ElementsAre(2.5, 2.5));
+  // Every key of XSlim's, written or not; a module without .py.
+  config.calibration.input_parameters[0].json =
+      R"({"color_format": "rgb", "mean_value": null, "dtype": "int8"})";
+  config.calibration.input_parameters[0].preprocess_file = script.substr(0, script.size() - 3) + ":keys";
+  EXPECT_EQ(OpenSamples(config, {Floats("x", {-1, 2, -1})}, 0)->at(0)[0].size(), 4);
   config.calibration.input_parameters[0].preprocess_file = script + ":bad";
   const auto bad = OpenSamples(config, {Floats("x", {1, 2})}, 0);
   try {
@@ -339,7 +351,7 @@ TEST_F(SamplesTest, RunsAPythonFunction) {
     FAIL() << "expected an error";
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), HasSubstr("ValueError: broken on purpose"));
-    EXPECT_THAT(error.what(), HasSubstr("prep.py:6"));
+    EXPECT_THAT(error.what(), HasSubstr("prep.py:12"));
   }
   config.calibration.input_parameters[0].preprocess_file = script + ":none";
   EXPECT_THAT(ErrorOf(config, {Floats("x", {1, 2})}), HasSubstr("AttributeError"));
