@@ -1,10 +1,12 @@
 #include "base/file.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
@@ -80,6 +82,34 @@ std::string ReadFile(const std::string& path) {
     done += static_cast<size_t>(got);
   }
   close(descriptor);
+  return bytes;
+}
+
+std::string ReadFileOrPipe(const std::string& path) {
+  struct stat info;
+  if (stat(path.c_str(), &info) != 0 || !S_ISFIFO(info.st_mode)) return ReadFile(path);
+  constexpr size_t kMost = size_t{64} << 20, kChunk = 64 << 10;
+  // A pipe that nobody writes to is at its end at once.
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (descriptor < 0) throw Error("cannot open the pipe", path, std::strerror(errno));
+  std::string bytes;
+  std::string failure;
+  for (ssize_t got = 1; got != 0 && failure.empty();) {
+    const size_t at = bytes.size();
+    bytes.resize(at + kChunk);
+    got = read(descriptor, bytes.data() + at, kChunk);
+    const int reason = errno;
+    bytes.resize(at + static_cast<size_t>(std::max<ssize_t>(got, 0)));
+    if (got < 0 && reason == EAGAIN) {
+      pollfd wait{descriptor, POLLIN, 0};
+      poll(&wait, 1, -1);
+    } else if (got < 0 && reason != EINTR) {
+      failure = std::strerror(reason);
+    }
+    if (bytes.size() > kMost) failure = "it gives over 64 MB";
+  }
+  close(descriptor);
+  if (!failure.empty()) throw Error("cannot read the pipe", path, failure);
   return bytes;
 }
 

@@ -18,6 +18,9 @@ std::string WhyNotCreated(const std::string& path, int reason);
 // The file's bytes. Throws Error naming the file and the system's reason.
 std::string ReadFile(const std::string& path);
 
+// The same of a file or a pipe, like what a shell's <(...) names; of a pipe at most 64 MB.
+std::string ReadFileOrPipe(const std::string& path);
+
 // A file in memory, read by the system page by page where it is touched. Its bytes must not be written to.
 class MappedFile {
  public:

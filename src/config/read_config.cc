@@ -364,7 +364,7 @@ Config ReadConfig(const std::string& path) {
   config.source = path;
   config.quantization.bias = DefaultBias();
   try {
-    const json root = Parse(ReadFile(path), path);
+    const json root = Parse(ReadFileOrPipe(path), path);
     ReadObject(Field(root, path, ""), kTopKeys, Places(), &config);
   } catch (const json::exception& error) {
     throw Error(std::string("not valid JSON: ") + error.what(), path);

@@ -1,6 +1,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 #include <utility>
 
 #include "base/log.h"
@@ -68,24 +69,43 @@ void WithIntegerType(DType dtype, const Visit& visit) {
   }
 }
 
-Tensor ConvertIntegers(const Tensor& tensor, DType dtype, const std::string& path) {
-  Tensor result(dtype, tensor.shape());
-  WithIntegerType(tensor.dtype(), [&](auto from) {
-    WithIntegerType(dtype, [&](auto to) {
-      using From = decltype(from);
-      using To = decltype(to);
-      const From* in = tensor.data<From>();
-      To* out = result.data<To>();
-      for (int64_t i = 0; i < tensor.size(); ++i) {
-        if (!std::in_range<To>(in[i])) {
-          throw Error(
-              StrCat("the value ", std::to_string(in[i]), " does not fit the model's ", NameOf(dtype)), path);
-        }
-        out[i] = static_cast<To>(in[i]);
-      }
-    });
-  });
-  return result;
+[[noreturn]] void FailRange(const std::string& value, DType dtype, const std::string& path) {
+  throw Error(StrCat("the value ", value, " does not fit the model's ", NameOf(dtype)), path);
+}
+
+// to[i] = from[i] for types that C++ converts; `lossy` when a value changes. Values that an integer type does
+// not have are an error.
+template <typename From, typename To>
+void Cast(const From* in, To* out, int64_t count, DType dtype, const std::string& path, bool* lossy) {
+  for (int64_t i = 0; i < count; ++i) {
+    if constexpr (std::is_integral_v<To> && std::is_integral_v<From>) {
+      if (!std::in_range<To>(in[i])) FailRange(std::to_string(in[i]), dtype, path);
+    } else if constexpr (std::is_integral_v<To>) {
+      // The ends as doubles: the upper one is one past the largest number.
+      const double low = static_cast<double>(std::numeric_limits<To>::min());
+      const double end = std::ldexp(1.0, std::numeric_limits<To>::digits);
+      const double whole = std::trunc(static_cast<double>(in[i]));
+      if (!(whole >= low && whole < end)) FailRange(StrCat(in[i]), dtype, path);
+    }
+    out[i] = static_cast<To>(in[i]);
+    // Not in From: the largest integers round to one past its end.
+    *lossy |= static_cast<long double>(out[i]) != static_cast<long double>(in[i]);
+  }
+}
+
+// Numbers of any C++ type: calls visit with a pointer to them. Of booleans they are 0 and 1.
+template <typename Visit>
+void WithNumbers(const Tensor& tensor, const Visit& visit) {
+  if (tensor.dtype() == DType::kDouble) {
+    visit(reinterpret_cast<const double*>(tensor.raw()));
+  } else if (KindOf(tensor.dtype()) == Kind::kFloat) {
+    const Tensor floats = tensor.ToFloat32();
+    visit(floats.data<float>());
+  } else if (tensor.dtype() == DType::kBool) {
+    visit(reinterpret_cast<const uint8_t*>(tensor.raw()));
+  } else {
+    WithIntegerType(tensor.dtype(), [&](auto type) { visit(tensor.data<decltype(type)>()); });
+  }
 }
 
 }  // namespace
@@ -130,15 +150,36 @@ Tensor FromFloat32(const Tensor& tensor, DType dtype) {
   return result;
 }
 
-Tensor ConvertElements(const Tensor& tensor, DType dtype, const std::string& path) {
+Tensor ConvertElements(const Tensor& tensor, DType dtype, const std::string& path, bool* lossy) {
   if (tensor.dtype() == dtype) return tensor;
   const Kind from = KindOf(tensor.dtype()), to = KindOf(dtype);
-  if (from != to || to == Kind::kOther) {
+  if (from == Kind::kOther || to == Kind::kOther) {
     throw Error(StrCat("the file holds ", NameOf(tensor.dtype()), ", the model input takes ", NameOf(dtype)),
                 path, StrCat("save the array as ", NameOf(dtype)));
   }
-  if (to == Kind::kInteger) return ConvertIntegers(tensor, dtype, path);
-  return FromFloat32(tensor.ToFloat32(), dtype);
+  if (from == Kind::kFloat && to == Kind::kFloat) return FromFloat32(tensor.ToFloat32(), dtype);
+  const bool narrow = dtype == DType::kFloat16 || dtype == DType::kBFloat16;
+  Tensor result(narrow ? DType::kFloat : dtype, tensor.shape());
+  const int64_t count = tensor.size();
+  WithNumbers(tensor, [&](const auto* in) {
+    if (to == Kind::kBool) {
+      for (int64_t i = 0; i < count; ++i) {
+        result.data<bool>()[i] = in[i] != 0;
+        *lossy |= in[i] != 0 && in[i] != 1;
+      }
+    } else if (dtype == DType::kDouble) {
+      Cast(in, reinterpret_cast<double*>(result.raw()), count, dtype, path, lossy);
+    } else if (to == Kind::kFloat) {
+      Cast(in, result.data<float>(), count, dtype, path, lossy);
+    } else {
+      WithIntegerType(dtype,
+                      [&](auto type) { Cast(in, result.data<decltype(type)>(), count, dtype, path, lossy); });
+    }
+  });
+  if (!narrow) return result;
+  const Tensor rounded = FromFloat32(result, dtype);
+  *lossy |= !rounded.ToFloat32().SameBytes(result);
+  return rounded;
 }
 
 bool HasNonFinite(const Tensor& tensor) {

@@ -78,6 +78,15 @@ std::vector<std::string> ReadListFile(const std::string& list, const std::string
   return paths;
 }
 
+std::string ResolveScript(const std::string& spec, const std::string& source) {
+  const size_t colon = spec.rfind(':');
+  const std::string file = spec.substr(0, colon), module = ResolvePath(file + ".py", source);
+  std::error_code ignored;
+  const std::string itself = ResolvePath(file, source);
+  const bool by_module = !fs::is_regular_file(itself, ignored) && fs::is_regular_file(module, ignored);
+  return (by_module ? module : itself) + spec.substr(colon);
+}
+
 bool HasData(const Config& config) {
   const auto& inputs = config.calibration.input_parameters;
   return std::any_of(inputs.begin(), inputs.end(),
@@ -88,8 +97,10 @@ std::vector<std::string> DataFiles(const Config& config) {
   std::vector<std::string> files;
   for (const InputParameters& input : config.calibration.input_parameters) {
     const size_t colon = input.preprocess_file.rfind(':');
-    if (colon != std::string::npos)
-      files.push_back(ResolvePath(input.preprocess_file.substr(0, colon), config.source));
+    if (colon != std::string::npos) {
+      const std::string script = ResolveScript(input.preprocess_file, config.source);
+      files.push_back(script.substr(0, script.rfind(':')));
+    }
     if (input.data_list_path.empty()) continue;
     const std::string list = ResolvePath(input.data_list_path, config.source);
     files.push_back(list);

@@ -32,10 +32,20 @@ std::string ValueOf(const std::string& dict, const std::string& key, const std::
   throw Error(StrCat("the npy header has no '", key, "'"), path);
 }
 
+// The list that a structured type is: [('a', '<f4'), ('b', '<i2')].
+std::string FieldList(const std::string& value) {
+  int depth = 0;
+  for (size_t i = 0; i < value.size(); ++i) {
+    depth += value[i] == '[' ? 1 : value[i] == ']' ? -1 : 0;
+    if (depth == 0) return value.substr(0, i + 1);
+  }
+  return value;
+}
+
 void ParseDescr(const std::string& value, const std::string& path, Header* header) {
   const char quote = value[0];
   const size_t end = quote == '\'' || quote == '"' ? value.find(quote, 1) : std::string::npos;
-  const std::string descr = end == std::string::npos ? value.substr(0, 24) : value.substr(1, end - 1);
+  const std::string descr = end == std::string::npos ? FieldList(value) : value.substr(1, end - 1);
   static constexpr struct {
     const char* code;
     DType dtype;

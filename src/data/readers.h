@@ -25,9 +25,14 @@ std::vector<std::string> ReadListFile(const std::string& list, const std::string
 // `path` itself, or else below the folder of the config file `source` when only that exists.
 std::string ResolvePath(const std::string& path, const std::string& source);
 
-// `tensor` as `dtype`: floats to floats (rounded to nearest even), integers to integers that hold the values,
-// booleans to booleans. Anything else throws Error naming `path`.
-Tensor ConvertElements(const Tensor& tensor, DType dtype, const std::string& path);
+// "file.py:function" with the file's path resolved like that. A file that does not exist may be meant as a
+// module, whose file has .py behind the name.
+std::string ResolveScript(const std::string& spec, const std::string& source);
+
+// `tensor` as `dtype`: floats rounded to nearest even, to integers without their fractions; to booleans:
+// whether it is not 0. Sets `lossy` where that changes a value, but for floats to narrower floats. A value
+// that the integer type does not have throws Error naming `path`, and so do texts.
+Tensor ConvertElements(const Tensor& tensor, DType dtype, const std::string& path, bool* lossy);
 
 // Float32 to any numeric type: integers are rounded to nearest even and saturated, NaN becomes 0.
 Tensor FromFloat32(const Tensor& tensor, DType dtype);
@@ -87,12 +92,16 @@ bool NeedsAreaShrink(int height, int width, int new_height, int new_width);
 std::vector<uint8_t> AreaShrink(const uint8_t* pixels, int height, int width, int channels, int new_height,
                                 int new_width);
 
+// What a preprocess function gets as its entry, as JSON: [all keys of XSlim's with their defaults, the keys
+// as they were written]. Sizes that nobody knows are null, an unknown batch is 1.
+std::string ScriptEntry(const InputParameters& entry, const std::string& input, const Shape* shape);
+
 // "file.py:function" in a Python child process that lives as long as this object. The interpreter is python3,
 // or what XSLIM_PYTHON names. Throws Error with Python's last traceback line.
 class Script {
  public:
-  // `spec` is "file.py:function" with the file resolved; `entry` is the JSON the function gets; arrays come
-  // back as `dtype`.
+  // `spec` is "file.py:function" with the file resolved; `entry` is what ScriptEntry gives; arrays come back
+  // as `dtype`, which the function finds in its entry.
   Script(const std::string& spec, const std::string& entry, DType dtype);
   ~Script();
   Script(const Script&) = delete;

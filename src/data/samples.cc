@@ -392,9 +392,9 @@ class ListSource : public SampleSource {
           throw Error(StrCat("preprocess_file ", spec, " is not known"), input->where + ".preprocess_file",
                       "PT_IMAGENET, IMAGENET or file.py:function");
         }
-        const std::string entry = input->entry.json.empty() ? "{}" : input->entry.json;
         input->script = std::make_unique<Script>(
-            ResolvePath(spec.substr(0, colon), source) + spec.substr(colon), entry, input->dtype);
+            ResolveScript(spec, source),
+            ScriptEntry(input->entry, input->name, input->has_shape ? &input->shape : nullptr), input->dtype);
       }
     }
   }
@@ -487,18 +487,28 @@ class ListSource : public SampleSource {
     if (input.kind == Kind::kImage) {
       tensor = FromFloat32(ReadImage(path, input.image), input.dtype);
     } else if (input.kind == Kind::kRaw) {
-      tensor = ConvertElements(ReadRaw(path, input.file_dtype, RawShape(input, path)), input.dtype, path);
+      tensor = Convert(ReadRaw(path, input.file_dtype, RawShape(input, path)), input.dtype, path);
     } else {
       tensor = ReadNpy(path);
       if (!input.entry.dtype.empty() && tensor.dtype() != input.file_dtype && !warned_type_.exchange(true)) {
         LogWarning(path, ": holds ", NameOf(tensor.dtype()), ", and ", input.where, ".dtype says ",
                    input.entry.dtype, ", which has no effect on npy files (further files are not named)");
       }
-      tensor = ConvertElements(tensor, input.dtype, path);
+      tensor = Convert(tensor, input.dtype, path);
       if (input.has_shape) tensor = FitShape(tensor, input.item, path, input.name);
     }
     WarnNonFinite(tensor, path);
     return tensor;
+  }
+
+  Tensor Convert(const Tensor& tensor, DType dtype, const std::string& path) const {
+    bool lossy = false;
+    Tensor converted = ConvertElements(tensor, dtype, path, &lossy);
+    if (lossy && !warned_loss_.exchange(true)) {
+      LogWarning(path, ": holds ", NameOf(tensor.dtype()), ", and the model input takes ", NameOf(dtype),
+                 ", in which some of the values are others (further files are not named)");
+    }
+    return converted;
   }
 
   Tensor RunScript(const Input& input, const std::vector<std::string>& paths) const {
@@ -526,7 +536,7 @@ class ListSource : public SampleSource {
   std::vector<std::unique_ptr<Input>> inputs_;
   Symbols symbols_;  // that input_shape fixes
   int64_t files_ = 1, batch_ = 1, size_ = 0;
-  mutable std::atomic<bool> warned_{false}, warned_type_{false};
+  mutable std::atomic<bool> warned_{false}, warned_type_{false}, warned_loss_{false};
 };
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include <filesystem>
 
 #include "base/environment.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "data/readers.h"
 #include "xslim/error.h"
@@ -44,7 +45,9 @@ threading.Thread(target=watch, daemon=True).start()
 def main(path, name, entry, dtype):
     try:
         import importlib.util, json
-        entry = json.loads(entry)
+        entry, written = json.loads(entry)
+        entry.update((key, value) for key, value in written.items() if value is not None)
+        entry["dtype"] = dtype
         folder = os.path.dirname(os.path.abspath(path))
         sys.path.insert(0, folder)
         sys.argv = [path]
@@ -95,6 +98,19 @@ std::string Interpreter() {
 }
 
 }  // namespace
+
+std::string ScriptEntry(const InputParameters& entry, const std::string& input, const Shape* shape) {
+  std::string sizes = shape == nullptr ? "null" : "[";
+  for (size_t i = 0; shape != nullptr && i < shape->size(); ++i) {
+    const int64_t size = (*shape)[i];
+    sizes += (i == 0 ? "" : ", ") + (size >= 0 ? std::to_string(size) : i == 0 ? "1" : "null");
+  }
+  if (shape != nullptr) sizes += "]";
+  return "[{\"input_name\": " + JsonQuoted(input) + ", \"input_shape\": " + sizes +
+         ", \"file_type\": \"img\", \"color_format\": \"bgr\", \"mean_value\": null, \"std_value\": null, "
+         "\"preprocess_file\": null, \"data_list_path\": null, \"dtype\": null}, " +
+         (entry.json.empty() ? "{}" : entry.json) + "]";
+}
 
 Script::Script(const std::string& spec, const std::string& entry, DType dtype) : spec_(spec), dtype_(dtype) {
   const size_t colon = spec.rfind(':');

@@ -95,7 +95,7 @@ class Inliner {
       if (!graph->alive(id)) continue;
       const Function* function = FindFunction(model_, graph->node(id));
       const std::string path = prefix + graph->node(id).name + "/";
-      if (function != nullptr && (!wanted_ || wanted_(*function))) {
+      if (function != nullptr && (!wanted_ || wanted_(*function, graph->node(id)))) {
         // Nodes of an inlined function have its call's name in front already.
         InlineCall(&model_, graph, id, *function, path);
         changed = true;

@@ -36,7 +36,7 @@ void InlineCall(Graph* model, Graph* graph, NodeId id, const Function& function,
 
 // Replaces all calls, also in bodies and in functions that functions call, for which `wanted` is true (null:
 // all).
-using WantedFn = std::function<bool(const Function&)>;
+using WantedFn = std::function<bool(const Function&, const Node& call)>;
 void InlineCalls(Graph* model, const WantedFn& wanted = nullptr);
 
 // Whether a node of the graph or of a body in it calls a function of the model.

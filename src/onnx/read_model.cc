@@ -53,6 +53,39 @@ void Shorten(onnx::AttributeProto* proto) {
   }
 }
 
+using Nodes = google::protobuf::RepeatedPtrField<onnx::NodeProto>;
+
+// A name for each node: the file's, with a suffix where a node before has it, or the operator's.
+std::vector<std::string> UniqueNames(const Nodes& nodes) {
+  std::set<std::string> taken;
+  std::vector<std::string> names(static_cast<size_t>(nodes.size()));
+  for (size_t i = 0; i < names.size(); ++i) {
+    const std::string& name = nodes[static_cast<int>(i)].name();
+    if (!name.empty() && taken.insert(name).second) names[i] = name;
+  }
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (!names[i].empty()) continue;
+    const onnx::NodeProto& node = nodes[static_cast<int>(i)];
+    const std::string stem = (node.name().empty() ? node.op_type() : node.name()) + "_" + std::to_string(i);
+    names[i] = stem;
+    for (int suffix = 1; !taken.insert(names[i]).second; ++suffix)
+      names[i] = stem + "_" + std::to_string(suffix);
+  }
+  return names;
+}
+
+// ONNX Runtime refuses two nodes of one name, in a function that it opens and in bodies there, too.
+void MakeNamesUnique(Nodes* nodes) {
+  const std::vector<std::string> names = UniqueNames(*nodes);
+  for (int i = 0; i < nodes->size(); ++i) {
+    onnx::NodeProto& node = *nodes->Mutable(i);
+    if (!node.name().empty()) node.set_name(names[static_cast<size_t>(i)]);
+    for (onnx::AttributeProto& attribute : *node.mutable_attribute()) {
+      if (attribute.has_g()) MakeNamesUnique(attribute.mutable_g()->mutable_node());
+    }
+  }
+}
+
 class GraphReader {
  public:
   GraphReader(onnx::GraphProto* proto, ExternalData* external, const std::string& where, Graph* graph)
@@ -63,9 +96,9 @@ class GraphReader {
     graph_.doc = proto_.doc_string();
     ReadInputs();
     ReadInitializers();
-    NameNodes();
+    const std::vector<std::string> names = UniqueNames(proto_.node());
     for (int i = 0; i < proto_.node_size(); ++i)
-      ReadNode(proto_.mutable_node(i), names_[static_cast<size_t>(i)]);
+      ReadNode(proto_.mutable_node(i), names[static_cast<size_t>(i)]);
     for (const auto& info : proto_.output()) ReadOutput(info);
     for (const auto& info : proto_.value_info()) {
       const ValueId id = graph_.Find(info.name());
@@ -157,24 +190,6 @@ class GraphReader {
     return id == kNone || graph_.value(id).constant.defined() ? Add(name, what) : id;
   }
 
-  // Names for messages and reports: the file's, made unique.
-  void NameNodes() {
-    std::set<std::string> taken;
-    names_.resize(static_cast<size_t>(proto_.node_size()));
-    for (size_t i = 0; i < names_.size(); ++i) {
-      const std::string& name = proto_.node(static_cast<int>(i)).name();
-      if (!name.empty() && taken.insert(name).second) names_[i] = name;
-    }
-    for (size_t i = 0; i < names_.size(); ++i) {
-      if (!names_[i].empty()) continue;
-      const onnx::NodeProto& node = proto_.node(static_cast<int>(i));
-      const std::string stem = (node.name().empty() ? node.op_type() : node.name()) + "_" + std::to_string(i);
-      names_[i] = stem;
-      for (int suffix = 1; !taken.insert(names_[i]).second; ++suffix)
-        names_[i] = stem + "_" + std::to_string(suffix);
-    }
-  }
-
   void ReadNode(onnx::NodeProto* proto, const std::string& name) {
     const std::string at = where_ + ": node " + name + "[" + proto->op_type() + "]";
     if (proto->op_type().empty()) throw Error("node without an operator type.", at);
@@ -211,8 +226,11 @@ class GraphReader {
     const NodeId id = graph_.AddNode(proto->op_type(), name, std::move(inputs), std::move(outputs),
                                      std::move(attributes), NormalDomain(proto->domain()));
     Node& node = graph_.node(id);
-    node.read_name = node.name;
-    if (proto->name() != name) node.shared_name = proto->name();
+    if (proto->name() == name || proto->name().empty()) {
+      node.read_name = node.name;
+    } else {
+      node.shared_name = proto->name();  // ONNX Runtime refuses two nodes of one name: the new one is written
+    }
     node.source = proto->SerializeAsString();
     if (graph_.ir_version >= kOverloadIr) {
       for (std::string& overload : FieldsOf(node.source, kNodeOverload)) node.overload = std::move(overload);
@@ -233,7 +251,6 @@ class GraphReader {
   ExternalData* const external_;
   const std::string& where_;
   Graph& graph_;
-  std::vector<std::string> names_;
 };
 
 void ReadOpsets(const onnx::ModelProto& model, const std::string& label, Graph* graph) {
@@ -277,6 +294,7 @@ std::shared_ptr<const Function> ReadFunction(onnx::FunctionProto* proto, Externa
   const std::string where = label + ": function " + function->Title();
   if (function->name.empty()) throw Error("a function without a name.", where);
   LoadExternal(proto, external, where);
+  MakeNamesUnique(proto->mutable_node());
   function->source = proto->SerializeAsString();
   for (std::string& overload : FieldsOf(function->source, kFunctionOverload)) {
     function->overload = std::move(overload);
@@ -311,7 +329,7 @@ void ReadFunctions(onnx::ModelProto* model, ExternalData* external, const std::s
   }
   CheckFunctions(*graph);
   // One in the default domain would stand before the operator of its name, which nothing after this expects.
-  InlineCalls(graph, [](const Function& function) { return function.domain.empty(); });
+  InlineCalls(graph, [](const Function& function, const Node&) { return function.domain.empty(); });
 }
 
 // Bytes in memory as a stream; pages of a mapped file are given back as soon as they were read.

@@ -130,6 +130,18 @@ bool SameBits(float a, float b) {
                     reinterpret_cast<char*>(&b));
 }
 
+// Whether a node's name is not the file's, which another node has.
+bool HasRenamed(const Graph& graph) {
+  for (NodeId id = 0; id < static_cast<NodeId>(graph.node_slots()); ++id) {
+    if (!graph.alive(id)) continue;
+    if (!graph.node(id).shared_name.empty()) return true;
+    for (const auto& [name, attribute] : graph.node(id).attributes) {
+      if (attribute.graph && HasRenamed(*attribute.graph)) return true;
+    }
+  }
+  return false;
+}
+
 // Whether the proto still says what the attribute holds; `outer` gives bodies their opsets.
 bool Matches(const onnx::AttributeProto& proto, const Attribute& attribute, const Graph& outer) {
   onnx::AttributeProto copy = proto;
@@ -150,7 +162,8 @@ bool Matches(const onnx::AttributeProto& proto, const Attribute& attribute, cons
   }
   if (read.kind == Attribute::Kind::kTensor) return read.tensor.SameBytes(attribute.tensor);
   if (read.kind != Attribute::Kind::kGraph) return true;
-  return attribute.graph && GraphBytes(*read.graph) == GraphBytes(*attribute.graph);
+  return attribute.graph && !HasRenamed(*attribute.graph) &&
+         GraphBytes(*read.graph) == GraphBytes(*attribute.graph);
 }
 
 // Writes name, type and contents, over what the proto held; fields that we do not model stay.

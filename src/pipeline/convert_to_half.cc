@@ -10,6 +10,7 @@
 #include "pipeline/modes.h"
 #include "quant/element_types.h"
 #include "quant/half.h"
+#include "quant/inline.h"
 #include "report/summary.h"
 #include "simplify/macs.h"
 
@@ -19,7 +20,8 @@ namespace {
 constexpr int kBFloat16Opset = 22;            // Conv, pooling and others take bfloat16
 constexpr float kSafe = 0.9f * kLargestHalf;  // data not seen may be a little larger
 constexpr int64_t kMostSamples = 64;
-constexpr size_t kNamed = 5;  // tensors in one warning
+constexpr size_t kNamed = 5;         // tensors in one warning
+constexpr double kMuchFloat = 0.25;  // of the weights
 
 // Float values of the outermost graph that the calibration data drives to the end of float16's range.
 std::set<ValueId> FindWide(const Graph& graph, const Config& config, const RunOptions& options,
@@ -84,6 +86,18 @@ void WarnOfVanished(const std::vector<Vanished>& vanished) {
              "; use --bf16, or leave the operators that read them float32 by ignore_op_names");
 }
 
+// A model that hardly shrinks: says what keeps most of its weights.
+void WarnOfFloatWeights(const HalfOutcome& outcome) {
+  int64_t kept = 0;
+  const std::pair<const std::string, int64_t>* most = nullptr;
+  for (const auto& each : outcome.float_weights) {
+    kept += each.second;
+    if (most == nullptr || each.second > most->second) most = &each;
+  }
+  if (static_cast<double>(kept) <= kMuchFloat * static_cast<double>(outcome.weights)) return;
+  LogWarning(kept, " of ", outcome.weights, " weights stay float32, most of them because: ", most->first);
+}
+
 // Operators that only the opset that the user asks for keeps float32.
 void WarnOfOpset(const LeftList& left, int asked) {
   const auto waits = [](const LeftAsIs& each) { return each.why.find(kSinceOpset) != std::string::npos; };
@@ -104,6 +118,8 @@ RunResult ConvertToHalf(Graph graph, const Config& config, const RunOptions& opt
   half.type = settings.half_type == HalfType::kBFloat16 ? DType::kBFloat16 : DType::kFloat16;
   half.io = settings.half_io;
   const ModelCounts counts = CountModel(graph, CountMacs(graph));
+  IgnoreList ignored(settings);
+  InlineForHalf(&graph, &ignored);
   PinOpset(&graph, config, paths.input);
   if (half.type == DType::kBFloat16 && !config.model.opset) {
     if (const auto obstacle = RaiseOpset(&graph, kBFloat16Opset))
@@ -115,12 +131,12 @@ RunResult ConvertToHalf(Graph graph, const Config& config, const RunOptions& opt
     half.wide = FindWide(graph, config, options, pool);
     half.measured = true;
   }
-  IgnoreList ignored(settings);
   const Graph before = graph;
   const HalfOutcome outcome = ConvertToHalf(&graph, half, &ignored);
   ignored.WarnUnmatched(before);
   if (outcome.converted == 0)
     LogWarning(paths.input, ": no operator can be converted, the model keeps its types");
+  if (outcome.converted > 0) WarnOfFloatWeights(outcome);
   if (config.model.opset) WarnOfOpset(outcome.left, *config.model.opset);
   for (const std::string& name : outcome.nan) LogWarning("constant ", name, " holds NaN");
   WarnOfVanished(outcome.vanished);

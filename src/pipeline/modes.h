@@ -18,7 +18,7 @@ namespace xslim {
 bool Calibrates(const QuantizationParameters& settings);
 
 // Levels 0 to 2: calibrated int8 with Q/DQ and report.
-RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions& options,
+RunResult QuantizeStatic(Graph original, Config config, const RunOptions& options,
                          const OutputPaths& paths, ThreadPool& pool);
 
 // Level 3: products on integers with DynamicQuantizeLinear, the other weights as integers; no data.

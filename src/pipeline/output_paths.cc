@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+#include <cctype>
 #include <filesystem>
 
 #include "base/log.h"
@@ -9,6 +11,14 @@
 namespace xslim {
 namespace {
 namespace fs = std::filesystem;
+
+// By the ending, in capitals, too.
+bool IsModelFile(const fs::path& path) {
+  std::string ending = path.extension().string();
+  std::transform(ending.begin(), ending.end(), ending.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
+  return ending == ".onnx";
+}
 
 bool Same(const fs::path& a, const fs::path& b) {
   std::error_code error;
@@ -34,14 +44,16 @@ OutputPaths ResolveOutputPaths(const Config& config, const RunOptions& options) 
       config.model.output_prefix.empty() ? stem + (slimming ? "" : ".q") : config.model.output_prefix;
   fs::path folder =
       config.model.working_dir.empty() ? input.parent_path() : fs::path(config.model.working_dir);
+  std::string ending = ".onnx";
   bool named = false;  // whether the folder is all that -o says
   if (!options.output_path.empty()) {
     const fs::path output(options.output_path);
     if (output.filename() == ".onnx")
       throw UsageError("has no name before .onnx", "-o " + options.output_path, "write e.g. -o model.q.onnx");
-    if (output.extension() == ".onnx" && !fs::is_directory(output, error)) {
+    if (IsModelFile(output) && !fs::is_directory(output, error)) {
       folder = output.parent_path();
       prefix = output.stem().string();
+      ending = output.extension().string();
     } else {
       folder = output;
       named = true;
@@ -58,9 +70,9 @@ OutputPaths ResolveOutputPaths(const Config& config, const RunOptions& options) 
     throw Error("is neither a .onnx file nor a folder", folder.string(),
                 "the output is a model in a file of its own: give a name that ends in .onnx, or a folder");
   }
-  fs::path model = folder / (prefix + ".onnx");
+  fs::path model = folder / (prefix + ending);
   if (Same(input, model)) {
-    if (options.output_path.size() > 5 && options.output_path.ends_with(".onnx")) {
+    if (IsModelFile(options.output_path)) {
       throw Error("the output would overwrite the input", paths.input, "give -o another name");
     }
     model = folder / (stem + ".q.onnx");

@@ -130,18 +130,24 @@ std::optional<double> PrecisionTarget(const QuantizationParameters& settings) {
   return std::nullopt;
 }
 
-void RefuseWithoutMeasuring(const Graph& graph, const ValueFacts& facts, bool any_int8) {
-  if (!facts.unknown().empty()) {
-    throw Error("sensitivity and auto_precision need a model that can be computed: " +
-                    Describe(facts.unknown().front()),
-                "quantization_parameters", "use precision_level 0 without them, or --op-library");
-  }
-  if (!any_int8)
-    throw Error("sensitivity and auto_precision need int8 operators, and there are none",
-                "quantization_parameters");
+void SettlePrecision(const Graph& graph, const ValueFacts& facts, bool any_int8,
+                     QuantizationParameters* settings) {
+  if (!settings->sensitivity && !PrecisionTarget(*settings)) return;
   const std::vector<ValueId>& outputs = graph.outputs();
-  if (std::none_of(outputs.begin(), outputs.end(), [&](ValueId id) { return facts.is_float(id); }))
-    throw Error("sensitivity and auto_precision need an output of type float32", "quantization_parameters");
+  std::string lacking, hint;
+  if (!facts.unknown().empty()) {
+    lacking = "need a model that can be computed: " + Describe(facts.unknown().front());
+    hint = "use precision_level 0 without them, or --op-library";
+  } else if (!any_int8) {
+    lacking = "need int8 operators, and there are none";
+  } else if (std::none_of(outputs.begin(), outputs.end(), [&](ValueId id) { return facts.is_float(id); })) {
+    lacking = "need an output of type float32";
+  }
+  if (lacking.empty()) return;
+  if (settings->sensitivity || settings->auto_precision)
+    throw Error("sensitivity and auto_precision " + lacking, "quantization_parameters", hint);
+  LogWarning("precision_level 0 is used: the measurements of level 1 ", lacking);
+  settings->precision_level = 0;
 }
 
 PrecisionRun RunPrecision(const QuantizationParameters& settings, const TunedRun& tuned, QuantPlan spare,

@@ -114,9 +114,9 @@ void WarnOfCoarse(const std::vector<std::string>& tensors) {
 
 }  // namespace
 
-RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions& options,
-                         const OutputPaths& paths, ThreadPool& pool) {
-  const QuantizationParameters& settings = config.quantization;
+RunResult QuantizeStatic(Graph original, Config config, const RunOptions& options, const OutputPaths& paths,
+                         ThreadPool& pool) {
+  QuantizationParameters& settings = config.quantization;
   const auto progress = [&](const char* stage) {
     return [&options, stage](int64_t done, int64_t total) {
       if (options.progress) options.progress(stage, done, total);
@@ -196,8 +196,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   LogInfo("quantizing ", plan.nodes.size(), " of ", graph.Order().size(), " operators");
 
   const std::vector<OutputParts> parts = FindOutputParts(graph, facts, pool);
-  const bool partial = settings.sensitivity || PrecisionTarget(settings);
-  if (partial) RefuseWithoutMeasuring(graph, facts, !plan.nodes.empty() || HasBranches(graph));
+  SettlePrecision(graph, facts, !plan.nodes.empty() || HasBranches(graph), &settings);
   LogInfo("calibrating on ", choice.calibration.size(), " of ", samples->Describe());
   const Graph untuned = graph;  // biases move; constants are shared until then
   const auto observe = [&](const QuantPlan& of) {
@@ -207,7 +206,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
     return found;
   };
   PlanTask task{config, options, *samples, choice.calibration, level, pool, meaningful};
-  task.spare = partial;
+  task.spare = settings.sensitivity || PrecisionTarget(settings);
   task.drawn = std::move(drawn);
   PlannedInt8 planned =
       PlanInt8(&graph, facts, parts, std::move(task), observe, &choices, std::move(plan), &stage);
@@ -217,9 +216,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   stage.Next("branches");
   std::vector<QuantizedBranch> branches = QuantizeBranches(
       untuned, facts, {config, options, *samples, choice.calibration, choices, meaningful, pool});
-  if (partial) {
-    RefuseWithoutMeasuring(graph, facts, !plan.nodes.empty() || Together(branches).operators > 0);
-  }
+  SettlePrecision(graph, facts, !plan.nodes.empty() || Together(branches).operators > 0, &settings);
   const auto measure_written = [&](const Graph& exported, const QuantPlan& of) {
     LogInfo("measuring the int8 model on ", choice.report.size(), " samples");
     return Measure(original, untuned, exported, of, parts, *samples, choice.report, pool, progress("report"),
@@ -235,7 +232,7 @@ RunResult QuantizeStatic(Graph original, const Config& config, const RunOptions&
   std::string sensitivity_markdown;
   RunResult result{paths.model, "", {}};
   Sections sections;
-  if (partial) {
+  if (settings.sensitivity || PrecisionTarget(settings)) {
     stage.Next("precision");
     if (const std::optional<double> target = PrecisionTarget(settings)) {
       LeaveNoisy(

@@ -25,7 +25,10 @@ std::string DescribePasses() { return DescribePassTable(); }
 
 bool SimplifyModel(Graph* graph, const Config& config, bool legalize, ThreadPool& pool,
                    bool compared_before) {
-  if (config.model.skip_onnxsim) return false;
+  if (config.model.skip_onnxsim) {
+    KernelShapes(graph, {});  // what the target asks for, as XSlim
+    return false;
+  }
   LogInfo("simplifying");
   SimplifyOptions options = OptionsFor(*graph, config, legalize);
   options.skip.insert(config.model.skip_passes.begin(), config.model.skip_passes.end());

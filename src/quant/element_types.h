@@ -15,8 +15,9 @@ struct OperatorTypes {
   int float16_since, bfloat16_since;  // opset from which all of T to Z may be 16-bit floats; 0 = never
 };
 
-// Null for other domains than the default one, and for what works on sequences, texts or bodies.
-const OperatorTypes* FindTypes(const Node& node);
+// Null for what works on sequences, texts or bodies, and for all but the usual operators of com.microsoft;
+// other domains are not known.
+const OperatorTypes* FindTypes(const Node& node, int opset);
 
 // The letter of a slot; '?' past the end.
 char InputLetter(const OperatorTypes& types, size_t slot);

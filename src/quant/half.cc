@@ -85,6 +85,7 @@ class Converter {
       const bool touches = decision != decisions_[&graph].end();
       const bool half = touches && decision->second.empty();
       if (touches) {
+        CountWeights(scope, graph.node(id), decision->second);
         if (half) {
           ++outcome_.converted;
           outcome_.types.insert(graph.node(id).op_type);
@@ -182,7 +183,7 @@ class Converter {
 
   void ConvertInputsOf(const Scope& scope, NodeId id, bool half) {
     Graph& graph = *scope.graph;
-    const OperatorTypes* types = FindTypes(graph.node(id));
+    const OperatorTypes* types = FindTypes(graph.node(id), graph.opset());
     for (size_t slot = 0; slot < graph.node(id).inputs.size(); ++slot) {
       const Node& node = graph.node(id);
       const ValueId input = node.inputs[slot];
@@ -207,7 +208,7 @@ class Converter {
 
   void ConvertOutputsOf(const Scope& scope, NodeId id) {
     Graph& graph = *scope.graph;
-    const OperatorTypes& types = *FindTypes(graph.node(id));
+    const OperatorTypes& types = *FindTypes(graph.node(id), graph.opset());
     ConvertAttributes(&graph.node(id));
     for (size_t slot = 0; slot < graph.node(id).outputs.size(); ++slot) {
       const ValueId output = graph.node(id).outputs[slot];
@@ -269,6 +270,18 @@ class Converter {
     graph->RemoveDead();
   }
 
+  // why: of an operator that stays float32.
+  void CountWeights(const Scope& scope, const Node& node, const std::string& why) {
+    for (ValueId input : node.inputs) {
+      const Tensor* constant = ConstantIn(scope, input);
+      if (constant == nullptr || constant->dtype() != DType::kFloat) continue;
+      const Origin origin = OriginOf(scope, input);
+      if (!counted_.insert({origin.graph, origin.id}).second) continue;
+      outcome_.weights += constant->size();
+      if (!why.empty() && !IgnoreList::IsReason(why)) outcome_.float_weights[why] += constant->size();
+    }
+  }
+
   // A constant of the model that only 16-bit readers are left of keeps its name.
   void RestoreConstantNames() {
     for (const auto& [graph, id, name] : renamed_) {
@@ -288,7 +301,7 @@ class Converter {
   TensorNames names_;
   HalfOutcome outcome_;
   std::map<const Graph*, std::map<NodeId, std::string>> decisions_;
-  std::set<std::pair<const Graph*, ValueId>> fixed_, halves_;
+  std::set<std::pair<const Graph*, ValueId>> fixed_, halves_, counted_;
   std::map<std::pair<const Graph*, ValueId>, Forms> forms_;
   std::vector<Renamed> renamed_;
 };

@@ -2,6 +2,7 @@
 #ifndef XSLIM_QUANT_HALF_H_
 #define XSLIM_QUANT_HALF_H_
 
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -40,6 +41,10 @@ struct HalfOutcome {
   LeftList left;                 // operators on floats that stay float32
   std::vector<std::string> nan;  // converted constants that hold NaN
   std::vector<Vanished> vanished;
+  // Elements of the float constants, and how many of them operators outside the ignore lists keep float32, by
+  // their reason.
+  int64_t weights = 0;
+  std::map<std::string, int64_t> float_weights;
 };
 
 // Converts the graph and its bodies. Each float32 value has one home, float32 or 16-bit; a reader that needs

@@ -13,6 +13,7 @@ namespace xslim {
 namespace {
 
 constexpr float kSmallestNormalHalf = 0x1p-14f;
+constexpr float kCoarse = 0x1p-17f;  // what is smaller has fewer than 8 bits in float16
 
 bool IsOneOf(const Node& node, const std::vector<std::string_view>& types) {
   return node.domain.empty() && std::find(types.begin(), types.end(), node.op_type) != types.end();
@@ -87,6 +88,18 @@ bool KeepsMagnitude(const Node& node) {
                         "Gather",    "Identity", "Flatten",   "Tile",   "Neg",    "Abs",   "Cast"});
 }
 
+// Gives values in proportion to each constant that it reads; a constant that is only added may be small.
+bool IsProduct(const Node& node, size_t slot) {
+  return slot < 2 && IsOneOf(node, {"Conv", "ConvTranspose", "Gemm", "MatMul", "Mul", "Div", "Gather"});
+}
+
+// Gives small values where it reads nothing else.
+bool KeepsSmall(const Node& node) {
+  return (KeepsMagnitude(node) && !node.Is("Mul")) ||
+         IsOneOf(node, {"Relu", "LeakyRelu", "PRelu", "MaxPool", "AveragePool", "GlobalAveragePool",
+                        "GlobalMaxPool", "ReduceMean", "ReduceMax", "Pad", "Resize", "BatchNormalization"});
+}
+
 float LargestFinite(const Tensor& tensor) {
   float most = 0;
   const float* x = tensor.data<float>();
@@ -123,7 +136,7 @@ class Judge {
     if (const char* list = ignored_.Reason(node)) return list;
     if (node.Is("If") || node.Is("Loop") || node.Is("Scan"))
       return "what enters and leaves a body stays float32";
-    const OperatorTypes* types = FindTypes(node);
+    const OperatorTypes* types = FindTypes(node, graph_.opset());
     if (types == nullptr) return "its types are not known to this program";
     const bool half = options_.type == DType::kFloat16;
     const int since = half ? types->float16_since : types->bfloat16_since;
@@ -189,12 +202,11 @@ class Judge {
     return any;
   }
 
-  bool IsWide(ValueId id) const {
+  bool IsWide(ValueId id) {
     if (TypeOf(id) != DType::kFloat) return false;
     if (wide_.count(id) || (scope_.outer == nullptr && options_.wide.count(id))) return true;
     const Tensor* constant = ConstantIn(scope_, id);
-    return constant != nullptr && constant->dtype() == DType::kFloat &&
-           LargestFinite(*constant) > kLargestHalf;
+    return constant != nullptr && constant->dtype() == DType::kFloat && Largest(*constant) > kLargestHalf;
   }
 
   // A wide value makes its producer and its readers float32. Where nothing was measured, operators that keep
@@ -226,16 +238,46 @@ class Judge {
     }
   }
 
-  // An epsilon that float16 would round coarsely or to zero.
-  std::string TinyReason(const Node& node) const {
+  // Numbers that float16 would round coarsely or to zero: a single one, like an epsilon, weights that all are
+  // so small, and what comes of those.
+  std::string TinyReason(const Node& node) {
+    ValueId small = kNone;
+    bool others = false;  // numbers of ordinary size beside it
     for (size_t slot = 0; slot < node.inputs.size(); ++slot) {
-      const Tensor* constant = ConstantIn(scope_, node.input(slot));
-      if (constant == nullptr || constant->dtype() != DType::kFloat || constant->size() != 1) continue;
-      const float magnitude = std::fabs(constant->data<float>()[0]);
-      if (magnitude > 0 && magnitude < kSmallestNormalHalf)
-        return graph_.value(node.input(slot)).name + " is too small for float16";
+      const ValueId input = node.inputs[slot];
+      if (TypeOf(input) != DType::kFloat) continue;
+      const Tensor* constant = ConstantIn(scope_, input);
+      if (constant == nullptr) {
+        if (small_.count(input))
+          small = input;
+        else
+          others = true;
+        continue;
+      }
+      const float largest = Largest(*constant);
+      const bool single = constant->size() == 1;
+      if (largest > 0 && largest < (single ? kSmallestNormalHalf : kCoarse) &&
+          (single || IsProduct(node, slot))) {
+        if (!single) MarkSmall(node);
+        return graph_.value(input).name + " is too small for float16";
+      }
+      others |= largest >= kCoarse && IsOneOf(node, {"Add", "Sub"});
     }
-    return "";
+    if (small == kNone || (KeepsSmall(node) && others)) return "";
+    if (KeepsSmall(node)) MarkSmall(node);
+    return graph_.value(small).name + " may be too small for float16";
+  }
+
+  void MarkSmall(const Node& node) {
+    for (ValueId output : node.outputs) {
+      if (output != kNone) small_.insert(output);
+    }
+  }
+
+  float Largest(const Tensor& constant) {
+    const auto [at, fresh] = largest_.try_emplace(&constant, 0.0f);
+    if (fresh) at->second = LargestFinite(constant);
+    return at->second;
   }
 
   const Scope& scope_;
@@ -245,7 +287,8 @@ class Judge {
   std::map<NodeId, std::string> verdicts_;
   std::set<NodeId> positions_;
   std::set<NodeId> precise_;  // sensitive operators and what finishes them
-  std::set<ValueId> wide_;
+  std::set<ValueId> wide_, small_;
+  std::map<const Tensor*, float> largest_;
 };
 
 }  // namespace

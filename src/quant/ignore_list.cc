@@ -8,6 +8,8 @@
 namespace xslim {
 namespace {
 
+constexpr char kTypes[] = "ignore_op_types", kNames[] = "ignore_op_names";
+
 // In one pass: after a mismatch the last '*' takes one character more.
 bool Matches(const std::string& pattern, const std::string& text) {
   size_t p = 0, t = 0, star = std::string::npos, retry = 0;
@@ -85,18 +87,20 @@ void WarnUnmatchedIn(const char* list, const std::vector<std::string>& patterns,
 }  // namespace
 
 const char* IgnoreList::Reason(const Node& node) {
-  if (AnyMatches(options_.ignore_op_types, node.op_type, &used_)) return "ignore_op_types";
+  if (AnyMatches(options_.ignore_op_types, node.op_type, &used_)) return kTypes;
   const bool shared =
       !node.shared_name.empty() && AnyMatches(options_.ignore_op_names, node.shared_name, &used_);
-  if (AnyMatches(options_.ignore_op_names, node.name, &used_) || shared) return "ignore_op_names";
+  if (AnyMatches(options_.ignore_op_names, node.name, &used_) || shared) return kNames;
   return nullptr;
 }
+
+bool IgnoreList::IsReason(const std::string& why) { return why == kTypes || why == kNames; }
 
 void IgnoreList::WarnUnmatched(const Graph& graph) const {
   Names all, later;
   CollectNames(graph, Where::kOutermost, &all, &later);
-  WarnUnmatchedIn("ignore_op_types", options_.ignore_op_types, used_, all.types, later.types);
-  WarnUnmatchedIn("ignore_op_names", options_.ignore_op_names, used_, all.names, later.names);
+  WarnUnmatchedIn(kTypes, options_.ignore_op_types, used_, all.types, later.types);
+  WarnUnmatchedIn(kNames, options_.ignore_op_names, used_, all.names, later.names);
 }
 
 }  // namespace xslim

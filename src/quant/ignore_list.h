@@ -18,6 +18,7 @@ class IgnoreList {
   // "ignore_op_types" or "ignore_op_names" when an entry matches the node, else null. A name that several
   // nodes of the file have stands for all of them. Remembers which entries matched.
   const char* Reason(const Node& node);
+  static bool IsReason(const std::string& why);
 
   // Says in the log which entries Reason() has never met: a warning with the nearest name for one that
   // matches nothing in `graph` or its bodies, a line for one whose operators were never asked about. Those in

@@ -81,4 +81,11 @@ int InlineForInt8(Graph* graph) {
   return count;
 }
 
+void InlineForHalf(Graph* graph, IgnoreList* ignored) {
+  InlineCalls(graph, [ignored](const Function& function, const Node& call) {
+    return function.domain != kTargetFunctions && ignored->Reason(call) == nullptr;
+  });
+  DropUnusedFunctions(graph);
+}
+
 }  // namespace xslim

@@ -40,6 +40,11 @@ std::string CollapseOf(const PartSums& part) {
   return "";
 }
 
+// Sequences, optionals without a value and complex numbers are not compared.
+bool IsComparable(const Tensor& tensor) {
+  return tensor.is_tensor() && tensor.dtype() != DType::kComplex64 && tensor.dtype() != DType::kComplex128;
+}
+
 // The parts over all samples; one for the whole when a sample was not divided.
 std::vector<PartMeasure> PartsOf(const std::string& name, const OutputParts& parts,
                                  const std::vector<const OutputResult*>& results) {
@@ -150,6 +155,8 @@ OutputResult CompareOutputs(const Tensor& expected, const Tensor& actual, const 
     return result;
   }
   result.dtype = expected.dtype();
+  result.other_kind = !IsComparable(expected) || !IsComparable(actual);
+  if (result.other_kind) return result;
   result.other_shape = expected.shape() != actual.shape() || expected.dtype() != actual.dtype();
   result.total = expected.size();
   if (result.other_shape) return result;
@@ -173,7 +180,14 @@ OutputResult CompareOutputs(const Tensor& expected, const Tensor& actual, const 
       result.equal += expected.strings()[i] == actual.strings()[i];
   } else {
     const std::vector<int64_t> f = expected.ToInts(), q = actual.ToInts();
-    for (size_t i = 0; i < f.size(); ++i) result.equal += f[i] == q[i];
+    for (size_t i = 0; i < f.size(); ++i) {
+      const double apart = std::fabs(static_cast<double>(q[i]) - static_cast<double>(f[i]));
+      result.equal += f[i] == q[i];
+      result.apart += apart;
+      result.furthest = std::max(result.furthest, apart);
+    }
+    // Yes and no have no distance.
+    if (expected.dtype() == DType::kBool) result.apart = result.furthest = 0;
   }
   return result;
 }
@@ -182,11 +196,14 @@ OutputMeasure Summary(const std::string& name, const OutputParts& parts,
                       const std::vector<const OutputResult*>& results) {
   OutputMeasure output;
   output.name = name;
-  int64_t lost = 0, other_shape = 0, equal = 0, total = 0;
+  int64_t lost = 0, other_shape = 0, other_kind = 0, equal = 0, total = 0;
+  double apart = 0, furthest = 0;
   const char* type = "";
   for (const OutputResult* result : results) {
     lost += result->lost;
     other_shape += result->other_shape;
+    other_kind += result->other_kind;
+    if (result->other_kind) type = NameOf(result->dtype);
     if (result->sums) {
       const double snr = result->sums->Snr(), cosine = result->sums->Cosine();
       ++output.samples;
@@ -194,11 +211,13 @@ OutputMeasure Summary(const std::string& name, const OutputParts& parts,
       output.cosine += cosine;
       output.snr_worst = std::max(output.snr_worst, snr);
       output.cosine_worst = std::min(output.cosine_worst, cosine);
-    } else if (!result->lost && !IsFloating(result->dtype)) {
+    } else if (!result->lost && !result->other_kind && !IsFloating(result->dtype)) {
       output.is_float = false;
       type = NameOf(result->dtype);
       equal += result->equal;
       total += result->total;
+      apart += result->apart;
+      furthest = std::max(furthest, result->furthest);
     }
   }
   if (output.samples > 0) output.parts = PartsOf(name, parts, results);
@@ -211,11 +230,15 @@ OutputMeasure Summary(const std::string& name, const OutputParts& parts,
     return count == static_cast<int64_t>(results.size()) ? std::string()
                                                          : " on " + std::to_string(count) + " samples";
   };
-  if (*type != '\0')
-    add(std::string(type) + ": " + std::to_string(equal) + " of " + std::to_string(total) +
-        " elements are equal");
+  if (!output.is_float) {
+    add(StrCat(type, ": ", equal, " of ", total, " elements are equal",
+               furthest > 0 ? StrCat(", they differ by ", apart / static_cast<double>(total),
+                                     " in the mean and ", furthest, " at most")
+                            : ""));
+  }
   if (other_shape > 0)
     add("not measured" + of_samples(other_shape) + ": its shape differs from the float model's");
+  if (other_kind > 0) add("not measured" + of_samples(other_kind) + ": its type is " + type);
   if (lost > 0)
     add("not measured" + of_samples(lost) + ": it depends on an operator that cannot be computed here");
   return output;

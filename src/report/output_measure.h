@@ -73,8 +73,9 @@ struct OutputResult {
   std::optional<ErrorSums> sums;  // of floats of one shape
   std::vector<PartSums> parts;    // one when the output has another shape than the parts were found for
   DType dtype = DType::kUndefined;
-  bool lost = false, other_shape = false;
-  int64_t equal = 0, total = 0;  // elements of other types
+  bool lost = false, other_shape = false, other_kind = false;  // why it was not compared
+  int64_t equal = 0, total = 0;                                // elements of other types
+  double apart = 0, furthest = 0;  // of integers: the sum and the largest of the differences
 };
 
 OutputResult CompareOutputs(const Tensor& expected, const Tensor& actual, const OutputParts& parts,

@@ -2,10 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
 #include <functional>
 
 #include "base/json_text.h"
-#include "base/log.h"
 #include "xslim/xslim.h"
 
 namespace xslim {
@@ -14,6 +15,17 @@ namespace {
 // "output y", "output y, part scores".
 std::string Name(const OutputMeasure& output, const PartMeasure* part) {
   return "output " + output.name + (part == nullptr ? "" : ", part " + part->tensor);
+}
+
+// With as many digits as it takes to stand on the right side of the bound.
+std::string Figure(double value, double bound) {
+  char text[40];
+  for (int digits = 6; digits <= 17; ++digits) {
+    std::snprintf(text, sizeof(text), "%.*g", digits, value);
+    const double shown = std::strtod(text, nullptr);
+    if ((shown < bound) == (value < bound) && (shown > bound) == (value > bound)) break;
+  }
+  return text;
 }
 
 // judge(snr, cosine): what is wrong with these figures, "" when nothing is.
@@ -81,13 +93,15 @@ std::vector<GateResult> JudgeGates(const std::vector<OutputMeasure>& outputs,
   if (settings.min_cosine) {
     const double bound = *settings.min_cosine;
     results.push_back(Gate("min_cosine", bound, outputs, [bound](double, double cosine) {
-      return cosine >= bound ? std::string() : StrCat("cosine ", cosine, " is under ", bound);
+      return cosine >= bound ? std::string()
+                             : "cosine " + Figure(cosine, bound) + " is under " + JsonNumber(bound);
     }));
   }
   if (settings.max_snr) {
     const double bound = *settings.max_snr;
     results.push_back(Gate("max_snr", bound, outputs, [bound](double snr, double) {
-      return snr <= bound ? std::string() : StrCat("SNR ", snr, " (noise/signal) is over ", bound);
+      return snr <= bound ? std::string()
+                          : "SNR " + Figure(snr, bound) + " (noise/signal) is over " + JsonNumber(bound);
     }));
   }
   if (settings.fail_on_collapse) {

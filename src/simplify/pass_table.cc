@@ -113,6 +113,7 @@ const std::vector<Pass>& Passes() {
       {"fold-affine", kAlways, FoldAffine,
        "Add, Sub, Mul, Div by constants behind Conv, ConvTranspose, Gemm go into weights and bias"},
       {"fuse-pad", kAlways, FusePad, "Pad goes into Conv, AveragePool, MaxPool"},
+      {"kernel-shapes", kAlways, KernelShapes, "Conv and ConvTranspose without kernel_shape get it"},
       {"fuse-gemm", kSlimOnly, FuseGemm, "MatMul and Add of a bias become Gemm where the rank is 2"},
       {"explicit-clip-bounds", kSlimOnly, ExplicitClipBounds, "a bound that Clip leaves out is written"},
       {"div-to-mul", kLegalizeOnly, DivToMul, "Div by a constant becomes Mul"},

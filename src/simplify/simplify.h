@@ -84,6 +84,7 @@ int FuseLayerNorm(Graph*, const SimplifyOptions&);
 int FuseRmsNorm(Graph*, const SimplifyOptions&);  // fuse_layer_norm.cc
 int FuseActivations(Graph*, const SimplifyOptions&);
 int ExplicitClipBounds(Graph*, const SimplifyOptions&);
+int KernelShapes(Graph*, const SimplifyOptions&);
 int DivToMul(Graph*, const SimplifyOptions&);
 int BatchNormToAffine(Graph*, const SimplifyOptions&);
 

@@ -214,6 +214,49 @@ def check_library(checks, program, folder, library, other_version):
                     f"library {path}: {done.returncode} {done.stderr}")
 
 
+def check_shared_names(checks, program, folder):
+    """Every mode makes the names of nodes differ, and the ignore list still means all that had the name."""
+    made, samples = odd_models.shared_names()
+    entries = write_inputs(folder, made, samples)
+    onnx.save(made, os.path.join(folder, "m.onnx"))
+    plain = onnx.ModelProto()
+    plain.CopyFrom(made)
+    for graph in [plain.graph, *plain.functions, *(a.g for n in plain.graph.node for a in n.attribute if a.HasField("g"))]:
+        for node in graph.node:
+            node.name = ""
+    onnx.save(plain, os.path.join(folder, "plain.onnx"))
+    wanted = outputs_of(os.path.join(folder, "plain.onnx"), samples, False)
+    with open(os.path.join(folder, "c.json"), "w") as file:
+        json.dump({"model_parameters": {"onnx_model": "m.onnx"}, "calibration_parameters": {"input_parameters": entries}}, file)
+    output = os.path.join(folder, "o.onnx")
+    for arguments in (["-c", "c.json"], ["-i", "m.onnx"], ["-i", "m.onnx", "--fp16"], ["-i", "m.onnx", "--dynq"],
+                      ["-i", "m.onnx", "--opset", "18"], ["-i", "m.onnx", "--fp16", "--ignore_op_names", "n"]):
+        run_xslim(program, [*arguments, "-o", output], folder)
+        measured = decibel("y", outputs_of(output, samples, False), wanted)
+        checks.that(measured > 25, f"shared names, {arguments}: {measured:.1f} dB")
+    checks.that(all(n.op_type != "Cast" for n in onnx.load(output).graph.node), "shared names: the ignore list does not match all of a name")
+
+
+def check_no_float_output(checks, program, folder):
+    """Level 1 has nothing to judge by and is level 0; what was asked for by name is an error. All outputs are reported."""
+    made, samples = odd_models.no_float_output()
+    entries = write_inputs(folder, made, samples)
+    onnx.save(made, os.path.join(folder, "m.onnx"))
+    for settings, status in (({"precision_level": 1}, 0), ({"auto_precision": 0.01}, 1), ({"sensitivity": True}, 1)):
+        with open(os.path.join(folder, "c.json"), "w") as file:
+            json.dump({"model_parameters": {"onnx_model": "m.onnx"}, "calibration_parameters": {"input_parameters": entries},
+                       "quantization_parameters": settings}, file)
+        done = subprocess.run([program, "-c", "c.json", "-o", "o.onnx"], cwd=folder, capture_output=True, text=True)
+        checks.that(done.returncode == status, f"no float output, {settings}: {done.returncode} {done.stderr}")
+        checks.that("need an output of type float32" in done.stderr, f"no float output, {settings}: {done.stderr}")
+    with open(os.path.join(folder, "o_report.md")) as file:
+        report = file.read()
+    for text in ("| parts | not measured: its type is sequence |", "| pixels | uint8: ", " in the mean and "):
+        checks.that(text in report, f"no float output: the report lacks {text}")
+    checks.that(sum(n.op_type == "QuantizeLinear" for n in onnx.load(os.path.join(folder, "o.onnx")).graph.node) >= 1, "no float output: not int8")
+    session(os.path.join(folder, "o.onnx")).run(None, samples[0])
+
+
 def main(program, library, other_version, *names):
     checks = Checks()
     for name in names or odd_models.MODELS:
@@ -226,6 +269,8 @@ def main(program, library, other_version, *names):
         check_strict(checks, program, folder)
         check_untuned(checks, program, folder)
         check_library(checks, program, folder, library, other_version)
+        check_shared_names(checks, program, folder)
+        check_no_float_output(checks, program, folder)
     return checks.finish()
 
 

@@ -13,7 +13,7 @@ class Maker(NodeList):
     def __init__(self, seed=5):
         super().__init__(seed)
         self.inputs, self.feeds = [], {}
-        self.opset, self.domains = 17, []
+        self.opset, self.domains, self.functions = 17, [], []
 
     def input(self, name, shape, high=None, dims=None):
         """Normal numbers, or whole ones below `high`. dims: the declared shape, where it differs."""
@@ -33,7 +33,7 @@ class Maker(NodeList):
         infos = [helper.make_tensor_value_info(name, (types or {}).get(name, FLOAT), None) for name in outputs]
         graph = helper.make_graph(self.nodes, "g", self.inputs, infos, self.constants)
         imports = [helper.make_opsetid("", self.opset)] + [helper.make_opsetid(d, 1) for d in self.domains]
-        made = helper.make_model(graph, opset_imports=imports)
+        made = helper.make_model(graph, opset_imports=imports, functions=self.functions)
         made.ir_version = 8
         return made
 
@@ -258,5 +258,36 @@ def packed_attention(m):
     return m.linear(m.op("Reshape", y, m.ints(-1, 10, 24)), 24, 24)
 
 
+def old_resize(m):
+    """Up to opset 10 the scales are input 1."""
+    m.opset = 10
+    y = m.conv(m.input("x", [1, 3, 8, 8]), 3, 6)
+    return m.conv(m.op("Resize", m.op("Relu", y), m.constant([1, 1, 2, 2])), 6, 4)
+
+
+def functions(m):
+    """Layers in functions of the model, one of them calling another."""
+    call = [helper.make_opsetid("", 17), helper.make_opsetid("layers", 1)]
+    m.domains = ["layers"]
+    silu = [helper.make_node("Sigmoid", ["x"], ["s"]), helper.make_node("Mul", ["x", "s"], ["y"])]
+    layer = [helper.make_node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1]), helper.make_node("Silu", ["c"], ["y"], domain="layers")]
+    m.functions = [helper.make_function("layers", "Silu", ["x"], ["y"], silu, call[:1]),
+                   helper.make_function("layers", "ConvSilu", ["x", "w"], ["y"], layer, call)]
+    y = m.op("ConvSilu", m.input("x", [1, 3, 8, 8]), m.random(8, 3, 3, 3), domain="layers")
+    return m.conv(m.op("ConvSilu", y, m.random(8, 8, 3, 3), domain="layers"), 8, 4)
+
+
+def fused_operators(m):
+    """As ONNX Runtime's optimizer saves a model."""
+    m.domains = ["com.microsoft"]
+    y = m.op("FusedConv", m.input("x", [1, 4, 8, 8]), m.random(8, 4, 3, 3), m.random(8), domain="com.microsoft", kernel_shape=[3, 3],
+             pads=[1, 1, 1, 1], activation="Relu")
+    y = m.op("Reshape", m.conv(y, 8, 4), m.ints(1, 4, 64))
+    y = m.op("SkipLayerNormalization", y, m.random(4, 64), m.random(64), m.random(64), domain="com.microsoft", epsilon=1e-5)
+    y = m.op("BiasGelu", m.op("MatMul", y, m.random(64, 32)), m.random(32), domain="com.microsoft")
+    return m.op("FusedMatMul", y, m.random(16, 32), domain="com.microsoft", transB=1, alpha=0.5)
+
+
 ALL = [mlp, gemm_forms, batched_weights, left_weight, cnn, conv_transpose_groups, transformer, recurrent, contrib_attention, embeddings, branches,
-       loop, branches_of_input, loop_of_input, scan_of_input, detector_tail, shapes, masked, windows, yolo, packed_attention]
+       loop, branches_of_input, loop_of_input, scan_of_input, detector_tail, shapes, masked, windows, yolo, packed_attention, old_resize, functions,
+       fused_operators]

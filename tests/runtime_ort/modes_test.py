@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto
 
+import contrib_ops_test
 import modes_models as models
 from helpers import Checks, run_xslim, session
 
@@ -172,6 +173,16 @@ def structure(case):
         model, _ = case.judge(DYNQ, "--dynq")
         tables = [i for i in model.graph.initializer if i.data_type == TensorProto.INT8 and i.dims[0] == 50]
         case.checks.that(len(tables) == 1, "embeddings: the table is not int8")
+    if name in ("functions", "fused_operators"):
+        model, _ = case.judge(FP16, "--fp16")
+        kept = [i.name for i in model.graph.initializer if i.data_type == TensorProto.FLOAT]
+        case.checks.that(not kept, f"{name} --fp16: float constants {kept}")
+    if name == "functions":
+        model, said = case.judge(FP16, "--fp16", "--ignore_op_types", "ConvSilu")
+        case.checks.that(len(model.functions) == 2 and types_of(model)["ConvSilu"] == 2, "functions: ignored calls are opened")
+        case.checks.that("stay float32" not in said, "functions: a warning of what the ignore list asks for")
+        _, said = case.judge(FP16, "--fp16", "--opset", "17")
+        case.checks.that("stay float32" not in said, "functions: a warning without a reason")
     if name == "masked":
         model, _ = case.judge(FP16, "--fp16")
         kept = {i.name for i in model.graph.initializer if i.data_type == TensorProto.FLOAT}
@@ -191,6 +202,35 @@ def measured(checks, program, folder):
     case.judge(FP16, "-c", "c.json")
 
 
+def contrib_kinds(checks, program, folder):
+    """Each operator of com.microsoft whose types are known, in a model of its own."""
+    bars = {"MatMulNBits": 0.999}
+    for kind, make in contrib_ops_test.CASES.items():
+        for turn in range(4):
+            inputs, attributes, *count = make()
+            while inputs[-1] is None:
+                inputs.pop()
+            always = contrib_ops_test.ALWAYS.get(kind)
+            weights = {i for i in range(len(inputs)) if (always(i) if always else turn % 2 and i > 0)}
+            model = contrib_ops_test.build(kind, inputs, attributes, count[0] if count else 1, weights)
+            feeds = {f"x{i}": np.asarray(value) for i, value in enumerate(inputs) if value is not None and i not in weights}
+            path, converted = os.path.join(folder, "m.onnx"), os.path.join(folder, "o.onnx")
+            onnx.save(model, path)
+            wanted = session(path, False).run(None, feeds)
+            for output, value in zip(model.graph.output, wanted):
+                output.CopyFrom(onnx.helper.make_tensor_value_info(output.name, onnx.helper.np_dtype_to_tensor_dtype(value.dtype), value.shape))
+            onnx.save(model, path)
+            label = f"{kind} {turn} --fp16"
+            try:
+                run_xslim(program, ["-i", path, "-o", converted, "--fp16"], folder)
+                got = session(converted).run(None, feeds)
+            except Exception as error:  # noqa: BLE001: whatever it is, the other cases go on
+                checks.that(False, f"{label}: {error}")
+                continue
+            for a, b in zip(got, wanted):
+                checks.that(a.dtype == b.dtype and cosine(a, b) > bars.get(kind, FP16), f"{label}: cosine {cosine(a, b):.6f}")
+
+
 def main():
     program, only = os.path.abspath(sys.argv[1]), sys.argv[2:]
     checks = Checks()
@@ -204,6 +244,9 @@ def main():
     if not only or "measured" in only:
         with tempfile.TemporaryDirectory() as folder:
             measured(checks, program, folder)
+    if not only or "contrib_kinds" in only:
+        with tempfile.TemporaryDirectory() as folder:
+            contrib_kinds(checks, program, folder)
     return checks.finish()
 
 

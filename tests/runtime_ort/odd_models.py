@@ -300,6 +300,34 @@ def unknown():
     return model(graph, 17, domains=["test.custom"]), floats(27, 8, x=(1, 3, 8, 8))
 
 
+def shared_names():
+    """Nodes of one name in the graph, in a branch and in a function: ONNX Runtime loads the model only once they differ."""
+    twice = [helper.make_node("Relu", ["v"], ["t"], name="n"), helper.make_node("Sigmoid", ["t"], ["r"], name="n")]
+    gate = helper.make_function("lib", "gate", ["v"], ["r"], twice, [helper.make_opsetid("", 17)])
+    branch = [helper.make_graph([helper.make_node("Relu", ["x0"], [f"{b}1"], name="n"), helper.make_node("Neg", [f"{b}1"], [f"{b}2"], name="n")],
+                                b, [], [helper.make_tensor_value_info(f"{b}2", F, None)]) for b in ("then", "else")]
+    n = Net(28)
+    n.name(n.conv("x", 3, 8), "x0")
+    taken = n.op("If", "flag", then_branch=branch[0], else_branch=branch[1])
+    n.name(n.conv(n.op("gate", taken, domain="lib"), 8, 4), "y")
+    for node in n.nodes:
+        node.name = "n"
+    made = model(n.graph({"x": (F, [1, 3, 8, 8]), "flag": (B, [])}, {"y": (F, [1, 4, 8, 8])}), functions=[gate], domains=["lib"])
+    return made, [dict(sample, flag=np.array(i % 2 == 0)) for i, sample in enumerate(floats(29, 8, x=(1, 3, 8, 8)))]
+
+
+def no_float_output():
+    """Class numbers, pixels and a sequence: nothing that a measure of floats can judge."""
+    n = Net(30)
+    x = n.conv("x", 3, 4)
+    n.name(n.op("ArgMax", x, axis=1), "classes")
+    n.name(n.op("Cast", n.op("Clip", n.op("Mul", x, n.const(50)), n.const(0), n.const(255)), to=TensorProto.UINT8), "pixels")
+    n.name(n.op("SplitToSequence", x, axis=1), "parts")
+    graph = n.graph({"x": (F, [1, 3, 8, 8])}, {"classes": (I, [1, 1, 8, 8]), "pixels": (TensorProto.UINT8, [1, 4, 8, 8])})
+    graph.output.append(helper.make_tensor_sequence_value_info("parts", F, [1, 1, 8, 8]))
+    return model(graph), floats(31, 8, x=(1, 3, 8, 8))
+
+
 MODELS = {
     "speech": speech, "nested": nested, "detector": detector, "loop": loop, "transformer": transformer,
     "transformer_max": lambda: transformer(float(np.finfo(np.float32).min)), "gru": gru, "two_heads": two_heads,

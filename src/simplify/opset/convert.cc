@@ -269,7 +269,9 @@ std::vector<OpsetObstacle> ConvertAsItIs(Graph* graph, int version) {
   const int from = graph->opset();
   std::vector<OpsetObstacle> obstacles;
   Graph work = *graph;
-  InlineCalls(&work, [&](const Function& function) { return opset::Changed(function.body, from, version); });
+  InlineCalls(&work, [&](const Function& function, const Node&) {
+    return opset::Changed(function.body, from, version);
+  });
   DropUnusedFunctions(&work);
   opset::OwnBodies(&work);
   const std::optional<ShapeFacts> shapes = opset::ShapesOf(work);

@@ -220,6 +220,35 @@ TEST_F(SamplesTest, ReadsNpyInAnyOrder) {
   EXPECT_THAT(tensor.ToInts(), ElementsAre(1, 2, 3, 4, 5, 6));
 }
 
+TEST(ConvertElements, NumbersBecomeWhatTheModelTakes) {
+  const auto floats = [](const Tensor& from, bool* lossy) {
+    const Tensor to = ConvertElements(from, DType::kFloat, "f", lossy);
+    return std::vector<float>(to.data<float>(), to.data<float>() + to.size());
+  };
+  bool lossy = false;
+  EXPECT_THAT(floats(Tensor::Of<uint8_t>({3}, {0, 7, 255}), &lossy), ElementsAre(0, 7, 255));
+  EXPECT_THAT(floats(Tensor::Of<int64_t>({2}, {-3, 1 << 24}), &lossy), ElementsAre(-3, 1 << 24));
+  Tensor yes(DType::kBool, {2});
+  yes.data<bool>()[0] = true;
+  yes.data<bool>()[1] = false;
+  EXPECT_THAT(floats(yes, &lossy), ElementsAre(1, 0));
+  EXPECT_FALSE(ConvertElements(Tensor::Of<float>({2}, {1, 0}), DType::kBool, "f", &lossy).data<bool>()[1]);
+  EXPECT_EQ(ConvertElements(Tensor::Of<float>({1}, {-2}), DType::kInt64, "f", &lossy).data<int64_t>()[0], -2);
+  EXPECT_FALSE(lossy);
+  floats(Tensor::Of<int64_t>({1}, {(1 << 24) + 1}), &lossy);
+  EXPECT_TRUE(lossy);
+  for (const auto& [value, type] : {std::pair(2.5f, DType::kInt32), std::pair(2.0f, DType::kBool)}) {
+    lossy = false;
+    ConvertElements(Tensor::Of<float>({1}, {value}), type, "f", &lossy);
+    EXPECT_TRUE(lossy) << NameOf(type);
+  }
+  for (const float value : {256.0f, -1.0f, std::nanf("")})
+    EXPECT_THROW(ConvertElements(Tensor::Of<float>({1}, {value}), DType::kUint8, "f", &lossy), Error)
+        << value;
+  EXPECT_THROW(ConvertElements(Tensor::Of<int64_t>({1}, {300}), DType::kUint8, "f", &lossy), Error);
+  EXPECT_THROW(ConvertElements(Tensor::Of<float>({1}, {0x1p63f}), DType::kInt64, "f", &lossy), Error);
+}
+
 TEST_F(SamplesTest, NormalisesImagesIntoPlanes) {
   Write("a.ppm", std::string("P6\n2 1\n255\n") + "\x0a\x14\x1e\x28\x32\x3c");  // RGB 10 20 30, 40 50 60
   InputParameters entry = Entry(Write("a.txt", "a.ppm"), FileType::kImage);
@@ -290,19 +319,31 @@ TEST_F(SamplesTest, ShrinksLikeOpenCv) {
 
 TEST_F(SamplesTest, RunsAPythonFunction) {
   if (std::system("${XSLIM_PYTHON:-python3} -c 'import numpy' 2>/dev/null") != 0) GTEST_SKIP() << "no numpy";
-  const std::string script = Write("prep.py",
-                                   "import numpy as np\n"
-                                   "def load(paths, entry):\n"
-                                   "    print('noise on the standard output')\n"
-                                   "    return np.full((len(paths), 2), entry['value'])\n"
-                                   "def bad(paths, entry):\n"
-                                   "    raise ValueError('broken on purpose')\n");
+  const std::string script =
+      Write("prep.py",
+            "import numpy as np\n"
+            "def load(paths, entry):\n"
+            "    print('noise on the standard output')\n"
+            "    return np.full((len(paths), 2), entry['value'])\n"
+            "def keys(paths, entry):\n"
+            "    wanted = {'input_name': 'x', 'input_shape': [1, 2, None], 'file_type': 'img',\n"
+            "              'color_format': 'rgb', 'mean_value': None, 'std_value': None,\n"
+            "              'preprocess_file': None, 'data_list_path': None, 'dtype': 'float32'}\n"
+            "    assert entry == wanted, entry\n"
+            "    return np.zeros((len(paths), 2, 2))\n"
+            "def bad(paths, entry):\n"
+            "    raise ValueError('broken on purpose')\n");
   Config config;
   config.calibration.input_parameters = {Entry(Write("a.txt", "prep.py\nprep.py\n"), FileType::kImage)};
   config.calibration.input_parameters[0].json = R"({"value": 2.5})";
   config.calibration.input_parameters[0].preprocess_file = script + ":load";
   const auto source = OpenSamples(config, {Floats("x", {1, 2})}, 0);
   for (int i = 0; i < 2; ++i) EXPECT_THAT(Values(source->at(i)[0]), ElementsAre(2.5, 2.5));
+  // Every key of XSlim's, written or not; a module without .py.
+  config.calibration.input_parameters[0].json =
+      R"({"color_format": "rgb", "mean_value": null, "dtype": "int8"})";
+  config.calibration.input_parameters[0].preprocess_file = script.substr(0, script.size() - 3) + ":keys";
+  EXPECT_EQ(OpenSamples(config, {Floats("x", {-1, 2, -1})}, 0)->at(0)[0].size(), 4);
   config.calibration.input_parameters[0].preprocess_file = script + ":bad";
   const auto bad = OpenSamples(config, {Floats("x", {1, 2})}, 0);
   try {
@@ -310,7 +351,7 @@ TEST_F(SamplesTest, RunsAPythonFunction) {
     FAIL() << "expected an error";
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), HasSubstr("ValueError: broken on purpose"));
-    EXPECT_THAT(error.what(), HasSubstr("prep.py:6"));
+    EXPECT_THAT(error.what(), HasSubstr("prep.py:12"));
   }
   config.calibration.input_parameters[0].preprocess_file = script + ":none";
   EXPECT_THAT(ErrorOf(config, {Floats("x", {1, 2})}), HasSubstr("AttributeError"));

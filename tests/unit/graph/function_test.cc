@@ -95,7 +95,7 @@ TEST(FunctionTest, InlinesNestedCallsWithAttributesAndBodies) {
 
 TEST(FunctionTest, CallsThatAreNotWantedStay) {
   Graph model = Model();
-  InlineCalls(&model, [](const Function& function) { return function.name == "twice"; });
+  InlineCalls(&model, [](const Function& function, const Node&) { return function.name == "twice"; });
   EXPECT_THAT(TypesOf(model), ElementsAre("scaled", "If", "scaled"));
   EXPECT_EQ(DropUnusedFunctions(&model), 2);
   ASSERT_EQ(model.functions.size(), 1u);

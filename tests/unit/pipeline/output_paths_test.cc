@@ -30,6 +30,13 @@ TEST_F(OutputPathsTest, ResolvingChangesNothing) {
   EXPECT_FALSE(fs::exists(At("new")));
 }
 
+TEST_F(OutputPathsTest, TheEndingMayBeInCapitals) {
+  options_.output_path = At("x.ONNX");
+  const OutputPaths paths = ResolveOutputPaths(config_, options_);
+  EXPECT_EQ(paths.model, At("x.ONNX"));
+  EXPECT_EQ(paths.report, At("x_report.md"));
+}
+
 // The first of two folders can be made, but not the one in it.
 TEST_F(OutputPathsTest, WhatIsMadeInPartIsRemovedToo) {
   if (geteuid() != 0) GTEST_SKIP() << "only root can become a user who may write to no folder";

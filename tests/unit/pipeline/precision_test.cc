@@ -155,8 +155,21 @@ TEST_F(RunPrecisionTest, SensitivityChangesNothing) {
 }
 
 TEST_F(RunPrecisionTest, NeedsOperatorsAndAFloatOutput) {
-  EXPECT_THROW(RefuseWithoutMeasuring(graph_, *facts_, false), Error);
-  RefuseWithoutMeasuring(graph_, *facts_, true);
+  settings_.sensitivity = true;
+  EXPECT_THROW(SettlePrecision(graph_, *facts_, false, &settings_), Error);
+  SettlePrecision(graph_, *facts_, true, &settings_);
+}
+
+TEST_F(RunPrecisionTest, LevelOneAloneBecomesZeroWhereNothingCanBeMeasured) {
+  settings_ = {};
+  settings_.precision_level = kPrecisionAuto;
+  SettlePrecision(graph_, *facts_, true, &settings_);
+  EXPECT_EQ(settings_.precision_level, kPrecisionAuto);
+  QuantizationParameters wanted = settings_;
+  wanted.sensitivity = true;
+  EXPECT_THROW(SettlePrecision(graph_, *facts_, false, &wanted), Error);
+  SettlePrecision(graph_, *facts_, false, &settings_);
+  EXPECT_EQ(settings_.precision_level, 0);
 }
 
 }  // namespace

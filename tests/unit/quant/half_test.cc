@@ -247,7 +247,7 @@ TEST(Half, NumbersThatBecomeZeroAreTold) {
     const ValueId c = chain.graph.AddConstant("c", Tensor::Of<float>({2}, values));
     HalfOptions options;
     options.type = type;
-    return chain.Then("Mul", {c}).End().Convert(options).vanished;
+    return chain.Then("Add", {c}).End().Convert(options).vanished;
   };
   const std::vector<Vanished> one = vanished({0x1p-25f, 0x1p-20f}, DType::kFloat16);
   ASSERT_EQ(one.size(), 1u);
@@ -257,6 +257,35 @@ TEST(Half, NumbersThatBecomeZeroAreTold) {
   EXPECT_THAT(vanished({0x1.8p-25f, 0}, DType::kFloat16), IsEmpty());
   EXPECT_THAT(vanished({0x1p-30f, 1}, DType::kFloat16), IsEmpty());
   EXPECT_THAT(vanished({0x1p-30f, 0x1p-31f}, DType::kBFloat16), IsEmpty());
+}
+
+TEST(Half, WeightsThatWouldVanishStayFloat) {
+  Chain chain;
+  const ValueId weights = chain.graph.AddConstant("w", Tensor::Of<float>({2, 2}, {1e-9f, -2e-9f, 0, 3e-10f}));
+  chain.Then("MatMul", {weights}).Then("Relu").Then("Mul", {chain.Constant(1e4f)}).Then("Tanh").End();
+  const HalfOutcome outcome = chain.Convert();
+  EXPECT_THAT(Kept(outcome), ElementsAre("MatMul[MatMul]", "Relu[Relu]", "Mul[Mul]"));
+  EXPECT_THAT(outcome.vanished, IsEmpty());
+  EXPECT_EQ(outcome.converted, 1);
+}
+
+TEST(Half, SmallNumbersThatAreAddedDoNotMatter) {
+  Chain chain;
+  chain.Then("Add", {chain.Constant(1e-9f)}).Then("Relu").End();
+  EXPECT_EQ(chain.Convert().converted, 2);
+}
+
+TEST(Half, CountsTheWeightsThatStayFloat) {
+  Chain chain;
+  chain.settings.ignore_op_types = {"Sub"};
+  chain.Then("Add", {chain.Constant(1)})
+      .Then("Pow", {chain.Constant(2)})
+      .Then("Sub", {chain.Constant(3)})
+      .End();
+  const HalfOutcome outcome = chain.Convert();
+  EXPECT_EQ(outcome.weights, 6);
+  ASSERT_EQ(outcome.float_weights.size(), 1u) << "what the user asks for is no surprise";
+  EXPECT_EQ(outcome.float_weights.begin()->second, 2);
 }
 
 }  // namespace

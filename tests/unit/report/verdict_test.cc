@@ -114,6 +114,39 @@ TEST(Gates, AreMissedByNaNAndByWhatIsNotMeasured) {
     EXPECT_THAT(gate.missed, IsEmpty());
 }
 
+TEST(Gates, FiguresStandOnTheirSideOfTheBound) {
+  QuantizationParameters settings;
+  settings.min_cosine = 0.9999999;
+  settings.max_snr = 1e-6;
+  OutputMeasure output;
+  output.name = "y";
+  output.samples = 1;
+  output.cosine = 0.99999985;
+  output.snr = 1.0000001e-6;
+  const std::vector<GateResult> gates = JudgeGates({output}, settings);
+  EXPECT_THAT(gates[0].missed, ElementsAre("output y: cosine 0.99999985 is under 0.9999999"));
+  EXPECT_THAT(gates[1].missed, ElementsAre("output y: SNR 1.0000001e-06 (noise/signal) is over 1e-06"));
+}
+
+TEST(Outputs, IntegersSayHowFarTheyAreApart) {
+  const auto note = [](const Tensor& f, const Tensor& q) {
+    const OutputResult result = CompareOutputs(f, q, Whole(), {{}});
+    return Summary("y", Whole(), {&result}).note;
+  };
+  EXPECT_EQ(note(Tensor::Of<uint8_t>({4}, {1, 2, 3, 250}), Tensor::Of<uint8_t>({4}, {1, 2, 4, 247})),
+            "uint8: 2 of 4 elements are equal, they differ by 1 in the mean and 3 at most");
+  EXPECT_EQ(note(Tensor::Of<int64_t>({2}, {1, 2}), Tensor::Of<int64_t>({2}, {1, 2})),
+            "int64: 2 of 2 elements are equal");
+}
+
+TEST(Outputs, ASequenceIsNotMeasured) {
+  const Tensor sequence = Tensor::Sequence({Tensor::Of<float>({1}, {1})});
+  const OutputResult result = CompareOutputs(sequence, sequence, Whole(), {{}});
+  const OutputMeasure output = Summary("y", Whole(), {&result});
+  EXPECT_EQ(output.samples, 0);
+  EXPECT_EQ(output.note, "not measured: its type is sequence");
+}
+
 TEST(Verdict, SaysWhatWasFound) {
   Measures measures;
   measures.samples = 1;

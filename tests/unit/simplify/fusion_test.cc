@@ -498,6 +498,26 @@ TEST(ExplicitClipBounds, TheMissingOneIsWritten) {
   EXPECT_EQ(Simplify(&same, OnlyPasses(same, {"explicit-clip-bounds"})), 0);
 }
 
+TEST(KernelShapes, TheyFollowTheWeights) {
+  Model m;
+  const ValueId x = m.Op("Conv", {m.Input("x", {-1, 3, 9, 9}), m.Random({4, 3, 3, 5})});
+  m.Output(m.Op("ConvTranspose", {x, m.Random({4, 2, 2, 1})}));
+  const Graph graph = ExpectRewrite(m, {"kernel-shapes"}, {{"Conv", 1}, {"ConvTranspose", 1}});
+  for (NodeId id : graph.Order()) {
+    const Node& node = graph.node(id);
+    const std::vector<int64_t> wanted =
+        node.Is("Conv") ? std::vector<int64_t>{3, 5} : std::vector<int64_t>{2, 1};
+    EXPECT_EQ(node.Ints("kernel_shape"), wanted);
+  }
+}
+
+TEST(KernelShapes, OpenOnesStayOpen) {
+  Model m;
+  m.Output(m.Op("Conv", {m.Input("x", {1, 3, 9, 9}), m.Input("w", {4, 3, -1, -1})}));
+  Graph graph = m.graph;
+  EXPECT_EQ(Simplify(&graph, OnlyPasses(graph, {"kernel-shapes"})), 0);
+}
+
 TEST(FoldConstants, GrowthIsLimited) {
   Model m;
   const ValueId x = m.Input("x", {1});
