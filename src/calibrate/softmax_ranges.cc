@@ -9,14 +9,25 @@ namespace {
 
 constexpr float kSpare = 1.5f;
 
+bool Moves(const Graph& graph, const Node* producer) {
+  return producer != nullptr && RoleOf(graph, *producer) == QuantRole::kPassive;
+}
+
 // Whether the value, or what data movement has made it of, has a pair.
 bool OnGrid(const Graph& graph, const QuantPlan& plan, ValueId id) {
   while (!plan.activations.count(id)) {
     const Node* producer = graph.Producer(id);
-    if (producer == nullptr || RoleOf(graph, *producer) != QuantRole::kPassive) return false;
+    if (!Moves(graph, producer)) return false;
     id = producer->input(0);
   }
   return true;
+}
+
+// The Softmax that the value's numbers come from, perhaps in another shape.
+const Node* SoftmaxOf(const Graph& graph, ValueId id) {
+  const Node* producer = graph.Producer(id);
+  while (Moves(graph, producer)) producer = graph.Producer(producer->input(0));
+  return producer != nullptr && producer->Is("Softmax") ? producer : nullptr;
 }
 
 }  // namespace
@@ -25,10 +36,9 @@ std::map<ValueId, float> SoftmaxEnds(const Graph& graph, const QuantPlan& plan,
                                      const StatisticsMap& statistics) {
   std::map<ValueId, float> ends;
   for (const auto& [id, quant] : plan.activations) {
-    const Node* softmax = graph.Producer(id);
+    const Node* softmax = SoftmaxOf(graph, id);
     const auto seen = statistics.find(id);
-    if (softmax != nullptr && softmax->Is("Softmax") && seen != statistics.end() &&
-        OnGrid(graph, plan, softmax->input(0)))
+    if (softmax != nullptr && seen != statistics.end() && OnGrid(graph, plan, softmax->input(0)))
       ends[id] = std::min(kSpare * seen->second.max(), 1.0f);
   }
   return ends;

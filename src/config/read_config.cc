@@ -223,7 +223,7 @@ const Keys<Quantization> kQuantizationKeys = {
      [](Quantization* q, const Field& f) { q->visible_ranges = f.Bool(); }},
     {"protect_fragile", "bool", "operators that ruin an output in int8 alone stay float (default: true)",
      [](Quantization* q, const Field& f) { q->protect_fragile = f.Bool(); }},
-    {"keep_means", "bool", "finetune_level 0: biases keep the means of outputs (default: true)",
+    {"keep_means", "bool", "biases keep the means of outputs, where level 0's are used (default: true)",
      [](Quantization* q, const Field& f) { q->keep_means = f.Bool(); }},
     {"range_costs", "bool", "finetune_level 1..3: ranges by what they cost at the outputs (default: true)",
      [](Quantization* q, const Field& f) { q->range_costs = f.Bool(); }},

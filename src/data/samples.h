@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <future>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -80,9 +81,11 @@ class SampleStream {
 };
 
 // `count` of the samples that `indices` names (all when there are fewer), decoded: a seeded choice, in order.
-// Those that hold NaN are left out, unless all do.
+// Those that hold NaN are left out, unless all do. Fewer where `count` samples of the first one's size take
+// more than most_bytes, but at least 2.
 std::vector<Sample> DrawSamples(const SampleSource& source, const std::vector<int64_t>& indices,
-                                int64_t count, uint64_t seed, ThreadPool& pool);
+                                int64_t count, uint64_t seed, ThreadPool& pool,
+                                int64_t most_bytes = std::numeric_limits<int64_t>::max());
 
 }  // namespace xslim
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <exception>
+#include <limits>
 
 #include "base/random.h"
 #include "data/samples.h"
@@ -21,7 +22,7 @@ void SampleStream::ReadAhead() {
 }
 
 bool SampleStream::Next(Sample* sample) {
-  if (at_ == indices_.size()) return false;
+  if (!ahead_.valid()) return false;  // at the end, or behind a sample that could not be read
   *sample = ahead_.get();
   ++at_;
   ReadAhead();
@@ -29,6 +30,8 @@ bool SampleStream::Next(Sample* sample) {
 }
 
 namespace {
+
+constexpr int64_t kFewestDrawn = 2;  // however large they are
 
 bool HoldsNaN(const Tensor& tensor) {
   if (!IsFloating(tensor.dtype())) return false;
@@ -40,9 +43,19 @@ bool HoldsNaN(const Tensor& tensor) {
 }  // namespace
 
 std::vector<Sample> DrawSamples(const SampleSource& source, const std::vector<int64_t>& indices,
-                                int64_t count, uint64_t seed, ThreadPool& pool) {
-  Random random(seed);
-  const std::vector<int64_t> chosen = Choose(random, static_cast<int64_t>(indices.size()), count);
+                                int64_t count, uint64_t seed, ThreadPool& pool, int64_t most_bytes) {
+  const auto choose = [&](int64_t number) {
+    Random random(seed);
+    return Choose(random, static_cast<int64_t>(indices.size()), number);
+  };
+  std::vector<int64_t> chosen = choose(count);
+  if (most_bytes < std::numeric_limits<int64_t>::max() && !chosen.empty()) {
+    int64_t bytes = 1;
+    for (const Tensor& tensor : source.at(indices[static_cast<size_t>(chosen[0])]))
+      bytes += static_cast<int64_t>(tensor.bytes());
+    const int64_t fit = std::max(most_bytes / bytes, kFewestDrawn);
+    if (fit < std::ssize(chosen)) chosen = choose(fit);
+  }
   std::vector<Sample> samples(chosen.size());
   std::vector<std::exception_ptr> failures(
       chosen.size());  // the first in order counts, whoever met one first

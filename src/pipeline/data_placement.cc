@@ -50,7 +50,7 @@ void DataPlacement::SetRanges(QuantPlan* plan) {
 
 QuantPlan DataPlacement::Place(const Choices& choices) {
   QuantPlan plan = PlacePlan(graph_, facts_, config_.quantization, choices);
-  for (NodeId id : plan_.nodes) {
+  for (NodeId id : choices_.placed) {
     if (!plan.nodes.count(id) && RoleOf(graph_, graph_.node(id)) != QuantRole::kPassive)
       plan.left_float.emplace(id, "what lies before it stays float");
   }
@@ -79,6 +79,7 @@ void DataPlacement::WidenSoftmax() {
              "room for larger probabilities: ONNX Runtime's int8 Softmax does not saturate");
     plan_.activations.at(id).fixed = true;
     chosen_.insert_or_assign(id, plan_.activations.at(id));
+    LogDebug("range of ", graph_.value(id).name, ": 0 .. ", end, " (", plan_.activations.at(id).why, ")");
   }
 }
 

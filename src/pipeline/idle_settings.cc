@@ -197,7 +197,7 @@ const std::vector<Stage>& Stages() {
   constexpr int kAny = std::numeric_limits<int>::max();
   static const std::vector<Stage> stages = {{"visible_ranges", &Quantization::visible_ranges, 0, kAny},
                                             {"protect_fragile", &Quantization::protect_fragile, 0, kAny},
-                                            {"keep_means", &Quantization::keep_means, 0, 0},
+                                            {"keep_means", &Quantization::keep_means, 0, kAny},
                                             {"range_costs", &Quantization::range_costs, 1, kAny},
                                             {"weight_rounding", &Quantization::weight_rounding, 1, kAny},
                                             {"bias_correction", &Quantization::bias_correction, 1, kAny},

@@ -15,13 +15,14 @@ namespace xslim {
 namespace {
 
 constexpr int64_t kChannelSamples = 8;
+constexpr int64_t kDrawnBytes = 64 << 20;  // of samples that are held at once
 constexpr uint64_t kChannelSeed = 20260303, kNoiseSeed = 20260505;
 // To see whether the noise is too large: samples, and WorkOf() that this may take, about.
 constexpr int64_t kFewestNoiseSamples = 2, kMostNoiseSamples = 32;
 constexpr int64_t kNoiseWork = 6'000'000'000, kQuickNoiseWork = 800'000'000;
 
 std::vector<Sample> DrawForNoise(const PlanTask& task, int64_t count) {
-  return DrawSamples(task.samples, task.indices, count, kNoiseSeed, task.pool);
+  return DrawSamples(task.samples, task.indices, count, kNoiseSeed, task.pool, kDrawnBytes);
 }
 
 int64_t NoiseSamples(int64_t most_work, int64_t work) {
@@ -32,7 +33,7 @@ int64_t NoiseSamples(int64_t most_work, int64_t work) {
 
 std::vector<Sample> DrawForChannels(const SampleSource& source, const std::vector<int64_t>& indices,
                                     ThreadPool& pool) {
-  return DrawSamples(source, indices, kChannelSamples, kChannelSeed, pool);
+  return DrawSamples(source, indices, kChannelSamples, kChannelSeed, pool, kDrawnBytes);
 }
 
 PlannedInt8 PlanInt8(Graph* graph, const ValueFacts& facts, const std::vector<OutputParts>& parts,

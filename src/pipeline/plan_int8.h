@@ -33,7 +33,8 @@ struct PlannedInt8 {
   std::vector<std::string> account;  // of tuning, for the report
 };
 
-// The samples that channels are equalized and means are kept by: a seeded choice of 8.
+// The samples that channels are equalized and means are kept by: a seeded choice of 8, fewer
+// where they are large.
 std::vector<Sample> DrawForChannels(const SampleSource& source, const std::vector<int64_t>& indices,
                                     ThreadPool& pool);
 

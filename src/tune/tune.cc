@@ -128,14 +128,16 @@ class Tuner {
       else
         done = std::move(done_without);
     }
-    if (options.level_zero && noise_ > kClear * calibrated.noise) {
+    const bool tuned_any = options.range_costs || options.weight_rounding || options.bias_correction;
+    if (tuned_any && options.level_zero && noise_ > kClear * calibrated.noise) {
       const State tuned = {*graph_, *plan_, noise_};
       Restore(calibrated);
       options.level_zero(graph_, *plan_);
       noise_ = Mean(Ratios());
       if (kClearlyLess * noise_ < tuned.noise) {
         Say("tuning is taken back: noise-to-signal ratio ", tuned.noise, ", but ", noise_,
-            " with the ranges and biases of level 0");
+            " with the ranges and biases of level 0",
+            options.level >= 3 && options.learning ? "; nothing is learned from there" : "");
         return;
       }
       Restore(tuned);

@@ -38,6 +38,18 @@ TEST(SoftmaxEnds, LeaveRoomForOtherData) {
   EXPECT_THAT(Ends(model, model.Plan(), 0.9f), ElementsAre(Pair(p, 1.0f)));
 }
 
+TEST(SoftmaxEnds, AlsoBehindDataMovement) {
+  SmallGraph model;
+  model.Conv("scores", "x");
+  model.Op("Softmax", "s", {"scores"}, {{"axis", Attribute::Int(1)}});
+  model.Op("Transpose", "p", {"s"}, {{"perm", Attribute::Ints({0, 1, 3, 2})}});
+  model.Conv("y", "p");
+  model.Output("y");
+  const QuantPlan plan = model.Plan();
+  ASSERT_EQ(plan.activations.count(model.graph.Find("p")), 1u);
+  EXPECT_THAT(Ends(model, plan, 0.2f), ElementsAre(Pair(model.graph.Find("p"), FloatEq(0.3f))));
+}
+
 TEST(SoftmaxEnds, AFloatSoftmaxSaturates) {
   const SmallGraph model = Attention();
   QuantPlan plan = model.Plan();

@@ -56,11 +56,11 @@ TEST_F(IdleSettingsTest, KeysOfOtherLevels) {
 
 TEST_F(IdleSettingsTest, StagesOfOtherFinetuneLevels) {
   q_.keep_means = q_.weight_rounding = q_.learning = false;
-  EXPECT_THAT(Found(), ElementsAre("keep_means, learning have no effect at finetune_level 1"));
+  EXPECT_THAT(Found(), ElementsAre("learning has no effect at finetune_level 1"));
   q_.finetune_level = 0;
   EXPECT_THAT(Found(), ElementsAre("weight_rounding, learning have no effect at finetune_level 0"));
   q_.finetune_level = 2;
-  EXPECT_THAT(Found(), ElementsAre("keep_means, learning have no effect at finetune_level 2"));
+  EXPECT_THAT(Found(), ElementsAre("learning has no effect at finetune_level 2"));
   q_.precision_level = 3;
   EXPECT_THAT(Found(), ElementsAre("finetune_level, keep_means, weight_rounding, learning have no effect at "
                                    "precision_level 3"));

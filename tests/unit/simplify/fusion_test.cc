@@ -438,6 +438,10 @@ TEST(TransposesToReshapes, LeavesOpenSizesAlone) {
   Model m;
   m.Output(m.Op("Transpose", {m.Input("x", {-1, 6, 1, 5})}, {{"perm", Is({1, 0, 2, 3})}}));
   ExpectUntouched(m, "transposes-to-reshapes");
+  // Two open sizes, either of which may be 0.
+  Model two;
+  two.Output(two.Op("Transpose", {two.Input("x", {-1, -1, 1, 5})}, {{"perm", Is({0, 2, 1, 3})}}));
+  ExpectUntouched(two, "transposes-to-reshapes");
 }
 
 TEST(ReciprocalToDiv, BothForms) {
