@@ -154,7 +154,9 @@ Observations CollectStatistics(const Graph& graph, const std::vector<ValueId>& v
 void ChooseRanges(const Graph& graph, const StatisticsMap& statistics, CalibrationType type, ThreadPool& pool,
                   QuantPlan* plan) {
   std::vector<ValueId> ids;
-  for (const auto& [id, quant] : plan->activations) ids.push_back(id);
+  for (const auto& [id, quant] : plan->activations) {
+    if (!quant.params.set()) ids.push_back(id);
+  }
   std::vector<ChosenRange> chosen(ids.size());
   pool.ParallelFor(static_cast<int64_t>(ids.size()), 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t i = begin; i < end; ++i) {

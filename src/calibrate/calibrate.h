@@ -39,7 +39,8 @@ Observations CollectStatistics(const Graph& graph, const std::vector<ValueId>& v
                                ThreadPool& pool, const std::function<void(int64_t, int64_t)>& progress,
                                const MemoryCeiling& ceiling = MemoryCeiling());
 
-// Chooses the range of every activation of the plan, by `type` where the tensor has none of its own.
+// Chooses the range of every activation of the plan that has none, by `type` where the tensor has no type of
+// its own.
 void ChooseRanges(const Graph& graph, const StatisticsMap& statistics, CalibrationType type, ThreadPool& pool,
                   QuantPlan* plan);
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "base/log.h"
@@ -25,10 +26,19 @@ struct Extremes {
   }
 };
 
+// An Add or Sub whose result goes to a Softmax, perhaps in another shape, and nowhere else.
+bool MayAddMask(const Graph& graph, const Node& node) {
+  if (!node.Is("Add") && !node.Is("Sub")) return false;
+  NodeId user = graph.SoleUser(node.outputs[0]);
+  while (user != kNone && RoleOf(graph, graph.node(user)) == QuantRole::kPassive)
+    user = graph.SoleUser(graph.node(user).outputs[0]);
+  return user != kNone && graph.node(user).Is("Softmax");
+}
+
 class Finder {
  public:
   Finder(const Graph& graph, const QuantPlan& plan, const StatisticsMap& statistics)
-      : graph_(graph), plan_(plan), statistics_(statistics) {}
+      : graph_(graph), plan_(plan), statistics_(statistics), operands_(MaskOperands(graph, plan)) {}
 
   std::map<NodeId, std::string> Run(bool protect) {
     std::vector<bool> ends(graph_.node_slots(), false);
@@ -51,7 +61,8 @@ class Finder {
   std::optional<Extremes> Of(ValueId id, bool positive = false) const {
     if (id == kNone) return std::nullopt;
     if (const Tensor* constant = graph_.Constant(id)) return OfConstant(*constant);
-    const auto found = plan_.activations.count(id) ? statistics_.find(id) : statistics_.end();
+    const bool observed = plan_.activations.count(id) || operands_.count(id);
+    const auto found = observed ? statistics_.find(id) : statistics_.end();
     if (found != statistics_.end()) {
       // A tensor's infinities have no sign in its statistics. In front of a Softmax only negative ones make
       // sense.
@@ -71,16 +82,8 @@ class Finder {
     return Extremes{*lo, *hi};
   }
 
-  // Whether its result goes to a Softmax, perhaps in another shape, and nowhere else.
-  bool FeedsSoftmax(const Node& node) const {
-    NodeId user = graph_.SoleUser(node.outputs[0]);
-    while (user != kNone && RoleOf(graph_, graph_.node(user)) == QuantRole::kPassive)
-      user = graph_.SoleUser(graph_.node(user).outputs[0]);
-    return user != kNone && graph_.node(user).Is("Softmax");
-  }
-
   bool AddsMask(const Node& node) const {
-    if ((!node.Is("Add") && !node.Is("Sub")) || !FeedsSoftmax(node)) return false;
+    if (!MayAddMask(graph_, node)) return false;
     const std::optional<Extremes> left = Of(node.input(0));
     std::optional<Extremes> right = Of(node.input(1), node.Is("Sub"));
     if (!left || !right) return false;
@@ -121,10 +124,24 @@ class Finder {
   const Graph& graph_;
   const QuantPlan& plan_;
   const StatisticsMap& statistics_;
+  const std::set<ValueId> operands_;
   std::map<NodeId, std::string> found_;
 };
 
 }  // namespace
+
+std::set<ValueId> MaskOperands(const Graph& graph, const QuantPlan& plan) {
+  std::set<ValueId> operands;
+  for (NodeId id : plan.nodes) {
+    const Node& node = graph.node(id);
+    if (!MayAddMask(graph, node)) continue;
+    for (ValueId input : node.inputs) {
+      if (input != kNone && !graph.value(input).has_value() && !plan.activations.count(input))
+        operands.insert(input);
+    }
+  }
+  return operands;
+}
 
 std::map<NodeId, std::string> FindUneven(const Graph& graph, const QuantPlan& plan,
                                          const StatisticsMap& statistics, ProtectOutputs protect) {

@@ -4,12 +4,17 @@
 #define XSLIM_CALIBRATE_UNEVEN_H_
 
 #include <map>
+#include <set>
 #include <string>
 
 #include "calibrate/calibrate.h"
 #include "quant/plan.h"
 
 namespace xslim {
+
+// Operands of what may add a mask that have no pair of their own: inside a fused unit, say. FindUneven looks
+// at their statistics beside those of the plan's activations.
+std::set<ValueId> MaskOperands(const Graph& graph, const QuantPlan& plan);
 
 // Of the plan's operators, with the reason as the report gives it:
 //   - an Add or Sub in front of a Softmax one operand of which is a mask: zeros, and numbers (or

@@ -13,6 +13,7 @@
 #include "pipeline/plan_int8.h"
 #include "pipeline/precision.h"
 #include "pipeline/static_report.h"
+#include "pipeline/statistics_source.h"
 #include "quant/coarse_scales.h"
 #include "quant/ignore_list.h"
 #include "quant/output_parts.h"
@@ -104,16 +105,14 @@ void Quantize(const Branch& branch, const BranchTask& task, QuantizedBranch* res
   }
   Choices choices = ChoicesInside(graph, task.choices.Of(branch.node));
   QuantPlan plan = PlacePlan(graph, facts, settings, choices);
+  choices.placed = plan.nodes;
+  const Percentiles percentiles = PercentilesOf(graph, choices, settings.max_percentile);
   LogInfo(branch.title, ": quantizing ", plan.nodes.size(), " of ", graph.Order().size(), " operators on ",
           samples.Describe());
   const MemoryCeiling ceiling(task.options.max_memory);
   const auto observe = [&](const QuantPlan& of) {
     std::vector<ValueId> values;
-    Percentiles percentiles{settings.max_percentile, {}};
-    for (const auto& [value, quant] : of.activations) {
-      values.push_back(value);
-      if (quant.max_percentile) percentiles.own[value] = *quant.max_percentile;
-    }
+    for (const auto& [value, quant] : of.activations) values.push_back(value);
     return CollectStatistics(graph, values, InputChannels(graph), samples, indices, percentiles, task.pool,
                              {}, ceiling);
   };
@@ -145,8 +144,8 @@ void Quantize(const Branch& branch, const BranchTask& task, QuantizedBranch* res
     Random random(kMeasuredSeed);
     const std::vector<int64_t> measured = Choose(random, samples.size(), kMeasuredSamples);
     const MeasurePlan measure = [&](const Graph& reference, const QuantPlan& of) {
-      return Measure(result->model, untuned, exported(reference, of), of, parts, samples, measured,
-                     task.pool, {}, ceiling);
+      return Measure(result->model, untuned, exported(reference, of), of, parts, samples, measured, task.pool,
+                     {}, ceiling);
     };
     const auto progress = [&](const char* part) {
       return [&task, part](int64_t done, int64_t total) {

@@ -4,19 +4,17 @@
 #include <utility>
 
 #include "base/log.h"
+#include "calibrate/softmax_ranges.h"
 #include "calibrate/uneven.h"
 #include "ops/operator.h"
 #include "quant/interest.h"
-#include "tune/fragile.h"
 
 namespace xslim {
 namespace {
 
 constexpr double kTrouble = 0.1;         // noise/signal from which on operators are looked for
+constexpr double kNear = 5;              // times less, on a few samples, may be as much on more of them
 constexpr double kWorthwhile = 2.0 / 3;  // what must at most be left of it
-// Noise that operators which are float for no more than it may stay int8 for: as a part of what is
-// unavoidable, and at least.
-constexpr double kRestShare = 0.5, kLeastRest = 0.005;
 
 }  // namespace
 
@@ -32,15 +30,22 @@ DataPlacement::DataPlacement(const Graph& graph, const ValueFacts& facts, const 
       choices_(*choices),
       plan_(*plan) {}
 
-// Tensors may carry a pair now that did not before: behind data movement, say, instead of before it.
-void DataPlacement::Observe(const QuantPlan& plan) {
+// Tensors may carry a pair now that did not before (behind data movement, say, instead of before it): the
+// data are gone through once more for them.
+void DataPlacement::SetRanges(QuantPlan* plan) {
   QuantPlan missing;
-  for (const auto& [id, quant] : plan.activations) {
-    if (!statistics_.count(id)) missing.activations.emplace(id, quant);
+  for (auto& [id, quant] : plan->activations) {
+    if (const auto found = chosen_.find(id); found != chosen_.end())
+      quant = found->second;
+    else if (!statistics_.count(id))
+      missing.activations.emplace(id, quant);
   }
-  if (missing.activations.empty()) return;
-  missing.nodes = plan_.nodes;
-  statistics_.merge(observe_(missing));
+  if (!missing.activations.empty()) {
+    missing.nodes = plan_.nodes;
+    statistics_.merge(observe_(missing));
+  }
+  ChooseRanges(graph_, statistics_, config_.calibration.calibration_type, pool_, plan);
+  chosen_.insert(plan->activations.begin(), plan->activations.end());
 }
 
 QuantPlan DataPlacement::Place(const Choices& choices) {
@@ -49,14 +54,13 @@ QuantPlan DataPlacement::Place(const Choices& choices) {
     if (!plan.nodes.count(id) && RoleOf(graph_, graph_.node(id)) != QuantRole::kPassive)
       plan.left_float.emplace(id, "what lies before it stays float");
   }
-  Observe(plan);
+  SetRanges(&plan);
   return plan;
 }
 
 QuantPlan DataPlacement::Spare() {
-  QuantPlan spare = SpareActivations(graph_, facts_, plan_, config_.quantization.visible_ranges);
-  Observe(spare);
-  ChooseRanges(&spare);
+  QuantPlan spare = SpareActivations(graph_, facts_, plan_, config_.quantization.visible_ranges, choices_);
+  SetRanges(&spare);
   return spare;
 }
 
@@ -69,56 +73,69 @@ void DataPlacement::LeaveUneven() {
   plan_ = Place(choices_);
 }
 
-void DataPlacement::ChooseRanges() { ChooseRanges(&plan_); }
+void DataPlacement::WidenSoftmax() {
+  for (const auto& [id, end] : SoftmaxEnds(graph_, plan_, statistics_)) {
+    SetRange(&plan_, id, 0, end,
+             "room for larger probabilities: ONNX Runtime's int8 Softmax does not saturate");
+    plan_.activations.at(id).fixed = true;
+    chosen_.insert_or_assign(id, plan_.activations.at(id));
+  }
+}
 
-void DataPlacement::ChooseRanges(QuantPlan* plan) {
-  xslim::ChooseRanges(graph_, statistics_, config_.calibration.calibration_type, pool_, plan);
+DataPlacement::Trial DataPlacement::Try(const FragileFinder& finder, const Fragile& fragile) {
+  Trial trial;
+  trial.choices = choices_;
+  trial.choices.quiet = true;
+  for (NodeId id : fragile.nodes) trial.choices.float_by_data.emplace(id, "fragile");
+  trial.choices.bare = fragile.bare;
+  trial.plan = Place(trial.choices);
+  trial.noise = finder.Noise(trial.plan);
+  return trial;
+}
+
+bool DataPlacement::MayHoldFragile(const std::vector<OutputParts>& parts,
+                                   const std::vector<Sample>& samples) const {
+  return FragileFinder(graph_, facts_, config_.quantization, parts, samples, pool_).Noise(plan_) >
+         kTrouble / kNear;
 }
 
 void DataPlacement::LeaveFragile(const std::vector<OutputParts>& parts, const std::vector<Sample>& samples,
                                  const ProgressCall& progress) {
   const FragileFinder finder(graph_, facts_, config_.quantization, parts, samples, pool_);
   const double before = finder.Noise(plan_);
+  LogDebug("noise/signal ", before, " with all operators int8",
+           before > kTrouble ? "" : ": no fragile ones are looked for");
   if (!(before > kTrouble)) return;
-  // What is found is placed and measured; first all that there could be.
-  const auto with = [&](const Fragile& fragile, QuantPlan* plan, Choices* choices) {
-    *choices = choices_;
-    choices->quiet = true;
-    choices->float_by_data.insert(fragile.nodes.begin(), fragile.nodes.end());
-    choices->bare = fragile.bare;
-    *plan = Place(*choices);
-    ChooseRanges(plan);
-    return finder.Noise(*plan);
-  };
-  QuantPlan plan;
-  Choices choices;
-  const double at_best = with(finder.AllOf(plan_), &plan, &choices);
-  LogDebug("noise/signal ", before, " with all operators int8, ", at_best, " with all but products float");
+  QuantPlan spare = Spare();  // first: one pass over the data sees all that the placements below ask for
+  const double at_best = Try(finder, finder.AllOf(plan_)).noise;
   if (!(at_best <= kWorthwhile * before)) {
     LogInfo("the noise at an output is ", before, " of its signal, and ", at_best,
             " with no operator int8 but products of weights: none is left float for it");
     return;
   }
-  const Fragile fragile = finder.Find(plan_, Spare(), std::max(kRestShare * at_best, kLeastRest), progress);
-  if (fragile.nodes.empty()) return;
-  const double after = with(fragile, &plan, &choices);
-  if (!(after <= kWorthwhile * before)) return;
+  const Fragile fragile = finder.Find(plan_, std::move(spare), progress);
+  Trial found = Try(finder, fragile);
+  if (!(found.noise <= kWorthwhile * before)) {
+    LogInfo("the noise at an output is ", before, " of its signal, and ", found.noise, " with ",
+            fragile.nodes.size(), " operators without weights float: none is left float for it");
+    return;
+  }
   const std::string why =
       StrCat("fragile: in int8 ",
              fragile.nodes.size() == 1
                  ? std::string("it takes")
                  : StrCat(fragile.nodes.size(), " operators without weights, of which it is one, take"),
-             " an output's noise/signal from ", after, " to ", before);
+             " an output's noise/signal from ", found.noise, " to ", before);
   LogInfo(fragile.nodes.size(),
           " operators without weights stay float (protect_fragile): in int8 they take an output's "
           "noise/signal from ",
-          after, " to ", before);
-  for (const auto& [id, unsaid] : fragile.nodes) {
+          found.noise, " to ", before);
+  for (NodeId id : fragile.nodes) {
     LogDebug(graph_.node(id).Title(), " stays float");
-    choices.float_by_data[id] = plan.left_float[id] = why;
+    found.choices.float_by_data[id] = found.plan.left_float[id] = why;
   }
-  plan_ = std::move(plan);
-  choices_ = std::move(choices);
+  plan_ = std::move(found.plan);
+  choices_ = std::move(found.choices);
 }
 
 }  // namespace xslim

@@ -4,13 +4,14 @@
 #define XSLIM_PIPELINE_DATA_PLACEMENT_H_
 
 #include <functional>
+#include <map>
 #include <vector>
 
 #include "calibrate/calibrate.h"
 #include "quant/choices.h"
 #include "quant/output_parts.h"
 #include "quant/plan.h"
-#include "tune/sensitivity.h"
+#include "tune/fragile.h"
 
 namespace xslim {
 
@@ -19,20 +20,26 @@ using ObserveCall = std::function<StatisticsMap(const QuantPlan& plan)>;
 
 class DataPlacement {
  public:
-  // All must outlive this object. statistics: of the plan's activations; grows by what a placement made anew
-  // needs, which `observe` gives.
+  // All must outlive this object. statistics: of the plan's activations at least; grows by those of tensors
+  // that another placement gives a pair, which `observe` gives. choices: as the plan was placed.
   DataPlacement(const Graph& graph, const ValueFacts& facts, const Config& config, StatisticsMap* statistics,
                 ObserveCall observe, ThreadPool& pool, Choices* choices, QuantPlan* plan);
 
   // Leaves float what FindUneven() finds, and says so.
   void LeaveUneven();
 
-  // Ranges of all activations of the plan.
-  void ChooseRanges();
+  // Gives outputs of Softmaxes ranges up to SoftmaxEnds(), for good.
+  void WidenSoftmax();
+
+  // Gives each activation of the plan its range.
+  void SetRanges() { SetRanges(&plan_); }
 
   // The tensors that may carry a pair when not all operators of the plan are int8 (SpareActivations), with
   // ranges.
   QuantPlan Spare();
+
+  // Whether the noise on these few samples comes near what LeaveFragile() looks into. The plan has ranges.
+  bool MayHoldFragile(const std::vector<OutputParts>& parts, const std::vector<Sample>& samples) const;
 
   // Where an output is worse than a signal ten times its noise: leaves float what FragileFinder finds, if
   // that takes a third of the noise away, and says so. The plan has ranges before and after it.
@@ -40,9 +47,15 @@ class DataPlacement {
                     const ProgressCall& progress);
 
  private:
-  void Observe(const QuantPlan& plan);
+  struct Trial {
+    Choices choices;
+    QuantPlan plan;
+    double noise = 0;
+  };
+
+  void SetRanges(QuantPlan* plan);
   QuantPlan Place(const Choices& choices);
-  void ChooseRanges(QuantPlan* plan);
+  Trial Try(const FragileFinder& finder, const Fragile& fragile);
 
   const Graph& graph_;
   const ValueFacts& facts_;
@@ -52,6 +65,7 @@ class DataPlacement {
   ThreadPool& pool_;
   Choices& choices_;
   QuantPlan& plan_;
+  std::map<ValueId, ActivationQuant> chosen_;  // with ranges, which are the same in every placement
 };
 
 }  // namespace xslim

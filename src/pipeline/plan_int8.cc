@@ -5,7 +5,9 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "calibrate/uneven.h"
 #include "pipeline/data_placement.h"
+#include "quant/work.h"
 #include "tune/keep_means.h"
 #include "tune/tune.h"
 
@@ -14,15 +16,16 @@ namespace {
 
 constexpr int64_t kChannelSamples = 8;
 constexpr uint64_t kChannelSeed = 20260303, kNoiseSeed = 20260505;
-// To see whether the noise is too large: samples, and multiply-adds that this may take, about.
+// To see whether the noise is too large: samples, and WorkOf() that this may take, about.
 constexpr int64_t kFewestNoiseSamples = 2, kMostNoiseSamples = 32;
-constexpr int64_t kNoiseMacs = 6'000'000'000, kQuickNoiseMacs = 800'000'000;
+constexpr int64_t kNoiseWork = 6'000'000'000, kQuickNoiseWork = 800'000'000;
 
-std::vector<Sample> DrawForNoise(const PlanTask& task, int64_t macs) {
-  const int64_t most = task.level == 0 ? kQuickNoiseMacs : kNoiseMacs;
-  return DrawSamples(task.samples, task.indices,
-                     std::clamp(most / std::max<int64_t>(macs, 1), kFewestNoiseSamples, kMostNoiseSamples),
-                     kNoiseSeed, task.pool);
+std::vector<Sample> DrawForNoise(const PlanTask& task, int64_t count) {
+  return DrawSamples(task.samples, task.indices, count, kNoiseSeed, task.pool);
+}
+
+int64_t NoiseSamples(int64_t most_work, int64_t work) {
+  return std::clamp(most_work / std::max<int64_t>(work, 1), kFewestNoiseSamples, kMostNoiseSamples);
 }
 
 }  // namespace
@@ -44,12 +47,14 @@ PlannedInt8 PlanInt8(Graph* graph, const ValueFacts& facts, const std::vector<Ou
   PlannedInt8 planned;
   stage->Next("calibrate");
   RangeProposals proposals;
+  ChannelMeans means;
   {  // the histograms are gone again before tuning and the report
     QuantPlan observed = plan;
     if (task.spare) {
-      QuantPlan spare = SpareActivations(*graph, facts, plan, settings.visible_ranges);
+      QuantPlan spare = SpareActivations(*graph, facts, plan, settings.visible_ranges, *choices);
       observed.activations.merge(spare.activations);
     }
+    for (ValueId id : MaskOperands(*graph, plan)) observed.activations[id];
     Observations found = observe(observed);
     stage->Next("choose ranges");
     DataPlacement placement(
@@ -57,25 +62,30 @@ PlannedInt8 PlanInt8(Graph* graph, const ValueFacts& facts, const std::vector<Ou
         [&](const QuantPlan& missing) { return observe(missing).statistics; }, task.pool, choices, &plan);
     placement.LeaveUneven();
     WarnOfStrayInputs(*graph, found.statistics);
-    placement.ChooseRanges();
+    placement.WidenSoftmax();
+    placement.SetRanges();
     if (settings.protect_fragile && task.meaningful && facts.unknown().empty()) {
       stage->Next("look for fragile operators");
-      placement.LeaveFragile(parts, DrawForNoise(task, MacsOf(*graph, facts)), progress("fragile operators"));
+      const int64_t work = WorkOf(*graph, facts), few = NoiseSamples(kQuickNoiseWork, work),
+                    all = task.level == 0 ? few : NoiseSamples(kNoiseWork, work);
+      if (few == all || placement.MayHoldFragile(parts, DrawForNoise(task, few)))
+        placement.LeaveFragile(parts, DrawForNoise(task, all), progress("fragile operators"));
       stage->Next("choose ranges");
     }
     WarnOfOddTensors(*graph, found.statistics, plan);
+    means = std::move(found.means);
     if (task.spare) planned.spare = placement.Spare();
     if (task.level > 0) {
       proposals = ProposeRanges(found.statistics, plan, task.pool);
-    } else if (settings.keep_means) {
-      if (task.drawn.empty()) task.drawn = DrawForChannels(task.samples, task.indices, task.pool);
-      LogInfo("kept the mean of ",
-              KeepMeans(graph, plan, found.means,
-                        RoundingMeans(*graph, plan, task.drawn,
-                                      {task.pool, MemoryCeiling(task.options.max_memory)})),
-              " operators' outputs by their biases");
     }
   }
+  const auto keep_means = [&](Graph* of, const QuantPlan& by) {
+    if (task.drawn.empty()) task.drawn = DrawForChannels(task.samples, task.indices, task.pool);
+    return KeepMeans(of, by, means,
+                     RoundingMeans(*of, by, task.drawn, {task.pool, MemoryCeiling(task.options.max_memory)}));
+  };
+  if (task.level == 0 && settings.keep_means)
+    LogInfo("kept the mean of ", keep_means(graph, plan), " operators' outputs by their biases");
   task.drawn.clear();
   ReleaseFreedMemory();
 
@@ -89,6 +99,7 @@ PlannedInt8 PlanInt8(Graph* graph, const ValueFacts& facts, const std::vector<Ou
     tuning.bias_correction = settings.bias_correction;
     tuning.learning = settings.learning;
     tuning.ceiling = MemoryCeiling(task.options.max_memory);
+    if (settings.keep_means) tuning.level_zero = keep_means;
     planned.account =
         Tune(graph, &plan, facts, proposals, task.samples, task.indices, tuning, task.pool,
              [&](const char* part, int64_t done, int64_t total) { progress(part)(done, total); });

@@ -190,6 +190,8 @@ RunResult QuantizeStatic(Graph original, Config config, const RunOptions& option
   if (level != settings.finetune_level)
     LogWarning("finetune_level 0 is used: outputs depend on operators that cannot be computed");
   QuantPlan plan = PlacePlan(graph, facts, settings, choices);
+  choices.placed = plan.nodes;
+  const Percentiles percentiles = PercentilesOf(graph, choices, settings.max_percentile);
   WarnOfOtherFloats(LeftFloat(graph, plan), paths.input);
   LogInfo("quantizing ", plan.nodes.size(), " of ", graph.Order().size(), " operators");
 
@@ -198,9 +200,8 @@ RunResult QuantizeStatic(Graph original, Config config, const RunOptions& option
   LogInfo("calibrating on ", choice.calibration.size(), " of ", samples->Describe());
   const Graph untuned = graph;  // biases move; constants are shared until then
   const auto observe = [&](const QuantPlan& of) {
-    Observations found =
-        ObtainStatistics(graph, facts, of, *samples, choice.calibration, settings.max_percentile,
-                         loaded ? &*loaded : nullptr, preparation, options, pool);
+    Observations found = ObtainStatistics(graph, facts, of, *samples, choice.calibration, percentiles,
+                                          loaded ? &*loaded : nullptr, preparation, options, pool);
     loaded.reset();
     return found;
   };

@@ -55,20 +55,28 @@ std::string HashOf(const Graph& graph) {
 
 }  // namespace
 
+Percentiles PercentilesOf(const Graph& graph, const Choices& choices, double max_percentile) {
+  Percentiles percentiles{max_percentile, {}};
+  if (choices.settings.empty()) return percentiles;
+  for (size_t i = 0; i < graph.value_slots(); ++i) {
+    const auto id = static_cast<ValueId>(i);
+    if (graph.value(id).id == kNone) continue;
+    if (const auto own = choices.OfTensor(graph, id, choices.placed).max_percentile)
+      percentiles.own[id] = *own;
+  }
+  return percentiles;
+}
+
 Observations ObtainStatistics(const Graph& graph, const ValueFacts& facts, const QuantPlan& plan,
                               const SampleSource& samples, const std::vector<int64_t>& indices,
-                              double max_percentile, const LoadedStatistics* loaded,
+                              const Percentiles& percentiles, const LoadedStatistics* loaded,
                               const Preparation& preparation, const RunOptions& options, ThreadPool& pool) {
   const auto progress = [&](int64_t done, int64_t total) {
     if (options.progress) options.progress("calibrate", done, total);
   };
   const MemoryCeiling ceiling(options.max_memory);
   std::vector<ValueId> observed;
-  Percentiles percentiles{max_percentile, {}};
-  for (const auto& [value, quant] : plan.activations) {
-    observed.push_back(value);
-    if (quant.max_percentile) percentiles.own[value] = *quant.max_percentile;
-  }
+  for (const auto& [value, quant] : plan.activations) observed.push_back(value);
   if (loaded == nullptr && options.save_stats.empty()) {
     const Graph part = QuantizedPart(graph, plan);
     return CollectStatistics(part, observed, InputChannels(part), samples, indices, percentiles, pool,

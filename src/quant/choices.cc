@@ -147,6 +147,19 @@ const OperatorSettings& Choices::Of(NodeId id) const {
   return found == settings.end() ? none : found->second;
 }
 
+OperatorSettings Choices::OfTensor(const Graph& graph, ValueId id, const std::set<NodeId>& nodes) const {
+  const Node* producer = graph.Producer(id);
+  if (producer != nullptr && nodes.count(producer->id)) return Of(producer->id);
+  OperatorSettings last;
+  for (const Use& use : graph.value(id).uses) {
+    if (!nodes.count(use.node)) continue;
+    const OperatorSettings& reader = Of(use.node);
+    if (reader.max_percentile) last.max_percentile = reader.max_percentile;
+    if (reader.calibration_type) last.calibration_type = reader.calibration_type;
+  }
+  return last;
+}
+
 Choices MakeChoices(const Graph& graph, const NamedTensors& named, const Config& config) {
   return Chooser(graph, named, config).Run();
 }

@@ -35,11 +35,17 @@ struct Choices {
   std::map<NodeId, std::string> float_by_data;
   // Results of products that only those read, and that go to them as float32: they get no pair.
   std::set<ValueId> bare;
+  // The operators that the first placement made int8: what counts for a tensor goes by them, also when
+  // calibration has left some of them float since. Empty: this is the first placement.
+  std::set<NodeId> placed;
   // A placement before this one has said what is to be said of the settings.
   bool quiet = false;
 
   // What counts for the operator.
   const OperatorSettings& Of(NodeId id) const;
+  // What counts for the tensor when `nodes` are int8: what does for the one of them that makes it, or else
+  // for the last of its readers among them that is in a custom setting.
+  OperatorSettings OfTensor(const Graph& graph, ValueId id, const std::set<NodeId>& nodes) const;
 };
 
 // From custom_setting and truncate_var_names. The graph is the simplified one, `named` is released.

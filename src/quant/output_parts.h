@@ -14,6 +14,9 @@ namespace xslim {
 // Noise power / signal power, lower is better; the addend keeps the ratio of a silent output finite.
 inline double NoiseRatio(double noise, double signal) { return noise / (signal + 1e-7); }
 
+// Samples with less than this part of the mean signal tell next to nothing.
+inline constexpr double kLeastSignal = 1e-3;
+
 struct OutputPart {
   std::string tensor;         // that the part holds; of a single part: the output itself
   std::vector<ValueId> path;  // from the output back to the tensor, both included

@@ -48,7 +48,9 @@ class Placer {
           "those that read it float by ignore_op_names");
     }
     for (NodeId id : order_) PlaceNode(graph_.node(id));
-    for (auto& [value, quant] : plan_.activations) SetChoices(value, &quant);
+    const std::set<NodeId>& placed = choices_.placed.empty() ? plan_.nodes : choices_.placed;
+    for (auto& [value, quant] : plan_.activations)
+      quant.calibration_type = choices_.OfTensor(graph_, value, placed).calibration_type;
     if (!choices_.quiet) ignored_.WarnUnmatched(graph_);
     return std::move(plan_);
   }
@@ -321,20 +323,6 @@ class Placer {
     ActivationQuant quant;
     if (options_.visible_ranges) quant.interest = VisibleRange(graph_, id);
     plan_.activations.emplace(id, std::move(quant));
-  }
-
-  void SetChoices(ValueId value, ActivationQuant* quant) const {
-    const Node* producer = graph_.Producer(value);
-    if (producer != nullptr && plan_.nodes.count(producer->id))
-      return SetChoices(choices_.Of(producer->id), quant);
-    for (const Use& use : graph_.value(value).uses) {
-      if (plan_.nodes.count(use.node)) SetChoices(choices_.Of(use.node), quant);
-    }
-  }
-
-  static void SetChoices(const OperatorSettings& settings, ActivationQuant* quant) {
-    if (settings.max_percentile) quant->max_percentile = settings.max_percentile;
-    if (settings.calibration_type) quant->calibration_type = settings.calibration_type;
   }
 
   const Graph& graph_;

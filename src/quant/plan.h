@@ -38,13 +38,11 @@ struct ChosenRange {
 // a float operator or from outside is only seen so by operators of the plan.
 struct ActivationQuant {
   QuantParams params;
-  InterestRange interest;  // what all its consumers together can see
-  float lo = 0, hi = 0;    // the range behind params, once chosen
-  std::string why;         // how the range was chosen
-  // What custom_setting says for the tensor: of the operator that makes it, or else of its last reader that
-  // is in a custom setting.
-  std::optional<double> max_percentile;
-  std::optional<CalibrationType> calibration_type;
+  InterestRange interest;                           // what all its consumers together can see
+  float lo = 0, hi = 0;                             // the range behind params, once chosen
+  std::string why;                                  // how the range was chosen
+  std::optional<CalibrationType> calibration_type;  // of the tensor's own, from custom_setting
+  bool fixed = false;                               // no stage may choose another range
 };
 
 // A constant input of a quantized operator: int8 initializer + DequantizeLinear.

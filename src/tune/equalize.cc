@@ -27,6 +27,37 @@ bool ScalesThrough(const Node& node, bool channels_first) {
   return false;
 }
 
+// An operator's input.
+struct Slot {
+  NodeId node = kNone;
+  size_t slot = 0;
+};
+
+bool IsNormalizationType(const Node& node) {
+  return node.Is("LayerNormalization") || node.Is("RMSNormalization");
+}
+
+// The vectors of the operator that scale with its output's channels: biases, the scale of a normalization,
+// what an Add adds and a Mul multiplies by. Others may read them, too: who rescales one sees to that
+// (ScaleVector).
+std::vector<Slot> ScaledVectors(const Graph& graph, const Node& node) {
+  std::vector<Slot> vectors;
+  const auto add = [&](size_t slot) {
+    const Tensor* constant = node.input(slot) == kNone ? nullptr : graph.Constant(node.input(slot));
+    if (constant != nullptr && constant->dtype() == DType::kFloat && constant->rank() == 1)
+      vectors.push_back({node.id, slot});
+  };
+  const bool either = node.Is("Add") || node.Is("Mul"), normalization = IsNormalizationType(node);
+  if (either) add(0);
+  if (either || normalization) add(1);
+  if (normalization || AddsBias(node)) add(2);
+  return vectors;
+}
+
+const Tensor& VectorAt(const Graph& graph, const Slot& at) {
+  return *graph.Constant(graph.node(at.node).input(at.slot));
+}
+
 // A layer in front of or behind a pair's tensor: it has constant float weights that nothing else reads.
 bool HasWeights(const Graph& graph, const Node& node) {
   if (!IsComputing(node) || !HasOwnConstant(graph, node, 1)) return false;
@@ -37,51 +68,22 @@ bool HasWeights(const Graph& graph, const Node& node) {
       (node.Int("transA", 0) || node.Float("alpha", 1) != 1.0f || node.Float("beta", 1) != 1.0f))
     return false;
   if (node.Is("ConvTranspose") && node.Int("group", 1) != 1) return false;
-  if (node.input(2) == kNone) return true;
-  return HasOwnConstant(graph, node, 2) && graph.Constant(node.input(2))->rank() == 1;
+  return node.input(2) == kNone || !ScaledVectors(graph, node).empty();
 }
 
-// LayerNormalization or RMSNormalization over the last axis, with a scale of its own.
+// LayerNormalization or RMSNormalization over the last axis, with constant vectors.
 bool IsNormalization(const Graph& graph, const Node& node) {
-  if (!node.Is("LayerNormalization") && !node.Is("RMSNormalization")) return false;
-  if (node.Int("axis", -1) != -1) return false;
+  if (!IsNormalizationType(node) || node.Int("axis", -1) != -1) return false;
   if (node.outputs.size() > 1 && (node.outputs[1] != kNone || node.outputs.size() > 2)) return false;
-  if (!HasOwnConstant(graph, node, 1) || graph.Constant(node.input(1))->rank() != 1) return false;
-  return node.input(2) == kNone ||
-         (HasOwnConstant(graph, node, 2) && graph.Constant(node.input(2))->rank() == 1);
+  return ScaledVectors(graph, node).size() == (node.input(2) == kNone ? 1 : 2);
 }
 
-// The vector along the last axis that a Mul multiplies by (the gain of a normalization written as
-// arithmetic); kNone when it is no such Mul.
-ValueId GainOf(const Graph& graph, const Node& node) {
-  if (!node.Is("Mul")) return kNone;
-  for (size_t slot : {0, 1}) {
-    if (HasOwnConstant(graph, node, slot) && graph.Constant(node.input(1 - slot)) == nullptr &&
-        graph.Constant(node.input(slot))->rank() == 1 && graph.Constant(node.input(slot))->size() > 1)
-      return node.input(slot);
-  }
-  return kNone;
-}
-
-// Vectors that several operators read become each reader's own, where they would be rescaled (exporters merge
-// equal ones: all the zero biases, say).
-void OwnVectors(Graph* graph) {
-  for (NodeId id : graph->Order()) {
-    const Node node = graph->node(id);  // a copy: the graph grows
-    for (size_t slot = 0; slot < node.inputs.size(); ++slot) {
-      const bool scaled = AddsBias(node) ? slot == 2
-                          : node.Is("LayerNormalization") || node.Is("RMSNormalization")
-                              ? slot > 0
-                              : node.Is("Add") || node.Is("Mul");
-      const Tensor* vector =
-          scaled && node.inputs[slot] != kNone ? graph->Constant(node.inputs[slot]) : nullptr;
-      if (vector == nullptr || vector->dtype() != DType::kFloat || vector->rank() != 1 ||
-          vector->size() < 2 || HasOwnConstant(*graph, node, slot))
-        continue;
-      graph->SetInput(id, slot,
-                      graph->AddConstant(graph->value(node.inputs[slot]).name + "_own", vector->Clone()));
-    }
-  }
+// A Mul by a vector along the last axis (the gain of a normalization written as arithmetic).
+bool IsGain(const Graph& graph, const Node& node) {
+  if (!node.Is("Mul")) return false;
+  const std::vector<Slot> vectors = ScaledVectors(graph, node);
+  return vectors.size() == 1 && VectorAt(graph, vectors[0]).size() > 1 &&
+         graph.Constant(node.input(1 - vectors[0].slot)) == nullptr;
 }
 
 bool ChannelsFirst(const Node& node) { return node.Is("Conv") || node.Is("ConvTranspose"); }
@@ -117,11 +119,19 @@ class ChannelMap {
   int64_t inner_ = 1, count_ = 1, group_, rows_per_group_ = 1, row_size_ = 1;
 };
 
-void ScaleAlong(Graph* graph, ValueId constant, const std::vector<double>& factor) {
-  Tensor scaled = graph->Constant(constant)->Clone();
+// A vector that others read, too (exporters merge equal ones: all the zero biases, say), becomes the
+// operator's own.
+void ScaleVector(Graph* graph, const Slot& at, const std::vector<double>& factor) {
+  const Node& node = graph->node(at.node);
+  const ValueId vector = node.input(at.slot);
+  Tensor scaled = graph->Constant(vector)->Clone();
   for (int64_t c = 0; c < scaled.size(); ++c)
     scaled.data<float>()[c] = static_cast<float>(scaled.data<float>()[c] * factor[static_cast<size_t>(c)]);
-  graph->SetConstant(constant, std::move(scaled));
+  if (HasOwnConstant(*graph, node, at.slot))
+    graph->SetConstant(vector, std::move(scaled));
+  else
+    graph->SetInput(at.node, at.slot,
+                    graph->AddConstant(graph->value(vector).name + "_own", std::move(scaled)));
 }
 
 void ScaleWeights(Graph* graph, NodeId id, bool output, const std::vector<double>& factor) {
@@ -137,7 +147,7 @@ void ScaleWeights(Graph* graph, NodeId id, bool output, const std::vector<double
 struct Pair {
   NodeId front = kNone;
   std::vector<NodeId> behind;
-  std::vector<ValueId> constants;  // vectors that scale with the front's channels: its bias ...
+  std::vector<Slot> vectors;  // that scale with the front's channels: its bias ...
   size_t channels = 0;
   bool channels_first = false;
   bool weights = true;  // the front has weights besides the vectors
@@ -171,7 +181,6 @@ bool CollectBehind(const Graph& graph, ValueId id, Pair* pair) {
 
 size_t ChannelsOf(const Graph& graph, const Node& node, bool output) {
   const Tensor& weight = *graph.Constant(node.input(1));
-  if (IsNormalization(graph, node)) return static_cast<size_t>(weight.size());
   return static_cast<size_t>(ChannelMap(node, weight, output).channels());
 }
 
@@ -181,12 +190,10 @@ ValueId BehindBias(const Graph& graph, const Node& front, Pair* pair) {
   const NodeId user = front.Is("MatMul") ? graph.SoleUser(product) : kNone;
   if (user == kNone || !graph.node(user).Is("Add")) return product;
   const Node& add = graph.node(user);
-  const size_t slot = graph.value(product).uses[0].slot == 0 ? 1 : 0;
-  if (!HasOwnConstant(graph, add, slot) || graph.Constant(add.input(slot))->rank() != 1 ||
-      static_cast<size_t>(graph.Constant(add.input(slot))->size()) != pair->channels) {
+  const std::vector<Slot> vectors = ScaledVectors(graph, add);
+  if (vectors.size() != 1 || static_cast<size_t>(VectorAt(graph, vectors[0]).size()) != pair->channels)
     return product;
-  }
-  pair->constants.push_back(add.input(slot));
+  pair->vectors.push_back(vectors[0]);
   return add.outputs[0];
 }
 
@@ -194,29 +201,22 @@ std::vector<Pair> FindPairs(const Graph& graph, const std::map<NodeId, std::stri
   std::vector<Pair> pairs;
   for (NodeId id : graph.Order()) {
     const Node& node = graph.node(id);
-    const bool normalization = IsNormalization(graph, node);
-    const ValueId gain = GainOf(graph, node);
+    const bool only_vectors = IsNormalization(graph, node) || IsGain(graph, node);
+    if (!only_vectors && !HasWeights(graph, node)) continue;
     Pair pair;
     pair.front = id;
-    pair.weights = gain == kNone && !normalization;
-    if (gain != kNone) {
-      pair.channels = static_cast<size_t>(graph.Constant(gain)->size());
-      pair.constants.push_back(gain);
-    } else if (normalization || HasWeights(graph, node)) {
-      pair.channels = ChannelsOf(graph, node, true);
-      pair.channels_first = ChannelsFirst(node);
-      if (normalization) pair.constants.push_back(node.input(1));
-      if (!node.Is("MatMul") && node.input(2) != kNone) pair.constants.push_back(node.input(2));
-    } else {
-      continue;
-    }
+    pair.weights = !only_vectors;
+    pair.vectors = ScaledVectors(graph, node);
+    pair.channels = only_vectors ? static_cast<size_t>(VectorAt(graph, pair.vectors[0]).size())
+                                 : ChannelsOf(graph, node, true);
+    pair.channels_first = ChannelsFirst(node);
     if (!CollectBehind(graph, BehindBias(graph, node, &pair), &pair)) continue;
     bool fits = untouched.count(id) == 0;
     fits &= std::all_of(pair.behind.begin(), pair.behind.end(), [&](NodeId behind) {
       return untouched.count(behind) == 0 && ChannelsOf(graph, graph.node(behind), false) == pair.channels;
     });
-    for (ValueId constant : pair.constants)
-      fits &= static_cast<size_t>(graph.Constant(constant)->size()) == pair.channels;
+    for (const Slot& vector : pair.vectors)
+      fits &= static_cast<size_t>(VectorAt(graph, vector).size()) == pair.channels;
     if (fits) pairs.push_back(std::move(pair));
   }
   return pairs;
@@ -373,7 +373,7 @@ void RescalePair(Graph* graph, const Pair& pair, const std::vector<double>& fact
   std::vector<double> inverse;
   for (double f : factor) inverse.push_back(1 / f);
   if (pair.weights) ScaleWeights(graph, pair.front, true, factor);
-  for (ValueId constant : pair.constants) ScaleAlong(graph, constant, factor);
+  for (const Slot& vector : pair.vectors) ScaleVector(graph, vector, factor);
   for (NodeId id : pair.behind) ScaleWeights(graph, id, false, inverse);
 }
 
@@ -381,7 +381,6 @@ void RescalePair(Graph* graph, const Pair& pair, const std::vector<double>& fact
 
 EqualizeResult Equalize(Graph* graph, const std::vector<Sample>& samples,
                         const std::map<NodeId, std::string>& untouched, const SampleLanes& lanes) {
-  OwnVectors(graph);
   const std::vector<Pair> pairs = FindPairs(*graph, untouched);
   EqualizeResult result;
   if (pairs.empty()) return result;
@@ -432,7 +431,6 @@ EqualizeResult Equalize(Graph* graph, const std::vector<Sample>& samples,
 }
 
 bool Rescale(Graph* graph, const ChannelFactors& factors, const std::map<NodeId, std::string>& untouched) {
-  OwnVectors(graph);
   for (const Pair& pair : FindPairs(*graph, untouched)) {
     const auto known = factors.find(OutputName(*graph, pair));
     if (known == factors.end()) return false;

@@ -2,25 +2,25 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
+#include <deque>
 #include <limits>
 #include <numeric>
 #include <utility>
 
 #include "base/log.h"
 #include "quant/interest.h"
+#include "quant/work.h"
 
 namespace xslim {
 namespace {
 
-constexpr int64_t kMacs = 60'000'000'000;  // that measuring may take, about
-constexpr int64_t kFewestSamples = 2;
+// WorkOf() that the search may take, about, and the samples and measurements that it gets all the same.
+constexpr int64_t kWork = 60'000'000'000;
+constexpr int64_t kFewestSamples = 2, kFewestMeasurements = 96;
 constexpr double kChance = 1.02;  // a rise of the noise that says nothing
 
-// Those with at least a thousandth of the mean signal at every output: others would be all that a mean of
-// ratios tells of.
+// Those that are not silent at any output: others would be all that a mean of ratios tells of.
 std::vector<Sample> WithSignal(const OutputNoise& noise, const std::vector<Sample>& samples) {
-  constexpr double kLeastSignal = 1e-3;
   const std::vector<std::vector<double>> signals = noise.Signals();
   std::vector<Sample> loud;
   for (size_t s = 0; s < samples.size(); ++s) {
@@ -57,6 +57,22 @@ const Node& HeadOfUnit(const Graph& graph, const QuantPlan& plan, const Node& no
 // A runtime computes these in int8 also when their results go on as float32.
 bool GivesFloat(const Node& product) { return product.Is("MatMul") || product.Is("Gemm"); }
 
+// What of a fused unit may become float: all of it where no product is in it, else from the sum with another
+// activation on. A product with its bias and activation is not taken apart.
+std::vector<size_t> TailOf(const PartialPlans& plans, const std::vector<size_t>& units) {
+  const Graph& graph = plans.graph();
+  const auto node = [&](size_t unit) -> const Node& { return graph.node(plans.units()[unit].node); };
+  const auto computes = [&](size_t unit) { return RoleOf(graph, node(unit)) == QuantRole::kCompute; };
+  auto first = units.begin();
+  if (std::any_of(units.begin(), units.end(), computes)) {
+    first = std::find_if(units.begin(), units.end(), [&](size_t unit) {
+      return node(unit).Is("Add") && ConstantOperand(graph, node(unit)) == nullptr;
+    });
+  }
+  if (std::any_of(first, units.end(), computes)) return {};
+  return {first, units.end()};
+}
+
 }  // namespace
 
 FragileFinder::FragileFinder(const Graph& graph, const ValueFacts& facts,
@@ -77,46 +93,49 @@ FragileFinder::FragileFinder(const Graph& graph, const ValueFacts& facts,
 
 double FragileFinder::Noise(const QuantPlan& plan) const {
   if (noise_->rows().empty()) return 0;
-  const Graph written = ExportQdq(graph_, plan);
-  return Worst(VariantRunner(written, *noise_, samples_, pool_).base());
+  return Worst(NoiseOf(ExportQdq(graph_, plan), *noise_, samples_, pool_));
 }
 
-std::vector<size_t> FragileFinder::Candidates(const PartialPlans& plans) const {
+std::vector<FragileFinder::Units> FragileFinder::Candidates(const PartialPlans& plans) const {
   // protect_outputs has the say at the graph's end.
   const bool keep_ends = options_.protect_outputs == ProtectOutputs::kNever;
   std::vector<bool> ends(graph_.node_slots(), false);
   const std::vector<NodeId> order = graph_.Order();
   for (auto it = order.rbegin(); keep_ends && it != order.rend(); ++it)
     ends[static_cast<size_t>(*it)] = EndsGraph(graph_, graph_.node(*it), plans.whole().nodes, ends);
-  // A fused unit of several operators is not taken apart.
-  std::map<NodeId, int> in_unit;
-  for (const Unit& unit : plans.units())
-    ++in_unit[HeadOfUnit(graph_, plans.whole(), graph_.node(unit.node)).id];
-  std::vector<size_t> candidates;
-  for (size_t u = 0; u < plans.units().size(); ++u) {
-    const Unit& unit = plans.units()[u];
-    const Node& node = graph_.node(unit.node);
-    if (unit.macs == 0 && RoleOf(graph_, node) != QuantRole::kCompute &&
-        HeadOfUnit(graph_, plans.whole(), node).id == node.id && in_unit[node.id] == 1 &&
-        !ends[static_cast<size_t>(node.id)])
-      candidates.push_back(u);
+  std::map<NodeId, Units> fused;
+  for (size_t u = 0; u < plans.units().size(); ++u)
+    fused[HeadOfUnit(graph_, plans.whole(), graph_.node(plans.units()[u].node)).id].push_back(u);
+  std::vector<Units> candidates;
+  for (const auto& [head, units] : fused) {
+    Units tail = TailOf(plans, units);
+    const bool ends_graph = std::any_of(tail.begin(), tail.end(), [&](size_t unit) {
+      return ends[static_cast<size_t>(plans.units()[unit].node)];
+    });
+    if (!tail.empty() && !ends_graph) candidates.push_back(std::move(tail));
   }
+  std::sort(candidates.begin(), candidates.end());
   return candidates;
 }
 
-Fragile FragileFinder::Of(const PartialPlans& plans, const std::set<size_t>& units) const {
+Fragile FragileFinder::Of(const PartialPlans& plans, const std::vector<Units>& candidates) const {
   Fragile fragile;
-  for (size_t unit : units) {
-    for (NodeId id : plans.units()[unit].nodes) fragile.nodes[id] = "fragile in int8";
+  for (const Units& units : candidates) {
+    for (size_t unit : units)
+      fragile.nodes.insert(plans.units()[unit].nodes.begin(), plans.units()[unit].nodes.end());
   }
-  for (const auto& [id, quant] : plans.whole().activations) {
-    const Value& value = graph_.value(id);
-    const Node* producer = graph_.Producer(id);
-    if (producer != nullptr && !value.is_output && !graph_.CapturedBySubgraph(value.name) &&
-        GivesFloat(HeadOfUnit(graph_, plans.whole(), *producer)) && !value.uses.empty() &&
-        std::all_of(value.uses.begin(), value.uses.end(),
-                    [&](const Use& use) { return fragile.nodes.count(use.node) != 0; }))
-      fragile.bare.insert(id);
+  const auto only_fragile_read = [&](const Value& value) {
+    return !value.is_output && !value.uses.empty() &&
+           std::all_of(value.uses.begin(), value.uses.end(),
+                       [&](const Use& use) { return fragile.nodes.count(use.node) != 0; }) &&
+           !graph_.CapturedBySubgraph(value.name);
+  };
+  for (NodeId id : plans.whole().nodes) {
+    const Node& node = graph_.node(id);
+    if (fragile.nodes.count(id) || !GivesFloat(HeadOfUnit(graph_, plans.whole(), node))) continue;
+    for (ValueId output : node.outputs) {
+      if (output != kNone && only_fragile_read(graph_.value(output))) fragile.bare.insert(output);
+    }
   }
   return fragile;
 }
@@ -124,47 +143,75 @@ Fragile FragileFinder::Of(const PartialPlans& plans, const std::set<size_t>& uni
 Fragile FragileFinder::AllOf(const QuantPlan& plan) const {
   const std::map<NodeId, Tensor> no_biases;
   const PartialPlans plans(graph_, no_biases, plan, facts_, options_, {});
-  const std::vector<size_t> candidates = Candidates(plans);
-  return Of(plans, {candidates.begin(), candidates.end()});
+  return Of(plans, Candidates(plans));
 }
 
-Fragile FragileFinder::Find(const QuantPlan& plan, QuantPlan spare, double rest,
-                            const ProgressCall& progress) const {
+FragileFinder::State FragileFinder::Without(const PartialPlans& plans, const std::vector<Units>& candidates,
+                                            std::vector<bool> is_float) const {
+  std::vector<Units> left;
+  std::set<size_t> units;
+  for (size_t c = 0; c < candidates.size(); ++c) {
+    if (!is_float[c]) continue;
+    left.push_back(candidates[c]);
+    units.insert(candidates[c].begin(), candidates[c].end());
+  }
+  Fragile fragile = Of(plans, left);
+  QuantPlan plan = plans.Without(units, fragile.bare);
+  return {std::move(is_float), std::move(fragile), std::move(plan)};
+}
+
+Fragile FragileFinder::Find(const QuantPlan& plan, QuantPlan spare, const ProgressCall& progress,
+                            AllowedRise allowed) const {
   const std::map<NodeId, Tensor> no_biases;
   const PartialPlans plans(graph_, no_biases, plan, facts_, options_, std::move(spare));
-  const std::vector<size_t> candidates = Candidates(plans);
-  std::set<size_t> floats(candidates.begin(), candidates.end());
+  const std::vector<Units> candidates = Candidates(plans);
   if (candidates.empty()) return {};
-  const int64_t affordable = kMacs / std::max<int64_t>(plans.macs() * std::ssize(candidates), 1);
+  const int64_t count = std::ssize(candidates), work = std::max<int64_t>(WorkOf(graph_, facts_), 1);
+  const int64_t runs = std::max(kWork / work, kFewestSamples * kFewestMeasurements);
   const std::vector<Sample> samples(
       samples_.begin(),
-      samples_.begin() + std::min(std::max(affordable, kFewestSamples), std::ssize(samples_)));
+      samples_.begin() + std::min(std::max(runs / std::min(2 * count, kFewestMeasurements), kFewestSamples),
+                                  std::ssize(samples_)));
+  int64_t measurements = runs / std::ssize(samples);
   const OutputNoise noise(graph_, parts_, samples, pool_);
-  const auto measure = [&](const std::set<size_t>& units) {
-    const Graph written = ExportQdq(graph_, plans.Without(units, Of(plans, units).bare));
-    return Worst(VariantRunner(written, noise, samples, pool_).base());
+  const auto measure = [&](const QuantPlan& of) {
+    return Worst(NoiseOf(ExportQdq(graph_, of), noise, samples, pool_));
   };
-  double now = measure(floats);
-  const double each = rest / static_cast<double>(candidates.size());
+  State now = Without(plans, candidates, std::vector<bool>(candidates.size(), true));
+  const double start = measure(now.plan);
+  const double each = std::max(allowed.share * start, allowed.least) / static_cast<double>(count);
+  double most = kChance * start;  // noise that may be, with what is int8 again by now
+  // Larger groups before smaller ones: where measurements run out, they do so for the whole graph alike.
+  std::deque<std::pair<size_t, size_t>> groups = {{0, candidates.size()}};
   int64_t decided = 0;
-  const std::function<void(size_t, size_t)> put_back = [&](size_t begin, size_t end) {
-    std::set<size_t> fewer = floats;
-    for (size_t i = begin; i < end; ++i) fewer.erase(candidates[i]);
-    const double after = measure(fewer);
-    if (after <= kChance * now + each * static_cast<double>(end - begin)) {
-      floats = std::move(fewer);
-      now = after;
+  while (!groups.empty() && measurements > 0) {
+    const auto [begin, end] = groups.front();
+    groups.pop_front();
+    std::vector<bool> is_float = now.is_float;
+    for (size_t c = begin; c < end; ++c) is_float[c] = false;
+    State next = Without(plans, candidates, std::move(is_float));
+    // They may stay float all the same, behind others that are.
+    const bool same = next.plan.nodes == now.plan.nodes && next.plan.bare == now.plan.bare;
+    if (!same) --measurements;
+    const double with_these = most + each * static_cast<double>(end - begin);
+    if (same || measure(next.plan) <= with_these) {
+      now = std::move(next);
+      most = with_these;
     } else if (end - begin > 1) {
       const size_t middle = begin + (end - begin) / 2;
-      put_back(begin, middle);
-      put_back(middle, end);
-      return;
+      groups.emplace_back(begin, middle);
+      groups.emplace_back(middle, end);
+      continue;
     }
     decided += static_cast<int64_t>(end - begin);
-    progress(decided, std::ssize(candidates));
-  };
-  put_back(0, candidates.size());
-  return Of(plans, floats);
+    progress(decided, count);
+  }
+  if (!groups.empty()) {
+    LogDebug(count - decided, " operators without weights stay float in groups of up to ",
+             groups.back().second - groups.back().first, ": there is no time to try them one by one");
+    progress(count, count);
+  }
+  return std::move(now.fragile);
 }
 
 }  // namespace xslim

@@ -4,10 +4,8 @@
 #ifndef XSLIM_TUNE_FRAGILE_H_
 #define XSLIM_TUNE_FRAGILE_H_
 
-#include <map>
 #include <memory>
 #include <set>
-#include <string>
 #include <vector>
 
 #include "tune/sensitivity.h"
@@ -15,9 +13,15 @@
 namespace xslim {
 
 struct Fragile {
-  std::map<NodeId, std::string> nodes;  // that had better stay float, with the reason
+  std::set<NodeId> nodes;  // that had better stay float
   // Results of a MatMul or Gemm that only these read: they go on as float32, without a pair.
   std::set<ValueId> bare;
+};
+
+// Noise that operators which are float for no more than it may stay int8 for: as a part of what there is with
+// all of them float, and at least.
+struct AllowedRise {
+  double share = 0.5, least = 0.005;
 };
 
 class FragileFinder {
@@ -36,13 +40,25 @@ class FragileFinder {
   Fragile AllOf(const QuantPlan& plan) const;
 
   // Of these the ones that had better stay float. Groups of neighbours are made int8 again, half by half, as
-  // long as the noise rises by no more than their part of `rest`: what one costs shows only where the others
-  // do no harm. spare: SpareActivations() of the plan, with ranges.
-  Fragile Find(const QuantPlan& plan, QuantPlan spare, double rest, const ProgressCall& progress) const;
+  // long as the noise of all that are int8 by then rises by no more than their part of what is allowed: what
+  // one costs shows only where the others do no harm. The number of measurements is bounded; what is not
+  // decided by then stays float, in groups as small as it has come to everywhere. spare: SpareActivations()
+  // of the plan, with ranges.
+  Fragile Find(const QuantPlan& plan, QuantPlan spare, const ProgressCall& progress,
+               AllowedRise allowed = {}) const;
 
  private:
-  Fragile Of(const PartialPlans& plans, const std::set<size_t>& units) const;
-  std::vector<size_t> Candidates(const PartialPlans& plans) const;
+  using Units = std::vector<size_t>;  // of a PartialPlans
+  struct State {
+    std::vector<bool> is_float;  // by candidate
+    Fragile fragile;
+    QuantPlan plan;
+  };
+  // In the order of the graph: units that may become float, together those that are one for a runtime.
+  std::vector<Units> Candidates(const PartialPlans& plans) const;
+  Fragile Of(const PartialPlans& plans, const std::vector<Units>& candidates) const;
+  State Without(const PartialPlans& plans, const std::vector<Units>& candidates,
+                std::vector<bool> is_float) const;
 
   const Graph& graph_;
   const ValueFacts& facts_;

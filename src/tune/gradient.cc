@@ -96,7 +96,8 @@ ValueId GradientBuilder::Arrived(ValueId value) {
 }
 
 // An error of the outputs y that is the share r of each element costs r^2 sum (g y)^2. The same share of an
-// input x shall cost as much: its derivatives are random signs of the size sqrt(sum (g y)^2 / sum x^2).
+// input x shall cost as much: its derivatives are random signs of the size sqrt(sum (g y)^2 / sum x^2). Those
+// by an input of zeros (the first state of an LSTM) are zero: any share of it is nothing.
 void GradientBuilder::Estimate(const Node& node, const std::vector<ValueId>& g) {
   const auto sum_of_squares = [this](ValueId x) {
     const ValueId sum = graph_->AddValue("xslim_gradient", DType::kFloat);
@@ -113,10 +114,12 @@ void GradientBuilder::Estimate(const Node& node, const std::vector<ValueId>& g) 
   const std::vector<ValueId> reads = ReadsOf(*graph_, node);
   for (ValueId input : std::set<ValueId>(reads.begin(), reads.end())) {
     if (!Needs(input)) continue;
-    const ValueId power = Emit("Add", {sum_of_squares(input), Scalar(std::numeric_limits<float>::min())});
+    const ValueId power = sum_of_squares(input),
+                  silent = Emit("Less", {power, Scalar(std::numeric_limits<float>::min())}),
+                  ratio = Emit("Where", {silent, Scalar(0), Emit("Div", {cost, power})});
     Give(input,
          Emit("Mul", {Constant(RandomSigns(ShapeOf(input), 1, kSignSeed + static_cast<uint64_t>(input))),
-                      Emit("Sqrt", {Emit("Div", {cost, power})})}));
+                      Emit("Sqrt", {ratio})}));
   }
 }
 

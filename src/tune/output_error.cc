@@ -7,13 +7,13 @@
 
 #include "ops/precise_math.h"
 #include "quant/interest.h"
+#include "quant/output_parts.h"
 #include "runtime/tapped_samples.h"
 
 namespace xslim {
 namespace {
 
 constexpr int64_t kFewElements = 2048;  // of an output, per sample
-constexpr double kLeastSignal = 1e-3;   // of a sample, as part of the mean signal
 constexpr double kLeastRatio = 1e-12;
 constexpr double kLost = 1e6;  // the largest ratio, which NaN and another shape count as
 

@@ -8,13 +8,15 @@
 namespace xslim {
 
 QuantPlan SpareActivations(const Graph& graph, const ValueFacts& facts, const QuantPlan& plan,
-                           bool visible_ranges) {
+                           bool visible_ranges, const Choices& choices) {
   QuantPlan spare;
+  const std::set<NodeId>& placed = choices.placed.empty() ? plan.nodes : choices.placed;
   const auto add = [&](ValueId id) {
     if (id == kNone || !facts.is_float(id) || graph.value(id).constant.defined()) return;
     if (plan.activations.count(id) || spare.activations.count(id)) return;
     ActivationQuant quant;
     if (visible_ranges) quant.interest = VisibleRange(graph, id);
+    quant.calibration_type = choices.OfTensor(graph, id, placed).calibration_type;
     spare.activations.emplace(id, std::move(quant));
   };
   for (NodeId id : plan.nodes) {

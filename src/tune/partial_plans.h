@@ -23,9 +23,9 @@ struct Unit {
 
 // The tensors that may carry a pair when not all operators of `plan` are int8, and do not in `plan`: a plan
 // of activations alone, without ranges.
-// visible_ranges: as the plan was placed (QuantizationParameters).
+// visible_ranges (of QuantizationParameters), choices: as the plan was placed.
 QuantPlan SpareActivations(const Graph& graph, const ValueFacts& facts, const QuantPlan& plan,
-                           bool visible_ranges = true);
+                           bool visible_ranges = true, const Choices& choices = {});
 
 // By operator, the bias before tuning where it is another one after it (zeros where there was none).
 std::map<NodeId, Tensor> MovedBiases(const Graph& before, const Graph& after);

@@ -131,7 +131,7 @@ NoiseRatios PrecisionSearch::Foretell(const std::set<size_t>& float_units) const
 NoiseRatios PrecisionSearch::Measure(const std::set<size_t>& float_units) {
   ++measured_;
   const Graph written = plans_.Written(plans_.Without(float_units));
-  return VariantRunner(written, measure_, samples_, pool_).base();
+  return NoiseOf(written, measure_, samples_, pool_);
 }
 
 // Sum over the rows of ln(before / after), as far as they are over the target.

@@ -24,6 +24,10 @@ constexpr double kWorthwhile = 0.02;  // relative gain in cost that a change of 
 // A stage that multiplies the output noise by more than this is taken back. Less is within what so few
 // samples can tell.
 constexpr double kHarm = 1.15;
+constexpr double kClear =
+    0.7;  // of the noise before: what is left of it, that needs no comparison with level 0
+constexpr double kClearlyLess =
+    1.5;                        // times less noise with level 0: less is within what other samples turn round
 constexpr size_t kGroups = 16;  // of doubtful ranges, that are tried one after the other
 constexpr int64_t kStoredBytes = int64_t{192} << 20;    // activations of all tuning samples together
 constexpr int64_t kComputedBytes = int64_t{128} << 20;  // float outputs of all of a small graph's samples
@@ -125,6 +129,18 @@ class Tuner {
       else
         done = std::move(done_without);
     }
+    if (options.level_zero && noise_ > kClear * calibrated.noise) {
+      const State tuned = {*graph_, *plan_, noise_};
+      Restore(calibrated);
+      options.level_zero(graph_, *plan_);
+      noise_ = Mean(Ratios());
+      if (kClearlyLess * noise_ < tuned.noise) {
+        Say("tuning is taken back: noise-to-signal ratio ", tuned.noise, ", but ", noise_,
+            " with the ranges and biases of level 0");
+        return;
+      }
+      Restore(tuned);
+    }
     for (const std::string& sentence : done) Say(sentence);
     if (options.level < 3 || !options.learning) return;
     stage.Next("learn");
@@ -153,7 +169,7 @@ class Tuner {
       // The range of an input is that of the data, and that of an output what the next data may need: the
       // tuning samples are few for its extremes.
       const Value& value = reference_.value(id);
-      if (!facts_.is_float(id) || value.producer == kNone || value.is_output) continue;
+      if (!facts_.is_float(id) || value.producer == kNone || value.is_output || quant.fixed) continue;
       std::vector<ChosenRange>& ranges = candidates[id];
       ranges.push_back({quant.lo, quant.hi, quant.why});
       const auto proposed = proposals.find(id);
@@ -383,8 +399,8 @@ std::vector<std::string> Tune(Graph* graph, QuantPlan* plan, const ValueFacts& f
   if (plan->activations.empty() || indices.empty()) return {};
   const SampleCounts counts =
       CountSamples(*graph, facts, options.level, static_cast<int64_t>(indices.size()));
-  Tuner tuner(graph, plan, facts, DrawSamples(source, indices, counts.tuned, 20260202, pool), counts.judged, source,
-              indices, {pool, options.ceiling});
+  Tuner tuner(graph, plan, facts, DrawSamples(source, indices, counts.tuned, 20260202, pool), counts.judged,
+              source, indices, {pool, options.ceiling});
   tuner.Run(proposals, options, progress);
   return std::move(tuner).Account();
 }

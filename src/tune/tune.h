@@ -22,6 +22,9 @@ struct TuneOptions {
   // Stages; learning needs level 3.
   bool range_costs = true, weight_rounding = true, bias_correction = true, learning = true;
   MemoryCeiling ceiling = MemoryCeiling();  // results do not depend on it
+  // Gives a calibrated plan's graph the biases of level 0, which stay where tuning makes more noise than they
+  // do; null: they are not tried.
+  std::function<void(Graph* graph, const QuantPlan& plan)> level_zero = nullptr;
 };
 
 using TuneProgress = std::function<void(const char* stage, int64_t done, int64_t total)>;

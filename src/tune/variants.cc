@@ -67,7 +67,23 @@ class Difference {
   std::vector<char> known_;
 };
 
+OutputNoises MeasureOutputs(const Graph& graph, const OutputNoise& noise, const std::vector<Sample>& samples,
+                            ThreadPool& pool) {
+  Executor executor(graph, pool);
+  OutputNoises noises(noise.outputs(), std::vector<std::vector<double>>(samples.size()));
+  for (size_t s = 0; s < samples.size(); ++s) {
+    const std::vector<Tensor> outputs = executor.Run(samples[s]);
+    for (size_t o = 0; o < noise.outputs(); ++o) noises[o][s] = noise.Of(o, s, outputs[o]);
+  }
+  return noises;
+}
+
 }  // namespace
+
+NoiseRatios NoiseOf(const Graph& graph, const OutputNoise& noise, const std::vector<Sample>& samples,
+                    ThreadPool& pool) {
+  return noise.Ratios(MeasureOutputs(graph, noise, samples, pool));
+}
 
 // The part of a variant that may come out different, ready to run.
 class VariantRunner::Variant {
@@ -113,7 +129,7 @@ class VariantRunner::Variant {
 
   // values: of the base, by name. Replaces what the variant changes in `noise`.
   void Run(const std::map<std::string, Tensor>& values, size_t sample, const OutputNoise& measure,
-           Noise* noise) {
+           OutputNoises* noise) {
     std::vector<Tensor> inputs;
     for (const std::string& name : inputs_) inputs.push_back(values.at(name));
     const std::vector<Tensor> outputs = executor_->Run(inputs);
@@ -133,14 +149,12 @@ class VariantRunner::Variant {
 
 VariantRunner::VariantRunner(const Graph& base, const OutputNoise& noise, const std::vector<Sample>& samples,
                              ThreadPool& pool)
-    : base_(base), noise_(noise), samples_(samples), pool_(pool) {
-  Executor executor(base, pool);
-  base_noise_.assign(noise.outputs(), std::vector<std::vector<double>>(samples.size()));
-  for (size_t s = 0; s < samples.size(); ++s) {
-    const std::vector<Tensor> outputs = executor.Run(samples[s]);
-    for (size_t o = 0; o < noise.outputs(); ++o) base_noise_[o][s] = noise.Of(o, s, outputs[o]);
-  }
-  base_ratios_ = noise.Ratios(base_noise_);
+    : base_(base),
+      noise_(noise),
+      samples_(samples),
+      pool_(pool),
+      base_noise_(MeasureOutputs(base, noise, samples, pool)),
+      base_ratios_(noise.Ratios(base_noise_)) {
   group_ = static_cast<size_t>(
       std::clamp<int64_t>(kWeightBytes / WeightBytes(base), 1, static_cast<int64_t>(kGroup)));
 }
@@ -187,7 +201,7 @@ std::vector<NoiseRatios> VariantRunner::Run(size_t count, const std::function<Gr
       });
     }
     const std::vector<ValueId> free_inputs = base_.FreeInputs();
-    std::vector<Noise> noise(variants.size(), base_noise_);
+    std::vector<OutputNoises> noise(variants.size(), base_noise_);
     for (size_t s = 0; s < samples_.size(); ++s) {
       values.clear();
       for (size_t i = 0; i < free_inputs.size(); ++i)
@@ -204,7 +218,7 @@ std::vector<NoiseRatios> VariantRunner::Run(size_t count, const std::function<Gr
         }
       });
     }
-    for (const Noise& of_variant : noise) ratios.push_back(noise_.Ratios(of_variant));
+    for (const OutputNoises& of_variant : noise) ratios.push_back(noise_.Ratios(of_variant));
     if (done) done(static_cast<int64_t>(end));
   }
   return ratios;

@@ -13,8 +13,12 @@
 
 namespace xslim {
 
+// By output and sample: what OutputNoise::Of() gives.
+using OutputNoises = std::vector<std::vector<std::vector<double>>>;
 // Noise of each row of an OutputNoise.
 using NoiseRatios = std::vector<double>;
+NoiseRatios NoiseOf(const Graph& graph, const OutputNoise& noise, const std::vector<Sample>& samples,
+                    ThreadPool& pool);
 
 class VariantRunner {
  public:
@@ -33,13 +37,12 @@ class VariantRunner {
 
  private:
   class Variant;
-  using Noise = std::vector<std::vector<std::vector<double>>>;  // by output, sample: OutputNoise::Of
 
   const Graph& base_;
   const OutputNoise& noise_;
   const std::vector<Sample>& samples_;
   ThreadPool& pool_;
-  Noise base_noise_;
+  OutputNoises base_noise_;
   NoiseRatios base_ratios_;
   size_t group_;  // variants that share a run of what is before them
 };

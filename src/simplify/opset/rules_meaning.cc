@@ -218,6 +218,19 @@ Obstacle DropDilations(Site& site) {
   return std::nullopt;
 }
 
+// What a window that ceil_mode lets reach beyond the padding is divided by: all of its places in ONNX
+// Runtime's operator before 19, those inside the padding since.
+Obstacle SameCount(Site& site) {
+  if (site.node().Int("ceil_mode", 0) != 0 && site.node().Int("count_include_pad", 0) != 0)
+    return Refuse("ceil_mode together with count_include_pad means something else there");
+  return std::nullopt;
+}
+
+Obstacle AveragePoolTo18(Site& site) {
+  if (auto obstacle = SameCount(site)) return obstacle;
+  return DropDilations(site);
+}
+
 // Inference has one output; statistics were outputs of training, which is an attribute since 14.
 Obstacle OneOutput(Site& site) {
   for (size_t i = 1; i < site.node().outputs.size(); ++i) {
@@ -312,7 +325,7 @@ std::vector<Rule> MeaningRules() {
       {18, "ScatterND", nullptr, Reductions},
       {18, "LpPool", nullptr, DropDilations},
       {19, "Pad", nullptr, PadModes},
-      {19, "AveragePool", nullptr, DropDilations},
+      {19, "AveragePool", SameCount, AveragePoolTo18},
       {20, "GridSample", GridSampleTo20, GridSampleTo19},
   };
   for (const char* type : {"ArgMax", "ArgMin", "Concat", "Flatten", "Gather", "Hardmax", "LogSoftmax",

@@ -16,14 +16,16 @@ using ::testing::IsEmpty;
 using Seen = std::map<std::string, std::vector<float>>;  // by tensor: elements that calibration saw
 
 std::map<NodeId, std::string> Uneven(const SmallGraph& model, const Seen& seen,
-                                     ProtectOutputs protect = ProtectOutputs::kAuto) {
-  const QuantPlan plan = model.Plan();
+                                     ProtectOutputs protect = ProtectOutputs::kAuto,
+                                     const std::set<std::string>& without_pairs = {}) {
+  QuantPlan plan = model.Plan();
+  for (const std::string& name : without_pairs) plan.activations.erase(model.graph.Find(name));
   StatisticsMap statistics;
   for (const auto& [id, quant] : plan.activations)
     statistics[id].AddSample(std::vector<float>{-1, 1}.data(), 2, 1);
   for (const auto& [name, elements] : seen) {
     const ValueId id = model.graph.Find(name);
-    EXPECT_TRUE(plan.activations.count(id)) << name;
+    EXPECT_TRUE(plan.activations.count(id) || MaskOperands(model.graph, plan).count(id)) << name;
     statistics[id] = {};
     statistics[id].AddSample(elements.data(), static_cast<int64_t>(elements.size()), 1);
   }
@@ -110,6 +112,15 @@ TEST(Uneven, AMaskThatIsAnInput) {
   EXPECT_THAT(Uneven(model, {{"scores", {-4, 4}}, {"mask", {0, -10}}}), IsEmpty());   // a bias
   EXPECT_THAT(Uneven(model, {{"scores", {-40, 40}}, {"mask", {0, -100}}}), IsEmpty());  // of the scores' size
   EXPECT_EQ(Uneven(Attention("Sub"), {{"scores", {-4, 4}}, {"mask", {0, 100}}}).size(), 1u);
+}
+
+TEST(Uneven, AMaskBesideScoresInsideAFusedUnit) {
+  const SmallGraph model = Attention("Add");
+  const std::set<std::string> inside = {"scores"};
+  EXPECT_EQ(Uneven(model, {{"scores", {-4, 4}}, {"mask", {0, -100}}}, ProtectOutputs::kAuto, inside).size(),
+            1u);
+  EXPECT_THAT(Uneven(model, {{"scores", {-40, 40}}, {"mask", {0, -100}}}, ProtectOutputs::kAuto, inside),
+              IsEmpty());
 }
 
 }  // namespace

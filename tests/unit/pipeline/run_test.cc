@@ -109,8 +109,7 @@ TEST_F(SmallRun, WrongOptionsAreErrorsOfUsage) {
 }
 
 // One channel of the sum is a thousand times larger than the others, and as much smaller behind it.
-TEST_F(SmallRun, FragileOperatorsStayFloat) {
-  Graph graph = MakeGraph();
+Graph FragileGraph(Graph graph) {
   std::vector<float> big(8, 0.5f), small(8, 1.0f);
   big[3] = 1000;
   small[3] = 0.001f;
@@ -120,7 +119,11 @@ TEST_F(SmallRun, FragileOperatorsStayFloat) {
                 {sum});
   graph.AddNode("Mul", "scale", {sum, graph.AddConstant("small", Tensor::Of<float>({8}, small))}, {scaled});
   graph.SetInput(second, 0, scaled);
-  SaveModel(graph, At("m.onnx"));
+  return graph;
+}
+
+TEST_F(SmallRun, FragileOperatorsStayFloat) {
+  SaveModel(FragileGraph(MakeGraph()), At("m.onnx"));
   for (int level : {0, 1}) {
     config_.quantization.finetune_level = level;
     config_.quantization.protect_fragile = true;
@@ -130,6 +133,47 @@ TEST_F(SmallRun, FragileOperatorsStayFloat) {
     config_.quantization.protect_fragile = false;
     EXPECT_GT(xslim::Run(config_, options_).outputs.at(0).snr, 2 * kept.outputs.at(0).snr);
   }
+}
+
+// Tensors that get a pair only when others stay float (here: behind a Reshape instead of before it) have the
+// percentile of their part of the graph, whoever has observed them before.
+TEST_F(SmallRun, StatisticsAndSensitivityChangeNothingOfASetting) {
+  Graph graph = FragileGraph(MakeGraph());
+  const ValueId moved = graph.AddValue("moved", DType::kFloat), y = graph.Find("y");
+  graph.AddNode("Reshape", "move",
+                {graph.Find("scaled"), graph.AddConstant("shape", Tensor::Of<int64_t>({3}, {2, 20, 8}))},
+                {moved});
+  graph.RemoveNode(graph.value(y).producer);
+  graph.AddNode("MatMul", "second", {moved, graph.Find("w2")}, {y});
+  for (const char* name : {"x", "a", "r"}) graph.value(graph.Find(name)).dims = {{40, ""}, {8, ""}};
+  graph.value(y).dims = {{2, ""}, {20, ""}, {8, ""}};
+  SaveModel(graph, At("m.onnx"));
+  for (uint64_t i = 0; i < 6; ++i) {
+    const Tensor sample = Noise({40, 8}, 10 + i);
+    Write(std::to_string(i) + ".raw", {reinterpret_cast<const char*>(sample.raw()), sample.bytes()});
+  }
+  CustomSetting setting;
+  setting.input_names = {"x"};
+  setting.output_names = {"y"};
+  setting.max_percentile = 0.99;
+  config_.calibration.calibration_type = CalibrationType::kPercentile;
+  const auto run = [&] {
+    const RunResult result = xslim::Run(config_, options_);
+    EXPECT_THAT(ReadFile(result.report_path), HasSubstr("fragile: in int8"));
+    return ReadFile(result.model_path);
+  };
+  const std::string of_run = run();
+  config_.quantization.custom_setting = {setting};
+  const std::string own = run();
+  EXPECT_TRUE(own != of_run);
+  config_.quantization.sensitivity = true;
+  EXPECT_TRUE(run() == own);
+  config_.quantization.sensitivity = false;
+  options_.save_stats = At("s.stats");
+  EXPECT_TRUE(run() == own);
+  options_.save_stats.clear();
+  options_.load_stats = At("s.stats");
+  EXPECT_TRUE(run() == own);
 }
 
 }  // namespace

@@ -140,12 +140,32 @@ TEST(Placement, SettingsOfATensorAreThoseOfItsProducerOrOfItsReaders) {
   choices.settings[model.Node("c2")].calibration_type = CalibrationType::kMinMax;
   const QuantPlan plan = model.Plan({}, choices);
   const auto of = [&](const char* name) { return plan.activations.at(model.graph.Find(name)); };
-  EXPECT_EQ(of("x").max_percentile, 0.99);
-  EXPECT_EQ(of("c1").max_percentile, 0.99);
   EXPECT_FALSE(of("c1").calibration_type.has_value());
   EXPECT_EQ(of("s").calibration_type, CalibrationType::kMinMax);
-  EXPECT_FALSE(of("s").max_percentile.has_value());
   EXPECT_EQ(of("c2").calibration_type, CalibrationType::kMinMax);
+  const auto percentile = [&](const char* name) {
+    return choices.OfTensor(model.graph, model.graph.Find(name), plan.nodes).max_percentile;
+  };
+  EXPECT_EQ(percentile("x"), 0.99);
+  EXPECT_EQ(percentile("c1"), 0.99);
+  EXPECT_FALSE(percentile("s").has_value());
+}
+
+// Another placement changes nothing of what counts for a tensor.
+TEST(Placement, SettingsOfATensorAreThoseOfTheFirstPlacement) {
+  SmallGraph model;
+  model.Conv("c1", "x");
+  model.Op("Mul", "m", {"c1", model.Constant({1, 4, 1, 1})});
+  model.Conv("c2", "m");
+  model.Output("c2");
+  Choices choices;
+  choices.settings[model.Node("m")].calibration_type = CalibrationType::kKl;
+  choices.settings[model.Node("c2")].calibration_type = CalibrationType::kMinMax;
+  choices.placed = model.Plan({}, choices).nodes;
+  choices.float_by_data[model.Node("m")] = "for the test";
+  const QuantPlan plan = model.Plan({}, choices);
+  EXPECT_EQ(plan.nodes.count(model.Node("m")), 0u);
+  EXPECT_EQ(plan.activations.at(model.graph.Find("m")).calibration_type, CalibrationType::kKl);
 }
 
 // ---- placement: fused

@@ -127,6 +127,15 @@ TEST(OpsetTest, DefaultsAreDroppedAndOtherValuesRefused) {
   EXPECT_THAT(Describe(obstacles, true), HasSubstr("lowest opset that this model can have is 10"));
 }
 
+TEST(OpsetTest, PoolsThatCountBeyondThePaddingStayOnTheirSide) {
+  const std::map<std::string, Attribute> counting = {{"kernel_shape", Attribute::Ints({3})},
+                                                     {"ceil_mode", Attribute::Int(1)},
+                                                     {"count_include_pad", Attribute::Int(1)}};
+  EXPECT_EQ(One(19, "AveragePool", counting).Convert(18).size(), 1u);
+  EXPECT_EQ(One(18, "AveragePool", counting).Convert(19).size(), 1u);
+  EXPECT_TRUE(One(17, "AveragePool", counting).Convert(13).empty());
+}
+
 TEST(OpsetTest, AFailureChangesNothing) {
   One grid(20, "NonZero");
   grid.graph.AddNode("Gelu", "g", {grid.x}, {grid.graph.AddValue("z")});

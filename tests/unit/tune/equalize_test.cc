@@ -154,6 +154,22 @@ TEST_F(EqualizeTest, VectorsThatSeveralNormalizationsRead) {
   EXPECT_EQ(Run(shape).changed, 2);
 }
 
+// What is not rescaled goes on sharing them.
+TEST_F(EqualizeTest, VectorsThatSeveralOperatorsReadStayOneWhereNothingChanges) {
+  const ValueId shared = Weight(Tensor::Of<float>({4}, {0.5f, -0.5f, 0.5f, -0.5f}));
+  ValueId y = x_;
+  for (int i = 0; i < 3; ++i) y = Op("Tanh", {Op("Mul", {Op("Add", {y, shared}), shared})});
+  const ValueId even = Op("Mul", {x_, shared});  // a pair that it does not pay for
+  graph_.AddOutput(Op("MatMul", {even, Weight(Tensor::Of<float>({4, 1}, {1, -1, 1, 1}))}));
+  const ValueId front = Op("Gemm", {y, Weight(Transposed(Uneven({4, 4}, 7))), shared});
+  graph_.AddOutput(Op("Gemm", {front, Weight(Noise({4, 3}, 6))}));
+  const size_t readers = graph_.value(shared).uses.size();
+  const EqualizeResult result = Run({5, 4});
+  EXPECT_EQ(result.pairs, 2);
+  EXPECT_EQ(result.changed, 1);
+  EXPECT_EQ(graph_.value(shared).uses.size(), readers - 1);  // but for that of `front`
+}
+
 // RMSNorm as arithmetic, with its gain on either side, and a Reshape in front of the product.
 TEST_F(EqualizeTest, GainsAndReshapesInFrontOfProducts) {
   const ValueId left = Op("Mul", {Weight(Uneven({8}, 4)), x_}),

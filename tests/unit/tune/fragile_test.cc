@@ -3,15 +3,20 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <map>
 #include <memory>
 
 #include "noise.h"
+#include "runtime/executor.h"
 
 namespace xslim {
 namespace {
 
 using testing::ElementsAre;
 using testing::IsEmpty;
+using testing::IsSupersetOf;
+using testing::UnorderedElementsAre;
 
 // y = ((x w1) * 2 + big) * small w2, where one channel of big is a thousand times larger than all others and
 // small makes up for it: of the sum's 255 steps the other channels get none.
@@ -48,7 +53,7 @@ class FragileTest : public testing::Test {
 
   QuantPlan Planned(const Fragile& fragile) const {
     Choices choices;
-    choices.float_by_data = fragile.nodes;
+    for (NodeId id : fragile.nodes) choices.float_by_data[id] = "fragile";
     choices.bare = fragile.bare;
     QuantPlan plan = PlacePlan(graph_, *facts_, options_, choices);
     SetRanges(&plan);
@@ -59,12 +64,6 @@ class FragileTest : public testing::Test {
     std::vector<ValueId> ids;
     for (const auto& [id, quant] : plan->activations) ids.push_back(id);
     for (ValueId id : ids) SetRange(plan, id, -4, graph_.value(id).name == "sum" ? 1004.0f : 4.0f, "test");
-  }
-
-  static std::vector<NodeId> NodesOf(const Fragile& fragile) {
-    std::vector<NodeId> nodes;
-    for (const auto& [id, why] : fragile.nodes) nodes.push_back(id);
-    return nodes;
   }
 
   Graph graph_;
@@ -82,19 +81,19 @@ class FragileTest : public testing::Test {
 
 TEST_F(FragileTest, OperatorsAroundTheTensorAreFound) {
   EXPECT_GT(finder_->Noise(plan_), 0.2);
-  const Fragile fragile = finder_->Find(plan_, spare_, 0.01, quiet_);
-  EXPECT_THAT(NodesOf(fragile), ElementsAre(add_));  // behind it scale_ is no more reached
+  const Fragile fragile = finder_->Find(plan_, spare_, quiet_, {0, 0.01});
+  EXPECT_THAT(fragile.nodes, ElementsAre(add_));  // behind it scale_ is no more reached
   EXPECT_THAT(fragile.bare, IsEmpty());
   EXPECT_LT(finder_->Noise(Planned(fragile)), 0.01);
 }
 
 TEST_F(FragileTest, NoMoreIsFoundThanTheRestAllows) {
-  EXPECT_THAT(NodesOf(finder_->Find(plan_, spare_, 10, quiet_)), IsEmpty());
+  EXPECT_THAT(finder_->Find(plan_, spare_, quiet_, {0, 10}).nodes, IsEmpty());
 }
 
 TEST_F(FragileTest, AllAreTheOperatorsWithoutProducts) {
   const Fragile all = finder_->AllOf(plan_);
-  EXPECT_THAT(NodesOf(all), ElementsAre(double_, add_, scale_));
+  EXPECT_THAT(all.nodes, ElementsAre(double_, add_, scale_));
   // What only they read goes on as float32.
   EXPECT_THAT(all.bare, ElementsAre(product_));
   const QuantPlan plan = Planned(all);
@@ -106,7 +105,7 @@ TEST_F(FragileTest, AllAreTheOperatorsWithoutProducts) {
 // One sample is fewer than the search would take.
 TEST_F(FragileTest, OneSampleWillDo) {
   const FragileFinder finder(graph_, *facts_, options_, parts_, {samples_[0]}, pool_);
-  EXPECT_THAT(NodesOf(finder.Find(plan_, spare_, 0.01, quiet_)), ElementsAre(add_));
+  EXPECT_THAT(finder.Find(plan_, spare_, quiet_, {0, 0.01}).nodes, ElementsAre(add_));
 }
 
 TEST_F(FragileTest, OperatorsAtTheEndStayWhereTheyAreNotProtected) {
@@ -118,7 +117,7 @@ TEST_F(FragileTest, OperatorsAtTheEndStayWhereTheyAreNotProtected) {
   const std::vector<OutputParts> parts = FindOutputParts(graph_, facts, pool_);
   const FragileFinder finder(graph_, facts, options_, parts, samples_, pool_);
   const QuantPlan plan = PlacePlan(graph_, facts, options_);
-  EXPECT_THAT(NodesOf(finder.AllOf(plan)), IsEmpty());
+  EXPECT_THAT(finder.AllOf(plan).nodes, IsEmpty());
 }
 
 // What a body or an output reads, too, keeps its pair.
@@ -137,8 +136,191 @@ TEST_F(FragileTest, ResultsOfConvolutionsKeepTheirPairs) {
 TEST_F(FragileTest, EpiloguesOfProductsStay) {
   plan_.activations.erase(product_);
   const Fragile all = finder_->AllOf(plan_);
-  EXPECT_THAT(NodesOf(all), ElementsAre(add_, scale_));
+  EXPECT_THAT(all.nodes, ElementsAre(add_, scale_));
   EXPECT_THAT(all.bare, ElementsAre(graph_.Find("doubled")));
+}
+
+// A sample without signal would be most of a mean of ratios, or nothing.
+TEST_F(FragileTest, SilentSamplesAreLeftOut) {
+  const ValueId loud = graph_.Find("scaled"), out = Value("gated");  // y times the sign of x, 0 for zeros
+  const ValueId sign = Value("sign");
+  graph_.AddNode("Sign", "sign", {graph_.Find("x")}, {sign});
+  graph_.AddNode("Mul", "gate", {loud, sign}, {out});
+  graph_.RemoveOutput(graph_.Find("y"));
+  graph_.AddOutput(out);
+  const auto noise = [&](const std::vector<Sample>& samples) {
+    const ValueFacts facts(graph_, samples_[0], pool_);
+    const std::vector<OutputParts> parts = FindOutputParts(graph_, facts, pool_);
+    return FragileFinder(graph_, facts, options_, parts, samples, pool_).Noise(plan_);
+  };
+  Sample silent = {samples_[0][0].Clone()};
+  std::fill_n(silent[0].data<float>(), silent[0].size(), 0.0f);
+  const double alone = noise({samples_[0]});
+  EXPECT_GT(alone, 0.1);
+  EXPECT_EQ(noise({silent, samples_[0]}), alone);
+  EXPECT_EQ(noise({silent}), 0);  // all are: nothing is left out
+}
+
+// Layers in a row, as a test puts them together.
+class FragileChainTest : public testing::Test {
+ protected:
+  FragileChainTest() {
+    graph_.opset_imports[""] = 13;
+    at_ = Value("x");
+    graph_.AddInput(at_);
+    for (uint64_t s = 0; s < 3; ++s) samples_.push_back({Noise({4, 16}, s + 1)});
+  }
+
+  ValueId Value(const std::string& name) { return graph_.AddValue(name, DType::kFloat); }
+  ValueId Vector(float most) {
+    std::vector<float> elements(16, 1.0f);
+    elements[3] = most;
+    return graph_.AddConstant("vector", Tensor::Of<float>({16}, elements));
+  }
+  ValueId Op(const char* type, const std::string& name, std::vector<ValueId> inputs) {
+    const ValueId out = Value(name);
+    graph_.AddNode(type, name, std::move(inputs), {out});
+    return out;
+  }
+  ValueId Product(const std::string& name, ValueId x, uint64_t seed) {
+    return Op("MatMul", name, {x, graph_.AddConstant(name + "_w", Noise({16, 16}, seed))});
+  }
+
+  void Finish() {
+    graph_.AddOutput(at_);
+    facts_ = std::make_unique<ValueFacts>(graph_, samples_[0], pool_);
+    parts_ = FindOutputParts(graph_, *facts_, pool_);
+    plan_ = PlacePlan(graph_, *facts_, options_);
+    spare_ = SpareActivations(graph_, *facts_, plan_);
+    for (QuantPlan* plan : {&plan_, &spare_}) SetRanges(plan);
+    finder_ = std::make_unique<FragileFinder>(graph_, *facts_, options_, parts_, samples_, pool_);
+  }
+  // By the extremes on the samples.
+  void SetRanges(QuantPlan* plan) {
+    std::vector<ValueId> taps;
+    for (const auto& [id, quant] : plan->activations) taps.push_back(id);
+    std::map<ValueId, std::pair<float, float>> seen;
+    Executor executor(graph_, pool_);
+    executor.SetTaps(taps, [&](ValueId id, const Tensor& tensor) {
+      const auto [lo, hi] = std::minmax_element(tensor.data<float>(), tensor.data<float>() + tensor.size());
+      seen[id].first = std::min(seen[id].first, *lo);
+      seen[id].second = std::max(seen[id].second, *hi);
+    });
+    for (const Sample& sample : samples_) executor.Run(sample);
+    for (ValueId id : taps) {
+      const float wider = graph_.value(id).name == "x" ? coarse_ : 1;
+      SetRange(plan, id, wider * seen[id].first, wider * seen[id].second, "test");
+    }
+  }
+  QuantPlan Placed(const Fragile& fragile) {
+    Choices choices;
+    for (NodeId id : fragile.nodes) choices.float_by_data[id] = "fragile";
+    choices.bare = fragile.bare;
+    QuantPlan plan = PlacePlan(graph_, *facts_, options_, choices);
+    SetRanges(&plan);
+    return plan;
+  }
+  std::set<std::string> Names(const std::set<NodeId>& nodes) const {
+    std::set<std::string> names;
+    for (NodeId id : nodes) names.insert(graph_.node(id).name);
+    return names;
+  }
+
+  Graph graph_;
+  ThreadPool pool_{2};
+  ValueId at_ = kNone;
+  float coarse_ = 1;  // the input's range is as much too wide
+  std::vector<Sample> samples_;
+  QuantizationParameters options_;
+  std::unique_ptr<ValueFacts> facts_;
+  std::vector<OutputParts> parts_;
+  QuantPlan plan_, spare_;
+  std::unique_ptr<FragileFinder> finder_;
+  const ProgressCall quiet_ = [](int64_t, int64_t) {};
+};
+
+// A product and the sum behind it are one unit; the sum is left float and the product goes on as float32.
+TEST_F(FragileChainTest, ResidualSumsOfFusedUnitsAreFound) {
+  options_.placement = Placement::kFused;
+  ValueId stream = Op("Add", "first", {Product("in", at_, 1), Vector(3000)});
+  for (const char* layer : {"a", "b"}) {
+    const ValueId scaled = Op("Mul", std::string(layer) + "_scale", {stream, Vector(1 / 3000.0f)});
+    const ValueId product = Product(std::string(layer) + "_product", scaled, 7);
+    const ValueId biased = Op("Add", std::string(layer) + "_bias", {product, Vector(2)});
+    stream = Op("Add", std::string(layer) + "_sum", {stream, biased});
+  }
+  at_ = Product("out", Op("Mul", "last", {stream, Vector(1 / 3000.0f)}), 9);
+  Finish();
+  ASSERT_FALSE(plan_.activations.count(graph_.Find("a_bias")));  // inside the unit
+  ASSERT_GT(finder_->Noise(plan_), 0.2);
+  const Fragile all = finder_->AllOf(plan_);
+  EXPECT_THAT(Names(all.nodes), ElementsAre("a_scale", "a_sum", "b_scale", "b_sum", "last"));
+  EXPECT_THAT(all.bare,
+              UnorderedElementsAre(graph_.Find("first"), graph_.Find("a_bias"), graph_.Find("b_bias")));
+  const Fragile found = finder_->Find(plan_, spare_, quiet_);
+  EXPECT_THAT(Names(found.nodes), IsSupersetOf({"a_sum", "b_sum"}));
+  const QuantPlan plan = Placed(found);
+  EXPECT_LT(finder_->Noise(plan), 0.01);
+  for (const char* product : {"in", "a_product", "b_product", "out"})
+    EXPECT_TRUE(plan.nodes.count(graph_.value(graph_.Find(product)).producer)) << product;
+}
+
+// However many little rises there are, together they are no more than what is allowed.
+TEST_F(FragileChainTest, TheRiseOfAllIsBounded) {
+  at_ = Product("in", at_, 1);
+  for (uint64_t i = 0; i < 24; ++i) {
+    const ValueId vector = graph_.AddConstant("v", Noise({16}, 10 + i, 0.6f, 1.2f));
+    at_ = Product("p" + std::to_string(i), Op("Mul", "m" + std::to_string(i), {at_, vector}), 50 + i);
+  }
+  samples_ = {{Noise({2000, 16}, 1)}};
+  coarse_ = 40;  // so that each of the Muls is next to nothing beside it
+  Finish();
+  const double least = finder_->Noise(Placed(finder_->AllOf(plan_))), all = finder_->Noise(plan_);
+  ASSERT_GT(all, 1.15 * least);
+  ASSERT_LT(all, 2 * least);
+  const Fragile found = finder_->Find(plan_, spare_, quiet_, {0.02, 0});
+  EXPECT_LT(found.nodes.size(), 24u);
+  EXPECT_LE(finder_->Noise(Placed(found)), (1.02 + 0.02) * least);
+}
+
+// Where a forward takes long, groups are not taken apart to the last operator.
+TEST_F(FragileChainTest, TheNumberOfMeasurementsIsBounded) {
+  constexpr int kLayers = 100;
+  for (int i = 0; i < kLayers; ++i) {
+    const std::string layer = std::to_string(i);
+    const ValueId large =
+        Op("Mul", layer + "_large", {Product(layer, at_, 1 + static_cast<uint64_t>(i)), Vector(3000)});
+    at_ = Op("Mul", layer + "_small", {large, Vector(1 / 3000.0f)});
+  }
+  at_ = Product("out", at_, 200);
+  Attribute taken, not_taken;
+  for (Attribute* body : {&taken, &not_taken}) {
+    body->kind = Attribute::Kind::kGraph;
+    body->graph = std::make_shared<Graph>();
+    body->graph->opset_imports = graph_.opset_imports;
+    ValueId in = body->graph->AddConstant("one", Tensor::Scalar(1.0f));
+    for (int i = 0; i < (body == &taken ? 1 : 6000); ++i) {
+      const ValueId out = body->graph->AddValue("body" + std::to_string(i), DType::kFloat);
+      body->graph->AddNode("Neg", "neg" + std::to_string(i), {in}, {out});
+      in = out;
+    }
+    body->graph->AddOutput(in);
+  }
+  const ValueId other = Value("other");
+  graph_.AddNode("If", "if", {graph_.AddConstant("yes", Tensor::Scalar(true))}, {other},
+                 {{"then_branch", taken}, {"else_branch", not_taken}});
+  graph_.AddOutput(other);
+  Finish();
+  int calls = 0;
+  int64_t last = 0;
+  const Fragile found = finder_->Find(plan_, spare_, [&](int64_t done, int64_t total) {
+    ++calls;
+    last = done;
+    EXPECT_EQ(total, 2 * kLayers);
+  });
+  EXPECT_LT(calls, 20);
+  EXPECT_EQ(last, 2 * kLayers);
+  EXPECT_GT(found.nodes.size(), 2 * kLayers - 20);
 }
 
 }  // namespace

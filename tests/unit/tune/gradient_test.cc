@@ -304,5 +304,91 @@ TEST(Gradient, EstimatesPassWhatHasNoRule) {
   EXPECT_LT(positive, 40);
 }
 
+// The derivatives by `wanted` when the sum of s, with weights, is estimated back through what makes it.
+std::map<ValueId, Tensor> Estimated(const Graph& graph, ValueId s, const std::vector<Tensor>& inputs,
+                                    const std::set<ValueId>& wanted) {
+  ThreadPool pool(1);
+  const ValueFacts facts(graph, inputs, pool);
+  Graph both = graph;
+  const ValueId weight = both.AddConstant("w", Noise(facts.of(s).shape, 2, 100));
+  const Gradient gradient = AddGradient(&both, facts, {{s, weight}}, wanted, pool, WithoutRule::kEstimate);
+  EXPECT_EQ(gradient.stopped.size(), 1u);
+  std::vector<ValueId> taps;
+  std::map<ValueId, ValueId> of;
+  for (const auto& [value, derivative] : gradient.of) {
+    taps.push_back(derivative);
+    of[derivative] = value;
+  }
+  std::map<ValueId, Tensor> found;
+  Executor executor(both, pool);
+  executor.SetTaps(taps, [&](ValueId id, const Tensor& tensor) { found[of.at(id)] = tensor.Clone(); });
+  executor.Run(inputs);
+  return found;
+}
+
+// sum (g x)^2
+double CostOf(const Tensor& g, const Tensor& x) {
+  double cost = 0;
+  for (int64_t i = 0; i < x.size(); ++i) {
+    const double at = static_cast<double>(g.data<float>()[i]) * x.data<float>()[i];
+    cost += at * at;
+  }
+  return cost;
+}
+
+// Each input for itself: the relative errors of one cost what those of the output do. What is all zero (the
+// first state of an LSTM) has none.
+TEST(Gradient, EstimatesGoToEveryInput) {
+  Graph graph;
+  graph.opset_imports[""] = 13;
+  std::vector<ValueId> inputs;
+  for (const char* name : {"x", "state", "cell"}) {
+    inputs.push_back(graph.AddValue(name, DType::kFloat));
+    graph.AddInput(inputs.back());
+  }
+  const ValueId y = graph.AddValue("y", DType::kFloat);
+  graph.AddOutput(y);
+  const ValueId w = graph.AddConstant("W", Noise({1, 16, 3}, 4)),
+                r = graph.AddConstant("R", Noise({1, 16, 4}, 5));
+  graph.AddNode("LSTM", "lstm", {inputs[0], w, r, kNone, kNone, inputs[1], inputs[2]}, {y},
+                {{"hidden_size", Attribute::Int(4)}});
+  const std::vector<Tensor> samples = {Noise({5, 2, 3}, 1, 2), Noise({1, 2, 4}, 3, 2),
+                                       Noise({1, 2, 4}, 6, 0)};
+  const std::map<ValueId, Tensor> found = Estimated(graph, y, samples, {inputs.begin(), inputs.end()});
+  ASSERT_EQ(found.size(), 3u);
+  const double cost = CostOf(found.at(inputs[0]), samples[0]);
+  EXPECT_GT(cost, 4);  // an infinite derivative, if it were divided by a state of next to nothing
+  EXPECT_NEAR(CostOf(found.at(inputs[1]), samples[1]), cost, 1e-4 * cost);
+  for (int64_t i = 0; i < samples[2].size(); ++i) EXPECT_EQ(found.at(inputs[2]).data<float>()[i], 0);
+}
+
+TEST(Gradient, EstimatesGoToWhatABodyReads) {
+  Graph graph;
+  graph.opset_imports[""] = 13;
+  const ValueId x = graph.AddValue("x", DType::kFloat), s = graph.AddValue("s", DType::kFloat);
+  graph.AddInput(x);
+  Attribute body;
+  body.kind = Attribute::Kind::kGraph;
+  body.graph = std::make_shared<Graph>();
+  body.graph->opset_imports = graph.opset_imports;
+  const ValueId read = body.graph->AddValue("x", DType::kFloat),
+                out = body.graph->AddValue("body_out", DType::kFloat);
+  body.graph->AddNode("Exp", "exp", {read}, {out});
+  body.graph->AddOutput(out);
+  graph.AddNode("If", "if", {graph.AddConstant("yes", Tensor::Scalar(true))}, {s},
+                {{"then_branch", body}, {"else_branch", body}});
+  graph.AddOutput(s);
+  const Tensor input = Noise({50}, 1, 2);
+  const std::map<ValueId, Tensor> found = Estimated(graph, s, {input}, {x});
+  ASSERT_EQ(found.size(), 1u);
+  double cost = 0;
+  const Tensor weight = Noise({50}, 2, 100);
+  for (int64_t i = 0; i < 50; ++i) {
+    const double at = static_cast<double>(weight.data<float>()[i]) * std::exp(input.data<float>()[i]);
+    cost += at * at;
+  }
+  EXPECT_NEAR(CostOf(found.at(x), input), cost, 1e-4 * cost);
+}
+
 }  // namespace
 }  // namespace xslim

@@ -263,7 +263,8 @@ struct CutOff {
   QuantPlan plan;
   std::vector<std::string> account;
 
-  explicit CutOff(const TuneOptions& options) {
+  // gate_range: of the Sigmoid's result, which lies in 0..1.
+  explicit CutOff(const TuneOptions& options, float gate_range = 1) {
     ThreadPool pool(2);
     const TwoSizes source;
     graph.opset_imports[""] = 13;
@@ -280,8 +281,10 @@ struct CutOff {
     const ValueFacts facts(graph, source.at(0), pool);
     plan = PlacePlan(graph, facts, {});
     for (const auto& [id, quant] : plan.activations) SetRange(&plan, id, -60, 60, "wide");
-    SetRange(&plan, gate, 0, 1, "whole");
-    account = TuneAll(&graph, &plan, facts, {{inner, {{-1, 1, "narrow"}}}}, source, options, pool);
+    SetRange(&plan, gate, 0, gate_range, "whole");
+    RangeProposals proposals = {{inner, {{-1, 1, "narrow"}}}};
+    if (gate_range > 1) proposals[gate] = {{0, 1, "whole"}};
+    account = TuneAll(&graph, &plan, facts, proposals, source, options, pool);
   }
 };
 
@@ -301,6 +304,56 @@ TEST(Tune, RangesThatHarmAreTakenBackWhereNothingElseIsTuned) {
   EXPECT_EQ(tuned.plan.activations.at(tuned.inner).hi, 60.0f);
   EXPECT_THAT(tuned.account, ElementsAre(HasSubstr("ranges chosen by what they cost"),
                                          HasSubstr("these ranges are taken back")));
+}
+
+// Those that do not are kept.
+TEST(Tune, OfRangesThatHarmTogetherTheGoodOnesStay) {
+  CutOff tuned({}, 60);
+  EXPECT_EQ(tuned.plan.activations.at(tuned.inner).hi, 60.0f);
+  const ActivationQuant& gate = tuned.plan.activations.at(tuned.graph.Find("gate"));
+  EXPECT_LT(gate.hi, 2.0f);
+  EXPECT_THAT(tuned.account, ElementsAre(HasSubstr("2 ranges chosen by what they cost"),
+                                         HasSubstr("all but 1 of these ranges are taken back"),
+                                         HasSubstr("tuned on 12 samples")));
+}
+
+// y = Conv(1) + bias, whose weight's codes give half of it: only another bias can make that good.
+std::vector<std::string> TuneHalfWeights(float added_bias, float* bias) {
+  class Ones : public SampleSource {
+   public:
+    int64_t size() const override { return 12; }
+    Sample at(int64_t) const override { return {Tensor::Of<float>({1, 1, 1, 4}, {1, 1, 1, 1})}; }
+    std::string Describe() const override { return "ones"; }
+  };
+  ThreadPool pool(2);
+  const Ones source;
+  Graph graph;
+  graph.opset_imports[""] = 13;
+  const ValueId x = graph.AddValue("x", DType::kFloat), y = graph.AddValue("y", DType::kFloat),
+                b = graph.AddConstant("b", Tensor::Of<float>({1}, {0}));
+  graph.AddInput(x);
+  graph.AddNode("Conv", "conv", {x, graph.AddConstant("w", Tensor::Of<float>({1, 1, 1, 1}, {1})), b}, {y});
+  graph.AddOutput(y);
+  const ValueFacts facts(graph, source.at(0), pool);
+  QuantPlan plan = PlacePlan(graph, facts, {});
+  for (const auto& [id, quant] : plan.activations) SetRange(&plan, id, -2, 2, "whole");
+  plan.weights.at(0).codes.data<int8_t>()[0] /= 2;
+  TuneOptions options;
+  options.range_costs = options.weight_rounding = options.bias_correction = false;
+  options.level_zero = [&](Graph* of, const QuantPlan&) {
+    of->SetConstant(b, Tensor::Of<float>({1}, {added_bias}));
+  };
+  std::vector<std::string> account = TuneAll(&graph, &plan, facts, {}, source, options, pool);
+  *bias = graph.Constant(b)->data<float>()[0];
+  return account;
+}
+
+TEST(Tune, GivesWayToLevelZeroWhereThatIsClearlyBetter) {
+  float bias = 0;
+  EXPECT_THAT(TuneHalfWeights(0.5f, &bias), ElementsAre(HasSubstr("tuning is taken back")));
+  EXPECT_EQ(bias, 0.5f);
+  TuneHalfWeights(-0.5f, &bias);
+  EXPECT_EQ(bias, 0.0f);
 }
 
 // Channels go in pairs. Nearly everywhere the second is a quarter of the first; at one place, which alone the

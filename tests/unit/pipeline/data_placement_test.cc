@@ -1,0 +1,103 @@
+#include "pipeline/data_placement.h"
+
+#include <gmock/gmock.h>
+
+#include "fragile_model.h"
+
+namespace xslim {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+class DataPlacementTest : public FragileModel {
+ protected:
+  DataPlacementTest() { Place(); }
+
+  void Place() {
+    choices_ = {};
+    plan_ = PlacePlan(graph_, *facts_, config_.quantization, choices_);
+    choices_.placed = plan_.nodes;
+    statistics_ = Observe(plan_).statistics;
+    passes_ = 0;
+    placement_ = std::make_unique<DataPlacement>(
+        graph_, *facts_, config_, &statistics_,
+        [this](const QuantPlan& missing) { return Observe(missing).statistics; }, pool_, &choices_, &plan_);
+  }
+  void LeaveFragile() {
+    std::vector<Sample> samples;
+    for (int64_t i : {0, 1, 2}) samples.push_back(source_.at(i));
+    placement_->LeaveFragile(parts_, samples, [](int64_t, int64_t) {});
+  }
+  void ExpectRanges(const QuantPlan& plan) const {
+    for (const auto& [id, quant] : plan.activations) EXPECT_TRUE(quant.params.set()) << graph_.value(id).name;
+  }
+
+  Choices choices_;
+  QuantPlan plan_;
+  StatisticsMap statistics_;
+  std::unique_ptr<DataPlacement> placement_;
+};
+
+TEST_F(DataPlacementTest, FragileOperatorsJoinUnevenOnes) {
+  placement_->LeaveUneven();
+  ASSERT_EQ(choices_.float_by_data.size(), 1u);
+  EXPECT_THAT(plan_.left_float.at(NodeOf("joined")), HasSubstr("ranges differ"));
+  placement_->SetRanges();
+  LeaveFragile();
+  EXPECT_EQ(choices_.float_by_data.size(), 2u);
+  EXPECT_THAT(plan_.left_float.at(NodeOf("joined")), HasSubstr("ranges differ"));
+  EXPECT_THAT(plan_.left_float.at(NodeOf("sum")), HasSubstr("fragile: in int8 it takes"));
+  EXPECT_THAT(plan_.left_float.at(NodeOf("scaled")), HasSubstr("what lies before it stays float"));
+  EXPECT_EQ(plan_.nodes, (std::set<NodeId>{NodeOf("first"), NodeOf("y"), NodeOf("z")}));
+  EXPECT_TRUE(plan_.bare.count(graph_.Find("first")));
+  ExpectRanges(plan_);
+}
+
+// One more pass over the data serves all placements that are tried.
+TEST_F(DataPlacementTest, FragileOperatorsTakeOnePassMore) {
+  config_.quantization.placement = Placement::kFused;  // tensors inside units have no statistics so far
+  Place();
+  placement_->LeaveUneven();
+  placement_->SetRanges();
+  EXPECT_EQ(passes_, 0);
+  const std::map<ValueId, ActivationQuant> before = plan_.activations;
+  LeaveFragile();
+  EXPECT_EQ(passes_, 1);
+  const QuantPlan spare = placement_->Spare();
+  EXPECT_EQ(passes_, 1);
+  ExpectRanges(spare);
+  for (const auto& [id, quant] : plan_.activations) {
+    if (before.count(id)) {
+      EXPECT_EQ(quant.params.scale, before.at(id).params.scale) << graph_.value(id).name;
+    }
+  }
+}
+
+TEST_F(DataPlacementTest, WhatIsNotFragileStays) {
+  placement_->LeaveUneven();
+  graph_.SetConstant(graph_.Find("big"), Tensor::Of<float>({16}, std::vector<float>(16, 0.5f)));
+  Place();
+  placement_->LeaveUneven();
+  placement_->SetRanges();
+  LeaveFragile();
+  EXPECT_EQ(choices_.float_by_data.size(), 1u);
+  EXPECT_THAT(plan_.bare, IsEmpty());
+  EXPECT_EQ(passes_, 0);
+}
+
+// Of a setting for a part of the graph, in whatever placement a tensor gets its pair.
+TEST_F(DataPlacementTest, SpareTensorsHaveTheirOwnCalibrationType) {
+  config_.quantization.placement = Placement::kFused;
+  choices_ = {};
+  choices_.settings[NodeOf("first")].calibration_type = CalibrationType::kMinMax;
+  plan_ = PlacePlan(graph_, *facts_, config_.quantization, choices_);
+  choices_.placed = plan_.nodes;
+  const QuantPlan spare = placement_->Spare();
+  const ValueId first = graph_.Find("first");  // inside a unit
+  EXPECT_EQ(spare.activations.at(first).calibration_type, CalibrationType::kMinMax);
+  EXPECT_EQ(spare.activations.at(first).why, "minmax");
+}
+
+}  // namespace
+}  // namespace xslim
