@@ -18,8 +18,8 @@ namespace xslim {
 bool Calibrates(const QuantizationParameters& settings);
 
 // Levels 0 to 2: calibrated int8 with Q/DQ and report.
-RunResult QuantizeStatic(Graph original, Config config, const RunOptions& options,
-                         const OutputPaths& paths, ThreadPool& pool);
+RunResult QuantizeStatic(Graph original, Config config, const RunOptions& options, const OutputPaths& paths,
+                         ThreadPool& pool);
 
 // Level 3: products on integers with DynamicQuantizeLinear, the other weights as integers; no data.
 RunResult QuantizeDynamic(Graph graph, const Config& config, const OutputPaths& paths, ThreadPool& pool);
