@@ -21,7 +21,7 @@ struct Fragile {
 // Noise that operators which are float for no more than it may stay int8 for: as a part of what there is with
 // all of them float, and at least.
 struct AllowedRise {
-  double share = 0.5, least = 0.005;
+  double share = 0.25, least = 0.0025;
 };
 
 class FragileFinder {
