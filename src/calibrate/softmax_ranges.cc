@@ -9,24 +9,20 @@ namespace {
 
 constexpr float kSpare = 1.5f;
 
-bool Moves(const Graph& graph, const Node* producer) {
-  return producer != nullptr && RoleOf(graph, *producer) == QuantRole::kPassive;
-}
-
 // Whether the value, or what data movement has made it of, has a pair.
 bool OnGrid(const Graph& graph, const QuantPlan& plan, ValueId id) {
   while (!plan.activations.count(id)) {
-    const Node* producer = graph.Producer(id);
-    if (!Moves(graph, producer)) return false;
-    id = producer->input(0);
+    const Node* mover = PassiveProducer(graph, id);
+    if (mover == nullptr) return false;
+    id = mover->input(0);
   }
   return true;
 }
 
 // The Softmax that the value's numbers come from, perhaps in another shape.
 const Node* SoftmaxOf(const Graph& graph, ValueId id) {
+  while (const Node* mover = PassiveProducer(graph, id)) id = mover->input(0);
   const Node* producer = graph.Producer(id);
-  while (Moves(graph, producer)) producer = graph.Producer(producer->input(0));
   return producer != nullptr && producer->Is("Softmax") ? producer : nullptr;
 }
 

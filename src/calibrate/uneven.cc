@@ -70,9 +70,8 @@ class Finder {
       return Extremes{infinite && !positive ? -kInf : found->second.min(),
                       infinite && positive ? kInf : found->second.max()};
     }
-    const Node* producer = graph_.Producer(id);
-    if (producer == nullptr || RoleOf(graph_, *producer) != QuantRole::kPassive) return std::nullopt;
-    return Of(producer->input(0), positive);
+    const Node* mover = PassiveProducer(graph_, id);
+    return mover == nullptr ? std::nullopt : Of(mover->input(0), positive);
   }
 
   static std::optional<Extremes> OfConstant(const Tensor& constant) {

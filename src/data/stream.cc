@@ -49,18 +49,26 @@ std::vector<Sample> DrawSamples(const SampleSource& source, const std::vector<in
     return Choose(random, static_cast<int64_t>(indices.size()), number);
   };
   std::vector<int64_t> chosen = choose(count);
+  Sample first;  // that tells how many fit
   if (most_bytes < std::numeric_limits<int64_t>::max() && !chosen.empty()) {
+    first = source.at(indices[static_cast<size_t>(chosen[0])]);
     int64_t bytes = 1;
-    for (const Tensor& tensor : source.at(indices[static_cast<size_t>(chosen[0])]))
-      bytes += static_cast<int64_t>(tensor.bytes());
+    for (const Tensor& tensor : first) bytes += static_cast<int64_t>(tensor.bytes());
     const int64_t fit = std::max(most_bytes / bytes, kFewestDrawn);
-    if (fit < std::ssize(chosen)) chosen = choose(fit);
+    if (fit < std::ssize(chosen)) {
+      chosen = choose(fit);
+      first.clear();
+    }
   }
   std::vector<Sample> samples(chosen.size());
   std::vector<std::exception_ptr> failures(
       chosen.size());  // the first in order counts, whoever met one first
   pool.ParallelFor(static_cast<int64_t>(chosen.size()), 1, [&](int64_t begin, int64_t end, int) {
     for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
+      if (i == 0 && !first.empty()) {
+        samples[i] = std::move(first);
+        continue;
+      }
       try {
         samples[i] = source.at(indices[static_cast<size_t>(chosen[i])]);
       } catch (...) {

@@ -12,6 +12,7 @@
 #include "pipeline/branch_model.h"
 #include "pipeline/plan_int8.h"
 #include "pipeline/precision.h"
+#include "pipeline/progress.h"
 #include "pipeline/static_report.h"
 #include "pipeline/statistics_source.h"
 #include "quant/coarse_scales.h"
@@ -147,13 +148,8 @@ void Quantize(const Branch& branch, const BranchTask& task, QuantizedBranch* res
       return Measure(result->model, untuned, exported(reference, of), of, parts, samples, measured, task.pool,
                      {}, ceiling);
     };
-    const auto progress = [&](const char* part) {
-      return [&task, part](int64_t done, int64_t total) {
-        if (task.options.progress) task.options.progress(part, done, total);
-      };
-    };
     RunPrecision(precise, {untuned, facts, parts, samples, indices, branch.title + ": "},
-                 std::move(planned.spare), measure, task.pool, progress, &graph, &plan);
+                 std::move(planned.spare), measure, task.pool, StageProgress(task.options), &graph, &plan);
   }
   result->figures = FiguresOf(graph, facts, plan, branch.title, planned.account);
   result->figures.Add(Together(result->inner));
@@ -187,10 +183,7 @@ void BranchFigures::Add(const BranchFigures& other) {
   operators += other.operators;
   activations += other.activations;
   constants += other.constants;
-  share.macs += other.share.macs;
-  share.int8_macs += other.share.int8_macs;
-  share.compute += other.share.compute;
-  share.int8_compute += other.share.int8_compute;
+  share += other.share;
   left.insert(left.end(), other.left.begin(), other.left.end());
   account.insert(account.end(), other.account.begin(), other.account.end());
   coarse.insert(coarse.end(), other.coarse.begin(), other.coarse.end());

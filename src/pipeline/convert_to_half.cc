@@ -8,6 +8,7 @@
 #include "onnx/model_io.h"
 #include "pipeline/model_inputs.h"
 #include "pipeline/modes.h"
+#include "pipeline/progress.h"
 #include "quant/element_types.h"
 #include "quant/half.h"
 #include "quant/inline.h"
@@ -41,9 +42,7 @@ std::set<ValueId> FindWide(const Graph& graph, const Config& config, const RunOp
   LogInfo("looking for values outside the range of float16 in ", count, " of ", samples->Describe());
   const StatisticsMap statistics =
       CollectStatistics(graph, floats, {}, *samples, indices, {config.quantization.max_percentile, {}}, pool,
-                        [&](int64_t done, int64_t total) {
-                          if (options.progress) options.progress("measure", done, total);
-                        })
+                        StageProgress(options)("measure"))
           .statistics;
   std::set<ValueId> wide;
   for (const auto& [id, seen] : statistics) {

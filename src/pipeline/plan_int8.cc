@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "calibrate/uneven.h"
 #include "pipeline/data_placement.h"
+#include "pipeline/progress.h"
 #include "quant/work.h"
 #include "tune/keep_means.h"
 #include "tune/tune.h"
@@ -40,11 +41,7 @@ PlannedInt8 PlanInt8(Graph* graph, const ValueFacts& facts, const std::vector<Ou
                      PlanTask task, const std::function<Observations(const QuantPlan&)>& observe,
                      Choices* choices, QuantPlan plan, TraceStage* stage) {
   const QuantizationParameters& settings = task.config.quantization;
-  const auto progress = [&](const char* part) {
-    return [&task, part](int64_t done, int64_t total) {
-      if (task.options.progress) task.options.progress(part, done, total);
-    };
-  };
+  const auto progress = StageProgress(task.options);
   PlannedInt8 planned;
   stage->Next("calibrate");
   RangeProposals proposals;

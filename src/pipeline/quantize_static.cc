@@ -19,6 +19,7 @@
 #include "pipeline/modes.h"
 #include "pipeline/plan_int8.h"
 #include "pipeline/precision.h"
+#include "pipeline/progress.h"
 #include "pipeline/static_report.h"
 #include "pipeline/statistics_source.h"
 #include "quant/choices.h"
@@ -117,11 +118,7 @@ void WarnOfCoarse(const std::vector<std::string>& tensors) {
 RunResult QuantizeStatic(Graph original, Config config, const RunOptions& options, const OutputPaths& paths,
                          ThreadPool& pool) {
   QuantizationParameters& settings = config.quantization;
-  const auto progress = [&](const char* stage) {
-    return [&options, stage](int64_t done, int64_t total) {
-      if (options.progress) options.progress(stage, done, total);
-    };
-  };
+  const auto progress = StageProgress(options);
   TraceStage stage("simplify");
   RefuseQuantized(original, paths.input);
   if (config.model.opset && *config.model.opset < kQdqOpset) {

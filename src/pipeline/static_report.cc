@@ -74,11 +74,6 @@ std::string FurtherSettings(const QuantizationParameters& settings) {
   return text + Listed(", truncated at", settings.truncate_var_names);
 }
 
-Int8Share WithBranches(const Int8Share& share, const Int8Share& branches) {
-  return {share.macs + branches.macs, share.int8_macs + branches.int8_macs, share.compute + branches.compute,
-          share.int8_compute + branches.int8_compute};
-}
-
 }  // namespace
 
 bool IsMeasured(const QuantizationParameters& settings) {
@@ -102,7 +97,7 @@ Int8Share ShareOfInt8(const Graph& graph, const QuantPlan& plan, const ValueFact
 
 VerdictHead StaticVerdictHead(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts,
                               const BranchFigures& branches, const std::string& model) {
-  VerdictHead head{model, WithBranches(ShareOfInt8(graph, plan, facts), branches.share), {}};
+  VerdictHead head{model, ShareOfInt8(graph, plan, facts) += branches.share, {}};
   for (const UnknownOperator& unknown : facts.unknown())
     head.stays_float.push_back({unknown.name, Describe(unknown), 0});
   for (const auto& [id, why] : plan.left_float)
@@ -114,7 +109,7 @@ VerdictHead StaticVerdictHead(const Graph& graph, const QuantPlan& plan, const V
 ReportHead StaticReportHead(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts,
                             const BranchFigures& branches, const Config& config, const std::string& model,
                             const std::string& data, size_t calibrated, size_t measured) {
-  const Int8Share share = WithBranches(ShareOfInt8(graph, plan, facts), branches.share);
+  const Int8Share share = ShareOfInt8(graph, plan, facts) += branches.share;
   std::string operators = StrCat(share.int8_compute, " of ", share.compute);
   if (branches.share.compute > 0)
     operators += StrCat(", in branches ", branches.share.int8_compute, " of ", branches.share.compute);

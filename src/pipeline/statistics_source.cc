@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "graph/reach.h"
 #include "onnx/model_io.h"
+#include "pipeline/progress.h"
 
 namespace xslim {
 namespace {
@@ -71,9 +72,7 @@ Observations ObtainStatistics(const Graph& graph, const ValueFacts& facts, const
                               const SampleSource& samples, const std::vector<int64_t>& indices,
                               const Percentiles& percentiles, const LoadedStatistics* loaded,
                               const Preparation& preparation, const RunOptions& options, ThreadPool& pool) {
-  const auto progress = [&](int64_t done, int64_t total) {
-    if (options.progress) options.progress("calibrate", done, total);
-  };
+  const ProgressCall progress = StageProgress(options)("calibrate");
   const MemoryCeiling ceiling(options.max_memory);
   std::vector<ValueId> observed;
   for (const auto& [value, quant] : plan.activations) observed.push_back(value);

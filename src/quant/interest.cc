@@ -73,6 +73,11 @@ bool MovesData(const Node& node) {
   return false;
 }
 
+const Node* PassiveProducer(const Graph& graph, ValueId value) {
+  const Node* producer = graph.Producer(value);
+  return producer != nullptr && RoleOf(graph, *producer) == QuantRole::kPassive ? producer : nullptr;
+}
+
 const Tensor* ConstantOperand(const Graph& graph, const Node& node) {
   const bool either = node.Is("Add") || node.Is("Sub") || node.Is("Mul");
   if (!either && !node.Is("Div")) return nullptr;

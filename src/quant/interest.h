@@ -16,6 +16,10 @@ QuantRole RoleOf(const Graph& graph, const Node& node);
 // Whether the operator only moves the elements of its input 0 (Concat: of all inputs) about.
 bool MovesData(const Node& node);
 
+// The passive operator (QuantRole::kPassive) that makes the value of its input 0; null where another one
+// does.
+const Node* PassiveProducer(const Graph& graph, ValueId value);
+
 // The constant that an Add, Sub or Mul adds, takes or multiplies by, or a Div divides by; null for two
 // tensors and other operators.
 const Tensor* ConstantOperand(const Graph& graph, const Node& node);

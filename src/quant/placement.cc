@@ -285,9 +285,8 @@ class Placer {
   // that has.
   bool OnGrid(ValueId id) const {
     if (HasPair(id)) return true;
-    const Node* producer = graph_.Producer(id);
-    return producer != nullptr && plan_.nodes.count(producer->id) &&
-           RoleOf(graph_, *producer) == QuantRole::kPassive && OnGrid(producer->input(0));
+    const Node* mover = PassiveProducer(graph_, id);
+    return mover != nullptr && plan_.nodes.count(mover->id) && OnGrid(mover->input(0));
   }
 
   void PlaceNode(const Node& node) {

@@ -31,6 +31,14 @@ struct FloatOperator {
 
 // Multiply-adds of one forward, and computing operators.
 struct Int8Share {
+  Int8Share& operator+=(const Int8Share& other) {
+    macs += other.macs;
+    int8_macs += other.int8_macs;
+    compute += other.compute;
+    int8_compute += other.int8_compute;
+    return *this;
+  }
+
   int64_t macs = 0, int8_macs = 0, compute = 0, int8_compute = 0;
 };
 

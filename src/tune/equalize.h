@@ -30,8 +30,8 @@ struct EqualizeResult {
 // RMSNormalization or a Mul by a vector along the last axis in front, and Conv, ConvTranspose, Gemm or MatMul
 // behind, joined through Relu, LeakyRelu, PRelu, pools, Identity and Reshapes that keep the last axis.
 // Vectors that others read, too (biases that an exporter has merged, say) become the operator's own where
-// they change. Weights are quantized per output channel, so the front's do not care; channel c is multiplied
-// by
+// they change. Weights are quantized per output channel, so the front's do not care; channel c is
+// multiplied by
 //   s_c = (A_c / max A)^-a * D_c^d, in [1/64, 64],
 // A_c: its range over `samples`, D_c: its largest weight behind, as a share of the largest of that output
 // channel. The exponents a and d are those (0 among them) of the least predicted noise behind:

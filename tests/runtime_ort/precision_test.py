@@ -78,19 +78,24 @@ def two_heads():
     return made
 
 
-def detector(checks, program, folder):
-    """Only the branch that needs it becomes float; parts of an output are judged one by one; threads change nothing."""
-    rng = np.random.default_rng(9)
-    samples = [rng.standard_normal((1, 3, 16, 16)).astype(np.float32) for _ in range(12)]
+def write_case(folder, model, samples, step, settings):
+    """m.onnx, whose input is x, its data and c.json, which calibrates on `step` samples."""
     for i, sample in enumerate(samples):
         np.save(os.path.join(folder, "%d.npy" % i), sample)
     with open(os.path.join(folder, "list.txt"), "w") as file:
         file.write("".join("%d.npy\n" % i for i in range(len(samples))))
-    onnx.save(two_heads(), os.path.join(folder, "m.onnx"))
+    onnx.save(model, os.path.join(folder, "m.onnx"))
     with open(os.path.join(folder, "c.json"), "w") as file:
-        json.dump({"calibration_parameters": {"calibration_step": 10, "input_parameters": [
+        json.dump({"calibration_parameters": {"calibration_step": step, "input_parameters": [
             {"input_name": "x", "file_type": "npy", "data_list_path": "list.txt"}]},
-                   "quantization_parameters": {"finetune_level": 0, "equalization": False}}, file)
+                   "quantization_parameters": settings}, file)
+
+
+def detector(checks, program, folder):
+    """Only the branch that needs it becomes float; parts of an output are judged one by one; threads change nothing."""
+    rng = np.random.default_rng(9)
+    samples = [rng.standard_normal((1, 3, 16, 16)).astype(np.float32) for _ in range(12)]
+    write_case(folder, two_heads(), samples, 10, {"finetune_level": 0, "equalization": False})
 
     def run(name, *options):
         run_xslim(program, ["-c", "c.json", "-i", "m.onnx", "-o", name, *options], folder)
@@ -182,15 +187,7 @@ def branches(checks, program, folder):
     rng = np.random.default_rng(14)
     samples = [rng.standard_normal((4, 16)).astype(np.float32) for _ in range(12)]
     samples = [-np.abs(sample) if i % 2 else sample for i, sample in enumerate(samples)]
-    for i, sample in enumerate(samples):
-        np.save(os.path.join(folder, "%d.npy" % i), sample)
-    with open(os.path.join(folder, "list.txt"), "w") as file:
-        file.write("".join("%d.npy\n" % i for i in range(len(samples))))
-    onnx.save(hostile_branch(), os.path.join(folder, "m.onnx"))
-    with open(os.path.join(folder, "c.json"), "w") as file:
-        json.dump({"calibration_parameters": {"calibration_step": 12, "input_parameters": [
-            {"input_name": "x", "file_type": "npy", "data_list_path": "list.txt"}]},
-                   "quantization_parameters": {"finetune_level": 0, "protect_fragile": False}}, file)
+    write_case(folder, hostile_branch(), samples, 12, {"finetune_level": 0, "protect_fragile": False})
     want = run_all(os.path.join(folder, "m.onnx"), samples)
     found = {}
     for target in ("none", "0.001"):
