@@ -46,6 +46,18 @@ TEST(DrawSamples, IsASeededChoice) {
   EXPECT_EQ(drawn, Drawn(source, all, 7));
 }
 
+// A sample is a float and an integer of eight bytes: 12 in all.
+TEST(DrawSamples, AreFewerWhereTheyAreLarge) {
+  const Numbers source(std::vector<bool>(9));
+  const std::vector<int64_t> all = {0, 1, 2, 3, 4, 5, 6, 7, 8};
+  ThreadPool pool(2);
+  EXPECT_EQ(DrawSamples(source, all, 8, 1, pool, 1000).size(), 8u);
+  EXPECT_EQ(DrawSamples(source, all, 8, 1, pool, 60).size(), 4u);  // a byte is counted besides
+  EXPECT_EQ(DrawSamples(source, all, 8, 1, pool, 1).size(), 2u);
+  EXPECT_EQ(DrawSamples(source, all, 4, 1, pool, 60)[3][1].ToInts(),
+            DrawSamples(source, all, 8, 1, pool, 60)[3][1].ToInts());
+}
+
 TEST(DrawSamples, LeavesOutWhatHoldsNaNUnlessAllDo) {
   EXPECT_THAT(Drawn(Numbers({false, true, false, true}), {0, 1, 2, 3}, 4), testing::ElementsAre(0, 2));
   EXPECT_THAT(Drawn(Numbers({true, true}), {0, 1}, 4), testing::ElementsAre(0, 1));
