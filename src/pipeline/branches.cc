@@ -7,12 +7,12 @@
 #include <utility>
 
 #include "base/log.h"
-#include "base/random.h"
 #include "calibrate/calibrate.h"
 #include "pipeline/branch_model.h"
 #include "pipeline/plan_int8.h"
 #include "pipeline/precision.h"
 #include "pipeline/progress.h"
+#include "pipeline/sample_choice.h"
 #include "pipeline/static_report.h"
 #include "pipeline/statistics_source.h"
 #include "quant/coarse_scales.h"
@@ -26,8 +26,6 @@ namespace {
 // Of the target of auto_precision: for branches, each at its own outputs and all at those of the model. The
 // rest is for the graph around them.
 constexpr double kBranchShare = 0.5;
-constexpr int64_t kMeasuredSamples = 16;  // by which a branch is held against its part
-constexpr uint64_t kMeasuredSeed = 20260707;
 
 // Samples that are at hand.
 class HeldSamples : public SampleSource {
@@ -142,8 +140,7 @@ void Quantize(const Branch& branch, const BranchTask& task, QuantizedBranch* res
     QuantizationParameters precise = settings;
     precise.sensitivity = false;
     precise.auto_precision = *target * kBranchShare;
-    Random random(kMeasuredSeed);
-    const std::vector<int64_t> measured = Choose(random, samples.size(), kMeasuredSamples);
+    const std::vector<int64_t> measured = ChooseForBranch(samples.size());
     const MeasurePlan measure = [&](const Graph& reference, const QuantPlan& of) {
       return Measure(result->model, untuned, exported(reference, of), of, parts, samples, measured, task.pool,
                      {}, ceiling);

@@ -1,6 +1,5 @@
 #include "pipeline/plan_int8.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "base/log.h"
@@ -8,34 +7,12 @@
 #include "calibrate/uneven.h"
 #include "pipeline/data_placement.h"
 #include "pipeline/progress.h"
+#include "pipeline/sample_choice.h"
 #include "quant/work.h"
 #include "tune/keep_means.h"
 #include "tune/tune.h"
 
 namespace xslim {
-namespace {
-
-constexpr int64_t kChannelSamples = 8;
-constexpr int64_t kDrawnBytes = 64 << 20;  // of samples that are held at once
-constexpr uint64_t kChannelSeed = 20260303, kNoiseSeed = 20260505;
-// To see whether the noise is too large: samples, and WorkOf() that this may take, about.
-constexpr int64_t kFewestNoiseSamples = 2, kMostNoiseSamples = 32;
-constexpr int64_t kNoiseWork = 6'000'000'000, kQuickNoiseWork = 800'000'000;
-
-std::vector<Sample> DrawForNoise(const PlanTask& task, int64_t count) {
-  return DrawSamples(task.samples, task.indices, count, kNoiseSeed, task.pool, kDrawnBytes);
-}
-
-int64_t NoiseSamples(int64_t most_work, int64_t work) {
-  return std::clamp(most_work / std::max<int64_t>(work, 1), kFewestNoiseSamples, kMostNoiseSamples);
-}
-
-}  // namespace
-
-std::vector<Sample> DrawForChannels(const SampleSource& source, const std::vector<int64_t>& indices,
-                                    ThreadPool& pool) {
-  return DrawSamples(source, indices, kChannelSamples, kChannelSeed, pool, kDrawnBytes);
-}
 
 PlannedInt8 PlanInt8(Graph* graph, const ValueFacts& facts, const std::vector<OutputParts>& parts,
                      PlanTask task, const std::function<Observations(const QuantPlan&)>& observe,
@@ -64,10 +41,13 @@ PlannedInt8 PlanInt8(Graph* graph, const ValueFacts& facts, const std::vector<Ou
     placement.SetRanges();
     if (settings.protect_fragile && task.meaningful && facts.unknown().empty()) {
       stage->Next("look for fragile operators");
-      const int64_t work = WorkOf(*graph, facts), few = NoiseSamples(kQuickNoiseWork, work),
-                    all = task.level == 0 ? few : NoiseSamples(kNoiseWork, work);
-      if (few == all || placement.MayHoldFragile(parts, DrawForNoise(task, few)))
-        placement.LeaveFragile(parts, DrawForNoise(task, all), progress("fragile operators"));
+      const int64_t work = WorkOf(*graph, facts), few = NoiseSamples(work, true),
+                    all = NoiseSamples(work, task.level == 0);
+      const auto draw = [&](int64_t count) {
+        return DrawForNoise(task.samples, task.indices, count, task.pool);
+      };
+      if (few == all || placement.MayHoldFragile(parts, draw(few)))
+        placement.LeaveFragile(parts, draw(all), progress("fragile operators"));
       stage->Next("choose ranges");
     }
     WarnOfOddTensors(*graph, found.statistics, plan);

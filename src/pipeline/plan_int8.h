@@ -33,11 +33,6 @@ struct PlannedInt8 {
   std::vector<std::string> account;  // of tuning, for the report
 };
 
-// The samples that channels are equalized and means are kept by: a seeded choice of 8, fewer
-// where they are large.
-std::vector<Sample> DrawForChannels(const SampleSource& source, const std::vector<int64_t>& indices,
-                                    ThreadPool& pool);
-
 // graph: equalized; its biases move. plan: as it was placed with `choices`, to which is added what data tell.
 // observe: statistics of a plan's activations, of the calibration samples. stage: gets the names of the
 // parts.

@@ -1,32 +1,25 @@
-#include <algorithm>
+// Levels 0 to 2: a float model becomes int8 with Q/DQ, stage by stage.
 #include <cmath>
 #include <filesystem>
-#include <future>
-#include <memory>
 #include <optional>
 #include <utility>
 
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/random.h"
 #include "base/trace.h"
-#include "data/samples.h"
 #include "graph/function.h"
 #include "onnx/model_io.h"
 #include "pipeline/branches.h"
-#include "pipeline/model_inputs.h"
+#include "pipeline/float_model.h"
 #include "pipeline/modes.h"
 #include "pipeline/plan_int8.h"
 #include "pipeline/precision.h"
 #include "pipeline/progress.h"
 #include "pipeline/static_report.h"
 #include "pipeline/statistics_source.h"
-#include "quant/choices.h"
 #include "quant/coarse_scales.h"
-#include "quant/inline.h"
 #include "quant/left_list.h"
-#include "quant/named_tensors.h"
 #include "quant/output_parts.h"
 #include "quant/plan.h"
 #include "report/markdown.h"
@@ -34,57 +27,11 @@
 #include "report/summary.h"
 #include "report/verdict.h"
 #include "simplify/macs.h"
-#include "tune/equalize.h"
 
 namespace xslim {
 namespace {
 
-constexpr int kQdqOpset = 13;  // per-axis QuantizeLinear and DequantizeLinear
-constexpr int64_t kReportSamples = 16;
-constexpr size_t kKeptBytes = size_t{16} << 20;  // of samples that wait for a later stage
-
-void RefuseQuantized(const Graph& graph, const std::string& path) {
-  std::string names;
-  int count = 0;
-  for (NodeId id : graph.Order()) {
-    const Node& node = graph.node(id);
-    if (!node.Is("QuantizeLinear") && !node.Is("DequantizeLinear")) continue;
-    if (count++ < 5) names += (names.empty() ? "" : ", ") + node.name;
-  }
-  if (count > 5) names += ", ... (" + std::to_string(count) + " in all)";
-  if (count > 0)
-    throw Error("the model already holds QuantizeLinear/DequantizeLinear nodes: " + names, path,
-                "give the float model");
-}
-
-// Samples that calibration uses, and those that the report measures: ones that calibration did not use where
-// the list has more than it needs.
-struct SampleChoice {
-  std::vector<int64_t> calibration, report;
-};
-
-SampleChoice ChooseSamples(int64_t available, const CalibrationParameters& parameters) {
-  SampleChoice choice;
-  const int64_t batch = std::max(parameters.calibration_batch_size, 1);
-  const int64_t wanted = std::max<int64_t>(parameters.calibration_step / batch, 1);
-  for (int64_t i = 0; i < std::min(available, wanted); ++i) choice.calibration.push_back(i);
-  const int64_t used = static_cast<int64_t>(choice.calibration.size()), unused = available - used;
-  Random random(20260101);
-  const bool fresh = unused >= 4;
-  for (int64_t i : Choose(random, fresh ? unused : used, kReportSamples))
-    choice.report.push_back(fresh ? used + i : i);
-  return choice;
-}
-
-size_t BytesOf(const std::vector<Sample>& samples) {
-  size_t bytes = 0;
-  for (const Sample& sample : samples)
-    for (const Tensor& tensor : sample) bytes += tensor.bytes();
-  return bytes;
-}
-
 constexpr char kNotInSensitivity[] = "operators in branches of If are not in the table of sensitivity";
-constexpr char kOnZeros[] = "calibrated on zeros: ranges mean nothing";
 
 void WarnOfOutputs(const std::vector<OutputMeasure>& outputs) {
   for (const OutputMeasure& output : outputs) {
@@ -113,193 +60,214 @@ void WarnOfCoarse(const std::vector<std::string>& tensors) {
       "; leave the operators that read them float by ignore_op_names, or scale the model's numbers up");
 }
 
+class StaticRun {
+ public:
+  StaticRun(Graph original, Config config, const RunOptions& options, const OutputPaths& paths,
+            FloatModel model, const ValueFacts& facts, ThreadPool& pool, TraceStage* stage)
+      : original_(std::move(original)),
+        config_(std::move(config)),
+        options_(options),
+        paths_(paths),
+        float_(std::move(model)),
+        facts_(facts),
+        pool_(pool),
+        stage_(*stage) {}
+
+  RunResult Run() {
+    Place();
+    Plan();
+    TakeBranches();
+    if (settings_.sensitivity || PrecisionTarget(settings_)) MakePrecise();
+    Export();
+    if (IsMeasured(settings_)) Report();
+    Save();
+    return std::move(result_);
+  }
+
+ private:
+  const std::vector<int64_t>& calibration() const { return float_.choice.calibration; }
+
+  // Which operators are int8, as far as the graph tells.
+  void Place() {
+    ReportUnknown(facts_.unknown(), settings_.strict);
+    plan_ = PlacePlan(float_.graph, facts_, settings_, float_.choices);
+    float_.choices.placed = plan_.nodes;
+    WarnOfOtherFloats(LeftFloat(float_.graph, plan_), paths_.input);
+    LogInfo("quantizing ", plan_.nodes.size(), " of ", float_.graph.Order().size(), " operators");
+    parts_ = FindOutputParts(float_.graph, facts_, pool_);
+    SettlePrecision(float_.graph, facts_, !plan_.nodes.empty() || HasBranches(float_.graph), &settings_);
+  }
+
+  // Tuning asks what settings do to the outputs.
+  int Level() const {
+    if (facts_.unknown().empty() || settings_.finetune_level == 0) return settings_.finetune_level;
+    LogWarning("finetune_level 0 is used: outputs depend on operators that cannot be computed");
+    return 0;
+  }
+
+  // Ranges, codes and biases, by the data.
+  void Plan() {
+    LogInfo("calibrating on ", calibration().size(), " of ", float_.samples->Describe());
+    graph_ = float_.graph;
+    const Percentiles percentiles = PercentilesOf(graph_, float_.choices, settings_.max_percentile);
+    const auto observe = [&](const QuantPlan& of) {
+      Observations found =
+          ObtainStatistics(float_.graph, facts_, of, *float_.samples, calibration(), percentiles,
+                           float_.loaded ? &*float_.loaded : nullptr, float_.preparation, options_, pool_);
+      float_.loaded.reset();
+      return found;
+    };
+    PlanTask task{config_, options_, *float_.samples, calibration(), Level(), pool_, float_.meaningful};
+    task.spare = settings_.sensitivity || PrecisionTarget(settings_);
+    task.drawn = std::move(float_.drawn);
+    PlannedInt8 planned = PlanInt8(&graph_, facts_, parts_, std::move(task), observe, &float_.choices,
+                                   std::move(plan_), &stage_);
+    plan_ = std::move(planned.plan);
+    spare_ = std::move(planned.spare);
+    account_ = std::move(planned.account);
+  }
+
+  void TakeBranches() {
+    stage_.Next("branches");
+    branches_ = QuantizeBranches(
+        float_.graph, facts_,
+        {config_, options_, *float_.samples, calibration(), float_.choices, float_.meaningful, pool_});
+    SettlePrecision(graph_, facts_, !plan_.nodes.empty() || Together(branches_).operators > 0, &settings_);
+  }
+
+  Measures MeasureWritten(const Graph& exported, const QuantPlan& plan) const {
+    const std::vector<int64_t>& measured = float_.choice.report;
+    LogInfo("measuring the int8 model on ", measured.size(), " samples");
+    return Measure(original_, float_.graph, exported, plan, parts_, *float_.samples, measured, pool_,
+                   StageProgress(options_)("report"), MemoryCeiling(options_.max_memory));
+  }
+
+  Measures MeasureWith(const Graph& graph, const QuantPlan& plan,
+                       const std::vector<const QuantizedBranch*>& branches) const {
+    Graph exported = ExportQdq(graph, plan);
+    PutBranches(branches, &exported);
+    return MeasureWritten(exported, plan);
+  }
+
+  // Sensitivity, and what auto_precision leaves float.
+  void MakePrecise() {
+    stage_.Next("precision");
+    if (const std::optional<double> target = PrecisionTarget(settings_)) {
+      LeaveNoisy(
+          *target,
+          [&](const std::vector<const QuantizedBranch*>& with) {
+            return MeasureWith(float_.graph, {}, with);
+          },
+          &branches_);
+    }
+    const MeasurePlan measure = [&](const Graph& graph, const QuantPlan& plan) {
+      return MeasureWith(graph, plan, AllOf(branches_));
+    };
+    PrecisionRun run =
+        RunPrecision(settings_, {float_.graph, facts_, parts_, *float_.samples, calibration()},
+                     std::move(spare_), measure, pool_, StageProgress(options_), &graph_, &plan_);
+    result_.sensitivity = std::move(run.lines);
+    sensitivity_markdown_ = std::move(run.markdown);
+    sections_ = std::move(run.sections);
+    measures_ = std::move(run.measures);
+  }
+
+  void Export() {
+    stage_.Next("export");
+    in_branches_ = Together(branches_);
+    std::vector<std::string> coarse = CoarseTensors(graph_, plan_);
+    coarse.insert(coarse.end(), in_branches_.coarse.begin(), in_branches_.coarse.end());
+    WarnOfCoarse(coarse);
+    DropUnusedFunctions(&graph_);
+    exported_ = ExportQdq(graph_, plan_);
+    PutBranches(AllOf(branches_), &exported_);
+    if (plan_.nodes.empty() && in_branches_.operators == 0)
+      LogWarning(paths_.input, ": no operator can be quantized, the output stays float");
+  }
+
+  void Report() {
+    stage_.Next("report");
+    ReleaseFreedMemory();
+    if (!measures_) measures_ = MeasureWritten(exported_, plan_);
+    for (const OutputMeasure& output : measures_->outputs)
+      result_.outputs.push_back({output.name, output.snr, output.cosine, output.samples, output.note});
+    WarnOfOutputs(measures_->outputs);
+    const std::string model = std::filesystem::path(paths_.input).filename().string();
+    if (settings_.analysis_enable) WriteMarkdown(model);
+    std::vector<GateResult> gates = JudgeGates(measures_->outputs, settings_);
+    for (GateResult& gate : gates) {
+      if (!float_.meaningful) gate.missed.push_back(gate.gate + ": " + kOnZeros);
+      result_.missed.insert(result_.missed.end(), gate.missed.begin(), gate.missed.end());
+    }
+    if (!branches_.empty()) sections_.push_back({"branches", BranchesJson(branches_)});
+    texts_.push_back(
+        {paths_.verdict, VerdictJson(StaticVerdictHead(graph_, plan_, facts_, in_branches_, model),
+                                     *measures_, gates, sections_)});
+    result_.verdict_path = paths_.verdict;
+  }
+
+  void WriteMarkdown(const std::string& model) {
+    const SampleChoice& choice = float_.choice;
+    ReportHead head =
+        StaticReportHead(graph_, plan_, facts_, in_branches_, config_, model, float_.samples->Describe(),
+                         choice.calibration.size(), choice.report.size());
+    head.tuning = account_;
+    head.tuning.insert(head.tuning.end(), in_branches_.account.begin(), in_branches_.account.end());
+    if (!float_.meaningful) head.notes.insert(head.notes.begin(), kOnZeros);
+    if (settings_.sensitivity && in_branches_.operators > 0) head.notes.push_back(kNotInSensitivity);
+    texts_.push_back({paths_.report, MarkdownReport(graph_, head, *measures_) + sensitivity_markdown_});
+    result_.report_path = paths_.report;
+  }
+
+  void Save() {
+    stage_.Next("save");
+    MemoryCeiling(options_.max_memory).Check("the run");
+    OutputFiles files;
+    WriteModel(exported_, paths_.model, SaveOptionsFor(config_), &files);
+    for (const auto& [path, text] : texts_) files.Add(path)->Write(text);
+    files.Commit();
+    LeftList left = LeftFloat(graph_, plan_);
+    for (const FloatOperator& item : in_branches_.left) left.push_back({item.title, item.why});
+    result_.model_path = paths_.model;
+    Summarize(CountModel(original_, CountMacs(original_)), CountModel(exported_, CountMacs(graph_)),
+              paths_.input, left, &result_);
+    LogInfo("wrote ", paths_.model);
+  }
+
+  const Graph original_;
+  Config config_;
+  QuantizationParameters& settings_ = config_.quantization;
+  const RunOptions& options_;
+  const OutputPaths& paths_;
+  FloatModel float_;  // its graph is what the int8 model is compared with
+  const ValueFacts& facts_;
+  ThreadPool& pool_;
+  TraceStage& stage_;
+  std::vector<OutputParts> parts_;
+  Graph graph_;  // its biases move; constants are shared with the float one until then
+  QuantPlan plan_, spare_;
+  std::vector<std::string> account_;  // of tuning
+  std::vector<QuantizedBranch> branches_;
+  BranchFigures in_branches_;
+  std::optional<Measures> measures_;
+  std::string sensitivity_markdown_;
+  Sections sections_;
+  Graph exported_;
+  std::vector<std::pair<std::string, std::string>> texts_;  // files beside the model: path and content
+  RunResult result_;
+};
+
 }  // namespace
 
 RunResult QuantizeStatic(Graph original, Config config, const RunOptions& options, const OutputPaths& paths,
                          ThreadPool& pool) {
-  QuantizationParameters& settings = config.quantization;
-  const auto progress = StageProgress(options);
   TraceStage stage("simplify");
-  RefuseQuantized(original, paths.input);
-  if (config.model.opset && *config.model.opset < kQdqOpset) {
-    throw Error("int8 with scales per channel needs opset 13, and " + std::to_string(*config.model.opset) +
-                    " is asked for",
-                config.source + ": model_parameters.opset (or --opset)", "ask for 13 or more");
-  }
-  const std::vector<ModelInput> inputs = InputsOf(original);
-  const std::unique_ptr<SampleSource> samples = OpenSamples(config, inputs, 0);
-  const SampleChoice choice = ChooseSamples(samples->size(), config.calibration);
-  // Reading the first samples takes as long as simplification does, and neither needs the other.
-  constexpr std::launch kWhileSimplifying = std::launch::async | std::launch::deferred;
-  std::future<bool> hold_values = std::async(kWhileSimplifying, [&] {
-    return inputs.empty() || (HasData(config) && HoldValues(*samples, choice.calibration, inputs));
-  });
-  std::future<std::vector<Sample>> for_channels;
-  if (settings.equalization && options.load_stats.empty()) {
-    for_channels = std::async(kWhileSimplifying, [&] {
-      ThreadPool one(1);
-      return DrawForChannels(*samples, choice.calibration, one);
-    });
-  }
-
-  Graph graph = original;
-  if (const int fixed = graph.FixDefaults())
-    LogInfo(fixed, " inputs have default values (initializers); those are taken for constants");
-  if (const int calls = InlineForInt8(&graph)) LogInfo("inlined ", calls, " calls of the model's functions");
-  NamedTensors named(config, &graph);
-  PinOpset(&graph, config, paths.input);
-  if (const auto obstacle = RaiseOpset(&graph, kQdqOpset)) {
-    throw Error("int8 needs opset 13 and the model cannot be raised to it: " + *obstacle, paths.input);
-  }
-  // The file's graph is compared with this one when its statistics are read: what led to it once does again.
-  std::optional<LoadedStatistics> loaded;
-  if (!options.load_stats.empty()) loaded.emplace(options.load_stats);
-  Preparation preparation;
-  preparation.compared = SimplifyModel(&graph, config, true, pool, loaded && loaded->preparation().compared);
-  named.Release(&graph);
-  Choices choices = MakeChoices(graph, named, config);
-  const bool meaningful = hold_values.get();
-  if (!meaningful) LogWarning(kOnZeros, "; give real data in calibration_parameters.input_parameters");
-  ReleaseFreedMemory();
-  stage.Next("equalize");
-  std::vector<Sample> drawn;  // for the means, too, where they are small; else those are decoded anew
-  if (settings.equalization && loaded) {
-    if (!Rescale(&graph, loaded->preparation().factors, choices.stay_float)) {
-      throw Error(
-          "the statistics are of another model, of a run with another --opset or without equalization, or of "
-          "one that left more layers alone",
-          options.load_stats, "make the file anew with --save-stats");
-    }
-  } else if (settings.equalization) {
-    drawn = for_channels.get();
-    EqualizeResult equalized =
-        Equalize(&graph, drawn, choices.stay_float, {pool, MemoryCeiling(options.max_memory)});
-    LogInfo("equalized ", equalized.changed, " of ", equalized.pairs, " pairs of layers");
-    preparation.factors = std::move(equalized.factors);
-    if (settings.finetune_level > 0 || !settings.keep_means || BytesOf(drawn) > kKeptBytes) drawn.clear();
-  }
-
+  FloatModel model = PrepareFloatModel(original, config, options, paths.input, pool, &stage);
   stage.Next("place");
-  const ValueFacts facts(graph, samples->at(choice.calibration.front()), pool);
-  ReportUnknown(facts.unknown(), settings.strict);
-  // Tuning asks what settings do to the outputs.
-  const int level = facts.unknown().empty() ? settings.finetune_level : 0;
-  if (level != settings.finetune_level)
-    LogWarning("finetune_level 0 is used: outputs depend on operators that cannot be computed");
-  QuantPlan plan = PlacePlan(graph, facts, settings, choices);
-  choices.placed = plan.nodes;
-  const Percentiles percentiles = PercentilesOf(graph, choices, settings.max_percentile);
-  WarnOfOtherFloats(LeftFloat(graph, plan), paths.input);
-  LogInfo("quantizing ", plan.nodes.size(), " of ", graph.Order().size(), " operators");
-
-  const std::vector<OutputParts> parts = FindOutputParts(graph, facts, pool);
-  SettlePrecision(graph, facts, !plan.nodes.empty() || HasBranches(graph), &settings);
-  LogInfo("calibrating on ", choice.calibration.size(), " of ", samples->Describe());
-  const Graph untuned = graph;  // biases move; constants are shared until then
-  const auto observe = [&](const QuantPlan& of) {
-    Observations found = ObtainStatistics(graph, facts, of, *samples, choice.calibration, percentiles,
-                                          loaded ? &*loaded : nullptr, preparation, options, pool);
-    loaded.reset();
-    return found;
-  };
-  PlanTask task{config, options, *samples, choice.calibration, level, pool, meaningful};
-  task.spare = settings.sensitivity || PrecisionTarget(settings);
-  task.drawn = std::move(drawn);
-  PlannedInt8 planned =
-      PlanInt8(&graph, facts, parts, std::move(task), observe, &choices, std::move(plan), &stage);
-  plan = std::move(planned.plan);
-  std::vector<std::string>& account = planned.account;
-
-  stage.Next("branches");
-  std::vector<QuantizedBranch> branches = QuantizeBranches(
-      untuned, facts, {config, options, *samples, choice.calibration, choices, meaningful, pool});
-  SettlePrecision(graph, facts, !plan.nodes.empty() || Together(branches).operators > 0, &settings);
-  const auto measure_written = [&](const Graph& exported, const QuantPlan& of) {
-    LogInfo("measuring the int8 model on ", choice.report.size(), " samples");
-    return Measure(original, untuned, exported, of, parts, *samples, choice.report, pool, progress("report"),
-                   MemoryCeiling(options.max_memory));
-  };
-  const auto measure_with = [&](const Graph& reference, const QuantPlan& of,
-                                const std::vector<const QuantizedBranch*>& with) {
-    Graph exported = ExportQdq(reference, of);
-    PutBranches(with, &exported);
-    return measure_written(exported, of);
-  };
-  std::optional<Measures> measures;
-  std::string sensitivity_markdown;
-  RunResult result{paths.model, "", {}};
-  Sections sections;
-  if (settings.sensitivity || PrecisionTarget(settings)) {
-    stage.Next("precision");
-    if (const std::optional<double> target = PrecisionTarget(settings)) {
-      LeaveNoisy(
-          *target,
-          [&](const std::vector<const QuantizedBranch*>& with) { return measure_with(untuned, {}, with); },
-          &branches);
-    }
-    const MeasurePlan measure = [&](const Graph& reference, const QuantPlan& of) {
-      return measure_with(reference, of, AllOf(branches));
-    };
-    PrecisionRun run = RunPrecision(settings, {untuned, facts, parts, *samples, choice.calibration},
-                                    std::move(planned.spare), measure, pool, progress, &graph, &plan);
-    result.sensitivity = std::move(run.lines);
-    sensitivity_markdown = std::move(run.markdown);
-    sections = std::move(run.sections);
-    measures = std::move(run.measures);
-  }
-
-  const BranchFigures in_branches = Together(branches);
-  if (!branches.empty()) sections.push_back({"branches", BranchesJson(branches)});
-  account.insert(account.end(), in_branches.account.begin(), in_branches.account.end());
-  std::vector<std::string> coarse = CoarseTensors(graph, plan);
-  coarse.insert(coarse.end(), in_branches.coarse.begin(), in_branches.coarse.end());
-  WarnOfCoarse(coarse);
-  LeftList left = LeftFloat(graph, plan);
-  for (const FloatOperator& item : in_branches.left) left.push_back({item.title, item.why});
-  stage.Next("export");
-  DropUnusedFunctions(&graph);
-  Graph exported = ExportQdq(graph, plan);
-  PutBranches(AllOf(branches), &exported);
-  if (plan.nodes.empty() && in_branches.operators == 0)
-    LogWarning(paths.input, ": no operator can be quantized, the output stays float");
-  std::vector<std::pair<std::string, std::string>> texts;  // further files: path and content
-  if (IsMeasured(settings)) {
-    stage.Next("report");
-    ReleaseFreedMemory();
-    if (!measures) measures = measure_written(exported, plan);
-    for (const OutputMeasure& output : measures->outputs)
-      result.outputs.push_back({output.name, output.snr, output.cosine, output.samples, output.note});
-    WarnOfOutputs(measures->outputs);
-    const std::string model = std::filesystem::path(paths.input).filename().string();
-    if (settings.analysis_enable) {
-      ReportHead head = StaticReportHead(graph, plan, facts, in_branches, config, model, samples->Describe(),
-                                         choice.calibration.size(), choice.report.size());
-      head.tuning = account;
-      if (settings.sensitivity && in_branches.operators > 0) head.notes.push_back(kNotInSensitivity);
-      if (!meaningful) head.notes.insert(head.notes.begin(), kOnZeros);
-      texts.push_back({paths.report, MarkdownReport(graph, head, *measures) + sensitivity_markdown});
-      result.report_path = paths.report;
-    }
-    std::vector<GateResult> gates = JudgeGates(measures->outputs, settings);
-    if (!meaningful) {
-      for (GateResult& gate : gates) gate.missed.push_back(gate.gate + ": " + kOnZeros);
-    }
-    for (const GateResult& gate : gates)
-      result.missed.insert(result.missed.end(), gate.missed.begin(), gate.missed.end());
-    texts.push_back({paths.verdict, VerdictJson(StaticVerdictHead(graph, plan, facts, in_branches, model),
-                                                *measures, gates, sections)});
-    result.verdict_path = paths.verdict;
-  }
-  stage.Next("save");
-  MemoryCeiling(options.max_memory).Check("the run");
-  OutputFiles files;
-  WriteModel(exported, paths.model, SaveOptionsFor(config), &files);
-  for (const auto& [path, text] : texts) files.Add(path)->Write(text);
-  files.Commit();
-  Summarize(CountModel(original, CountMacs(original)), CountModel(exported, CountMacs(graph)), paths.input,
-            left, &result);
-  LogInfo("wrote ", paths.model);
-  return result;
+  const ValueFacts facts(model.graph, model.samples->at(model.choice.calibration.front()), pool);
+  return StaticRun(std::move(original), std::move(config), options, paths, std::move(model), facts, pool,
+                   &stage)
+      .Run();
 }
 
 }  // namespace xslim
