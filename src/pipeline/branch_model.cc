@@ -44,7 +44,11 @@ class Holder {
     branch_.why_float = "no calibration sample takes it";
   }
 
+  // Whether a later sample may still be kept.
+  bool Takes() const { return !full_; }
+
   void Take(const std::map<ValueId, Tensor>& values) {
+    if (full_) return;
     const ValueId condition = graph_.node(branch_.node).input(0);
     const auto chosen = values.find(condition);
     if (chosen == values.end() || chosen->second.dtype() != DType::kBool || chosen->second.size() != 1) {
@@ -52,7 +56,6 @@ class Holder {
       return;
     }
     if (*chosen->second.data<bool>() != (branch_.key == kKeys[0])) return;
-    ++taken_;
     Sample sample;
     size_t bytes = 0;
     for (ValueId id : branch_.reads) {
@@ -62,6 +65,10 @@ class Holder {
       bytes += value->second.bytes();
     }
     if (bytes_ + bytes > kHeldBytes) {
+      full_ = bytes_ > 0;
+      if (full_)
+        LogInfo(branch_.title, ": the first ", branch_.samples.size(),
+                " samples that take it are used: more do not fit in ", kHeldBytes >> 20, " MB");
       return Refuse(StrCat("what it reads takes ", bytes >> 20, " MB in one sample, and at most ",
                            kHeldBytes >> 20, " MB are kept"));
     }
@@ -69,12 +76,6 @@ class Holder {
     bytes_ += bytes;
     branch_.samples.push_back(std::move(sample));
     branch_.why_float.clear();
-  }
-
-  void Say() const {
-    const size_t held = branch_.samples.size();
-    if (held > 0 && held < taken_)
-      LogInfo(branch_.title, ": of ", taken_, " samples that take it the first ", held, " are kept");
   }
 
  private:
@@ -86,7 +87,8 @@ class Holder {
   const ValueFacts& facts_;
   const MemoryCeiling& ceiling_;
   Branch& branch_;
-  size_t taken_ = 0, bytes_ = 0;
+  size_t bytes_ = 0;
+  bool full_ = false;
 };
 
 }  // namespace
@@ -158,8 +160,8 @@ void HoldSamples(const Graph& graph, const ValueFacts& facts, const SampleSource
     for (size_t i = 0; i < inputs.size(); ++i) values[inputs[i]] = sample[i];
     executor.Run(sample);
     for (Holder& holder : holders) holder.Take(values);
+    if (std::none_of(holders.begin(), holders.end(), [](const Holder& each) { return each.Takes(); })) break;
   }
-  for (const Holder& holder : holders) holder.Say();
 }
 
 Graph AsModel(const Graph& outer, const Branch& branch) {
