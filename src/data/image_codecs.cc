@@ -1,5 +1,5 @@
 // OpenCV's image formats bring some hundred libraries with them, which take longer to load than most models
-// to convert. They are loaded when the first image is read.
+// to convert. They are loaded when the first image is read that is no plain JPEG.
 #include "data/image_codecs.h"
 
 #include <dlfcn.h>
@@ -29,6 +29,7 @@ Decoder LoadDecoder() {
 }  // namespace
 
 cv::Mat DecodeImage(const cv::Mat& bytes, bool gray) {
+  if (cv::Mat image = DecodeJpeg(bytes, gray); !image.empty()) return image;
   static const Decoder decode = LoadDecoder();
   // Like cv2.imread's default: 8 bits, EXIF orientation applied.
   return decode(bytes, gray ? cv::IMREAD_GRAYSCALE : cv::IMREAD_COLOR);

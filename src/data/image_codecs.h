@@ -10,6 +10,10 @@ namespace xslim {
 // it is no image of a known format. Throws Error when OpenCV's library of formats cannot be loaded.
 cv::Mat DecodeImage(const cv::Mat& bytes, bool gray);
 
+// The same of a JPEG file; empty for other files, damaged ones and rarer kinds (Exif data, CMYK), which
+// DecodeImage leaves to OpenCV.
+cv::Mat DecodeJpeg(const cv::Mat& bytes, bool gray);
+
 }  // namespace xslim
 
 #endif  // XSLIM_DATA_IMAGE_CODECS_H_

@@ -12,7 +12,7 @@ suite=trixie
 
 # gcc 14 is the suite's: clang finds its libstdc++ in the sysroot.
 packages="libc6-dev libstdc++-14-dev libonnx-dev libprotobuf-dev nlohmann-json3-dev
-  libcli11-dev libspdlog-dev libhwy-dev libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev"
+  libcli11-dev libspdlog-dev libhwy-dev libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev libturbojpeg0-dev"
 # Depended upon by packages, but neither linked nor loaded by our programs (a third of the download).
 skip='^(libllvm[0-9]+|libz3-4|mesa-libgallium|libglx-mesa0|libgbm1|libgl1-mesa-dri|proj-data|gdal-data|libx11-data'
 skip+='|fonts-.*|fontconfig.*|gnupg.*|gpg.*|gpgconf|gpgsm|dirmngr|pinentry.*|passwd|login.*|adduser|lib[alt]san[0-9]+'
