@@ -20,17 +20,22 @@ std::vector<double> MeanErrors(const Node& node, const Tensor& weight, const Wei
   const int64_t inputs = static_cast<int64_t>(mean.size()) / rows.groups;  // of one group
   // Conv: several taps of the depth read one input channel; ConvTranspose: several rows write one output.
   const int64_t taps = rows.depth / inputs, repeats = rows.groups * rows.rows / channels;
+  const float* const weights = weight.data<float>();
+  const int8_t* const codes = quant.codes.data<int8_t>();
   std::vector<double> errors(static_cast<size_t>(channels), 0.0);
   for (int64_t g = 0; g < rows.groups; ++g) {
     for (int64_t r = 0; r < rows.rows; ++r) {
       double& error = errors[static_cast<size_t>((g * rows.rows + r) / repeats)];
-      for (int64_t d = 0; d < rows.depth; ++d) {
-        const int64_t at = rows.At(g, r, d);
-        const int64_t channel = axis < 0 ? 0 : at / inner % weight.dim(axis);
-        const double scale = quant.params.scale[static_cast<size_t>(channel)];
-        const double now = scale * quant.codes.data<int8_t>()[at];
-        const auto input = static_cast<size_t>(g * inputs + d / taps);
-        error += (now - weight.data<float>()[at]) * mean[input] + now * rounding[input];
+      // Scales are those of output channels: one for all of a row.
+      const int64_t channel = axis < 0 ? 0 : rows.At(g, r, 0) / inner % weight.dim(axis);
+      const double scale = quant.params.scale[static_cast<size_t>(channel)];
+      for (int64_t i = 0; i < inputs; ++i) {
+        const auto input = static_cast<size_t>(g * inputs + i);
+        for (int64_t d = i * taps; d < (i + 1) * taps; ++d) {
+          const int64_t at = rows.At(g, r, d);
+          const double now = scale * codes[at];
+          error += (now - weights[at]) * mean[input] + now * rounding[input];
+        }
       }
     }
   }
