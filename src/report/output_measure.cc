@@ -131,12 +131,12 @@ std::vector<std::string> Collapses(const OutputMeasure& output) {
 }
 
 std::vector<std::string> Lost(const OutputMeasure& output) {
-  constexpr double kMuch = 1.0 / 3;
+  constexpr double kMuch = 1.0 / 3, kSome = 0.1;
   std::vector<std::string> lines;
   const auto check = [&](const std::string& name, double snr) {
-    if (!(snr > kMuch) || !std::isfinite(snr)) return;
-    lines.push_back(StrCat(name, " keeps little of the float model's: the noise is ", snr,
-                           " of the signal (docs/tuning.md says what to try)"));
+    if (!(snr > kSome) || !std::isfinite(snr)) return;
+    lines.push_back(StrCat(name, snr > kMuch ? " keeps little of the float model's" : " is noisy",
+                           ": the noise is ", snr, " of the signal (docs/tuning.md says what to try)"));
   };
   for (const PartMeasure& part : output.parts) {
     if (part.collapse.empty() && output.parts.size() > 1)

@@ -54,8 +54,8 @@ struct OutputMeasure {
 // "output y is all zero ...", one line for each part that has collapsed.
 std::vector<std::string> Collapses(const OutputMeasure& output);
 
-// "output y keeps little ...", one line for each output that has not collapsed, but whose noise, or that of a
-// part of it, is more than a third of its signal.
+// "output y keeps little ..." or, of less noise, "output y is noisy ...": one line for each output that has not
+// collapsed, but whose noise, or that of a part of it, is more than a third, or a tenth, of its signal.
 std::vector<std::string> Lost(const OutputMeasure& output);
 
 // What the elements of one part are: of one sample or, added up, of all. Elements whose float value is NaN or

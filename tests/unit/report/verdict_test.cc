@@ -41,13 +41,14 @@ TEST(Collapse, OfOnePartBesideASoundOne) {
                   "from 0.1 to 0.9"));
 }
 
-TEST(Lost, NamesThePartThatIsMostlyNoise) {
+TEST(Lost, NamesThePartThatIsNoisy) {
   const auto lost = [](float score) {
     return Lost(MeasureOf(
         BoxesAndScores(), {{}, {}}, {2, 4},
         {{{100, 200, 300, 400, 0.1f, 0.9f, 0.2f, 0.3f}, {101, 200, 299, 400, 0.1f, score, 0, 0.2f}}}));
   };
   EXPECT_THAT(lost(0.8f), IsEmpty());
+  EXPECT_THAT(lost(0.5f), ElementsAre(HasSubstr("output y, part scores is noisy: the noise is 0.22")));
   EXPECT_THAT(lost(0.2f),
               ElementsAre(HasSubstr("output y, part scores keeps little of the float model's: the "
                                     "noise is 0.56")));
