@@ -9,15 +9,16 @@ constexpr int64_t kMostColumns = 32;  // of a panel
 enum class Start { kZero, kRowBias, kColumnBias, kAccumulate };
 
 // What a tile reads of B: a packed panel, the first half of its columns, or rows where they lie, which it
-// packs for the tiles below.
-enum class Right { kPanel, kHalfPanel, kRows };
+// packs for the tiles below; kTwoRuns: from column `split` on, `gap` elements further.
+enum class Right { kPanel, kHalfPanel, kRows, kTwoRuns };
 
 struct TileArguments {
   int64_t depth;
   const float* a;
-  const float* b;       // the panel's slice; kRows: what `rows` counts from
-  const int64_t* rows;  // kRows only
-  float* packed;        // kRows only
+  const float* b;       // the panel's slice; kRows, kTwoRuns: what `rows` counts from
+  const int64_t* rows;  // kRows, kTwoRuns
+  float* packed;        // kRows, kTwoRuns
+  int64_t split, gap;   // kTwoRuns
   float* c;
   int64_t ldc;
   Start start;
@@ -25,13 +26,26 @@ struct TileArguments {
   const Epilogue* epilogue;  // null before the last slice
 };
 
+// The first `count` lanes; none where it is negative.
+XSLIM_INLINE auto FirstLanes(int64_t count) {
+  return hn::FirstN(F32(), count > 0 ? static_cast<size_t>(count) : 0);
+}
+
+// Lanes of `first` from one place, the others from another; nothing else is read.
+template <typename Mask>
+XSLIM_INLINE V LoadParts(Mask first, const float* one, const float* other) {
+  const F32 d;
+  return hn::IfThenElse(first, hn::MaskedLoad(first, d, one), hn::MaskedLoad(hn::Not(first), d, other));
+}
+
 #define XSLIM_ROWS_(F) F(0) F(1) F(2) F(3) F(4) F(5) F(6) F(7) F(8) F(9) F(10) F(11) F(12) F(13)
 
 template <int R, Right kRight>
 void Tile(const TileArguments& t) {
   const F32 d;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(d)), ldc = t.ldc;
-  constexpr bool kWide = kRight != Right::kHalfPanel;
+  constexpr bool kWide = kRight != Right::kHalfPanel,
+                 kInPlace = kRight == Right::kRows || kRight == Right::kTwoRuns;
   static_assert(R <= 14);
   float* const c = t.c;
 #define XSLIM_DECLARE_(i) V p##i = hn::Zero(d), q##i = hn::Zero(d);
@@ -54,12 +68,19 @@ void Tile(const TileArguments& t) {
   const float* a = t.a;
   const float* b = t.b;
   float* packed = t.packed;
+  const auto first0 = FirstLanes(t.split), first1 = FirstLanes(t.split - lanes);
   for (int64_t depth = 0; depth < t.depth; ++depth) {
-    if constexpr (kRight == Right::kRows) b = t.b + t.rows[depth];
-    const V b0 = hn::LoadU(d, b);
-    V b1 = b0;
-    if constexpr (kWide) b1 = hn::LoadU(d, b + lanes);
-    if constexpr (kRight == Right::kRows) {
+    if constexpr (kInPlace) b = t.b + t.rows[depth];
+    V b0 = hn::Zero(d), b1 = b0;
+    if constexpr (kRight == Right::kTwoRuns) {
+      const float* const second = b + t.gap;
+      b0 = LoadParts(first0, b, second);
+      b1 = LoadParts(first1, b + lanes, second + lanes);
+    } else {
+      b0 = hn::LoadU(d, b);
+      if constexpr (kWide) b1 = hn::LoadU(d, b + lanes);
+    }
+    if constexpr (kInPlace) {
       __builtin_prefetch(b + 2 * lanes);  // for the next columns
       hn::StoreU(b0, d, packed);
       hn::StoreU(b1, d, packed + lanes);
@@ -74,7 +95,7 @@ void Tile(const TileArguments& t) {
     XSLIM_ROWS_(XSLIM_STEP_)
 #undef XSLIM_STEP_
     a += XSLIM_MR;
-    if constexpr (kRight != Right::kRows) b += 2 * lanes;
+    if constexpr (!kInPlace) b += 2 * lanes;
   }
   if (t.epilogue != nullptr && t.epilogue->activation == kClamp) {
     const V lo = hn::Set(d, t.epilogue->lo), hi = hn::Set(d, t.epilogue->hi);
@@ -121,25 +142,135 @@ struct Slice {
 // A slice of a panel of columns of B.
 struct Columns {
   const float* panel;   // packed
-  const float* source;  // not null: whole panels are at source + rows[d], and `panel` is yet to be packed
+  const float* source;  // not null: a whole panel is at source + rows[d], and `panel` is yet to be packed
   const int64_t* rows;
-  float* packed;  // where to
+  float* packed;       // where to
+  int64_t split, gap;  // split > 0: columns from it on lie `gap` elements further
 };
+
+XSLIM_INLINE Start StartOf(const Slice& slice, const Result& result) {
+  return slice.k0 != 0              ? Start::kAccumulate
+         : result.bias_m != nullptr ? Start::kRowBias
+         : result.bias_n != nullptr ? Start::kColumnBias
+         : result.accumulate        ? Start::kAccumulate
+                                    : Start::kZero;
+}
+
+constexpr int64_t kTurnedPanels = 4, kTurnedColumns = 2, kMostLanes = 16;
+
+struct TurnedArguments {
+  int64_t depth;
+  const float* a[kTurnedPanels];
+  const float* b;  // the first column of the panel's slice
+  float* c;        // [column][panel][lane]: what chains start from, then results
+  const Epilogue* epilogue;
+};
+
+// A few columns, of which most of a vector along the rows of B would be idle: vectors run down the panels of
+// A instead, and B's elements are what is broadcast. The chains are the same.
+template <int C>
+void TurnedTile(const TurnedArguments& t) {
+  const F32 d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d)), nr = 2 * lanes;
+  static_assert(C <= kTurnedColumns);
+  const auto rows = hn::FirstN(d, XSLIM_MR);  // what lies behind them may be behind A
+#define XSLIM_PANELS_(F) F(0) F(1) F(2) F(3)
+#define XSLIM_LOAD_(i)                                 \
+  const float* a##i = t.a[i];                          \
+  V p##i = hn::LoadU(d, t.c + i * lanes), q##i = p##i; \
+  if constexpr (C > 1) q##i = hn::LoadU(d, t.c + (kTurnedPanels + i) * lanes);
+  XSLIM_PANELS_(XSLIM_LOAD_)
+#undef XSLIM_LOAD_
+  const float* b = t.b;
+  for (int64_t depth = 0; depth < t.depth; ++depth, b += nr) {
+    const V b0 = hn::Set(d, b[0]), b1 = hn::Set(d, b[C - 1]);
+#define XSLIM_STEP_(i)                                   \
+  {                                                      \
+    const V s = hn::MaskedLoad(rows, d, a##i);           \
+    a##i += XSLIM_MR;                                    \
+    p##i = hn::MulAdd(s, b0, p##i);                      \
+    if constexpr (C > 1) q##i = hn::MulAdd(s, b1, q##i); \
+  }
+    XSLIM_PANELS_(XSLIM_STEP_)
+#undef XSLIM_STEP_
+  }
+  if (t.epilogue != nullptr && t.epilogue->activation == kClamp) {
+    const V lo = hn::Set(d, t.epilogue->lo), hi = hn::Set(d, t.epilogue->hi);
+#define XSLIM_CLAMP_(i)        \
+  p##i = ClampV(p##i, lo, hi); \
+  q##i = ClampV(q##i, lo, hi);
+    XSLIM_PANELS_(XSLIM_CLAMP_)
+#undef XSLIM_CLAMP_
+  }
+#define XSLIM_STORE_(i)                 \
+  hn::StoreU(p##i, d, t.c + i * lanes); \
+  if constexpr (C > 1) hn::StoreU(q##i, d, t.c + (kTurnedPanels + i) * lanes);
+  XSLIM_PANELS_(XSLIM_STORE_)
+#undef XSLIM_STORE_
+#undef XSLIM_PANELS_
+}
+
+// Whether these columns, less than a vector of them, take fewer steps when turned.
+XSLIM_INLINE bool TurningPays(int64_t panels, int64_t columns) {
+  if (columns == 0 || static_cast<int64_t>(hn::Lanes(F32())) < XSLIM_MR) return false;
+  const int64_t groups = (panels + kTurnedPanels - 1) / kTurnedPanels;
+  return columns * groups * kTurnedPanels < panels * XSLIM_MR;
+}
+
+// Rows [m0, m1) of the columns [j, j + columns) of the result; `b`: the first of them in the packed panel.
+void MultiplyTurned(const Slice& slice, const float* b, const Result& result, int64_t j, int64_t columns) {
+  constexpr int64_t mr = XSLIM_MR;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(F32()));
+  const Start start = StartOf(slice, result);
+  float c[kTurnedColumns * kTurnedPanels * kMostLanes] = {};
+  TurnedArguments t{};
+  t.depth = slice.depth;
+  t.c = c;
+  t.epilogue = slice.k0 + slice.depth >= slice.k ? &result.epilogue : nullptr;
+  for (int64_t m = slice.m0; m < slice.m1; m += kTurnedPanels * mr) {
+    for (int64_t p = 0; p < kTurnedPanels; ++p) {  // those that are too many repeat the first one
+      t.a[p] = slice.a + (m + p * mr < slice.m1 ? m + p * mr : m) * slice.k + slice.k0 * mr;
+    }
+    for (int64_t x = 0; x < columns; x += kTurnedColumns) {
+      const int64_t width = columns - x < kTurnedColumns ? columns - x : kTurnedColumns;
+      // Calls body(element of the result, its row and column, its place in the tile).
+      const auto for_elements = [&](const auto& body) {
+        for (int64_t q = 0; q < width; ++q) {
+          for (int64_t p = 0; p < kTurnedPanels; ++p) {
+            for (int64_t i = m + p * mr, y = 0; y < mr && i < slice.m1; ++i, ++y)
+              body(result.c[i * result.ldc + j + x + q], i, j + x + q,
+                   c[(q * kTurnedPanels + p) * lanes + y]);
+          }
+        }
+      };
+      for_elements([&](float element, int64_t i, int64_t column, float& in_tile) {
+        in_tile = start == Start::kAccumulate   ? element
+                  : start == Start::kRowBias    ? result.bias_m[i]
+                  : start == Start::kColumnBias ? result.bias_n[column]
+                                                : 0.0f;
+      });
+      t.b = b + x;
+      (width == 1 ? TurnedTile<1> : TurnedTile<kTurnedColumns>)(t);
+      for_elements([&](float& element, int64_t, int64_t, float in_tile) { element = in_tile; });
+    }
+  }
+}
 
 // Rows [m0, m1) of the columns [j, j + columns) of the result, at most a panel's.
 XSLIM_INLINE void MultiplyPanel(const Slice& slice, const Columns& right, const Result& result, int64_t j,
                                 int64_t columns) {
   constexpr int64_t mr = XSLIM_MR;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(F32())), nr = 2 * lanes;
-  const bool first = slice.k0 == 0;
+  const int64_t rest = columns % lanes;
+  if (TurningPays((slice.m1 - slice.m0 + mr - 1) / mr, rest)) {
+    columns -= rest;
+    MultiplyTurned(slice, right.panel + columns, result, j + columns, rest);
+    if (columns == 0) return;
+  }
   TileArguments t{};
   t.depth = slice.depth;
   t.b = right.panel;
-  t.start = !first                     ? Start::kAccumulate
-            : result.bias_m != nullptr ? Start::kRowBias
-            : result.bias_n != nullptr ? Start::kColumnBias
-            : result.accumulate        ? Start::kAccumulate
-                                       : Start::kZero;
+  t.start = StartOf(slice, result);
   t.epilogue = slice.k0 + slice.depth >= slice.k ? &result.epilogue : nullptr;
   const bool half = columns <= lanes;
   const int64_t width = half ? lanes : nr;
@@ -164,7 +295,9 @@ XSLIM_INLINE void MultiplyPanel(const Slice& slice, const Columns& right, const 
         t.b = right.source;
         t.rows = right.rows;
         t.packed = right.packed;
-        kTiles<Right::kRows>[count - 1](t);
+        t.split = right.split;
+        t.gap = right.gap;
+        (right.split > 0 ? kTiles<Right::kTwoRuns> : kTiles<Right::kRows>)[count - 1](t);
         t.b = right.panel;
       } else {
         tiles[count - 1](t);
@@ -206,7 +339,7 @@ void Gemm(int64_t m, int64_t n, int64_t k, const float* a, const float* b, float
   const Result result{c, ldc, bias_m, bias_n, accumulate, epilogue};
   ForSlices(m, k, a, [&](const Slice& slice) {
     for (int64_t j = 0; j < n; j += nr) {
-      MultiplyPanel(slice, {b + j * k + slice.k0 * nr, nullptr, nullptr, nullptr}, result, j,
+      MultiplyPanel(slice, {b + j * k + slice.k0 * nr, nullptr, nullptr, nullptr, 0, 0}, result, j,
                     n - j < nr ? n - j : nr);
     }
   });
@@ -238,8 +371,10 @@ void GemmGather(int64_t m, int64_t n, int64_t k, const float* a, const float* b,
     const int64_t* const slice_rows = rows + slice.k0;
     for (int64_t j = 0; j < n; j += nr) {
       const int64_t count = n - j < nr ? n - j : nr, found = FindRuns(columns + j, count, runs);
-      if (found == 1 && count == nr) {
-        MultiplyPanel(slice, {panel, b + columns[j], slice_rows, panel}, result, j, count);
+      if (found <= 2 && count == nr) {
+        const int64_t split = found == 1 ? 0 : runs[1].column;
+        const int64_t gap = found == 1 ? 0 : runs[1].offset - split - columns[j];
+        MultiplyPanel(slice, {panel, b + columns[j], slice_rows, panel, split, gap}, result, j, count);
         continue;
       }
       float* to = panel;
@@ -249,7 +384,7 @@ void GemmGather(int64_t m, int64_t n, int64_t k, const float* a, const float* b,
           CopyFew(from + runs[r].offset, to + runs[r].column, runs[r].length);
         for (int64_t x = count; x < nr; ++x) to[x] = 0.0f;
       }
-      MultiplyPanel(slice, {panel, nullptr, nullptr, nullptr}, result, j, count);
+      MultiplyPanel(slice, {panel, nullptr, nullptr, nullptr, 0, 0}, result, j, count);
     }
   });
 }

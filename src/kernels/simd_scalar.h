@@ -18,6 +18,9 @@ inline V Zero(F32) { return 0.0f; }
 inline V LoadU(F32, const float* p) { return *p; }
 inline void StoreU(V v, F32, float* p) { *p = v; }
 inline void StoreU(VI v, I32, int32_t* p) { *p = v; }
+inline bool FirstN(F32, size_t count) { return count > 0; }
+inline bool Not(bool a) { return !a; }
+inline V MaskedLoad(bool m, F32, const float* p) { return m ? *p : 0.0f; }
 inline VI Iota(I32, int32_t first) { return first; }
 inline void LoadInterleaved2(F32, const float* p, V& even, V& odd) {
   even = p[0];
