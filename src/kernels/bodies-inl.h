@@ -29,6 +29,7 @@ Table MakeTable(const char* name) {
   t.hard_sigmoid = HardSigmoid;
   t.leaky_relu = LeakyRelu;
   t.scale_shift = ScaleShift;
+  t.every_second = EverySecond;
   t.sum = Sum;
   t.sum_of_squares = SumOfSquares;
   t.max = Max;

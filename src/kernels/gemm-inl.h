@@ -2,9 +2,10 @@
 // are separate variables (not an array: vectors of unknown length cannot be in one); rows past R vanish at
 // compile time.
 
-constexpr int64_t kDepthBlock = 320;  // of k: a B panel's slice stays in L1
-constexpr int64_t kRowBlock = 192;    // of m: an A block's slice stays in L2
-constexpr int64_t kMostColumns = 32;  // of a panel
+constexpr int64_t kDepthBlock = 320;                               // of k: a B panel's slice stays in L1
+constexpr int64_t kRowBlock = 192;                                 // of m: an A block's slice stays in L2
+constexpr int64_t kMostLanes = 16, kMostColumns = 2 * kMostLanes;  // of a panel
+constexpr int64_t kShortDepth = 31;  // so few steps do not hide the wait for the result's memory
 
 enum class Start { kZero, kRowBias, kColumnBias, kAccumulate };
 
@@ -65,6 +66,15 @@ void Tile(const TileArguments& t) {
   }
   XSLIM_ROWS_(XSLIM_START_)
 #undef XSLIM_START_
+  if (t.depth <= kShortDepth && lanes == kMostLanes) {  // a vector is a cache line
+#define XSLIM_FETCH_(i)                                              \
+  if constexpr (R > i) {                                             \
+    __builtin_prefetch(c + i * ldc, 1);                              \
+    if constexpr (kWide) __builtin_prefetch(c + i * ldc + lanes, 1); \
+  }
+    XSLIM_ROWS_(XSLIM_FETCH_)
+#undef XSLIM_FETCH_
+  }
   const float* a = t.a;
   const float* b = t.b;
   float* packed = t.packed;
@@ -156,7 +166,7 @@ XSLIM_INLINE Start StartOf(const Slice& slice, const Result& result) {
                                     : Start::kZero;
 }
 
-constexpr int64_t kTurnedPanels = 4, kTurnedColumns = 2, kMostLanes = 16;
+constexpr int64_t kTurnedPanels = 4, kTurnedColumns = 2;
 
 struct TurnedArguments {
   int64_t depth;

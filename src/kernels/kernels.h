@@ -86,6 +86,7 @@ struct Table {
                        int64_t n);  // clamp(alpha*x + beta, 0, 1)
   void (*leaky_relu)(const float* x, float slope, float* y, int64_t n);
   void (*scale_shift)(const float* x, float scale, float shift, float* y, int64_t n);  // fma(x, scale, shift)
+  void (*every_second)(const float* x, float* y, int64_t n);  // y[i] = x[2*i]; reads x[0] to x[2*n - 2]
 
   // ---- reductions over contiguous elements: 16 virtual lanes (element i goes to lane i % 16), each summed
   // in order of i, lanes then combined by halves (l + l+8, l + l+4, l + l+2, l + l+1).

@@ -195,6 +195,8 @@ struct Windows {
         std::fill_n(part, begin, 0.0f);
         if (stride == 1) {
           std::copy_n(from + begin + shift, end - begin, part + begin);
+        } else if (stride == 2) {
+          kernels::Active().every_second(from + 2 * begin + shift, part + begin, end - begin);
         } else {
           for (int64_t j = begin; j < end; ++j) part[j] = from[j * stride + shift];
         }

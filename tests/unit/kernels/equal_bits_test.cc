@@ -1,11 +1,15 @@
 // Shapes and values at the edges of each table's vectors: equal bits to the scalar table, and nothing written
 // behind the end. Sized so that an emulator gets through.
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <functional>
 #include <limits>
+#include <new>
 #include <random>
 #include <vector>
 
@@ -41,6 +45,31 @@ std::vector<float> Values(int64_t n, unsigned seed, bool special) {
   }
   return values;
 }
+
+// A copy of values with memory behind the last one that cannot be read.
+class AtTheEdge {
+ public:
+  explicit AtTheEdge(const std::vector<float>& values) {
+    const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE)), bytes = values.size() * sizeof(float);
+    const size_t pages = (bytes + page - 1) / page * page;
+    size_ = pages + page;
+    memory_ = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory_ == MAP_FAILED) throw std::bad_alloc();
+    char* const end = static_cast<char*>(memory_) + pages;
+    if (mprotect(end, page, PROT_NONE) != 0) throw std::bad_alloc();
+    data_ = reinterpret_cast<float*>(end - bytes);
+    std::copy(values.begin(), values.end(), data_);
+  }
+  ~AtTheEdge() { munmap(memory_, size_); }
+  AtTheEdge(const AtTheEdge&) = delete;
+  AtTheEdge& operator=(const AtTheEdge&) = delete;
+  const float* data() const { return data_; }
+
+ private:
+  void* memory_;
+  size_t size_;
+  float* data_;
+};
 
 template <typename T>
 ::testing::AssertionResult SameBits(const std::vector<T>& got, const std::vector<T>& want) {
@@ -166,6 +195,18 @@ TEST(EqualBits, QuantizationOfTiesAndOfWhatOverflows) {
   }
 }
 
+TEST(EqualBits, EverySecondAtEveryLength) {
+  for (int64_t n : kLengths) {
+    const auto x = Values(n > 0 ? 2 * n - 1 : 0, 31, true);
+    const AtTheEdge edge(x);
+    Compare<float>(n, "every_second", [&](const Table& t, float* y) { t.every_second(edge.data(), y, n); });
+    std::vector<float> y(static_cast<size_t>(n)), want;
+    for (size_t i = 0; i < y.size(); ++i) want.push_back(x[2 * i]);
+    Tables()[0]->every_second(edge.data(), y.data(), n);
+    EXPECT_TRUE(SameBits(y, want)) << n;
+  }
+}
+
 TEST(EqualBits, ReductionsAtEveryLength) {
   for (int64_t n : kLengths) {
     for (bool special : {false, true}) {
@@ -235,12 +276,13 @@ std::vector<float> Product(const Table& t, int64_t m, int64_t n, int64_t k, cons
                            const std::vector<float>& b, const std::vector<float>& bias, int start,
                            bool transposed) {
   const int64_t ldc = n + kGuards;
-  std::vector<float> packed_a(static_cast<size_t>((m + t.mr) * (k + 1)));
-  std::vector<float> packed_b(static_cast<size_t>((n + t.nr) * (k + 1)));
+  std::vector<float> packed_a(static_cast<size_t>((m + t.mr - 1) / t.mr * t.mr * k));
+  std::vector<float> packed_b(static_cast<size_t>((n + t.nr - 1) / t.nr * t.nr * k));
   std::vector<float> c(static_cast<size_t>(m * ldc), kGuard);
   t.pack_a(m, k, a.data(), transposed ? 1 : k, transposed ? m : 1, packed_a.data());
   t.pack_b(k, n, b.data(), transposed ? 1 : n, transposed ? k : 1, packed_b.data());
-  t.gemm(m, n, k, packed_a.data(), packed_b.data(), c.data(), ldc, start == 1 ? bias.data() : nullptr,
+  const AtTheEdge left(packed_a), right(packed_b);
+  t.gemm(m, n, k, left.data(), right.data(), c.data(), ldc, start == 1 ? bias.data() : nullptr,
          start == 2 ? bias.data() : nullptr, start == 3, {start % 2 ? kClamp : kNoActivation, -90, 90});
   return c;
 }
@@ -261,6 +303,7 @@ TEST(EqualBits, GatheredProducts) {
         // All columns end where the matrix does.
         const int64_t first = plane - 1 - columns[static_cast<size_t>(n - 1)];
         const std::vector<float> exact(b.begin(), b.begin() + (k == 0 ? 0 : k * plane + plane));
+        const AtTheEdge edge(exact);
         std::vector<float> dense(static_cast<size_t>(k * n));
         for (int64_t d = 0; d < k; ++d) {
           for (int64_t j = 0; j < n; ++j) {
@@ -275,8 +318,8 @@ TEST(EqualBits, GatheredProducts) {
             std::vector<float> packed(static_cast<size_t>((m + t->mr) * (k + 1)));
             std::vector<float> c(static_cast<size_t>(m * ldc), kGuard);
             t->pack_a(m, k, a.data(), k, 1, packed.data());
-            t->gemm_gather(m, n, k, packed.data(), exact.data() + first, rows.data(), columns.data(),
-                           c.data(), ldc, bias.data(), {kClamp, -90, 90});
+            t->gemm_gather(m, n, k, packed.data(), edge.data() + first, rows.data(), columns.data(), c.data(),
+                           ldc, bias.data(), {kClamp, -90, 90});
             ASSERT_TRUE(SameBits(c, want)) << t->name << " " << m << "x" << n << "x" << k << " run " << run;
           }
         }
@@ -306,6 +349,26 @@ TEST(EqualBits, ProductsAtEveryEdgeOfTheTile) {
               ASSERT_TRUE(SameBits(Product(*tables[t], m, n, k, a, b, bias, start, k % 2), want))
                   << tables[t]->name << " " << m << "x" << n << "x" << k << " start " << start;
             }
+          }
+        }
+      }
+    }
+  }
+}
+
+// Few columns behind whole vectors, or alone; 5 panels of 14 rows and more than a block of rows.
+TEST(EqualBits, LastColumnsOfManyRows) {
+  const int64_t most_rows = 211, most_columns = 65;
+  const auto bias = Values(most_rows, 15, false);
+  for (int64_t k : {3, 350}) {
+    const auto a = Values(most_rows * k, 16, false), b = Values(most_columns * k, 17, false);
+    for (int64_t m : k == 3 ? std::vector<int64_t>{43, 61, most_rows} : std::vector<int64_t>{61}) {
+      for (int64_t n : {1, 2, 3, 5, 10, 17, 26, 49, 65}) {
+        for (int start = 0; start < 4; ++start) {
+          const auto want = Product(*Tables()[0], m, n, k, a, b, bias, start, false);
+          for (const Table* t : Tables()) {
+            ASSERT_TRUE(SameBits(Product(*t, m, n, k, a, b, bias, start, false), want))
+                << t->name << " " << m << "x" << n << "x" << k << " start " << start;
           }
         }
       }
