@@ -328,6 +328,29 @@ TEST(EqualBits, GatheredProducts) {
   }
 }
 
+// The first run of columns ends where memory does, the second one lies before it.
+TEST(EqualBits, GatheredProductsOfRunsThatGoBack) {
+  const int64_t plane = 40, m = 17, n = 32, k = 5;
+  const auto a = Values(m * k, 24, false), b = Values(k * plane, 25, false), bias = Values(m, 26, false);
+  const AtTheEdge edge(b);
+  std::vector<int64_t> rows, columns;
+  for (int64_t d = 0; d < k; ++d) rows.push_back(d * plane);
+  for (int64_t j = 0; j < n; ++j) columns.push_back(j < 10 ? plane - 10 + j : j - 10);
+  std::vector<float> dense;
+  for (const int64_t row : rows) {
+    for (const int64_t column : columns) dense.push_back(b[static_cast<size_t>(row + column)]);
+  }
+  const auto want = Product(*Tables()[0], m, n, k, a, dense, bias, 1, false);
+  for (const Table* t : Tables()) {
+    const int64_t ldc = n + kGuards;
+    std::vector<float> packed(static_cast<size_t>((m + t->mr) * k)), c(static_cast<size_t>(m * ldc), kGuard);
+    t->pack_a(m, k, a.data(), k, 1, packed.data());
+    t->gemm_gather(m, n, k, packed.data(), edge.data(), rows.data(), columns.data(), c.data(), ldc,
+                   bias.data(), {kClamp, -90, 90});
+    ASSERT_TRUE(SameBits(c, want)) << t->name;
+  }
+}
+
 TEST(EqualBits, ProductsAtEveryEdgeOfTheTile) {
   const int64_t most = 66;
   const auto bias = Values(most, 9, true);
