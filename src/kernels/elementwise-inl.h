@@ -146,15 +146,3 @@ void LeakyRelu(const float* x, float slope, float* y, int64_t n) {
 void ScaleShift(const float* x, float scale, float shift, float* y, int64_t n) {
   Map(x, y, n, [scale, shift](V v) { return hn::MulAdd(v, hn::Set(F32(), scale), hn::Set(F32(), shift)); });
 }
-
-void EverySecond(const float* x, float* y, int64_t n) {
-  const F32 d;
-  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
-  int64_t i = 0;
-  for (; i + lanes < n; i += lanes) {  // not the last one: a vector of odd elements is read, too
-    V even, odd;
-    hn::LoadInterleaved2(d, x + 2 * i, even, odd);
-    hn::StoreU(even, d, y + i);
-  }
-  for (; i < n; ++i) y[i] = x[2 * i];
-}

@@ -426,3 +426,15 @@ void PackB(int64_t k, int64_t n, const float* b, int64_t stride_k, int64_t strid
     }
   }
 }
+
+void EverySecond(const float* x, float* y, int64_t n) {
+  const F32 d;
+  const int64_t lanes = static_cast<int64_t>(hn::Lanes(d));
+  int64_t i = 0;
+  for (; i + lanes < n; i += lanes) {  // not the last one: a vector of odd elements is read, too
+    V even, odd;
+    hn::LoadInterleaved2(d, x + 2 * i, even, odd);
+    hn::StoreU(even, d, y + i);
+  }
+  for (; i < n; ++i) y[i] = x[2 * i];
+}
