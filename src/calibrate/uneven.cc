@@ -17,6 +17,7 @@ constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr double kUneven = 16;  // a tensor this many times smaller than the scale is made for has 16 codes
 constexpr float kUnseen = -16;  // exp(-16) is less than half a step of a Softmax's output in int8, or float16
 constexpr float kFarDown = 2;   // times the span of the scores
+constexpr double kSteps = 255;  // of an int8 tensor
 
 // What a tensor holds. Infinities count for the mask that they are part of.
 struct Extremes {
@@ -49,6 +50,8 @@ class Finder {
       if (!plan_.nodes.count(*it)) continue;
       if (AddsMask(node)) {
         found_[*it] = kAddsMask;
+      } else if (LosesLogarithms(node)) {
+        found_[*it] = kIntoLogarithm;
       } else if (protect && ends[static_cast<size_t>(*it)]) {
         CheckEnd(node);
       }
@@ -91,6 +94,19 @@ class Finder {
       return mask.hi <= 0 && mask.lo <= kUnseen && mask.lo <= -kFarDown * scores.span();
     };
     return masks(*left, *right) || masks(*right, *left);
+  }
+
+  bool LosesLogarithms(const Node& node) const {
+    const QuantRole role = RoleOf(graph_, node);
+    if (role == QuantRole::kCompute || role == QuantRole::kPassive) return false;
+    return std::any_of(node.outputs.begin(), node.outputs.end(), [&](ValueId output) {
+      if (output == kNone) return false;
+      const std::vector<Use>& uses = graph_.value(output).uses;
+      const bool logarithm = std::any_of(uses.begin(), uses.end(),
+                                         [&](const Use& use) { return graph_.node(use.node).Is("Log"); });
+      const std::optional<Extremes> extremes = logarithm ? Of(output) : std::nullopt;
+      return extremes && extremes->lo > 0 && extremes->hi > kSteps * static_cast<double>(extremes->lo);
+    });
   }
 
   void CheckEnd(const Node& node) {

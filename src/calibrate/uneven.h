@@ -21,7 +21,9 @@ std::set<ValueId> MaskOperands(const Graph& graph, const QuantPlan& plan);
 //     infinities) so far down that the Softmax sees nothing there;
 //   - at the graph's ends, with nothing but data movement and arithmetic with constants behind (unless
 //     protect_outputs is never): a Concat one of whose inputs spans less than 1/16 of them all, and a Mul or
-//     Div by constants that differ by more than that.
+//     Div by constants that differ by more than that;
+//   - one without weights whose result a Log reads: numbers that all are above zero, some of them less than a
+//     step of the largest, of which the int8 tensor would make zeros, and the Log infinities.
 std::map<NodeId, std::string> FindUneven(const Graph& graph, const QuantPlan& plan,
                                          const StatisticsMap& statistics, ProtectOutputs protect);
 

@@ -64,11 +64,23 @@ QuantPlan DataPlacement::Spare() {
   return spare;
 }
 
+// What a MatMul or Gemm gives to the float node alone goes on as float32.
+void DataPlacement::LeaveBare(const Node& node) {
+  for (ValueId input : node.inputs) {
+    const Node* producer = input == kNone ? nullptr : graph_.Producer(input);
+    if (producer != nullptr && plan_.nodes.count(producer->id) && graph_.SoleUser(input) == node.id &&
+        (producer->Is("MatMul") || producer->Is("Gemm")))
+      choices_.bare.insert(input);
+  }
+}
+
 void DataPlacement::LeaveUneven() {
   choices_.float_by_data = FindUneven(graph_, plan_, statistics_, config_.quantization.protect_outputs);
   if (choices_.float_by_data.empty()) return;
-  for (const auto& [id, why] : choices_.float_by_data)
+  for (const auto& [id, why] : choices_.float_by_data) {
     LogInfo(graph_.node(id).Title(), " stays float: ", why);
+    if (why == kIntoLogarithm) LeaveBare(graph_.node(id));
+  }
   choices_.quiet = true;
   plan_ = Place(choices_);
 }
@@ -88,7 +100,7 @@ DataPlacement::Trial DataPlacement::Try(const FragileFinder& finder, const Fragi
   trial.choices = choices_;
   trial.choices.quiet = true;
   for (NodeId id : fragile.nodes) trial.choices.float_by_data.emplace(id, "fragile");
-  trial.choices.bare = fragile.bare;
+  trial.choices.bare.insert(fragile.bare.begin(), fragile.bare.end());
   trial.plan = Place(trial.choices);
   trial.noise = finder.Noise(trial.plan);
   return trial;

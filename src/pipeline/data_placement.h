@@ -54,6 +54,7 @@ class DataPlacement {
   };
 
   void SetRanges(QuantPlan* plan);
+  void LeaveBare(const Node& node);
   QuantPlan Place(const Choices& choices);
   Trial Try(const FragileFinder& finder, const Fragile& fragile);
 

@@ -25,6 +25,10 @@ struct OperatorSettings {
 inline constexpr char kAddsMask[] =
     "adds an attention mask: one scale for scores and the mask would erase the scores";
 
+// Why an operator stays float of which a Log reads the result.
+inline constexpr char kIntoLogarithm[] =
+    "a logarithm reads it: in int8 small numbers would be zeros, and their logarithms infinite";
+
 struct Choices {
   // Operators that stay float, their weights included, with the reason as the report gives it. Operators
   // behind them are placed as if these were int8.

@@ -123,5 +123,18 @@ TEST(Uneven, AMaskBesideScoresInsideAFusedUnit) {
               IsEmpty());
 }
 
+TEST(Uneven, WhatALogarithmReads) {
+  SmallGraph model;
+  model.Conv("power", "x");
+  model.Op("Add", "above", {"power", model.Constant({1})});
+  model.Op("Log", "y", {"above"});
+  model.Output("y");
+  const auto found = Uneven(model, {{"above", {1e-6f, 5}}});
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found.at(model.Node("above")), kIntoLogarithm);
+  EXPECT_THAT(Uneven(model, {{"above", {0.1f, 5}}}), IsEmpty());  // each has a code of its own above zero
+  EXPECT_THAT(Uneven(model, {{"above", {0, 5}}}), IsEmpty());     // infinite in the float model, too
+}
+
 }  // namespace
 }  // namespace xslim
