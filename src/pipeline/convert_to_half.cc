@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "calibrate/calibrate.h"
 #include "onnx/model_io.h"
+#include "pipeline/half_transposes.h"
 #include "pipeline/model_inputs.h"
 #include "pipeline/modes.h"
 #include "pipeline/progress.h"
@@ -130,6 +131,7 @@ RunResult ConvertToHalf(Graph graph, const Config& config, const RunOptions& opt
     half.wide = FindWide(graph, config, options, pool);
     half.measured = true;
   }
+  if (half.type == DType::kFloat16) half.keep = TransposesToKeep;
   const Graph before = graph;
   const HalfOutcome outcome = ConvertToHalf(&graph, half, &ignored);
   ignored.WarnUnmatched(before);

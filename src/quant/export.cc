@@ -23,6 +23,7 @@ class Exporter {
       for (NodeId id : plan_.nodes) ExportBias(id);
     }
     for (const auto& [value, quant] : plan_.activations) ExportActivation(value, quant);
+    for (NodeId id : graph_.Order()) PairForBodies(id);
     graph_.RemoveDead();
     return std::move(graph_);
   }
@@ -165,13 +166,39 @@ class Exporter {
       graph_.AddNode("DequantizeLinear", name + "_DequantizeLinear", {codes, scale, zero}, {output});
       return;
     }
-    // The producer writes a new value, DequantizeLinear takes over the name that readers and outputs know.
-    const NodeId producer = source->id;
+    PairBehindProducer(value, scale, zero, codes);
+  }
+
+  // The producer writes a new value, DequantizeLinear takes over the name that readers and outputs know.
+  void PairBehindProducer(ValueId value, ValueId scale, ValueId zero, ValueId codes) {
+    const std::string name = graph_.value(value).name;
+    const NodeId producer = graph_.value(value).producer;
     const size_t slot = static_cast<size_t>(graph_.value(value).producer_slot);
     const ValueId raw = graph_.AddValue(name + "_float", DType::kFloat);
     graph_.SetOutput(producer, slot, raw);
     graph_.AddNode("QuantizeLinear", name + "_QuantizeLinear", {raw, scale, zero}, {codes});
     graph_.AddNode("DequantizeLinear", name + "_DequantizeLinear", {codes, scale, zero}, {value});
+  }
+
+  // Data movement over which ONNX Runtime (QDQPropagationTransformer) carries the pair in front of it.
+  static bool CarriesPair(const Node& node) {
+    return node.Is("MaxPool") || node.Is("Reshape") || node.Is("Transpose") || node.Is("Squeeze") ||
+           node.Is("Unsqueeze") || node.Is("Slice");
+  }
+
+  // Where a body reads what such movement gives, ONNX Runtime 1.24 fails at placing the carried pair, and
+  // aborts. With the pair in the file there is nothing to place; the numbers are on its grid already.
+  void PairForBodies(NodeId id) {
+    if (!CarriesPair(graph_.node(id))) return;
+    const ValueId value = graph_.node(id).outputs[0];
+    if (!graph_.CapturedBySubgraph(graph_.value(value).name)) return;
+    const Node* source = &graph_.node(id);
+    while (source != nullptr && CarriesPair(*source)) source = graph_.Producer(source->input(0));
+    if (source == nullptr || !source->Is("DequantizeLinear")) return;
+    const ValueId scale = source->input(1), zero = source->input(2);
+    const Tensor* step = graph_.Constant(scale);
+    if (step == nullptr || step->rank() != 0) return;
+    PairBehindProducer(value, scale, zero, graph_.AddValue(graph_.value(value).name + "_q", DType::kInt8));
   }
 
   using WeightKey = std::tuple<ValueId, int, std::vector<float>, std::vector<int32_t>>;  // params taken apart

@@ -2,12 +2,14 @@
 #ifndef XSLIM_QUANT_HALF_H_
 #define XSLIM_QUANT_HALF_H_
 
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "graph/graph.h"
+#include "quant/bodies.h"
 #include "quant/ignore_list.h"
 #include "quant/left_list.h"
 
@@ -22,6 +24,8 @@ struct HalfOptions {
   // `measured` is not set they are guessed from constants.
   std::set<ValueId> wide;
   bool measured = false;
+  // Further operators of a graph or body that stay float32, with the reason; may be empty.
+  std::function<std::map<NodeId, std::string>(const Scope&)> keep;
 };
 
 // In the reason of what has a 16-bit form, but not at the model's opset.

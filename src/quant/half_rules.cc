@@ -117,6 +117,7 @@ class Judge {
 
   std::map<NodeId, std::string> Decide() {
     const std::vector<NodeId> order = graph_.Order();
+    if (options_.keep) kept_ = options_.keep(scope_);
     for (NodeId id : order) {
       if (TouchesFloat(graph_.node(id))) verdicts_[id] = Verdict(graph_.node(id));
     }
@@ -156,7 +157,10 @@ class Judge {
     if (!half) return "";
     const std::string wide = WideReason(node);
     if (!wide.empty()) return wide;
-    return TinyReason(node);
+    const std::string tiny = TinyReason(node);
+    if (!tiny.empty()) return tiny;
+    const auto kept = kept_.find(node.id);
+    return kept == kept_.end() ? "" : kept->second;
   }
 
   bool HasUnknownType(const Node& node, const OperatorTypes& types) const {
@@ -284,7 +288,7 @@ class Judge {
   Graph& graph_;
   const HalfOptions& options_;
   IgnoreList& ignored_;
-  std::map<NodeId, std::string> verdicts_;
+  std::map<NodeId, std::string> verdicts_, kept_;
   std::set<NodeId> positions_;
   std::set<NodeId> precise_;  // sensitive operators and what finishes them
   std::set<ValueId> wide_, small_;

@@ -104,6 +104,21 @@ def recurrent(m):
     return [z, last]
 
 
+def time_first(m):
+    """Recurrent, then products behind a Transpose to batches, the other side of another rank; sizes are open."""
+    x = m.input("x", [5, 3, 12], dims=["t", "n", 12])
+    y, last = m.op("GRU", x, m.random(1, 24, 12), m.random(1, 24, 8), m.random(1, 48), hidden_size=8, linear_before_reset=1, outputs=2)
+    y = m.op("Transpose", m.op("Squeeze", y, m.ints(1)), perm=[1, 0, 2])
+    mixed = m.op("MatMul", m.random(6, 8), m.op("Transpose", last, perm=[1, 2, 0]))
+    return [m.linear(y, 8, 6), m.op("MatMul", y, m.random(8, 4)), mixed]
+
+
+def batch_scores(m):
+    """Products of two tensors behind a Transpose to batches each."""
+    x = m.input("x", [5, 3, 12], dims=["t", "n", 12])
+    return m.op("MatMul", m.op("Transpose", m.op("Relu", x), perm=[1, 0, 2]), m.op("Transpose", x, perm=[1, 2, 0]))
+
+
 def contrib_attention(m):
     m.domains = ["com.microsoft"]
     x = m.linear(m.input("x", [2, 6, 32]), 32, 32)
@@ -288,6 +303,6 @@ def fused_operators(m):
     return m.op("FusedMatMul", y, m.random(16, 32), domain="com.microsoft", transB=1, alpha=0.5)
 
 
-ALL = [mlp, gemm_forms, batched_weights, left_weight, cnn, conv_transpose_groups, transformer, recurrent, contrib_attention, embeddings, branches,
-       loop, branches_of_input, loop_of_input, scan_of_input, detector_tail, shapes, masked, windows, yolo, packed_attention, old_resize, functions,
-       fused_operators]
+ALL = [mlp, gemm_forms, batched_weights, left_weight, cnn, conv_transpose_groups, transformer, recurrent, time_first, batch_scores,
+       contrib_attention, embeddings, branches, loop, branches_of_input, loop_of_input, scan_of_input, detector_tail, shapes, masked, windows, yolo,
+       packed_attention, old_resize, functions, fused_operators]

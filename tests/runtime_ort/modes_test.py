@@ -146,6 +146,13 @@ def structure(case):
     if name == "recurrent":
         model, _ = case.judge(DYNQ, "--dynq", "--dynq-contrib")
         expect(case, model, {"DynamicQuantizeLSTM": 1, "LSTM": 0, "GRU": 1}, "--dynq-contrib")
+    if name in ("time_first", "batch_scores"):  # float32 for ONNX Runtime's sake, and taken into its product
+        model, _ = case.judge(FP16, "--fp16")
+        made = {output: node for node in model.graph.node for output in node.output}
+        sources = [made[node.input[0]] for node in model.graph.node if node.op_type == "Transpose"]
+        kept = sum(node.op_type == "Cast" and node.attribute[0].i == TensorProto.FLOAT for node in sources)
+        expected = {"time_first": 2, "batch_scores": 0}[name]
+        case.checks.that(kept == expected, f"{name}: {kept} Transposes are float32, expected {expected}")
     if name == "contrib_attention":
         model, _ = case.judge(DYNQ, "--dynq", "--dynq-contrib")
         expect(case, model, {"QAttention": 2, "Attention": 0}, "--dynq-contrib")

@@ -117,6 +117,25 @@ def nested():
     return model(n.graph({"x": (F, [4, 16])}, {"y": (F, [4, 16])}), 16), floats(17, 16, x=(4, 16))
 
 
+def moved():
+    """What moves the data of int8 operators goes to an If, the one by way of the other, too."""
+    n = Net(18)
+    x = n.op("Relu", n.conv("x", 4, 8, rank=1))
+    rows = n.op("Transpose", x, perm=[0, 2, 1])
+    first = n.op("Slice", rows, n.ints(0), n.ints(4), n.ints(1))
+    last = n.op("Squeeze", n.op("Slice", x, n.ints(-1), n.ints(2 ** 31 - 1), n.ints(2)), n.ints(2))
+    parts = []
+    for seed, kind in ((19, "Add"), (20, "Sub")):
+        b = Net(seed, f"b{seed}_")
+        both = b.op(kind, b.op("ReduceMean", rows, axes=[1], keepdims=0), last)
+        b.name(b.op("Add", b.op("MatMul", both, b.weight(8, 8)), b.op("ReduceMax", first, axes=[1], keepdims=0)), f"out{seed}")
+        parts.append(b.graph({}, {f"out{seed}": (F, [1, 8])}, kind))
+    large = n.op("Greater", n.op("ReduceMax", "x", keepdims=0), n.const(2.5))
+    n.nodes.append(helper.make_node("If", [large], ["chosen"], name="choice", then_branch=parts[0], else_branch=parts[1]))
+    n.name(n.op("Add", "chosen", n.op("Gemm", last, n.weight(8, 8))), "y")
+    return model(n.graph({"x": (F, [1, 4, 12])}, {"y": (F, [1, 8])}), 16), floats(21, 16, x=(1, 4, 12))
+
+
 def detector():
     n = Net(5)
     x = n.op("Relu", n.conv("x", 3, 8, stride=2))
@@ -329,7 +348,7 @@ def no_float_output():
 
 
 MODELS = {
-    "speech": speech, "nested": nested, "detector": detector, "loop": loop, "transformer": transformer,
+    "speech": speech, "nested": nested, "moved": moved, "detector": detector, "loop": loop, "transformer": transformer,
     "transformer_max": lambda: transformer(float(np.finfo(np.float32).min)), "gru": gru, "two_heads": two_heads,
     "functions": functions, "scan": scan, "opset7": lambda: old(7), "opset8": lambda: old(8), "opset9": lambda: old(9),
     "opset21": lambda: new(21), "opset23": lambda: new(23), "unknown": unknown,

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <memory>
 
 #include "small_graph.h"
 
@@ -60,6 +61,41 @@ TEST(Export, ReadersOfAConstantWithOtherParametersGetTheirOwnCodes) {
     }
   }
   EXPECT_EQ(ReadBy(exported, "product", 1).output, ReadBy(exported, "again", 1).output);  // the same: shared
+}
+
+// ONNX Runtime aborts where it has to put a pair between data movement and a body that reads its result.
+TEST(Export, MovedDataThatABodyReadsHasAPair) {
+  SmallGraph small;
+  small.Conv("c", "x");
+  small.Op("Transpose", "captured", {"c"}, {{"perm", Attribute::Ints({0, 2, 3, 1})}});
+  small.Op("Transpose", "alone", {"c"}, {{"perm", Attribute::Ints({0, 3, 2, 1})}});
+  small.Op(
+      "Slice", "behind",
+      {"captured", small.graph.value(small.graph.AddConstant("from", Tensor::Of<int64_t>({1}, {0}))).name,
+       small.graph.value(small.graph.AddConstant("to", Tensor::Of<int64_t>({1}, {1}))).name});
+  auto body = std::make_shared<Graph>();
+  const ValueId y = body->AddValue("y", DType::kFloat);
+  body->AddNode("Neg", "neg", {body->AddValue("captured")}, {y});
+  body->AddOutput(y);
+  small.graph.AddConstant("yes", Tensor::Scalar<bool>(true));
+  Attribute branch;
+  branch.kind = Attribute::Kind::kGraph;
+  branch.graph = body;
+  small.Op("If", "chosen", {"yes"}, {{"then_branch", branch}, {"else_branch", branch}});
+  for (const char* output : {"chosen", "alone", "behind"}) small.Output(output);
+  const Graph exported = ExportQdq(small.graph, small.Plan());
+  exported.Validate();
+  const Node& pair = *exported.Producer(exported.Find("captured"));
+  ASSERT_TRUE(pair.Is("DequantizeLinear"));
+  const Node& quantize = *exported.Producer(pair.input(0));
+  EXPECT_TRUE(exported.Producer(quantize.input(0))->Is("Transpose"));
+  const Node& before = *exported.Producer(exported.Find("c"));
+  for (const Node* node : {&pair, &quantize}) {
+    EXPECT_EQ(node->input(1), before.input(1));
+    EXPECT_EQ(node->input(2), before.input(2));
+  }
+  EXPECT_TRUE(exported.Producer(exported.Find("alone"))->Is("Transpose"));
+  EXPECT_EQ(exported.Producer(exported.Find("behind"))->input(0), exported.Find("captured"));
 }
 
 }  // namespace
