@@ -13,7 +13,7 @@ struct Band {
 };
 
 constexpr int64_t kBandFloats = 6144;  // stays in L1
-constexpr int64_t kBandTaps = 64;      // widest kernel
+constexpr int64_t kBandTaps = 512;     // widest kernel
 constexpr int64_t kBandColumns = 512;  // of outputs at once
 constexpr int64_t kBandVector = 16;    // the widest vector, of which columns are whole numbers
 

@@ -441,5 +441,34 @@ TEST(EqualBits, DepthwisePlanes) {
   }
 }
 
+// Rows of a signal: against a plain loop, too. The widest kernels are those around the limit of a band.
+TEST(EqualBits, DepthwiseRows) {
+  struct Row {
+    int64_t width, kernel, stride, dilation, pad;
+  };
+  const Row rows[] = {{400, 31, 1, 1, 15}, {900, 65, 1, 1, 0},  {1500, 256, 2, 1, 3},  {700, 300, 5, 1, 150},
+                      {600, 512, 1, 1, 9}, {600, 513, 1, 1, 9}, {1300, 200, 1, 3, 77}, {1100, 511, 4, 2, 40}};
+  for (const Row& r : rows) {
+    const int64_t n = (r.width + 2 * r.pad - (r.kernel - 1) * r.dilation - 1) / r.stride + 1;
+    const auto in = Values(r.width, 17, false), weight = Values(r.kernel, 18, false);
+    std::vector<float> want;
+    for (int64_t x = 0; x < n; ++x) {
+      float sum = 0.25f;
+      for (int64_t k = 0; k < r.kernel; ++k) {
+        const int64_t at = x * r.stride + k * r.dilation - r.pad;
+        if (at < 0 || at >= r.width) continue;
+        sum = std::fma(in[static_cast<size_t>(at)], weight[static_cast<size_t>(k)], sum);
+      }
+      want.push_back(sum);
+    }
+    for (const Table* table : Tables()) {
+      std::vector<float> got(want.size());
+      table->depthwise_plane(in.data(), 1, r.width, weight.data(), 1, r.kernel, 1, r.stride, 1, r.dilation, 0,
+                             r.pad, 0.25f, got.data(), 1, n, {});
+      EXPECT_TRUE(SameBits(got, want)) << table->name << " kernel " << r.kernel << " stride " << r.stride;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace xslim::kernels
