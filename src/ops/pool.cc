@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 #include <functional>
+#include <iterator>
 #include <limits>
 #include <string>
 #include <utility>
@@ -31,7 +32,7 @@ struct Axis {
 };
 
 struct Window {
-  Axis axes[3];  // depth, height, width
+  Axis axes[3];  // depth, height, width; or of another order, see WindowOf
   int64_t planes = 1, in_size = 1, out_size = 1;
   Shape out_shape;
 };
@@ -73,6 +74,10 @@ Window WindowOf(const Node& node, const Tensor& x) {
     }
     window.out_shape.push_back(axis.out);
   }
+  // Axes along which nothing moves go in front of the others: an image of width 1 is a row then.
+  std::stable_partition(std::begin(window.axes), std::end(window.axes), [](const Axis& axis) {
+    return axis.in == 1 && axis.out == 1 && axis.kernel == 1 && axis.pad_begin == 0 && axis.pad_end == 0;
+  });
   window.in_size = ElementCount(Shape(x.shape().begin() + 2, x.shape().end()));
   window.out_size = ElementCount(Shape(window.out_shape.begin() + 2, window.out_shape.end()));
   return window;
@@ -212,6 +217,8 @@ class PlaneMax {
       const float* row = maxima_.data() + y * y_.stride * width_;
       if (x_.stride == 1) {
         std::copy_n(row, x_.out, out);
+      } else if (x_.stride == 2) {
+        kernels::Active().every_second(row, out, x_.out);
       } else {
         for (int64_t x = 0; x < x_.out; ++x) out[x] = row[x * x_.stride];
       }

@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <string>
 
 #include "eval_helper.h"
 
@@ -54,6 +56,47 @@ TEST(PoolTest, MaxPoolPathsAgree) {
 
 // Width 5, window 2, stride 3, padding 1 + 2: the ceil'd third window starts at 5, in the padding, and is
 // dropped.
+// Signals as rows, images of width or height 1 and volumes.
+TEST(PoolTest, SignalsAlongAnyAxisAgree) {
+  Tensor x(DType::kFloat, {2, 3, 37});
+  for (int64_t i = 0; i < x.size(); ++i) x.data<float>()[i] = static_cast<float>(i * 7919 % 1009);
+  const std::vector<Shape> axes = {{1, 0}, {0, 1}, {1, 0, 0}, {0, 1, 0}, {0, 0, 1}};
+  for (const char* op : {"MaxPool", "AveragePool"}) {
+    for (int64_t stride : {1, 2, 3}) {
+      const auto run = [&](const Shape& along) {
+        Shape shape{2, 3};
+        std::vector<int64_t> kernel, strides, pads(2 * along.size(), 0);
+        for (size_t i = 0; i < along.size(); ++i) {
+          shape.push_back(along[i] ? 37 : 1);
+          kernel.push_back(along[i] ? 4 : 1);
+          strides.push_back(along[i] ? stride : 1);
+          if (along[i]) pads[i] = pads[along.size() + i] = 2;
+        }
+        EvalOptions options;
+        options.num_outputs = std::string(op) == "MaxPool" ? 2 : 1;
+        const testing::Attributes attributes{{"kernel_shape", Attribute::Ints(kernel)},
+                                             {"strides", Attribute::Ints(strides)},
+                                             {"pads", Attribute::Ints(pads)}};
+        std::vector<Tensor> results = Eval(op, {x.Reshaped(shape)}, attributes, options);
+        results.push_back(Eval1(op, {x.Reshaped(shape)}, attributes));  // without indices
+        return results;
+      };
+      const std::vector<Tensor> want = run({1});
+      for (const Shape& along : axes) {
+        const std::vector<Tensor> got = run(along);
+        for (size_t i = 0; i < want.size(); ++i)
+          EXPECT_TRUE(got[i].Reshaped(want[i].shape()).SameBytes(want[i]))
+              << op << " output " << i << " stride " << stride << " along " << ToString(along);
+      }
+      // By hand: output 3 sees elements 3*stride - 2 to 3*stride + 1.
+      const float* from = x.data<float>() + 3 * stride - 2;
+      const float most = std::max({from[0], from[1], from[2], from[3]});
+      EXPECT_EQ(Values(want.back())[3],
+                want.size() == 3 ? most : (from[0] + from[1] + from[2] + from[3]) / 4.0f);
+    }
+  }
+}
+
 TEST(PoolTest, SamePaddingOfLargeStridesStartsInsideOfTheInput) {
   // (1 - 1) * 5 + 1 - 4 elements of padding: -1 before the row, -2 behind it.
   const testing::Attributes attributes{{"kernel_shape", Attribute::Ints({1, 1})},
