@@ -234,14 +234,38 @@ struct Blocks {
   static constexpr int64_t kBlockElements = 64 * 1024, kFewestRows = 48;
 };
 
+// Axes along which nothing moves go in front of the others, which keep their order, and so do pixels and
+// taps: an image of width 1 is a row then, whose elements are vectors.
+Geometry WithRows(Geometry g) {
+  size_t to = 2;
+  for (size_t i = 3; i-- > 0;) {
+    if (g.in[i] == 1 && g.kernel[i] == 1 && g.out[i] == 1 && g.pad[i] == 0) continue;
+    for (auto* values : {&g.in, &g.out, &g.kernel, &g.stride, &g.dilation, &g.pad})
+      std::swap((*values)[i], (*values)[to]);
+    --to;
+  }
+  return g;
+}
+
+constexpr int64_t kMostPerPlane = 16;
+
+// Whether each input plane makes so few output planes that convolving it for each of them anew is quicker
+// than a matrix product. Square kernels of 3 and 5 have code of their own in depthwise_plane.
+bool FewPerPlane(const Geometry& g) {
+  const bool square = (g.kernel[2] == 3 || g.kernel[2] == 5) && g.kernel[1] == g.kernel[2] &&
+                      g.stride[1] == 1 && g.stride[2] == 1;
+  return g.channels_in == g.group && g.channels_out <= (square ? kMostPerPlane : 3) * g.group;
+}
+
 // Whether planes are convolved with their weights as they are, one by one.
 bool ByPlanes(const Geometry& g) {
-  return g.channels_in == g.group && g.in[0] == 1 && g.kernel[0] == 1 && g.out[0] == 1 && g.pad[0] == 0;
+  return FewPerPlane(g) && g.in[0] == 1 && g.kernel[0] == 1 && g.out[0] == 1 && g.pad[0] == 0;
 }
 
 // kept: packed weights are the node's own, for later runs.
-void RunConv(EvalContext& ctx, const Geometry& g, const float* x, const float* w, const float* bias,
+void RunConv(EvalContext& ctx, const Geometry& geometry, const float* x, const float* w, const float* bias,
              bool kept, float* y) {
+  const Geometry g = WithRows(geometry);
   const kernels::Table& table = kernels::Active();
   const kernels::Epilogue epilogue = EpilogueOf(ctx.node);
   const int64_t per_group = g.channels_out / g.group;
@@ -316,8 +340,9 @@ Tensor ConvFloat(EvalContext& ctx) {
   if (y.size() == 0) return y;
   RunConv(ctx, in.g, in.x.data<float>(), in.w.data<float>(), in.bias_data(), ctx.is_constant(1),
           y.data<float>());
-  // With data of another depth the planes may be convolved with the weights as they are.
-  if (!ByPlanes(in.g) && (in.g.channels_in != in.g.group || in.g.kernel[0] != 1)) ctx.StateReplacesWeights();
+  // With data of another shape planes may be convolved with the weights as they are.
+  if (in.g.channels_in != in.g.group || in.g.channels_out > kMostPerPlane * in.g.group)
+    ctx.StateReplacesWeights();
   return y;
 }
 
@@ -381,15 +406,21 @@ void ScatterPlane(const Geometry& g, const float* products, float* plane) {
   for (int64_t kz = 0; kz < g.kernel[0]; ++kz) {
     for (int64_t ky = 0; ky < g.kernel[1]; ++ky) {
       for (int64_t kx = 0; kx < g.kernel[2]; ++kx) {
+        const int64_t stride = g.stride[2], shift = kx * g.dilation[2] - g.pad[2];
+        const int64_t first = shift < 0 ? (-shift + stride - 1) / stride : 0;  // inputs that reach the plane
+        const int64_t end = shift >= g.out[2] ? 0 : std::min(g.in[2], (g.out[2] - 1 - shift) / stride + 1);
         for (int64_t z = 0; z < g.in[0]; ++z) {
           for (int64_t y = 0; y < g.in[1]; ++y, products += g.in[2]) {
             const int64_t oz = z * g.stride[0] + kz * g.dilation[0] - g.pad[0];
             const int64_t oy = y * g.stride[1] + ky * g.dilation[1] - g.pad[1];
             if (oz < 0 || oz >= g.out[0] || oy < 0 || oy >= g.out[1]) continue;
             float* row = plane + (oz * g.out[1] + oy) * g.out[2];
-            for (int64_t x = 0; x < g.in[2]; ++x) {
-              const int64_t ox = x * g.stride[2] + kx * g.dilation[2] - g.pad[2];
-              if (ox >= 0 && ox < g.out[2]) row[ox] += products[x];
+            if (stride == 1) {
+              if (first >= end) continue;
+              kernels::Active().binary(kernels::kAdd, row + first + shift, products + first,
+                                       row + first + shift, end - first);
+            } else {
+              for (int64_t x = first; x < end; ++x) row[x * stride + shift] += products[x];
             }
           }
         }
@@ -400,7 +431,7 @@ void ScatterPlane(const Geometry& g, const float* products, float* plane) {
 
 void EvaluateConvTranspose(EvalContext& ctx) {
   const Operands in(ctx, TransposeGeometry);
-  const Geometry& g = in.g;
+  const Geometry g = WithRows(in.g);
   const float* bias = in.bias_data();
   Tensor result = ctx.scratch(DType::kFloat, g.out_shape);
   const int64_t per_group = g.channels_out / g.group, k = g.channels_in / g.group, m = per_group * g.taps();

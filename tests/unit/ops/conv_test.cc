@@ -85,6 +85,121 @@ TEST(Conv, EqualsTheDefinitionInOrderOfTapsThenChannelsBitForBit) {
   }
 }
 
+// A signal: one spatial dimension.
+struct Signal {
+  int64_t in, out, group, length, kernel, stride, dilation, pad;
+};
+
+Attributes AttributesOf(const Signal& s, const Shape& axes) {
+  Attributes attributes = {{"group", Attribute::Int(s.group)}};
+  std::vector<int64_t> strides, dilations, pads;
+  for (const int64_t axis : axes) {
+    strides.push_back(axis ? s.stride : 3);  // of an axis along which nothing moves
+    dilations.push_back(axis ? s.dilation : 2);
+    pads.push_back(axis ? s.pad : 0);
+  }
+  for (size_t i = 0; i < axes.size(); ++i) pads.push_back(pads[i]);
+  attributes["strides"] = Attribute::Ints(strides);
+  attributes["dilations"] = Attribute::Ints(dilations);
+  attributes["pads"] = Attribute::Ints(pads);
+  return attributes;
+}
+
+// `first` and a spatial shape of `length` where `axes` has a 1, else 1.
+Shape WithAxes(Shape first, const Shape& axes, int64_t length) {
+  for (const int64_t axis : axes) first.push_back(axis ? length : 1);
+  return first;
+}
+
+const Shape kSignalAxes[] = {{1}, {1, 0}, {0, 1}, {1, 0, 0}, {0, 1, 0}, {0, 0, 1}};
+
+// As rows, images of width or height 1 and volumes, bit for bit; with planes that are convolved one by one
+// and as a matrix product.
+TEST(Conv, OfSignalsEqualsTheDefinitionWhicheverAxisTheyLieAlong) {
+  const Signal signals[] = {
+      {1, 40, 1, 700, 512, 4, 1, 0}, {1, 3, 1, 700, 300, 7, 1, 11},  {1, 4, 1, 900, 31, 160, 1, 3},
+      {3, 20, 1, 70, 9, 1, 1, 4},    {16, 16, 16, 60, 31, 1, 1, 15}, {4, 16, 4, 50, 3, 2, 3, 3},
+      {6, 6, 3, 33, 5, 3, 2, 0},     {2, 2, 2, 600, 540, 1, 1, 9},   {5, 7, 1, 4, 3, 1, 1, 0}};
+  for (const Signal& s : signals) {
+    const int64_t channels = s.in / s.group, out = s.out / s.group;
+    const int64_t n = (s.length + 2 * s.pad - (s.kernel - 1) * s.dilation - 1) / s.stride + 1;
+    const Tensor x = RandomTensor({2, s.in, s.length}, 1), w = RandomTensor({s.out, channels, s.kernel}, 2),
+                 bias = RandomTensor({s.out}, 3);
+    std::vector<float> want;
+    for (int64_t i = 0; i < 2 * s.out * n; ++i) {
+      const int64_t batch = i / n / s.out, o = i / n % s.out, first = (batch * s.in + o / out * channels);
+      float sum = bias.data<float>()[o];
+      for (int64_t k = 0; k < s.kernel; ++k) {
+        const int64_t at = i % n * s.stride + k * s.dilation - s.pad;
+        for (int64_t c = 0; c < channels && at >= 0 && at < s.length; ++c)
+          sum = std::fma(w.data<float>()[(o * channels + c) * s.kernel + k],
+                         x.data<float>()[(first + c) * s.length + at], sum);
+      }
+      want.push_back(sum);
+    }
+    for (const Shape& axes : kSignalAxes) {
+      SCOPED_TRACE(::testing::Message() << s.in << " -> " << s.out << " kernel " << s.kernel << " stride "
+                                        << s.stride << " along " << ToString(axes));
+      const Tensor y = Eval1("Conv",
+                             {x.Reshaped(WithAxes({2, s.in}, axes, s.length)),
+                              w.Reshaped(WithAxes({s.out, channels}, axes, s.kernel)), bias},
+                             AttributesOf(s, axes));
+      EXPECT_EQ(y.shape(), WithAxes({2, s.out}, axes, n));
+      EXPECT_EQ(Values<float>(y), want);
+    }
+  }
+}
+
+// Bias, then the taps' products, each a chain over input channels; taps that fall outside are left out.
+TEST(ConvTranspose, OfSignalsEqualsTheDefinitionWhicheverAxisTheyLieAlong) {
+  const Signal signals[] = {{6, 4, 1, 40, 9, 1, 1, 4}, {4, 6, 2, 21, 16, 8, 1, 4}, {3, 3, 3, 17, 4, 2, 2, 1},
+                            {2, 1, 1, 3, 40, 1, 1, 0}, {2, 1, 1, 2, 9, 1, 1, 4},   {2, 2, 1, 5, 5, 3, 1, 7}};
+  for (const Signal& s : signals) {
+    const int64_t channels = s.in / s.group, out = s.out / s.group;
+    const int64_t n = (s.length - 1) * s.stride + (s.kernel - 1) * s.dilation + 1 - 2 * s.pad;
+    const Tensor x = RandomTensor({2, s.in, s.length}, 4), w = RandomTensor({s.in, out, s.kernel}, 5),
+                 bias = RandomTensor({s.out}, 6);
+    std::vector<float> want;
+    for (int64_t i = 0; i < 2 * s.out * n; ++i) {
+      const int64_t batch = i / n / s.out, o = i / n % s.out, first = o / out * channels;
+      float sum = bias.data<float>()[o];
+      for (int64_t k = 0; k < s.kernel; ++k) {
+        const int64_t from = i % n + s.pad - k * s.dilation, at = from / s.stride;
+        if (from < 0 || from % s.stride != 0 || at >= s.length) continue;
+        float product = 0;
+        for (int64_t c = first; c < first + channels; ++c)
+          product = std::fma(w.data<float>()[(c * out + o % out) * s.kernel + k],
+                             x.data<float>()[(batch * s.in + c) * s.length + at], product);
+        sum += product;
+      }
+      want.push_back(sum);
+    }
+    for (const Shape& axes : kSignalAxes) {
+      SCOPED_TRACE(::testing::Message() << s.in << " -> " << s.out << " kernel " << s.kernel << " stride "
+                                        << s.stride << " along " << ToString(axes));
+      const Tensor y = Eval1("ConvTranspose",
+                             {x.Reshaped(WithAxes({2, s.in}, axes, s.length)),
+                              w.Reshaped(WithAxes({s.in, out}, axes, s.kernel)), bias},
+                             AttributesOf(s, axes));
+      EXPECT_EQ(y.shape(), WithAxes({2, s.out}, axes, n));
+      EXPECT_EQ(Values<float>(y), want);
+    }
+  }
+}
+
+// An axis of one element between others: rows and columns keep their order.
+TEST(Conv, OfVolumesOfHeightOneEqualsThatOfImages) {
+  const Tensor x = RandomTensor({1, 3, 9, 11}, 7), w = RandomTensor({20, 3, 4, 3}, 8);
+  const Tensor want = Eval1("Conv", {x, w}, {{"strides", Attribute::Ints({2, 1})}});
+  for (const auto& [image, kernel, strides] : std::vector<std::tuple<Shape, Shape, std::vector<int64_t>>>{
+           {{1, 3, 9, 1, 11}, {20, 3, 4, 1, 3}, {2, 5, 1}},
+           {{1, 3, 9, 11, 1}, {20, 3, 4, 3, 1}, {2, 1, 5}}}) {
+    const Tensor y =
+        Eval1("Conv", {x.Reshaped(image), w.Reshaped(kernel)}, {{"strides", Attribute::Ints(strides)}});
+    EXPECT_EQ(Values<float>(y), Values<float>(want));
+  }
+}
+
 // <conv(x, w), y> == <x, conv_transpose(y, w)>: each is the other's adjoint.
 TEST(ConvTranspose, IsTheAdjointOfConv) {
   const Case cases[] = {

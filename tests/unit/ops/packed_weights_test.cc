@@ -78,6 +78,16 @@ std::vector<Case> Cases() {
       {"grouped", "Conv", "", 13, images, {Noise({6, 2, 3, 3}, 1)}, {{"group", Int(2)}}},
       // Planes are convolved with the weights as they are.
       {"depthwise", "Conv", "", 13, images, {Noise({4, 1, 3, 3}, 1)}, {{"group", Int(4)}}, false},
+      // The second run's volumes are images with square windows, convolved plane by plane.
+      {"flat volumes",
+       "Conv",
+       "",
+       13,
+       {{1, 2, 6, 6, 2}, {1, 2, 6, 6, 1}},
+       {Noise({16, 1, 3, 3, 1}, 1)},
+       {{"group", Int(2)}},
+       false},
+      {"many per plane", "Conv", "", 13, {{1, 1, 6, 6}, {1, 1, 7, 4}}, {Noise({17, 1, 3, 3}, 1)}, {}},
       {"lines", "Conv", "", 13, {{1, 4, 9}, {3, 4, 5}}, {Noise({5, 4, 3}, 1)}, {}},
       {"volumes", "Conv", "", 13, {{1, 2, 4, 5, 5}, {1, 2, 3, 6, 4}}, {Noise({3, 2, 2, 3, 3}, 1)}, {}},
       {"fused", "FusedConv", microsoft, 1, images, {Noise({5, 4, 3, 3}, 1)}, {}},
