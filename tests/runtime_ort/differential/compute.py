@@ -33,7 +33,15 @@ def conv(draw):
     kernels, strides, dilations, auto_pad, pads = _window(draw, rank)
     channels = group * draw.pick([1, 1, 2, 3, 5])
     outputs = group * draw.pick([1, 2, 3, 17])
-    x = draw.values([draw.int(1, 2), channels, *_spatial(draw, kernels, strides, dilations)])
+    if rank < 3 and draw.flip(0.1):
+        kernels[draw.int(0, rank - 1)] = draw.pick([40, 70, 300])
+    size = _spatial(draw, kernels, strides, dilations)
+    if rank > 1 and draw.flip(0.2):  # a signal, or an image as a volume
+        still = draw.int(0, rank - 1)
+        kernels[still] = size[still] = 1
+        if pads:
+            pads[still] = pads[rank + still] = 0
+    x = draw.values([draw.int(1, 2), channels, *size])
     w = draw.values([outputs, channels // group, *kernels])
     bias = draw.values([outputs]) if draw.flip() else None
     return Case("Conv", [x, draw.constant(w), draw.constant(bias)], draw.opset(11), relative=1e-5, scaled=True,
@@ -46,6 +54,11 @@ def conv_transpose(draw):
     kernels, strides, dilations, auto_pad, pads = _window(draw, rank, transposed=True)
     channels, outputs = group * draw.int(1, 4), draw.int(1, 4)
     size = [draw.int(1, 6) for _ in range(rank)]
+    if rank > 1 and draw.flip(0.2):
+        still = draw.int(0, rank - 1)
+        kernels[still] = size[still] = strides[still] = 1
+        if pads:
+            pads[still] = pads[rank + still] = 0
     output_padding = [draw.int(0, s - 1) for s in strides] if draw.flip(0.3) else None
     # With output_padding of the stride or more ONNX Runtime's sums are wrong.
     output_shape = None
