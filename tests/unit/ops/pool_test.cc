@@ -56,6 +56,31 @@ TEST(PoolTest, MaxPoolPathsAgree) {
 
 // Width 5, window 2, stride 3, padding 1 + 2: the ceil'd third window starts at 5, in the padding, and is
 // dropped.
+// An axis of one element between or behind others: these keep their order, and so do indices by columns.
+TEST(PoolTest, FlatVolumesAreImages) {
+  Tensor x(DType::kFloat, {1, 2, 9, 11});
+  for (int64_t i = 0; i < x.size(); ++i) x.data<float>()[i] = static_cast<float>(i * 7919 % 1009);
+  EvalOptions options;
+  options.num_outputs = 2;
+  const Attribute by_columns = Attribute::Int(1);
+  const auto want = Eval("MaxPool", {x},
+                         {{"kernel_shape", Attribute::Ints({4, 3})}, {"storage_order", by_columns}}, options);
+  const Tensor mean = Eval1("AveragePool", {x}, {{"kernel_shape", Attribute::Ints({4, 3})}});
+  for (const auto& [shape, kernel] : std::vector<std::pair<Shape, std::vector<int64_t>>>{
+           {{1, 2, 9, 11, 1}, {4, 3, 1}}, {{1, 2, 9, 1, 11}, {4, 1, 3}}, {{1, 2, 1, 9, 11}, {1, 4, 3}}}) {
+    SCOPED_TRACE(ToString(shape));
+    const testing::Attributes attributes{{"kernel_shape", Attribute::Ints(kernel)},
+                                         {"storage_order", by_columns}};
+    const auto got = Eval("MaxPool", {x.Reshaped(shape)}, attributes, options);
+    const Tensor alone = Eval1("MaxPool", {x.Reshaped(shape)}, attributes);
+    const Tensor average =
+        Eval1("AveragePool", {x.Reshaped(shape)}, {{"kernel_shape", Attribute::Ints(kernel)}});
+    for (size_t i = 0; i < 2; ++i) EXPECT_TRUE(got[i].Reshaped(want[i].shape()).SameBytes(want[i])) << i;
+    EXPECT_EQ(Values(alone), Values(want[0]));
+    EXPECT_EQ(Values(average), Values(mean));
+  }
+}
+
 // Signals as rows, images of width or height 1 and volumes.
 TEST(PoolTest, SignalsAlongAnyAxisAgree) {
   Tensor x(DType::kFloat, {2, 3, 37});
