@@ -3,7 +3,6 @@
 #include <cmath>
 #include <cstdint>
 #include <functional>
-#include <iterator>
 #include <limits>
 #include <string>
 #include <utility>
@@ -75,9 +74,12 @@ Window WindowOf(const Node& node, const Tensor& x) {
     window.out_shape.push_back(axis.out);
   }
   // Axes along which nothing moves go in front of the others: an image of width 1 is a row then.
-  std::stable_partition(std::begin(window.axes), std::end(window.axes), [](const Axis& axis) {
-    return axis.in == 1 && axis.out == 1 && axis.kernel == 1 && axis.pad_begin == 0 && axis.pad_end == 0;
-  });
+  for (size_t i = 3, to = 2; i-- > 0;) {
+    const Axis& axis = window.axes[i];
+    if (axis.in == 1 && axis.out == 1 && axis.kernel == 1 && axis.pad_begin == 0 && axis.pad_end == 0)
+      continue;
+    std::swap(window.axes[i], window.axes[to--]);
+  }
   window.in_size = ElementCount(Shape(x.shape().begin() + 2, x.shape().end()));
   window.out_size = ElementCount(Shape(window.out_shape.begin() + 2, window.out_shape.end()));
   return window;
