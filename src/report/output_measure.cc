@@ -73,6 +73,7 @@ std::vector<PartMeasure> PartsOf(const std::string& name, const OutputParts& par
 }  // namespace
 
 void ErrorSums::Add(double f, double q) {
+  if (f == q ? !std::isfinite(f) : std::isnan(f) && std::isnan(q)) return;
   const double d = q - f;
   signal += f * f;
   quant += q * q;

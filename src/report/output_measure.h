@@ -14,7 +14,8 @@
 
 namespace xslim {
 
-// Sums from which the measures follow; float64, added in the order of elements and samples.
+// Sums from which the measures follow; float64, added in the order of elements and samples. Elements that are
+// the same infinity in both, or NaN, are left out: masked logits are measured by the others.
 struct ErrorSums {
   double signal = 0, noise = 0, dot = 0, quant = 0;  // sum f^2, (q-f)^2, f*q, q^2
   int64_t count = 0;

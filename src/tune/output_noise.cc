@@ -48,12 +48,13 @@ std::vector<double> OutputNoise::Powers(size_t output, const Tensor& reference, 
   const float* x = reference.data<float>();
   const float* y = value == nullptr ? nullptr : value->data<float>();
   for (int64_t i = 0; i < reference.size(); ++i) {
+    if (!std::isfinite(x[i])) continue;
     const double d = y == nullptr ? x[i] : static_cast<double>(y[i]) - x[i];
     powers[0] += d * d;
     if (divides) powers[1 + static_cast<size_t>(parts.labels[static_cast<size_t>(i)])] += d * d;
   }
   for (double& power : powers) {
-    if (!std::isfinite(power)) power = y == nullptr ? 0.0 : kLost;
+    if (!std::isfinite(power)) power = kLost;
   }
   return powers;
 }
@@ -73,8 +74,9 @@ std::vector<std::vector<double>> OutputNoise::Signals() const {
 std::vector<double> OutputNoise::Of(size_t output, size_t sample, const Tensor& value) const {
   if (reference_[output].empty()) return {};
   const Tensor& reference = reference_[output][sample];
-  if (!value.defined() || value.dtype() != DType::kFloat || value.shape() != reference.shape())
-    return std::vector<double>(signal_[output][sample].size(), kLost);
+  const std::vector<double>& signal = signal_[output][sample];
+  if (!value.defined() || value.dtype() != DType::kFloat) return std::vector<double>(signal.size(), kLost);
+  if (value.shape() != reference.shape()) return signal;
   return Powers(output, reference, &value);
 }
 

@@ -31,8 +31,9 @@ class OutputNoise {
   // Signal power by row and sample.
   std::vector<std::vector<double>> Signals() const;
 
-  // Noise power of one output of one sample: of the whole, then of its parts. Empty without rows; a value
-  // that is missing, of another shape or not finite has the noise of a lost output.
+  // Noise power of one output of one sample: of the whole, then of its parts, in elements that are finite in
+  // the reference. Empty without rows. A value of another shape, as the data make it, has as much noise as
+  // signal; one that is missing or not finite has the noise of a lost output.
   std::vector<double> Of(size_t output, size_t sample, const Tensor& value) const;
 
   // noise[output][sample], as Of() gives it: the ratio of each row. Of a whole output the mean over the

@@ -100,6 +100,12 @@ TEST(Gates, JudgeOutputsAndTheirParts) {
   EXPECT_THAT(gates[2].missed, ElementsAre(HasSubstr("all zero")));
 }
 
+TEST(Measure, MaskedLogitsAreMeasuredByTheOthers) {
+  const OutputMeasure output = MeasureOf(Whole(), {{}}, {3}, {{{1, -INFINITY, 3}, {2, -INFINITY, 3}}});
+  EXPECT_NEAR(output.snr, 0.1, 1e-6);
+  EXPECT_TRUE(std::isnan(MeasureOf(Whole(), {{}}, {2}, {{{1, NAN}, {1, 2}}}).snr));
+}
+
 TEST(Gates, AreMissedByNaNAndByWhatIsNotMeasured) {
   QuantizationParameters settings;
   settings.max_snr = 1e6;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <memory>
 
@@ -105,6 +106,25 @@ TEST_F(FragileTest, AllAreTheOperatorsWithoutProducts) {
 // One sample is fewer than the search would take.
 TEST_F(FragileTest, OneSampleWillDo) {
   const FragileFinder finder(graph_, *facts_, options_, parts_, {samples_[0]}, pool_);
+  EXPECT_THAT(finder.Find(plan_, spare_, quiet_, {0, 0.01}).nodes, ElementsAre(add_));
+}
+
+TEST_F(FragileTest, MaskedLogitsBesideItHideNothing) {
+  Tensor hidden(DType::kBool, {16});
+  std::fill_n(hidden.data<bool>(), 16, false);
+  hidden.data<bool>()[5] = true;
+  const float least = -std::numeric_limits<float>::infinity();
+  const ValueId masked = Value("masked");
+  graph_.AddNode("Where", "mask",
+                 {graph_.AddConstant("hidden", hidden),
+                  graph_.AddConstant("least", Tensor::Of<float>({1}, {least})), graph_.Find("y")},
+                 {masked});
+  graph_.AddOutput(masked);
+  const ValueFacts facts(graph_, samples_[0], pool_);
+  const std::vector<OutputParts> parts = FindOutputParts(graph_, facts, pool_);
+  const FragileFinder finder(graph_, facts, options_, parts, samples_, pool_);
+  EXPECT_GT(finder.Noise(plan_), 0.2);
+  EXPECT_LT(finder.Noise(plan_), 10);
   EXPECT_THAT(finder.Find(plan_, spare_, quiet_, {0, 0.01}).nodes, ElementsAre(add_));
 }
 
