@@ -12,24 +12,34 @@ namespace {
 
 constexpr int64_t kMostPixels = int64_t{1} << 30;  // OpenCV's limit
 
-// Whether what precedes the picture holds Exif data, which may ask for it to be turned.
-bool HasExif(const uint8_t* bytes, size_t size) {
-  constexpr uint8_t kApplication1 = 0xe1, kScan = 0xda;
+// Whether what precedes the picture may hold Exif data, which may ask for it to be turned: also where it is
+// not laid out as expected.
+bool MayHoldExif(const uint8_t* bytes, size_t size) {
+  constexpr uint8_t kFill = 0xff, kFirstWithLength = 0xc0, kRestart0 = 0xd0, kEnd = 0xd9, kScan = 0xda,
+                    kApplication1 = 0xe1;
   constexpr char kExif[] = "Exif";
-  for (size_t at = 2; at + 4 + sizeof kExif <= size && bytes[at] == 0xff;) {
+  for (size_t at = 2; at + 4 <= size && bytes[at] == 0xff;) {
     const uint8_t marker = bytes[at + 1];
     if (marker == kScan) return false;
-    if (marker == kApplication1 && std::memcmp(bytes + at + 4, kExif, sizeof kExif) == 0) return true;
-    at += 2 + size_t{bytes[at + 2]} * 256 + bytes[at + 3];
+    if (marker == kFill) {  // any number of them may precede a marker
+      ++at;
+      continue;
+    }
+    const size_t length = size_t{bytes[at + 2]} * 256 + bytes[at + 3];
+    if (marker < kFirstWithLength || (marker >= kRestart0 && marker <= kEnd) || length < 2) return true;
+    if (marker == kApplication1 && at + 4 + sizeof kExif <= size &&
+        std::memcmp(bytes + at + 4, kExif, sizeof kExif) == 0)
+      return true;
+    at += 2 + length;
   }
-  return false;
+  return true;
 }
 
 }  // namespace
 
 cv::Mat DecodeJpeg(const cv::Mat& bytes, bool gray) {
   const size_t size = bytes.total();
-  if (size < 2 || bytes.data[0] != 0xff || bytes.data[1] != 0xd8 || HasExif(bytes.data, size)) return {};
+  if (size < 2 || bytes.data[0] != 0xff || bytes.data[1] != 0xd8 || MayHoldExif(bytes.data, size)) return {};
   const std::unique_ptr<void, int (*)(tjhandle)> decoder(tjInitDecompress(), tjDestroy);
   int width = 0, height = 0, sampling = 0, space = 0;
   if (!decoder ||

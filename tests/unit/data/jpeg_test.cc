@@ -40,6 +40,9 @@ std::string WithExif(std::string file) {
   return file.insert(2, segment);
 }
 
+// With bytes between the start of the file and what followed it.
+std::string WithFront(const std::string& bytes, std::string file) { return file.insert(2, bytes); }
+
 cv::Mat Bytes(std::string& file) { return cv::Mat(1, static_cast<int>(file.size()), CV_8UC1, file.data()); }
 
 cv::Mat Plain(std::string file, bool gray) { return DecodeJpeg(Bytes(file), gray); }
@@ -75,6 +78,23 @@ TEST(DecodeJpeg, LeavesOtherFilesToOpenCv) {
   EXPECT_TRUE(Plain("\x89PNG", false).empty());
   EXPECT_TRUE(Plain("\xff\xd8", false).empty());
   EXPECT_TRUE(Plain(Jpeg(TJSAMP_444, TJPF_CMYK), false).empty());
+}
+
+TEST(DecodeJpeg, SeesExifBehindFillBytes) {
+  const std::string file = Jpeg(TJSAMP_420);
+  for (const size_t count : {1, 2, 3, 7}) {
+    const std::string fill(count, '\xff');
+    EXPECT_TRUE(Plain(WithFront(fill, WithExif(file)), false).empty()) << count;
+    EXPECT_TRUE(Same(Plain(WithFront(fill, file), false), Plain(file, false))) << count;
+  }
+}
+
+// libjpeg-turbo skips what is odd in front of the Exif data.
+TEST(DecodeJpeg, LeavesOddFilesToOpenCv) {
+  const std::string exif = WithExif(Jpeg(TJSAMP_420));
+  EXPECT_TRUE(Plain(WithFront("\xff\x01", exif), false).empty());  // a marker without a segment
+  EXPECT_TRUE(Plain(WithFront("stray bytes", exif), false).empty());
+  EXPECT_TRUE(Plain(WithFront(std::string("\xff\xd3", 2), exif), false).empty());
 }
 
 }  // namespace
