@@ -1,3 +1,4 @@
+#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -69,8 +70,13 @@ void WithIntegerType(DType dtype, const Visit& visit) {
   }
 }
 
-[[noreturn]] void FailRange(const std::string& value, DType dtype, const std::string& path) {
-  throw Error(StrCat("the value ", value, " does not fit the model's ", NameOf(dtype)), path);
+// All digits of the value: 16777217 as 1.67772e+07 would tell little.
+template <typename From>
+[[noreturn]] void FailRange(From value, DType dtype, const std::string& path) {
+  char text[64];
+  *std::to_chars(text, text + sizeof text - 1, value).ptr = '\0';
+  throw Error(StrCat("the value ", text, " does not fit the model's ", NameOf(dtype)), path,
+              StrCat("save the array as ", NameOf(dtype), ", or correct the config's dtype of the input"));
 }
 
 // to[i] = from[i] for types that C++ converts; `lossy` when a value changes. Values that an integer type does
@@ -79,13 +85,13 @@ template <typename From, typename To>
 void Cast(const From* in, To* out, int64_t count, DType dtype, const std::string& path, bool* lossy) {
   for (int64_t i = 0; i < count; ++i) {
     if constexpr (std::is_integral_v<To> && std::is_integral_v<From>) {
-      if (!std::in_range<To>(in[i])) FailRange(std::to_string(in[i]), dtype, path);
+      if (!std::in_range<To>(in[i])) FailRange(in[i], dtype, path);
     } else if constexpr (std::is_integral_v<To>) {
       // The ends as doubles: the upper one is one past the largest number.
       const double low = static_cast<double>(std::numeric_limits<To>::min());
       const double end = std::ldexp(1.0, std::numeric_limits<To>::digits);
       const double whole = std::trunc(static_cast<double>(in[i]));
-      if (!(whole >= low && whole < end)) FailRange(StrCat(in[i]), dtype, path);
+      if (!(whole >= low && whole < end)) FailRange(in[i], dtype, path);
     }
     out[i] = static_cast<To>(in[i]);
     // Not in From: the largest integers round to one past its end.

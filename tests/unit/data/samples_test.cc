@@ -249,6 +249,24 @@ TEST(ConvertElements, NumbersBecomeWhatTheModelTakes) {
   EXPECT_THROW(ConvertElements(Tensor::Of<float>({1}, {0x1p63f}), DType::kInt64, "f", &lossy), Error);
 }
 
+TEST(ConvertElements, SaysWhichValueDoesNotFitAndWhatToDo) {
+  const auto message = [](const Tensor& from, DType dtype) -> std::string {
+    bool lossy = false;
+    try {
+      ConvertElements(from, dtype, "f.npy", &lossy);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(message(Tensor::Of<float>({1}, {16777218}), DType::kInt8),
+            "f.npy: the value 16777218 does not fit the model's int8 (save the array as int8, or correct the "
+            "config's dtype of the input)");
+  EXPECT_THAT(message(Tensor::Of<int64_t>({1}, {-4294967297}), DType::kInt32), HasSubstr(" -4294967297 "));
+  EXPECT_THAT(message(Tensor::Of<int8_t>({1}, {-65}), DType::kUint8), HasSubstr(" -65 "));
+  EXPECT_THAT(message(Tensor::Of<float>({1}, {std::nanf("")}), DType::kInt8), HasSubstr(" nan "));
+}
+
 TEST_F(SamplesTest, NormalisesImagesIntoPlanes) {
   Write("a.ppm", std::string("P6\n2 1\n255\n") + "\x0a\x14\x1e\x28\x32\x3c");  // RGB 10 20 30, 40 50 60
   InputParameters entry = Entry(Write("a.txt", "a.ppm"), FileType::kImage);
