@@ -81,8 +81,8 @@ class SampleStream {
 };
 
 // `count` of the samples that `indices` names (all when there are fewer), decoded: a seeded choice, in order.
-// Those that hold NaN are left out, unless all do. Fewer where `count` samples of the first one's size take
-// more than most_bytes, but at least 2.
+// Those that hold NaN are left out, unless all do. Fewer where they take more than most_bytes, but at least
+// 2: as many as would fit if all were of the first one's size, and of these, in order, those that do fit.
 std::vector<Sample> DrawSamples(const SampleSource& source, const std::vector<int64_t>& indices,
                                 int64_t count, uint64_t seed, ThreadPool& pool,
                                 int64_t most_bytes = std::numeric_limits<int64_t>::max());

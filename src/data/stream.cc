@@ -32,6 +32,14 @@ bool SampleStream::Next(Sample* sample) {
 namespace {
 
 constexpr int64_t kFewestDrawn = 2;  // however large they are
+constexpr int64_t kRound = 8;        // samples that are decoded at once, before their bytes are looked at
+
+// One more than they are: never 0.
+int64_t BytesOf(const Sample& sample) {
+  int64_t bytes = 1;
+  for (const Tensor& tensor : sample) bytes += static_cast<int64_t>(tensor.bytes());
+  return bytes;
+}
 
 bool HoldsNaN(const Tensor& tensor) {
   if (!IsFloating(tensor.dtype())) return false;
@@ -49,35 +57,44 @@ std::vector<Sample> DrawSamples(const SampleSource& source, const std::vector<in
     return Choose(random, static_cast<int64_t>(indices.size()), number);
   };
   std::vector<int64_t> chosen = choose(count);
-  Sample first;  // that tells how many fit
-  if (most_bytes < std::numeric_limits<int64_t>::max() && !chosen.empty()) {
+  const bool bounded = most_bytes < std::numeric_limits<int64_t>::max();
+  Sample first;  // that tells how many fit, if the others are as large
+  if (bounded && !chosen.empty()) {
     first = source.at(indices[static_cast<size_t>(chosen[0])]);
-    int64_t bytes = 1;
-    for (const Tensor& tensor : first) bytes += static_cast<int64_t>(tensor.bytes());
-    const int64_t fit = std::max(most_bytes / bytes, kFewestDrawn);
+    const int64_t fit = std::max(most_bytes / BytesOf(first), kFewestDrawn);
     if (fit < std::ssize(chosen)) {
       chosen = choose(fit);
       first.clear();
     }
   }
-  std::vector<Sample> samples(chosen.size());
-  std::vector<std::exception_ptr> failures(
-      chosen.size());  // the first in order counts, whoever met one first
-  pool.ParallelFor(static_cast<int64_t>(chosen.size()), 1, [&](int64_t begin, int64_t end, int) {
-    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
-      if (i == 0 && !first.empty()) {
-        samples[i] = std::move(first);
-        continue;
+  // In rounds, since the others may be larger. The first in order that fails or is too much counts, whoever
+  // met one first and wherever a round ends.
+  const int64_t number = std::ssize(chosen), round = bounded ? kRound : std::max<int64_t>(number, 1);
+  std::vector<Sample> samples;
+  int64_t bytes = 0;
+  for (int64_t start = 0; start < number && std::ssize(samples) == start; start += round) {
+    std::vector<Sample> decoded(static_cast<size_t>(std::min(round, number - start)));
+    std::vector<std::exception_ptr> failures(decoded.size());
+    pool.ParallelFor(std::ssize(decoded), 1, [&](int64_t begin, int64_t end, int) {
+      for (int64_t i = begin; i < end; ++i) {
+        const auto at = static_cast<size_t>(i);
+        if (start + i == 0 && !first.empty()) {
+          decoded[at] = std::move(first);
+          continue;
+        }
+        try {
+          decoded[at] = source.at(indices[static_cast<size_t>(chosen[static_cast<size_t>(start + i)])]);
+        } catch (...) {
+          failures[at] = std::current_exception();
+        }
       }
-      try {
-        samples[i] = source.at(indices[static_cast<size_t>(chosen[i])]);
-      } catch (...) {
-        failures[i] = std::current_exception();
-      }
+    });
+    for (size_t i = 0; i < decoded.size(); ++i) {
+      if (failures[i]) std::rethrow_exception(failures[i]);
+      bytes += BytesOf(decoded[i]);
+      if (bytes > most_bytes && std::ssize(samples) >= kFewestDrawn) break;
+      samples.push_back(std::move(decoded[i]));
     }
-  });
-  for (const std::exception_ptr& failure : failures) {
-    if (failure) std::rethrow_exception(failure);
   }
   std::vector<Sample> sound;
   for (const Sample& sample : samples) {

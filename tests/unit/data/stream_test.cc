@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "data/samples.h"
+#include "xslim/error.h"
 
 namespace xslim {
 namespace {
@@ -56,6 +57,39 @@ TEST(DrawSamples, AreFewerWhereTheyAreLarge) {
   EXPECT_EQ(DrawSamples(source, all, 8, 1, pool, 1).size(), 2u);
   EXPECT_EQ(DrawSamples(source, all, 4, 1, pool, 60)[3][1].ToInts(),
             DrawSamples(source, all, 8, 1, pool, 60)[3][1].ToInts());
+}
+
+// Sample i takes 4 bytes for i = 0 and 400 else; sample `broken` cannot be read.
+class Uneven : public SampleSource {
+ public:
+  explicit Uneven(int64_t broken) : broken_(broken) {}
+  int64_t size() const override { return 100; }
+  Sample at(int64_t index) const override {
+    if (index == broken_) throw Error("broken");
+    const Shape shape = {index == 0 ? 1 : 100};
+    return {Tensor::Of<float>(shape, std::vector<float>(static_cast<size_t>(shape[0]), 1.0f))};
+  }
+  std::string Describe() const override { return "uneven"; }
+
+ private:
+  int64_t broken_;
+};
+
+// As many in any number of threads; what is not held cannot fail.
+TEST(DrawSamples, AreFewerWhereOthersThanTheFirstAreLarge) {
+  std::vector<int64_t> all(100);
+  for (size_t i = 0; i < all.size(); ++i) all[i] = static_cast<int64_t>(i);
+  for (const int threads : {1, 3}) {
+    ThreadPool pool(threads);
+    const auto held = [&](int64_t most_bytes, int64_t broken = -1) {
+      return DrawSamples(Uneven(broken), all, 100, 1, pool, most_bytes).size();
+    };
+    EXPECT_EQ(held(5000), 13u) << threads;
+    EXPECT_EQ(held(1000), 3u) << threads;
+    EXPECT_EQ(held(100), 2u) << threads;
+    EXPECT_EQ(held(1000, 4), 3u) << threads;
+    EXPECT_THROW(held(1000, 2), Error) << threads;
+  }
 }
 
 TEST(DrawSamples, LeavesOutWhatHoldsNaNUnlessAllDo) {
