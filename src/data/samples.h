@@ -80,6 +80,8 @@ class SampleStream {
   std::future<Sample> ahead_;
 };
 
+constexpr int64_t kDrawnBytes = int64_t{64} << 20;  // of drawn samples that are held at once
+
 // `count` of the samples that `indices` names (all when there are fewer), decoded: a seeded choice, in order.
 // Those that hold NaN are left out, unless all do. Fewer where they take more than most_bytes, but at least
 // 2: as many as would fit if all were of the first one's size, and of these, in order, those that do fit.

@@ -10,7 +10,6 @@ namespace {
 constexpr int64_t kReportSamples = 16, kBranchSamples = 16, kChannelSamples = 8;
 constexpr uint64_t kReportSeed = 20260101, kChannelSeed = 20260303, kNoiseSeed = 20260505,
                    kBranchSeed = 20260707;
-constexpr int64_t kDrawnBytes = 64 << 20;           // of samples that are held at once
 constexpr size_t kWaitingBytes = size_t{16} << 20;  // of samples that wait for a later stage
 // Of the search for fragile operators: samples, and WorkOf() that this may take, about.
 constexpr int64_t kFewestNoiseSamples = 2, kMostNoiseSamples = 32;

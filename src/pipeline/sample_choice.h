@@ -1,4 +1,5 @@
-// Which samples serve which stage, and how many: the one place for seeds, counts and bounds.
+// Which samples serve which stage of a run, and how many. What tuning and its measurements draw is in
+// src/tune.
 #ifndef XSLIM_PIPELINE_SAMPLE_CHOICE_H_
 #define XSLIM_PIPELINE_SAMPLE_CHOICE_H_
 

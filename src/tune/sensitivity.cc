@@ -25,7 +25,7 @@ std::vector<Sample> SensitivitySamples(const PartialPlans& plans, const std::vec
   const int64_t count =
       std::clamp(kMacs / std::max<int64_t>(plans.macs(), 1) / std::max<int64_t>(runs / 2, 1), kFewestSamples,
                  kMostSamples);
-  std::vector<Sample> drawn = DrawSamples(source, indices, count * kCandidates, 20260404, pool);
+  std::vector<Sample> drawn = DrawSamples(source, indices, count * kCandidates, 20260404, pool, kDrawnBytes);
   if (static_cast<int64_t>(drawn.size()) <= count) return drawn;
   const OutputNoise measure(plans.WithBiases({}), parts, drawn, pool);
   const std::vector<std::vector<double>> signals = measure.Signals();

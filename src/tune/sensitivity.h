@@ -17,8 +17,9 @@ namespace xslim {
 
 using ProgressCall = std::function<void(int64_t done, int64_t total)>;
 
-// Samples to measure a plan on: 4 to 16, the fewer the larger the model. Of four times as many those are
-// taken in which the outputs and parts have most signal: images in which a detector finds something.
+// Samples to measure a plan on: 4 to 16, the fewer the larger the model, and fewer where they take more than
+// kDrawnBytes. Of four times as many, as far as these fit, those are taken in which the outputs and parts
+// have most signal: images in which a detector finds something.
 std::vector<Sample> SensitivitySamples(const PartialPlans& plans, const std::vector<OutputParts>& parts,
                                        const SampleSource& source, const std::vector<int64_t>& indices,
                                        ThreadPool& pool);
