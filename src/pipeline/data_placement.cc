@@ -32,7 +32,7 @@ DataPlacement::DataPlacement(const Graph& graph, const ValueFacts& facts, const 
 
 // Tensors may carry a pair now that did not before (behind data movement, say, instead of before it): the
 // data are gone through once more for them.
-void DataPlacement::SetRanges(QuantPlan* plan) {
+void DataPlacement::SetRanges(QuantPlan* plan, const QuantPlan& beside) {
   QuantPlan missing;
   for (auto& [id, quant] : plan->activations) {
     if (const auto found = chosen_.find(id); found != chosen_.end())
@@ -44,8 +44,26 @@ void DataPlacement::SetRanges(QuantPlan* plan) {
     missing.nodes = plan_.nodes;
     statistics_.merge(observe_(missing));
   }
+  WidenSoftmax(plan, beside);
   ChooseRanges(graph_, statistics_, config_.calibration.calibration_type, pool_, plan);
-  chosen_.insert(plan->activations.begin(), plan->activations.end());
+  for (const auto& [id, quant] : plan->activations) {
+    if (!quant.fixed) chosen_.emplace(id, quant);
+  }
+}
+
+// Not kept in chosen_: where a placement leaves the Softmax's input float, its output has the data's range.
+void DataPlacement::WidenSoftmax(QuantPlan* plan, const QuantPlan& beside) const {
+  QuantPlan pairs;
+  pairs.activations = plan->activations;
+  pairs.activations.insert(beside.activations.begin(), beside.activations.end());
+  for (const auto& [id, end] : SoftmaxEnds(graph_, pairs, statistics_)) {
+    const auto found = plan->activations.find(id);
+    if (found == plan->activations.end()) continue;
+    SetRange(plan, id, 0, end,
+             "room for larger probabilities: ONNX Runtime's int8 Softmax does not saturate");
+    found->second.fixed = true;
+    LogDebug("range of ", graph_.value(id).name, ": 0 .. ", end, " (", found->second.why, ")");
+  }
 }
 
 QuantPlan DataPlacement::Place(const Choices& choices) {
@@ -60,7 +78,7 @@ QuantPlan DataPlacement::Place(const Choices& choices) {
 
 QuantPlan DataPlacement::Spare() {
   QuantPlan spare = SpareActivations(graph_, facts_, plan_, config_.quantization.visible_ranges, choices_);
-  SetRanges(&spare);
+  SetRanges(&spare, plan_);
   return spare;
 }
 
@@ -83,16 +101,6 @@ void DataPlacement::LeaveUneven() {
   }
   choices_.quiet = true;
   plan_ = Place(choices_);
-}
-
-void DataPlacement::WidenSoftmax() {
-  for (const auto& [id, end] : SoftmaxEnds(graph_, plan_, statistics_)) {
-    SetRange(&plan_, id, 0, end,
-             "room for larger probabilities: ONNX Runtime's int8 Softmax does not saturate");
-    plan_.activations.at(id).fixed = true;
-    chosen_.insert_or_assign(id, plan_.activations.at(id));
-    LogDebug("range of ", graph_.value(id).name, ": 0 .. ", end, " (", plan_.activations.at(id).why, ")");
-  }
 }
 
 DataPlacement::Trial DataPlacement::Try(const FragileFinder& finder, const Fragile& fragile) {

@@ -28,10 +28,7 @@ class DataPlacement {
   // Leaves float what FindUneven() finds, and says so.
   void LeaveUneven();
 
-  // Gives outputs of Softmaxes ranges up to SoftmaxEnds(), for good.
-  void WidenSoftmax();
-
-  // Gives each activation of the plan its range.
+  // Gives each activation of the plan its range: outputs of Softmaxes that of SoftmaxEnds(), for good.
   void SetRanges() { SetRanges(&plan_); }
 
   // The tensors that may carry a pair when not all operators of the plan are int8 (SpareActivations), with
@@ -53,7 +50,9 @@ class DataPlacement {
     double noise = 0;
   };
 
-  void SetRanges(QuantPlan* plan);
+  // beside: pairs that are in use together with those of `plan`.
+  void SetRanges(QuantPlan* plan, const QuantPlan& beside = {});
+  void WidenSoftmax(QuantPlan* plan, const QuantPlan& beside) const;
   void LeaveBare(const Node& node);
   QuantPlan Place(const Choices& choices);
   Trial Try(const FragileFinder& finder, const Fragile& fragile);
@@ -66,7 +65,7 @@ class DataPlacement {
   ThreadPool& pool_;
   Choices& choices_;
   QuantPlan& plan_;
-  std::map<ValueId, ActivationQuant> chosen_;  // with ranges, which are the same in every placement
+  std::map<ValueId, ActivationQuant> chosen_;  // with ranges by the data, the same in every placement
 };
 
 }  // namespace xslim

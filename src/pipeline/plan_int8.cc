@@ -37,7 +37,6 @@ PlannedInt8 PlanInt8(Graph* graph, const ValueFacts& facts, const std::vector<Ou
         [&](const QuantPlan& missing) { return observe(missing).statistics; }, task.pool, choices, &plan);
     placement.LeaveUneven();
     WarnOfStrayInputs(*graph, found.statistics);
-    placement.WidenSoftmax();
     placement.SetRanges();
     if (settings.protect_fragile && task.meaningful && facts.unknown().empty()) {
       stage->Next("look for fragile operators");

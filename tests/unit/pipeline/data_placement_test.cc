@@ -99,5 +99,61 @@ TEST_F(DataPlacementTest, SpareTensorsHaveTheirOwnCalibrationType) {
   EXPECT_EQ(spare.activations.at(first).why, "minmax");
 }
 
+// Besides, a Softmax behind the fragile Add and one behind a MatMul, each with a Transpose and a MatMul
+// behind.
+class SoftmaxPlacementTest : public DataPlacementTest {
+ protected:
+  SoftmaxPlacementTest() {
+    const ValueId factor =
+        graph_.AddConstant("factor", Tensor::Of<float>({16}, std::vector<float>(16, 0.001f)));
+    Attend("1", Op("Mul", "scores1", {graph_.Find("sum"), factor}));
+    const ValueId weight = graph_.AddConstant("w4", Noise({16, 16}, 4, 0.1f));
+    Attend("2", Op("MatMul", "scores2", {graph_.Find("x"), weight}));
+    facts_ = std::make_unique<ValueFacts>(graph_, source_.at(0), pool_);
+    parts_ = FindOutputParts(graph_, *facts_, pool_);
+    Place();
+  }
+
+  void Attend(const std::string& suffix, ValueId scores) {
+    const ValueId softmax = Op("Softmax", "softmax" + suffix, {scores}, {{"axis", Attribute::Int(1)}});
+    const ValueId p = Op("Transpose", "p" + suffix, {softmax}, {{"perm", Attribute::Ints({1, 0})}});
+    graph_.AddOutput(
+        Op("MatMul", "mixed" + suffix, {p, graph_.AddConstant("v" + suffix, Noise({4, 16}, 5))}));
+  }
+  void ExpectRoom(const QuantPlan& plan, const char* name, bool room) {
+    SCOPED_TRACE(name);
+    const ValueId id = graph_.Find(name);
+    ASSERT_EQ(plan.activations.count(id), 1u);
+    const float most = statistics_.at(id).max();
+    ASSERT_LT(most, 0.6f);
+    const ActivationQuant& quant = plan.activations.at(id);
+    EXPECT_EQ(quant.fixed, room);
+    if (room)
+      EXPECT_FLOAT_EQ(quant.hi, 1.5f * most);
+    else
+      EXPECT_LE(quant.hi, 1.1f * most);
+  }
+};
+
+TEST_F(SoftmaxPlacementTest, ItHasRoomWhereItsInputHasAPair) {
+  placement_->SetRanges();
+  for (const char* p : {"p1", "p2"}) ExpectRoom(plan_, p, true);
+  LeaveFragile();
+  ASSERT_EQ(plan_.nodes.count(NodeOf("sum")), 0u);
+  ASSERT_EQ(plan_.activations.count(graph_.Find("scores1")), 0u);
+  ExpectRoom(plan_, "p1", false);
+  ExpectRoom(plan_, "p2", true);
+}
+
+// The pair of its input may be the plan's.
+TEST_F(SoftmaxPlacementTest, SoDoSpareTensors) {
+  for (const char* name : {"scores1", "p1", "p2"}) plan_.activations.erase(graph_.Find(name));
+  plan_.nodes.erase(NodeOf("scores1"));
+  placement_->SetRanges();
+  const QuantPlan spare = placement_->Spare();
+  ExpectRoom(spare, "p1", false);
+  ExpectRoom(spare, "p2", true);
+}
+
 }  // namespace
 }  // namespace xslim
