@@ -12,9 +12,7 @@
 namespace xslim {
 namespace {
 
-constexpr double kTrouble = 0.1;         // noise/signal from which on operators are looked for
-constexpr double kNear = 5;              // times less, on a few samples, may be as much on more of them
-constexpr double kWorthwhile = 2.0 / 3;  // what must at most be left of it
+constexpr double kNear = 5;  // times less noise, on a few samples, may be too much on more of them
 
 }  // namespace
 
@@ -117,26 +115,31 @@ DataPlacement::Trial DataPlacement::Try(const FragileFinder& finder, const Fragi
 bool DataPlacement::MayHoldFragile(const std::vector<OutputParts>& parts,
                                    const std::vector<Sample>& samples) const {
   return FragileFinder(graph_, facts_, config_.quantization, parts, samples, pool_).Noise(plan_) >
-         kTrouble / kNear;
+         kFragileNoise / kNear;
 }
 
 void DataPlacement::LeaveFragile(const std::vector<OutputParts>& parts, const std::vector<Sample>& samples,
                                  const ProgressCall& progress) {
-  const FragileFinder finder(graph_, facts_, config_.quantization, parts, samples, pool_);
-  const double before = finder.Noise(plan_);
+  FragileFinder finder(graph_, facts_, config_.quantization, parts, samples, pool_);
+  double before = finder.Noise(plan_);
   LogDebug("noise/signal ", before, " with all operators int8",
-           before > kTrouble ? "" : ": no fragile ones are looked for");
-  if (!(before > kTrouble)) return;
+           before > kFragileNoise ? "" : ": no fragile ones are looked for");
+  if (!(before > kFragileNoise)) return;
   QuantPlan spare = Spare();  // first: one pass over the data sees all that the placements below ask for
-  const double at_best = Try(finder, finder.AllOf(plan_)).noise;
-  if (!(at_best <= kWorthwhile * before)) {
+  const Trial best = Try(finder, finder.AllOf(plan_));
+  double at_best = best.noise;
+  if (!(at_best <= kFragileGain * before) && finder.LeaveOutHopeless(plan_, best.plan)) {
+    before = finder.Noise(plan_);
+    at_best = finder.Noise(best.plan);
+  }
+  if (!(at_best <= kFragileGain * before)) {
     LogInfo("the noise at an output is ", before, " of its signal, and ", at_best,
             " with no operator int8 but products of weights: none is left float for it");
     return;
   }
   const Fragile fragile = finder.Find(plan_, std::move(spare), progress);
   Trial found = Try(finder, fragile);
-  if (!(found.noise <= kWorthwhile * before)) {
+  if (!(found.noise <= kFragileGain * before)) {
     LogInfo("the noise at an output is ", before, " of its signal, and ", found.noise, " with ",
             fragile.nodes.size(), " operators without weights float: none is left float for it");
     return;

@@ -35,13 +35,6 @@ std::vector<Sample> WithSignal(const OutputNoise& noise, const std::vector<Sampl
   return loud;
 }
 
-double Worst(const NoiseRatios& noise) {
-  double worst = 0;
-  for (double ratio : noise)
-    worst = std::max(worst, std::isnan(ratio) ? std::numeric_limits<double>::infinity() : ratio);
-  return worst;
-}
-
 // The first operator of the fused unit that the node is in (QuantizationParameters::placement): itself, where
 // all its data inputs have pairs.
 const Node& HeadOfUnit(const Graph& graph, const QuantPlan& plan, const Node& node) {
@@ -93,7 +86,33 @@ FragileFinder::FragileFinder(const Graph& graph, const ValueFacts& facts,
 
 double FragileFinder::Noise(const QuantPlan& plan) const {
   if (noise_->rows().empty()) return 0;
-  return Worst(NoiseOf(ExportQdq(graph_, plan), *noise_, samples_, pool_));
+  return Worst(plan, *noise_, samples_);
+}
+
+double FragileFinder::Worst(const QuantPlan& plan, const OutputNoise& noise,
+                            const std::vector<Sample>& samples) const {
+  const NoiseRatios ratios = NoiseOf(ExportQdq(graph_, plan), noise, samples, pool_);
+  double worst = 0;
+  for (size_t row = 0; row < ratios.size(); ++row) {
+    if (hopeless_.count(noise.rows()[row].Name())) continue;
+    worst = std::max(worst, std::isnan(ratios[row]) ? std::numeric_limits<double>::infinity() : ratios[row]);
+  }
+  return worst;
+}
+
+bool FragileFinder::LeaveOutHopeless(const QuantPlan& plan, const QuantPlan& best) {
+  const NoiseRatios before = NoiseOf(ExportQdq(graph_, plan), *noise_, samples_, pool_),
+                    after = NoiseOf(ExportQdq(graph_, best), *noise_, samples_, pool_);
+  std::set<std::string> hopeless;
+  bool helped = false;
+  for (size_t row = 0; row < after.size(); ++row) {
+    const bool gains = after[row] <= kFragileGain * before[row];
+    if (!gains && !(after[row] <= kFragileNoise)) hopeless.insert(noise_->rows()[row].Name());
+    helped |= gains && before[row] > kFragileNoise;
+  }
+  if (hopeless.empty() || !helped) return false;
+  hopeless_ = std::move(hopeless);
+  return true;
 }
 
 std::vector<FragileFinder::Units> FragileFinder::Candidates(const PartialPlans& plans) const {
@@ -174,9 +193,7 @@ Fragile FragileFinder::Find(const QuantPlan& plan, QuantPlan spare, const Progre
                                   std::ssize(samples_)));
   int64_t measurements = runs / std::ssize(samples);
   const OutputNoise noise(graph_, parts_, samples, pool_);
-  const auto measure = [&](const QuantPlan& of) {
-    return Worst(NoiseOf(ExportQdq(graph_, of), noise, samples, pool_));
-  };
+  const auto measure = [&](const QuantPlan& of) { return Worst(of, noise, samples); };
   State now = Without(plans, candidates, std::vector<bool>(candidates.size(), true));
   const double start = measure(now.plan);
   const double each = std::max(allowed.share * start, allowed.least) / static_cast<double>(count);

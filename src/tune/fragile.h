@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "tune/sensitivity.h"
@@ -24,6 +25,11 @@ struct AllowedRise {
   double share = 0.25, least = 0.0025;
 };
 
+// Of a signal: with more noise than that at an output fragile operators are looked for.
+inline constexpr double kFragileNoise = 0.1;
+// What is left of the noise, at most, where it is worth while to leave operators float.
+inline constexpr double kFragileGain = 2.0 / 3;
+
 class FragileFinder {
  public:
   // graph: float, before tuning; parts: of its outputs. All but the samples must outlive this
@@ -34,6 +40,11 @@ class FragileFinder {
   // Noise-to-signal ratio of the worst output, or part of one, with the plan (with ranges) written into the
   // graph; 0 where there is none.
   double Noise(const QuantPlan& plan) const;
+
+  // From now on outputs and parts that have a tenth as much noise as signal with `best` and no third less
+  // than with `plan` do not judge: what ruins them is something else (a shape that hangs on the data, say).
+  // False where there are none, or no others that `best` helps.
+  bool LeaveOutHopeless(const QuantPlan& plan, const QuantPlan& best);
 
   // All operators that could stay float without a product of weights becoming float, nor one at the graph's
   // end where protect_outputs is never: what leaving some of them can reach at best.
@@ -49,6 +60,7 @@ class FragileFinder {
 
  private:
   using Units = std::vector<size_t>;  // of a PartialPlans
+  double Worst(const QuantPlan& plan, const OutputNoise& noise, const std::vector<Sample>& samples) const;
   struct State {
     std::vector<bool> is_float;  // by candidate
     Fragile fragile;
@@ -67,6 +79,7 @@ class FragileFinder {
   std::vector<Sample> samples_;
   ThreadPool& pool_;
   std::unique_ptr<OutputNoise> noise_;
+  std::set<std::string> hopeless_;  // names of rows
 };
 
 }  // namespace xslim

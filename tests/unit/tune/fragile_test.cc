@@ -128,6 +128,29 @@ TEST_F(FragileTest, MaskedLogitsBesideItHideNothing) {
   EXPECT_THAT(finder.Find(plan_, spare_, quiet_, {0, 0.01}).nodes, ElementsAre(add_));
 }
 
+// Compress by what lies close to zero: in int8 another number of elements every time.
+TEST_F(FragileTest, AnOutputThatNothingHelpsDoesNotJudgeTheOthers) {
+  const ValueId near = Value("near"), some = Value("some"), flat = Value("flat");
+  const ValueId where = graph_.AddValue("where", DType::kBool);
+  graph_.AddNode("Reshape", "flatten", {product_, graph_.AddConstant("all", Tensor::Of<int64_t>({1}, {-1}))},
+                 {flat});
+  graph_.AddNode("Abs", "abs", {flat}, {near});
+  graph_.AddNode("Less", "less", {near, graph_.AddConstant("bound", Tensor::Of<float>({1}, {0.3f}))},
+                 {where});
+  graph_.AddNode("Compress", "compress", {flat, where}, {some});
+  graph_.AddOutput(some);
+  const ValueFacts facts(graph_, samples_[0], pool_);
+  const std::vector<OutputParts> parts = FindOutputParts(graph_, facts, pool_);
+  FragileFinder finder(graph_, facts, options_, parts, samples_, pool_);
+  const QuantPlan best = Planned({{add_}, {}});
+  ASSERT_GT(finder.Noise(plan_), 0.5);
+  ASSERT_GT(finder.Noise(best), 0.5);
+  EXPECT_TRUE(finder.LeaveOutHopeless(plan_, best));
+  EXPECT_LT(finder.Noise(best), 0.01);
+  EXPECT_GT(finder.Noise(plan_), 0.2);
+  EXPECT_FALSE(finder.LeaveOutHopeless(best, best));
+}
+
 TEST_F(FragileTest, OperatorsAtTheEndStayWhereTheyAreNotProtected) {
   graph_.RemoveNode(graph_.value(graph_.Find("y")).producer);
   graph_.RemoveOutput(graph_.Find("y"));
