@@ -24,7 +24,8 @@ namespace fs = std::filesystem;
 
 class OutputFilesTest : public testing::Test {
  protected:
-  OutputFilesTest() : folder_(fs::path(testing::TempDir()) / "xslim_output_files") {
+  OutputFilesTest()
+      : folder_(fs::path(testing::TempDir()) / ("xslim_output_files_" + std::to_string(getpid()))) {
     fs::remove_all(folder_);
     fs::create_directories(folder_);
   }

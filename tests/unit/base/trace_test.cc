@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <thread>
@@ -22,7 +23,8 @@ class TraceTest : public testing::Test {
  protected:
   TraceTest() { fs::remove(path_); }
   ~TraceTest() override { fs::remove(path_); }
-  const std::string path_ = (fs::path(testing::TempDir()) / "xslim_trace.json").string();
+  const std::string path_ =
+      (fs::path(testing::TempDir()) / ("xslim_trace_" + std::to_string(getpid()) + ".json")).string();
 };
 
 TEST_F(TraceTest, WritesStagesAndOperatorsOfEachThread) {

@@ -3,6 +3,7 @@
 #define XSLIM_TESTS_UNIT_PIPELINE_SMALL_RUN_H_
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -19,7 +20,8 @@ namespace xslim {
 
 class SmallRun : public testing::Test {
  protected:
-  SmallRun() : folder_(std::filesystem::path(testing::TempDir()) / "xslim_small_run") {
+  SmallRun()
+      : folder_(std::filesystem::path(testing::TempDir()) / ("xslim_small_run_" + std::to_string(getpid()))) {
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_);
     SaveModel(MakeGraph(), At("m.onnx"));
