@@ -27,6 +27,7 @@ struct ModelInput {
 
 // One sample = one batch = one tensor per model input, in the order of `ModelInput`s.
 using Sample = std::vector<Tensor>;
+int64_t BytesOf(const Sample& sample);
 
 class SampleSource {
  public:

@@ -9,6 +9,12 @@
 
 namespace xslim {
 
+int64_t BytesOf(const Sample& sample) {
+  int64_t bytes = 0;
+  for (const Tensor& tensor : sample) bytes += static_cast<int64_t>(tensor.bytes());
+  return bytes;
+}
+
 SampleStream::SampleStream(const SampleSource& source, std::vector<int64_t> indices)
     : source_(source), indices_(std::move(indices)) {
   ReadAhead();
@@ -34,12 +40,8 @@ namespace {
 constexpr int64_t kFewestDrawn = 2;  // however large they are
 constexpr int64_t kRound = 8;        // samples that are decoded at once, before their bytes are looked at
 
-// One more than they are: never 0.
-int64_t BytesOf(const Sample& sample) {
-  int64_t bytes = 1;
-  for (const Tensor& tensor : sample) bytes += static_cast<int64_t>(tensor.bytes());
-  return bytes;
-}
+// Never 0.
+int64_t CostOf(const Sample& sample) { return BytesOf(sample) + 1; }
 
 bool HoldsNaN(const Tensor& tensor) {
   if (!IsFloating(tensor.dtype())) return false;
@@ -61,7 +63,7 @@ std::vector<Sample> DrawSamples(const SampleSource& source, const std::vector<in
   Sample first;  // that tells how many fit, if the others are as large
   if (bounded && !chosen.empty()) {
     first = source.at(indices[static_cast<size_t>(chosen[0])]);
-    const int64_t fit = std::max(most_bytes / BytesOf(first), kFewestDrawn);
+    const int64_t fit = std::max(most_bytes / CostOf(first), kFewestDrawn);
     if (fit < std::ssize(chosen)) {
       chosen = choose(fit);
       first.clear();
@@ -91,7 +93,7 @@ std::vector<Sample> DrawSamples(const SampleSource& source, const std::vector<in
     });
     for (size_t i = 0; i < decoded.size(); ++i) {
       if (failures[i]) std::rethrow_exception(failures[i]);
-      bytes += BytesOf(decoded[i]);
+      bytes += CostOf(decoded[i]);
       if (bytes > most_bytes && std::ssize(samples) >= kFewestDrawn) break;
       samples.push_back(std::move(decoded[i]));
     }

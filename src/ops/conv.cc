@@ -193,13 +193,7 @@ struct Windows {
         const int64_t begin = std::min(first, phase), end = std::clamp(last, begin, phase);
         float* part = to + p * phase;
         std::fill_n(part, begin, 0.0f);
-        if (stride == 1) {
-          std::copy_n(from + begin + shift, end - begin, part + begin);
-        } else if (stride == 2) {
-          kernels::Active().every_second(from + 2 * begin + shift, part + begin, end - begin);
-        } else {
-          for (int64_t j = begin; j < end; ++j) part[j] = from[j * stride + shift];
-        }
+        TakeEvery(stride, from + begin * stride + shift, part + begin, end - begin);
         std::fill_n(part + end, phase - end, 0.0f);
       }
     }
@@ -234,16 +228,12 @@ struct Blocks {
   static constexpr int64_t kBlockElements = 64 * 1024, kFewestRows = 48;
 };
 
-// Axes along which nothing moves go in front of the others, which keep their order, and so do pixels and
-// taps: an image of width 1 is a row then, whose elements are vectors.
 Geometry WithRows(Geometry g) {
-  size_t to = 2;
-  for (size_t i = 3; i-- > 0;) {
-    if (g.in[i] == 1 && g.kernel[i] == 1 && g.out[i] == 1 && g.pad[i] == 0) continue;
-    for (auto* values : {&g.in, &g.out, &g.kernel, &g.stride, &g.dilation, &g.pad})
-      std::swap((*values)[i], (*values)[to]);
-    --to;
-  }
+  StillAxesFirst([&](size_t i) { return g.in[i] == 1 && g.kernel[i] == 1 && g.out[i] == 1 && g.pad[i] == 0; },
+                 [&](size_t i, size_t j) {
+                   for (auto* values : {&g.in, &g.out, &g.kernel, &g.stride, &g.dilation, &g.pad})
+                     std::swap((*values)[i], (*values)[j]);
+                 });
   return g;
 }
 

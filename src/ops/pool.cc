@@ -73,13 +73,12 @@ Window WindowOf(const Node& node, const Tensor& x) {
     }
     window.out_shape.push_back(axis.out);
   }
-  // Axes along which nothing moves go in front of the others: an image of width 1 is a row then.
-  for (size_t i = 3, to = 2; i-- > 0;) {
-    const Axis& axis = window.axes[i];
-    if (axis.in == 1 && axis.out == 1 && axis.kernel == 1 && axis.pad_begin == 0 && axis.pad_end == 0)
-      continue;
-    std::swap(window.axes[i], window.axes[to--]);
-  }
+  StillAxesFirst(
+      [&](size_t i) {
+        const Axis& axis = window.axes[i];
+        return axis.in == 1 && axis.out == 1 && axis.kernel == 1 && axis.pad_begin == 0 && axis.pad_end == 0;
+      },
+      [&](size_t i, size_t j) { std::swap(window.axes[i], window.axes[j]); });
   window.in_size = ElementCount(Shape(x.shape().begin() + 2, x.shape().end()));
   window.out_size = ElementCount(Shape(window.out_shape.begin() + 2, window.out_shape.end()));
   return window;
@@ -217,13 +216,7 @@ class PlaneMax {
     Fold(folded_.data(), maxima_.data(), along_row - (y_.kernel - 1) * step, y_.kernel, step);
     for (int64_t y = 0; y < y_.out; ++y, out += x_.out) {
       const float* row = maxima_.data() + y * y_.stride * width_;
-      if (x_.stride == 1) {
-        std::copy_n(row, x_.out, out);
-      } else if (x_.stride == 2) {
-        kernels::Active().every_second(row, out, x_.out);
-      } else {
-        for (int64_t x = 0; x < x_.out; ++x) out[x] = row[x * x_.stride];
-      }
+      TakeEvery(x_.stride, row, out, x_.out);
     }
   }
 

@@ -1,7 +1,9 @@
-// Checks of the attributes that say where the windows of convolutions and pools lie.
+// What convolutions and pools share: checks of the attributes that say where windows lie, and how their axes
+// and rows are gone through.
 #ifndef XSLIM_OPS_WINDOW_H_
 #define XSLIM_OPS_WINDOW_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 #include <string>
@@ -9,6 +11,7 @@
 
 #include "base/log.h"
 #include "graph/graph.h"
+#include "kernels/kernels.h"
 #include "tensor/tensor.h"
 #include "xslim/error.h"
 
@@ -41,6 +44,27 @@ struct WindowAttributes {
 // when a list has another length than that or a value that no window has, or when kernel_shape is not that of
 // the weights; Unsupported for negative pads, which some runtimes take as cropping.
 WindowAttributes ReadWindow(const Node& node, size_t spatial, const std::vector<int64_t>& kernel);
+
+// Of three spatial axes those along which nothing moves go in front; the others keep their order, and so do
+// pixels and taps: an image of width 1 is a row then, whose elements are vectors. still(i): whether axis i is
+// such a one; swap(i, j): exchanges two axes.
+template <typename Still, typename Swap>
+void StillAxesFirst(const Still& still, const Swap& swap) {
+  for (size_t i = 3, to = 2; i-- > 0;) {
+    if (!still(i)) swap(i, to--);
+  }
+}
+
+// y[i] = x[i * stride]
+inline void TakeEvery(int64_t stride, const float* x, float* y, int64_t n) {
+  if (stride == 1) {
+    std::copy_n(x, n, y);
+  } else if (stride == 2) {
+    kernels::Active().every_second(x, y, n);
+  } else {
+    for (int64_t i = 0; i < n; ++i) y[i] = x[i * stride];
+  }
+}
 
 }  // namespace xslim
 

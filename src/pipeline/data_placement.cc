@@ -108,7 +108,7 @@ DataPlacement::Trial DataPlacement::Try(const FragileFinder& finder, const Fragi
   for (NodeId id : fragile.nodes) trial.choices.float_by_data.emplace(id, "fragile");
   trial.choices.bare.insert(fragile.bare.begin(), fragile.bare.end());
   trial.plan = Place(trial.choices);
-  trial.noise = finder.Noise(trial.plan);
+  trial.noise = finder.Ratios(trial.plan);
   return trial;
 }
 
@@ -121,16 +121,17 @@ bool DataPlacement::MayHoldFragile(const std::vector<OutputParts>& parts,
 void DataPlacement::LeaveFragile(const std::vector<OutputParts>& parts, const std::vector<Sample>& samples,
                                  const ProgressCall& progress) {
   FragileFinder finder(graph_, facts_, config_.quantization, parts, samples, pool_);
-  double before = finder.Noise(plan_);
+  const NoiseRatios int8 = finder.Ratios(plan_);
+  double before = finder.Worst(int8);
   LogDebug("noise/signal ", before, " with all operators int8",
            before > kFragileNoise ? "" : ": no fragile ones are looked for");
   if (!(before > kFragileNoise)) return;
   QuantPlan spare = Spare();  // first: one pass over the data sees all that the placements below ask for
   const Trial best = Try(finder, finder.AllOf(plan_));
-  double at_best = best.noise;
-  if (!(at_best <= kFragileGain * before) && finder.LeaveOutHopeless(plan_, best.plan)) {
-    before = finder.Noise(plan_);
-    at_best = finder.Noise(best.plan);
+  double at_best = finder.Worst(best.noise);
+  if (!(at_best <= kFragileGain * before) && finder.LeaveOutHopeless(int8, best.noise)) {
+    before = finder.Worst(int8);
+    at_best = finder.Worst(best.noise);
   }
   if (!(at_best <= kFragileGain * before)) {
     LogInfo("the noise at an output is ", before, " of its signal, and ", at_best,
@@ -139,8 +140,9 @@ void DataPlacement::LeaveFragile(const std::vector<OutputParts>& parts, const st
   }
   const Fragile fragile = finder.Find(plan_, std::move(spare), progress);
   Trial found = Try(finder, fragile);
-  if (!(found.noise <= kFragileGain * before)) {
-    LogInfo("the noise at an output is ", before, " of its signal, and ", found.noise, " with ",
+  const double left = finder.Worst(found.noise);
+  if (!(left <= kFragileGain * before)) {
+    LogInfo("the noise at an output is ", before, " of its signal, and ", left, " with ",
             fragile.nodes.size(), " operators without weights float: none is left float for it");
     return;
   }
@@ -149,11 +151,11 @@ void DataPlacement::LeaveFragile(const std::vector<OutputParts>& parts, const st
              fragile.nodes.size() == 1
                  ? std::string("it takes")
                  : StrCat(fragile.nodes.size(), " operators without weights, of which it is one, take"),
-             " an output's noise/signal from ", found.noise, " to ", before);
+             " an output's noise/signal from ", left, " to ", before);
   LogInfo(fragile.nodes.size(),
           " operators without weights stay float (protect_fragile): in int8 they take an output's "
           "noise/signal from ",
-          found.noise, " to ", before);
+          left, " to ", before);
   for (NodeId id : fragile.nodes) {
     LogDebug(graph_.node(id).Title(), " stays float");
     found.choices.float_by_data[id] = found.plan.left_float[id] = why;

@@ -47,7 +47,7 @@ class DataPlacement {
   struct Trial {
     Choices choices;
     QuantPlan plan;
-    double noise = 0;
+    NoiseRatios noise;
   };
 
   // beside: pairs that are in use together with those of `plan`.

@@ -10,7 +10,7 @@ namespace {
 constexpr int64_t kReportSamples = 16, kBranchSamples = 16, kChannelSamples = 8;
 constexpr uint64_t kReportSeed = 20260101, kChannelSeed = 20260303, kNoiseSeed = 20260505,
                    kBranchSeed = 20260707;
-constexpr size_t kWaitingBytes = size_t{16} << 20;  // of samples that wait for a later stage
+constexpr int64_t kWaitingBytes = 16 << 20;  // of samples that wait for a later stage
 // Of the search for fragile operators: samples, and WorkOf() that this may take, about.
 constexpr int64_t kFewestNoiseSamples = 2, kMostNoiseSamples = 32;
 constexpr int64_t kNoiseWork = 6'000'000'000, kQuickNoiseWork = 800'000'000;
@@ -36,9 +36,8 @@ std::vector<Sample> DrawForChannels(const SampleSource& source, const std::vecto
 }
 
 bool MayWait(const std::vector<Sample>& samples) {
-  size_t bytes = 0;
-  for (const Sample& sample : samples)
-    for (const Tensor& tensor : sample) bytes += tensor.bytes();
+  int64_t bytes = 0;
+  for (const Sample& sample : samples) bytes += BytesOf(sample);
   return bytes <= kWaitingBytes;
 }
 

@@ -84,14 +84,12 @@ FragileFinder::FragileFinder(const Graph& graph, const ValueFacts& facts,
   noise_ = std::make_unique<OutputNoise>(graph, parts, samples_, pool);
 }
 
-double FragileFinder::Noise(const QuantPlan& plan) const {
-  if (noise_->rows().empty()) return 0;
-  return Worst(plan, *noise_, samples_);
+NoiseRatios FragileFinder::Ratios(const QuantPlan& plan) const {
+  if (noise_->rows().empty()) return {};
+  return NoiseOf(ExportQdq(graph_, plan), *noise_, samples_, pool_);
 }
 
-double FragileFinder::Worst(const QuantPlan& plan, const OutputNoise& noise,
-                            const std::vector<Sample>& samples) const {
-  const NoiseRatios ratios = NoiseOf(ExportQdq(graph_, plan), noise, samples, pool_);
+double FragileFinder::Worst(const NoiseRatios& ratios, const OutputNoise& noise) const {
   double worst = 0;
   for (size_t row = 0; row < ratios.size(); ++row) {
     if (hopeless_.count(noise.rows()[row].Name())) continue;
@@ -100,15 +98,13 @@ double FragileFinder::Worst(const QuantPlan& plan, const OutputNoise& noise,
   return worst;
 }
 
-bool FragileFinder::LeaveOutHopeless(const QuantPlan& plan, const QuantPlan& best) {
-  const NoiseRatios before = NoiseOf(ExportQdq(graph_, plan), *noise_, samples_, pool_),
-                    after = NoiseOf(ExportQdq(graph_, best), *noise_, samples_, pool_);
+bool FragileFinder::LeaveOutHopeless(const NoiseRatios& now, const NoiseRatios& best) {
   std::set<std::string> hopeless;
   bool helped = false;
-  for (size_t row = 0; row < after.size(); ++row) {
-    const bool gains = after[row] <= kFragileGain * before[row];
-    if (!gains && !(after[row] <= kFragileNoise)) hopeless.insert(noise_->rows()[row].Name());
-    helped |= gains && before[row] > kFragileNoise;
+  for (size_t row = 0; row < best.size(); ++row) {
+    const bool gains = best[row] <= kFragileGain * now[row];
+    if (!gains && !(best[row] <= kFragileNoise)) hopeless.insert(noise_->rows()[row].Name());
+    helped |= gains && now[row] > kFragileNoise;
   }
   if (hopeless.empty() || !helped) return false;
   hopeless_ = std::move(hopeless);
@@ -193,7 +189,9 @@ Fragile FragileFinder::Find(const QuantPlan& plan, QuantPlan spare, const Progre
                                   std::ssize(samples_)));
   int64_t measurements = runs / std::ssize(samples);
   const OutputNoise noise(graph_, parts_, samples, pool_);
-  const auto measure = [&](const QuantPlan& of) { return Worst(of, noise, samples); };
+  const auto measure = [&](const QuantPlan& of) {
+    return Worst(NoiseOf(ExportQdq(graph_, of), noise, samples, pool_), noise);
+  };
   State now = Without(plans, candidates, std::vector<bool>(candidates.size(), true));
   const double start = measure(now.plan);
   const double each = std::max(allowed.share * start, allowed.least) / static_cast<double>(count);

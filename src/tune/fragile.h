@@ -37,14 +37,17 @@ class FragileFinder {
   FragileFinder(const Graph& graph, const ValueFacts& facts, const QuantizationParameters& options,
                 const std::vector<OutputParts>& parts, std::vector<Sample> samples, ThreadPool& pool);
 
-  // Noise-to-signal ratio of the worst output, or part of one, with the plan (with ranges) written into the
-  // graph; 0 where there is none.
-  double Noise(const QuantPlan& plan) const;
+  // Noise-to-signal ratios of the outputs and their parts with the plan (with ranges) written into the graph.
+  NoiseRatios Ratios(const QuantPlan& plan) const;
 
-  // From now on outputs and parts that have a tenth as much noise as signal with `best` and no third less
-  // than with `plan` do not judge: what ruins them is something else (a shape that hangs on the data, say).
-  // False where there are none, or no others that `best` helps.
-  bool LeaveOutHopeless(const QuantPlan& plan, const QuantPlan& best);
+  // The largest of them that judges; 0 where there is none.
+  double Worst(const NoiseRatios& ratios) const { return Worst(ratios, *noise_); }
+  double Noise(const QuantPlan& plan) const { return Worst(Ratios(plan)); }
+
+  // From now on outputs and parts whose ratio is over a tenth at best, and no third less than now, do not
+  // judge: what ruins them is something else (a shape that hangs on the data, say). False where there are
+  // none, or no others that are helped.
+  bool LeaveOutHopeless(const NoiseRatios& now, const NoiseRatios& best);
 
   // All operators that could stay float without a product of weights becoming float, nor one at the graph's
   // end where protect_outputs is never: what leaving some of them can reach at best.
@@ -60,7 +63,7 @@ class FragileFinder {
 
  private:
   using Units = std::vector<size_t>;  // of a PartialPlans
-  double Worst(const QuantPlan& plan, const OutputNoise& noise, const std::vector<Sample>& samples) const;
+  double Worst(const NoiseRatios& ratios, const OutputNoise& noise) const;
   struct State {
     std::vector<bool> is_float;  // by candidate
     Fragile fragile;

@@ -6,16 +6,16 @@
 namespace xslim {
 namespace {
 
+class LogarithmTest : public SmallRun {
+ protected:
+  static Graph Spectrum();
+};
+
 // y = Log(Clip(MatMul(x * x, w), 1e-6))
-Graph Spectrum() {
+Graph LogarithmTest::Spectrum() {
   Graph graph;
   graph.opset_imports[""] = 13;
-  const auto value = [&](const std::string& name) {
-    const ValueId id = graph.AddValue(name, DType::kFloat);
-    graph.value(id).has_shape = true;
-    graph.value(id).dims = {{2, ""}, {8, ""}};
-    return id;
-  };
+  const auto value = [&](const std::string& name) { return AddRows(&graph, name); };
   const ValueId x = value("x"), s = value("s"), p = value("p"), c = value("c"), y = value("y");
   std::vector<float> w(64, 0.0f);
   for (size_t i = 0; i < 8; ++i) w[9 * i] = 1.0f;
@@ -28,7 +28,7 @@ Graph Spectrum() {
   return graph;
 }
 
-TEST_F(SmallRun, ALogarithmReadsWhatAProductGivesAsFloat) {
+TEST_F(LogarithmTest, ALogarithmReadsWhatAProductGivesAsFloat) {
   SaveModel(Spectrum(), At("m.onnx"));
   config_.quantization.protect_fragile = false;
   for (Placement placement : {Placement::kXslim, Placement::kFused}) {

@@ -46,16 +46,19 @@ class SmallRun : public testing::Test {
   }
   ~SmallRun() override { std::filesystem::remove_all(folder_); }
 
+  // A float value of the samples' shape.
+  static ValueId AddRows(Graph* graph, const std::string& name) {
+    const ValueId id = graph->AddValue(name, DType::kFloat);
+    graph->value(id).has_shape = true;
+    graph->value(id).dims = {{2, ""}, {8, ""}};
+    return id;
+  }
+
   // y = Gemm(Relu(Gemm(x)))
   static Graph MakeGraph() {
     Graph graph;
     graph.opset_imports[""] = 13;
-    const auto value = [&](const std::string& name) {
-      const ValueId id = graph.AddValue(name, DType::kFloat);
-      graph.value(id).has_shape = true;
-      graph.value(id).dims = {{2, ""}, {8, ""}};
-      return id;
-    };
+    const auto value = [&](const std::string& name) { return AddRows(&graph, name); };
     const ValueId x = value("x"), a = value("a"), r = value("r"), y = value("y");
     graph.AddInput(x);
     graph.AddNode("Gemm", "first", {x, graph.AddConstant("w1", Noise({8, 8}, 1))}, {a});

@@ -145,10 +145,10 @@ TEST_F(FragileTest, AnOutputThatNothingHelpsDoesNotJudgeTheOthers) {
   const QuantPlan best = Planned({{add_}, {}});
   ASSERT_GT(finder.Noise(plan_), 0.5);
   ASSERT_GT(finder.Noise(best), 0.5);
-  EXPECT_TRUE(finder.LeaveOutHopeless(plan_, best));
+  EXPECT_TRUE(finder.LeaveOutHopeless(finder.Ratios(plan_), finder.Ratios(best)));
   EXPECT_LT(finder.Noise(best), 0.01);
   EXPECT_GT(finder.Noise(plan_), 0.2);
-  EXPECT_FALSE(finder.LeaveOutHopeless(best, best));
+  EXPECT_FALSE(finder.LeaveOutHopeless(finder.Ratios(best), finder.Ratios(best)));
 }
 
 TEST_F(FragileTest, OperatorsAtTheEndStayWhereTheyAreNotProtected) {
