@@ -60,7 +60,8 @@ void Say(const QuantizedBranch& branch, const std::string& why, bool chosen) {
 void LeaveFloat(QuantizedBranch* branch, const std::string& why, bool chosen) {
   Say(*branch, why, chosen);
   BranchFigures& figures = branch->figures;
-  figures = {0, 0, 0, {figures.share.macs, 0, figures.share.compute, 0}, {{branch->title, why, 0}}, {}, {}};
+  figures = {0,  0,  0, {figures.share.macs, 0, figures.share.compute, 0}, {{branch->title, why, 0}},
+             {}, {}, {}};
   branch->int8.reset();
   branch->inner.clear();
 }
@@ -73,17 +74,19 @@ Choices ChoicesInside(const Graph& graph, const OperatorSettings& settings) {
 }
 
 BranchFigures FiguresOf(const Graph& graph, const ValueFacts& facts, const QuantPlan& plan,
-                        const std::string& title, const std::vector<std::string>& account) {
+                        const std::string& title, const PlannedInt8& planned) {
   BranchFigures figures{std::ssize(plan.nodes),
                         std::ssize(plan.activations),
                         std::ssize(plan.weights),
                         ShareOfInt8(graph, plan, facts),
                         {},
                         {},
-                        CoarseTensors(graph, plan)};
+                        CoarseTensors(graph, plan),
+                        {}};
   for (const auto& [id, why] : plan.left_float)
     figures.left.push_back({title + ": " + graph.node(id).Title(), why, MacsOf(graph.node(id), facts)});
-  for (const std::string& sentence : account) figures.account.push_back(title + ": " + sentence);
+  for (const std::string& sentence : planned.account) figures.account.push_back(title + ": " + sentence);
+  for (const std::string& note : planned.notes) figures.notes.push_back(title + ": " + note);
   return figures;
 }
 
@@ -148,7 +151,7 @@ void Quantize(const Branch& branch, const BranchTask& task, QuantizedBranch* res
     RunPrecision(precise, {untuned, facts, parts, samples, indices, branch.title + ": "},
                  std::move(planned.spare), measure, task.pool, StageProgress(task.options), &graph, &plan);
   }
-  result->figures = FiguresOf(graph, facts, plan, branch.title, planned.account);
+  result->figures = FiguresOf(graph, facts, plan, branch.title, planned);
   result->figures.Add(Together(result->inner));
   if (result->figures.operators > 0) {
     // Bodies in it are put in with those of the whole model, whose names they must not hide.
@@ -184,6 +187,7 @@ void BranchFigures::Add(const BranchFigures& other) {
   left.insert(left.end(), other.left.begin(), other.left.end());
   account.insert(account.end(), other.account.begin(), other.account.end());
   coarse.insert(coarse.end(), other.coarse.begin(), other.coarse.end());
+  notes.insert(notes.end(), other.notes.begin(), other.notes.end());
 }
 
 bool HasBranches(const Graph& graph) {

@@ -34,6 +34,7 @@ struct BranchFigures {
   std::vector<FloatOperator> left;   // operators in int8 branches, and whole branches, that stay float
   std::vector<std::string> account;  // of tuning
   std::vector<std::string> coarse;   // CoarseTensors()
+  std::vector<std::string> notes;    // for the report
   void Add(const BranchFigures& other);
 };
 

@@ -1,12 +1,14 @@
 #include "pipeline/data_placement.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "base/log.h"
 #include "calibrate/softmax_ranges.h"
 #include "calibrate/uneven.h"
 #include "ops/operator.h"
+#include "pipeline/precision.h"
 #include "quant/interest.h"
 
 namespace xslim {
@@ -18,7 +20,7 @@ constexpr double kNear = 5;  // times less noise, on a few samples, may be too m
 
 DataPlacement::DataPlacement(const Graph& graph, const ValueFacts& facts, const Config& config,
                              StatisticsMap* statistics, ObserveCall observe, ThreadPool& pool,
-                             Choices* choices, QuantPlan* plan)
+                             Choices* choices, QuantPlan* plan, const MemoryCeiling& ceiling)
     : graph_(graph),
       facts_(facts),
       config_(config),
@@ -26,7 +28,8 @@ DataPlacement::DataPlacement(const Graph& graph, const ValueFacts& facts, const 
       observe_(std::move(observe)),
       pool_(pool),
       choices_(*choices),
-      plan_(*plan) {}
+      plan_(*plan),
+      ceiling_(ceiling) {}
 
 // Tensors may carry a pair now that did not before (behind data movement, say, instead of before it): the
 // data are gone through once more for them.
@@ -114,37 +117,54 @@ DataPlacement::Trial DataPlacement::Try(const FragileFinder& finder, const Fragi
 
 bool DataPlacement::MayHoldFragile(const std::vector<OutputParts>& parts,
                                    const std::vector<Sample>& samples) const {
-  return FragileFinder(graph_, facts_, config_.quantization, parts, samples, pool_).Noise(plan_) >
+  return FragileFinder(graph_, facts_, config_.quantization, parts, samples, pool_, ceiling_).Noise(plan_) >
          kFragileNoise / kNear;
 }
 
 void DataPlacement::LeaveFragile(const std::vector<OutputParts>& parts, const std::vector<Sample>& samples,
                                  const ProgressCall& progress) {
-  FragileFinder finder(graph_, facts_, config_.quantization, parts, samples, pool_);
-  const NoiseRatios int8 = finder.Ratios(plan_);
-  double before = finder.Worst(int8);
+  FragileFinder finder(graph_, facts_, config_.quantization, parts, samples, pool_, ceiling_);
+  NoiseRatios int8 = finder.Ratios(plan_);
+  const double before = finder.Worst(int8);
   LogDebug("noise/signal ", before, " with all operators int8",
            before > kFragileNoise ? "" : ": no fragile ones are looked for");
   if (!(before > kFragileNoise)) return;
   QuantPlan spare = Spare();  // first: one pass over the data sees all that the placements below ask for
   const Trial best = Try(finder, finder.AllOf(plan_));
-  double at_best = finder.Worst(best.noise);
-  if (!(at_best <= kFragileGain * before) && finder.LeaveOutHopeless(int8, best.noise)) {
-    before = finder.Worst(int8);
-    at_best = finder.Worst(best.noise);
+  Outcome left;
+  // auto_precision measures which products it leaves float.
+  if (finder.Worst(best.noise) > kFragileNoise && !PrecisionTarget(config_.quantization))
+    left = LeaveProducts(&finder, int8, best, spare, progress);
+  if (left.noise.empty()) {
+    if (!left.said.empty()) LogInfo(left.said);
+    finder.JudgeByAll();
+    left = LeaveWeightless(&finder, std::move(int8), best, std::move(spare), progress);
+  }
+  LogInfo(left.said);
+  finder.JudgeByAll();
+  NoteLeftNoise(finder.Worst(left.noise));
+}
+
+DataPlacement::Outcome DataPlacement::LeaveWeightless(FragileFinder* finder, NoiseRatios int8,
+                                                      const Trial& best, QuantPlan spare,
+                                                      const ProgressCall& progress) {
+  double before = finder->Worst(int8), at_best = finder->Worst(best.noise);
+  if (!(at_best <= kFragileGain * before) && finder->LeaveOutHopeless(int8, best.noise)) {
+    before = finder->Worst(int8);
+    at_best = finder->Worst(best.noise);
   }
   if (!(at_best <= kFragileGain * before)) {
-    LogInfo("the noise at an output is ", before, " of its signal, and ", at_best,
-            " with no operator int8 but products of weights: none is left float for it");
-    return;
+    return {std::move(int8),
+            StrCat("the noise at an output is ", before, " of its signal, and ", at_best,
+                   " with no operator int8 but products of weights: none is left float for it")};
   }
-  const Fragile fragile = finder.Find(plan_, std::move(spare), progress);
-  Trial found = Try(finder, fragile);
-  const double left = finder.Worst(found.noise);
+  const Fragile fragile = finder->Find(plan_, std::move(spare), progress);
+  Trial found = Try(*finder, fragile);
+  const double left = finder->Worst(found.noise);
   if (!(left <= kFragileGain * before)) {
-    LogInfo("the noise at an output is ", before, " of its signal, and ", left, " with ",
-            fragile.nodes.size(), " operators without weights float: none is left float for it");
-    return;
+    return {std::move(int8),
+            StrCat("the noise at an output is ", before, " of its signal, and ", left, " with ",
+                   fragile.nodes.size(), " operators without weights float: none is left float for it")};
   }
   const std::string why =
       StrCat("fragile: in int8 ",
@@ -152,16 +172,91 @@ void DataPlacement::LeaveFragile(const std::vector<OutputParts>& parts, const st
                  ? std::string("it takes")
                  : StrCat(fragile.nodes.size(), " operators without weights, of which it is one, take"),
              " an output's noise/signal from ", left, " to ", before);
-  LogInfo(fragile.nodes.size(),
-          " operators without weights stay float (protect_fragile): in int8 they take an output's "
-          "noise/signal from ",
-          left, " to ", before);
   for (NodeId id : fragile.nodes) {
     LogDebug(graph_.node(id).Title(), " stays float");
     found.choices.float_by_data[id] = found.plan.left_float[id] = why;
   }
   plan_ = std::move(found.plan);
   choices_ = std::move(found.choices);
+  return {std::move(found.noise),
+          StrCat(fragile.nodes.size(),
+                 " operators without weights stay float (protect_fragile): in int8 they take an output's "
+                 "noise/signal from ",
+                 left, " to ", before),
+          true};
+}
+
+DataPlacement::Outcome DataPlacement::LeaveProducts(FragileFinder* finder, const NoiseRatios& int8,
+                                                    const Trial& best, const QuantPlan& spare,
+                                                    const ProgressCall& progress) {
+  Fragile all = finder->SmallProducts(plan_);
+  if (all.nodes.empty()) return {};
+  all.Add(finder->AllOf(plan_));
+  const NoiseRatios at_best = Try(*finder, all).noise;
+  LogDebug("noise/signal ", finder->Worst(best.noise), " with no operator int8 but products of weights, ",
+           finder->Worst(at_best), " with those of few multiply-adds float, too");
+  const auto without = [&] { return std::min(finder->Worst(int8), finder->Worst(best.noise)); };
+  const auto gains = [&](const NoiseRatios& noise) {
+    return finder->Worst(noise) <= kFragileGain * without();
+  };
+  if (!gains(at_best) && !(finder->LeaveOutHopeless(best.noise, at_best) && gains(at_best))) return {};
+  const Fragile products = finder->FindProducts(plan_, spare, progress);
+  if (products.nodes.empty()) return {};
+  const Choices choices = choices_;
+  const QuantPlan plan = plan_;
+  Trial trial = Try(*finder, products);
+  Outcome left{std::move(trial.noise), "", false};
+  plan_ = std::move(trial.plan);
+  choices_ = std::move(trial.choices);
+  if (finder->Worst(left.noise) > kFragileNoise) {
+    const Trial weightless = Try(*finder, finder->AllOf(plan_));
+    left = LeaveWeightless(finder, std::move(left.noise), weightless, Spare(), progress);
+  }
+  const double with = finder->Worst(left.noise);
+  if (!gains(left.noise)) {
+    choices_ = choices;
+    plan_ = plan;
+    return {{},
+            StrCat("the noise at an output is ", without(), " of its signal, and ", with,
+                   " with few products of weights float: none is left float for it")};
+  }
+  const std::string said =
+      NoteProducts(products.nodes, StrCat(" an output's noise/signal from ", with, " to ", without()));
+  return {std::move(left.noise), left.any ? StrCat(left.said, "; ", said) : said, true};
+}
+
+std::string DataPlacement::NoteProducts(const std::set<NodeId>& nodes, const std::string& rise) {
+  int64_t count = 0, macs = 0;
+  std::string titles;
+  for (NodeId id : nodes) {
+    const Node& node = graph_.node(id);
+    if (!IsComputing(node)) continue;
+    titles += (++count == 1 ? "" : ", ") + node.Title();
+    macs += MacsOf(node, facts_);
+  }
+  const std::string why =
+      StrCat("fragile: in int8 ",
+             count == 1 ? "it takes" : StrCat(count, " products of weights, of which it is one, take"), rise);
+  for (NodeId id : nodes) {
+    choices_.float_by_data[id] = plan_.left_float[id] =
+        IsComputing(graph_.node(id)) ? why : "one with a product of weights that stays float";
+  }
+  const double share = static_cast<double>(macs) / static_cast<double>(MacsOf(graph_, facts_));
+  return StrCat("products of weights with ", std::round(1000 * share) / 10,
+                " % of the multiply-adds stay float (protect_fragile), which in int8 take", rise, ": ",
+                titles);
+}
+
+// What is left to be done where few multiply-adds in float do not help.
+void DataPlacement::NoteLeftNoise(double noise) {
+  const QuantizationParameters& settings = config_.quantization;
+  if (!(noise > kFragileNoise) || PrecisionTarget(settings)) return;
+  notes_.push_back(
+      StrCat("the noise at an output is ", noise, " of its signal",
+             settings.finetune_level > 0 ? " before tuning" : "",
+             ": what makes it has too many multiply-adds for protect_fragile to leave float, which "
+             "precision_level 1 or auto_precision does"));
+  LogInfo(notes_.back());
 }
 
 }  // namespace xslim

@@ -5,8 +5,11 @@
 
 #include <functional>
 #include <map>
+#include <set>
+#include <string>
 #include <vector>
 
+#include "base/memory.h"
 #include "calibrate/calibrate.h"
 #include "quant/choices.h"
 #include "quant/output_parts.h"
@@ -23,7 +26,8 @@ class DataPlacement {
   // All must outlive this object. statistics: of the plan's activations at least; grows by those of tensors
   // that another placement gives a pair, which `observe` gives. choices: as the plan was placed.
   DataPlacement(const Graph& graph, const ValueFacts& facts, const Config& config, StatisticsMap* statistics,
-                ObserveCall observe, ThreadPool& pool, Choices* choices, QuantPlan* plan);
+                ObserveCall observe, ThreadPool& pool, Choices* choices, QuantPlan* plan,
+                const MemoryCeiling& ceiling = MemoryCeiling());
 
   // Leaves float what FindUneven() finds, and says so.
   void LeaveUneven();
@@ -39,9 +43,14 @@ class DataPlacement {
   bool MayHoldFragile(const std::vector<OutputParts>& parts, const std::vector<Sample>& samples) const;
 
   // Where an output is worse than a signal ten times its noise: leaves float what FragileFinder finds, if
-  // that takes a third of the noise away, and says so. The plan has ranges before and after it.
+  // that takes a third of the noise away, and says so. Products of weights only where it is not better even
+  // with all operators without weights float, and if they take another third away. The plan has ranges before
+  // and after it.
   void LeaveFragile(const std::vector<OutputParts>& parts, const std::vector<Sample>& samples,
                     const ProgressCall& progress);
+
+  // What the report should say besides the reasons in the plan.
+  const std::vector<std::string>& notes() const { return notes_; }
 
  private:
   struct Trial {
@@ -56,6 +65,20 @@ class DataPlacement {
   void LeaveBare(const Node& node);
   QuantPlan Place(const Choices& choices);
   Trial Try(const FragileFinder& finder, const Fragile& fragile);
+  struct Outcome {
+    NoiseRatios noise;  // with what is left float; empty: products are not worth it
+    std::string said;   // for the log
+    bool any = false;   // is left float
+  };
+  // Operators without weights. int8, best: noise of the plan, and the plan with all of them float.
+  Outcome LeaveWeightless(FragileFinder* finder, NoiseRatios int8, const Trial& best, QuantPlan spare,
+                          const ProgressCall& progress);
+  // Products of weights, and operators without weights beside them.
+  Outcome LeaveProducts(FragileFinder* finder, const NoiseRatios& int8, const Trial& best,
+                        const QuantPlan& spare, const ProgressCall& progress);
+  // Notes the reason, and returns what the log says. rise: of the noise, with them in int8.
+  std::string NoteProducts(const std::set<NodeId>& nodes, const std::string& rise);
+  void NoteLeftNoise(double noise);
 
   const Graph& graph_;
   const ValueFacts& facts_;
@@ -65,6 +88,8 @@ class DataPlacement {
   ThreadPool& pool_;
   Choices& choices_;
   QuantPlan& plan_;
+  const MemoryCeiling ceiling_;
+  std::vector<std::string> notes_;
   std::map<ValueId, ActivationQuant> chosen_;  // with ranges by the data, the same in every placement
 };
 

@@ -34,7 +34,8 @@ PlannedInt8 PlanInt8(Graph* graph, const ValueFacts& facts, const std::vector<Ou
     stage->Next("choose ranges");
     DataPlacement placement(
         *graph, facts, task.config, &found.statistics,
-        [&](const QuantPlan& missing) { return observe(missing).statistics; }, task.pool, choices, &plan);
+        [&](const QuantPlan& missing) { return observe(missing).statistics; }, task.pool, choices, &plan,
+        MemoryCeiling(task.options.max_memory));
     placement.LeaveUneven();
     WarnOfStrayInputs(*graph, found.statistics);
     placement.SetRanges();
@@ -49,6 +50,7 @@ PlannedInt8 PlanInt8(Graph* graph, const ValueFacts& facts, const std::vector<Ou
         placement.LeaveFragile(parts, draw(all), progress("fragile operators"));
       stage->Next("choose ranges");
     }
+    planned.notes = placement.notes();
     WarnOfOddTensors(*graph, found.statistics, plan);
     means = std::move(found.means);
     if (task.spare) planned.spare = placement.Spare();

@@ -31,6 +31,7 @@ struct PlannedInt8 {
   QuantPlan plan;
   QuantPlan spare;                   // SpareActivations() of it, with ranges
   std::vector<std::string> account;  // of tuning, for the report
+  std::vector<std::string> notes;    // for the report
 };
 
 // graph: equalized; its biases move. plan: as it was placed with `choices`, to which is added what data tell.

@@ -125,6 +125,7 @@ class StaticRun {
     plan_ = std::move(planned.plan);
     spare_ = std::move(planned.spare);
     account_ = std::move(planned.account);
+    notes_ = std::move(planned.notes);
   }
 
   void TakeBranches() {
@@ -213,6 +214,8 @@ class StaticRun {
                          choice.calibration.size(), choice.report.size());
     head.tuning = account_;
     head.tuning.insert(head.tuning.end(), in_branches_.account.begin(), in_branches_.account.end());
+    for (const auto& notes : {notes_, in_branches_.notes})
+      head.notes.insert(head.notes.end(), notes.begin(), notes.end());
     if (!float_.meaningful) head.notes.insert(head.notes.begin(), kOnZeros);
     if (settings_.sensitivity && in_branches_.operators > 0) head.notes.push_back(kNotInSensitivity);
     texts_.push_back({paths_.report, MarkdownReport(graph_, head, *measures_) + sensitivity_markdown_});
@@ -246,7 +249,7 @@ class StaticRun {
   std::vector<OutputParts> parts_;
   Graph graph_;  // its biases move; constants are shared with the float one until then
   QuantPlan plan_, spare_;
-  std::vector<std::string> account_;  // of tuning
+  std::vector<std::string> account_, notes_;  // of tuning; of placement by the data
   std::vector<QuantizedBranch> branches_;
   BranchFigures in_branches_;
   std::optional<Measures> measures_;

@@ -17,7 +17,9 @@ namespace {
 // WorkOf() that the search may take, about, and the samples and measurements that it gets all the same.
 constexpr int64_t kWork = 60'000'000'000;
 constexpr int64_t kFewestSamples = 2, kFewestMeasurements = 96;
-constexpr double kChance = 1.02;  // a rise of the noise that says nothing
+constexpr double kChance = 1.02;          // a rise of the noise that says nothing
+constexpr size_t kMostProducts = 48;      // or groups of them that are tried one by one
+constexpr int64_t kKeptBytes = 96 << 20;  // of the float graph's outputs
 
 // Those that are not silent at any output: others would be all that a mean of ratios tells of.
 std::vector<Sample> WithSignal(const OutputNoise& noise, const std::vector<Sample>& samples) {
@@ -66,22 +68,56 @@ std::vector<size_t> TailOf(const PartialPlans& plans, const std::vector<size_t>&
   return {first, units.end()};
 }
 
+int64_t MacsOf(const PartialPlans& plans, const std::vector<size_t>& units) {
+  int64_t macs = 0;
+  for (size_t unit : units) macs += plans.units()[unit].macs;
+  return macs;
+}
+
+int64_t MostMacs(const PartialPlans& plans) {
+  return static_cast<int64_t>(kFragileMacs * static_cast<double>(plans.macs()));
+}
+
+// A whole fused unit, where what it multiplies is weights, and its multiply-adds are known and few.
+std::vector<size_t> SmallProductOf(const PartialPlans& plans, const std::vector<size_t>& units) {
+  const Graph& graph = plans.graph();
+  for (size_t unit : units) {
+    const Node& node = graph.node(plans.units()[unit].node);
+    if (RoleOf(graph, node) != QuantRole::kCompute) continue;
+    if (graph.Constant(node.input(0)) == nullptr && graph.Constant(node.input(1)) == nullptr) return {};
+  }
+  const int64_t macs = MacsOf(plans, units);
+  return macs > 0 && macs <= MostMacs(plans) ? units : std::vector<size_t>();
+}
+
+// So that there are no more than `most`: neighbours together.
+std::vector<std::vector<size_t>> Merge(std::vector<std::vector<size_t>> groups, size_t most) {
+  const size_t each = (groups.size() + most - 1) / most;
+  if (each < 2) return groups;
+  std::vector<std::vector<size_t>> merged;
+  for (size_t g = 0; g < groups.size(); ++g) {
+    if (g % each == 0) merged.emplace_back();
+    merged.back().insert(merged.back().end(), groups[g].begin(), groups[g].end());
+  }
+  return merged;
+}
+
 }  // namespace
 
 FragileFinder::FragileFinder(const Graph& graph, const ValueFacts& facts,
                              const QuantizationParameters& options, const std::vector<OutputParts>& parts,
-                             std::vector<Sample> samples, ThreadPool& pool)
-    : graph_(graph),
-      facts_(facts),
-      options_(options),
-      parts_(parts),
-      samples_(std::move(samples)),
-      pool_(pool),
-      noise_(std::make_unique<OutputNoise>(graph, parts, samples_, pool)) {
+                             std::vector<Sample> samples, ThreadPool& pool, const MemoryCeiling& ceiling)
+    : graph_(graph), facts_(facts), options_(options), samples_(std::move(samples)), pool_(pool) {
+  const auto listen = [&] {
+    noise_.reset();  // before the next one keeps outputs
+    noise_ =
+        std::make_unique<OutputNoise>(graph, parts, samples_, pool, std::min(kKeptBytes, ceiling.Room() / 2));
+  };
+  listen();
   std::vector<Sample> loud = WithSignal(*noise_, samples_);
   if (loud.empty() || loud.size() == samples_.size()) return;
   samples_ = std::move(loud);
-  noise_ = std::make_unique<OutputNoise>(graph, parts, samples_, pool);
+  listen();
 }
 
 NoiseRatios FragileFinder::Ratios(const QuantPlan& plan) const {
@@ -89,10 +125,10 @@ NoiseRatios FragileFinder::Ratios(const QuantPlan& plan) const {
   return NoiseOf(ExportQdq(graph_, plan), *noise_, samples_, pool_);
 }
 
-double FragileFinder::Worst(const NoiseRatios& ratios, const OutputNoise& noise) const {
+double FragileFinder::Worst(const NoiseRatios& ratios) const {
   double worst = 0;
   for (size_t row = 0; row < ratios.size(); ++row) {
-    if (hopeless_.count(noise.rows()[row].Name())) continue;
+    if (hopeless_.count(noise_->rows()[row].Name())) continue;
     worst = std::max(worst, std::isnan(ratios[row]) ? std::numeric_limits<double>::infinity() : ratios[row]);
   }
   return worst;
@@ -111,7 +147,9 @@ bool FragileFinder::LeaveOutHopeless(const NoiseRatios& now, const NoiseRatios& 
   return true;
 }
 
-std::vector<FragileFinder::Units> FragileFinder::Candidates(const PartialPlans& plans) const {
+std::vector<FragileFinder::Units> FragileFinder::Fused(const PartialPlans& plans,
+                                                       Units (*part)(const PartialPlans& plans,
+                                                                     const Units& units)) const {
   // protect_outputs has the say at the graph's end.
   const bool keep_ends = options_.protect_outputs == ProtectOutputs::kNever;
   std::vector<bool> ends(graph_.node_slots(), false);
@@ -121,16 +159,24 @@ std::vector<FragileFinder::Units> FragileFinder::Candidates(const PartialPlans& 
   std::map<NodeId, Units> fused;
   for (size_t u = 0; u < plans.units().size(); ++u)
     fused[HeadOfUnit(graph_, plans.whole(), graph_.node(plans.units()[u].node)).id].push_back(u);
-  std::vector<Units> candidates;
+  std::vector<Units> parts;
   for (const auto& [head, units] : fused) {
-    Units tail = TailOf(plans, units);
-    const bool ends_graph = std::any_of(tail.begin(), tail.end(), [&](size_t unit) {
+    Units taken = part(plans, units);
+    const bool ends_graph = std::any_of(taken.begin(), taken.end(), [&](size_t unit) {
       return ends[static_cast<size_t>(plans.units()[unit].node)];
     });
-    if (!tail.empty() && !ends_graph) candidates.push_back(std::move(tail));
+    if (!taken.empty() && !ends_graph) parts.push_back(std::move(taken));
   }
-  std::sort(candidates.begin(), candidates.end());
-  return candidates;
+  std::sort(parts.begin(), parts.end());
+  return parts;
+}
+
+std::vector<FragileFinder::Units> FragileFinder::Candidates(const PartialPlans& plans) const {
+  return Fused(plans, TailOf);
+}
+
+std::vector<FragileFinder::Units> FragileFinder::Products(const PartialPlans& plans) const {
+  return Fused(plans, SmallProductOf);
 }
 
 Fragile FragileFinder::Of(const PartialPlans& plans, const std::vector<Units>& candidates) const {
@@ -161,6 +207,24 @@ Fragile FragileFinder::AllOf(const QuantPlan& plan) const {
   return Of(plans, Candidates(plans));
 }
 
+Fragile FragileFinder::SmallProducts(const QuantPlan& plan) const {
+  const std::map<NodeId, Tensor> no_biases;
+  const PartialPlans plans(graph_, no_biases, plan, facts_, options_, {});
+  return Of(plans, Products(plans));
+}
+
+FragileFinder::Budget FragileFinder::BudgetFor(int64_t count) const {
+  const int64_t work = std::max<int64_t>(WorkOf(graph_, facts_), 1);
+  const int64_t runs = std::max(kWork / work, kFewestSamples * kFewestMeasurements);
+  const int64_t samples =
+      std::min(std::max(runs / std::min(count, kFewestMeasurements), kFewestSamples), std::ssize(samples_));
+  return {{samples_.begin(), samples_.begin() + samples}, runs / samples};
+}
+
+double FragileFinder::Measure(const QuantPlan& plan, const std::vector<Sample>& samples) const {
+  return Worst(NoiseOf(ExportQdq(graph_, plan), *noise_, samples, pool_));
+}
+
 FragileFinder::State FragileFinder::Without(const PartialPlans& plans, const std::vector<Units>& candidates,
                                             std::vector<bool> is_float) const {
   std::vector<Units> left;
@@ -181,19 +245,10 @@ Fragile FragileFinder::Find(const QuantPlan& plan, QuantPlan spare, const Progre
   const PartialPlans plans(graph_, no_biases, plan, facts_, options_, std::move(spare));
   const std::vector<Units> candidates = Candidates(plans);
   if (candidates.empty()) return {};
-  const int64_t count = std::ssize(candidates), work = std::max<int64_t>(WorkOf(graph_, facts_), 1);
-  const int64_t runs = std::max(kWork / work, kFewestSamples * kFewestMeasurements);
-  const std::vector<Sample> samples(
-      samples_.begin(),
-      samples_.begin() + std::min(std::max(runs / std::min(2 * count, kFewestMeasurements), kFewestSamples),
-                                  std::ssize(samples_)));
-  int64_t measurements = runs / std::ssize(samples);
-  const OutputNoise noise(graph_, parts_, samples, pool_);
-  const auto measure = [&](const QuantPlan& of) {
-    return Worst(NoiseOf(ExportQdq(graph_, of), noise, samples, pool_), noise);
-  };
+  const int64_t count = std::ssize(candidates);
+  auto [samples, measurements] = BudgetFor(2 * count);
   State now = Without(plans, candidates, std::vector<bool>(candidates.size(), true));
-  const double start = measure(now.plan);
+  const double start = Measure(now.plan, samples);
   const double each = std::max(allowed.share * start, allowed.least) / static_cast<double>(count);
   double most = kChance * start;  // noise that may be, with what is int8 again by now
   // Larger groups before smaller ones: where measurements run out, they do so for the whole graph alike.
@@ -209,7 +264,7 @@ Fragile FragileFinder::Find(const QuantPlan& plan, QuantPlan spare, const Progre
     const bool same = next.plan.nodes == now.plan.nodes && next.plan.bare == now.plan.bare;
     if (!same) --measurements;
     const double with_these = most + each * static_cast<double>(end - begin);
-    if (same || measure(next.plan) <= with_these) {
+    if (same || Measure(next.plan, samples) <= with_these) {
       now = std::move(next);
       most = with_these;
     } else if (end - begin > 1) {
@@ -227,6 +282,59 @@ Fragile FragileFinder::Find(const QuantPlan& plan, QuantPlan spare, const Progre
     progress(count, count);
   }
   return std::move(now.fragile);
+}
+
+Fragile FragileFinder::FindProducts(const QuantPlan& plan, QuantPlan spare, const ProgressCall& progress,
+                                    AllowedRise allowed) const {
+  const std::map<NodeId, Tensor> no_biases;
+  const PartialPlans plans(graph_, no_biases, plan, facts_, options_, std::move(spare));
+  const std::vector<Units> products = Merge(Products(plans), kMostProducts), others = Candidates(plans);
+  std::vector<Units> candidates = products;
+  candidates.insert(candidates.end(), others.begin(), others.end());
+  const size_t count = products.size();
+  const int64_t total = 2 * std::ssize(products);
+  const std::vector<Sample> samples = BudgetFor(std::max<int64_t>(total, 1)).samples;
+  int64_t done = 0;
+  const auto measure = [&](std::vector<bool> is_float) {
+    is_float.resize(candidates.size(), true);
+    return Measure(Without(plans, candidates, std::move(is_float)).plan, samples);
+  };
+  const double least = measure(std::vector<bool>(count, true));
+  std::vector<int64_t> macs(count);
+  std::vector<std::pair<double, size_t>> by_gain;  // noise by multiply-add
+  for (size_t p = 0; p < count; ++p) {
+    std::vector<bool> is_float(count, true);
+    is_float[p] = false;
+    const double rise = measure(std::move(is_float)) - least;
+    macs[p] = MacsOf(plans, products[p]);
+    by_gain.emplace_back(std::isnan(rise) ? 0 : rise / static_cast<double>(macs[p]), p);
+    progress(++done, total);
+  }
+  std::stable_sort(by_gain.begin(), by_gain.end(),
+                   [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::vector<bool> chosen(count, false);
+  int64_t room = MostMacs(plans);
+  for (const auto& [gain, p] : by_gain) {
+    if (macs[p] > room) continue;
+    chosen[p] = true;
+    room -= macs[p];
+  }
+  const double now = measure(chosen);
+  // Noise that is too large as it is must not grow.
+  const double most = now > kFragileNoise
+                          ? kChance * now
+                          : std::min(now + std::max(allowed.share * now, allowed.least), kFragileNoise);
+  for (auto it = by_gain.rbegin(); it != by_gain.rend(); ++it) {
+    progress(++done, total);
+    if (!chosen[it->second]) continue;
+    chosen[it->second] = false;
+    chosen[it->second] = !(measure(chosen) <= most);
+  }
+  std::vector<Units> taken;
+  for (size_t p = 0; p < count; ++p) {
+    if (chosen[p]) taken.push_back(products[p]);
+  }
+  return Of(plans, taken);
 }
 
 }  // namespace xslim

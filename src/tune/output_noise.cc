@@ -13,26 +13,37 @@ constexpr double kLost = 1e30;  // noise power where nothing can be compared
 }  // namespace
 
 OutputNoise::OutputNoise(const Graph& reference, std::vector<OutputParts> parts,
-                         const std::vector<Sample>& samples, ThreadPool& pool)
-    : parts_(std::move(parts)),
+                         const std::vector<Sample>& samples, ThreadPool& pool, int64_t kept_bytes)
+    : graph_(reference),
+      parts_(std::move(parts)),
       samples_(samples.size()),
-      reference_(parts_.size(), std::vector<Tensor>(samples.size())),
+      reference_(parts_.size()),
       signal_(parts_.size()) {
+  std::vector<bool> judged(parts_.size(), true);
   Executor executor(reference, pool);
   for (size_t s = 0; s < samples_; ++s) {
     const std::vector<Tensor> outputs = executor.Run(samples[s]);
+    int64_t bytes = 0;
     for (size_t o = 0; o < parts_.size(); ++o) {
-      if (outputs[o].defined() && outputs[o].dtype() == DType::kFloat) reference_[o][s] = outputs[o].Clone();
+      const Tensor& output = outputs[o];
+      judged[o] = judged[o] && output.defined() && output.dtype() == DType::kFloat && output.size() > 0;
+      if (!judged[o]) continue;
+      signal_[o].push_back(Powers(o, output, nullptr));
+      bytes += static_cast<int64_t>(output.bytes());
     }
+    if (kept_ < s || bytes > kept_bytes) continue;
+    ++kept_;
+    kept_bytes -= bytes;
+    for (size_t o = 0; o < parts_.size(); ++o)
+      reference_[o].push_back(judged[o] ? outputs[o].Clone() : Tensor());
   }
   for (size_t o = 0; o < parts_.size(); ++o) {
     const std::string& name = reference.value(reference.outputs()[o]).name;
-    const auto judged = [](const Tensor& tensor) { return tensor.defined() && tensor.size() > 0; };
-    if (!std::all_of(reference_[o].begin(), reference_[o].end(), judged)) {
+    if (!judged[o]) signal_[o].clear();
+    if (signal_[o].empty()) {
       reference_[o].clear();
       continue;
     }
-    for (const Tensor& tensor : reference_[o]) signal_[o].push_back(Powers(o, tensor, nullptr));
     rows_.push_back({name, ""});
     if (parts_[o].parts.size() < 2) continue;
     for (const OutputPart& part : parts_[o].parts) rows_.push_back({name, part.tensor});
@@ -62,7 +73,7 @@ std::vector<double> OutputNoise::Powers(size_t output, const Tensor& reference, 
 std::vector<std::vector<double>> OutputNoise::Signals() const {
   std::vector<std::vector<double>> rows;
   for (size_t o = 0; o < parts_.size(); ++o) {
-    if (reference_[o].empty()) continue;
+    if (signal_[o].empty()) continue;
     for (size_t row = 0; row < signal_[o][0].size(); ++row) {
       rows.emplace_back();
       for (const std::vector<double>& sample : signal_[o]) rows.back().push_back(sample[row]);
@@ -71,9 +82,10 @@ std::vector<std::vector<double>> OutputNoise::Signals() const {
   return rows;
 }
 
-std::vector<double> OutputNoise::Of(size_t output, size_t sample, const Tensor& value) const {
-  if (reference_[output].empty()) return {};
-  const Tensor& reference = reference_[output][sample];
+std::vector<double> OutputNoise::Of(size_t output, size_t sample, const Tensor& value,
+                                    const Tensor* wanted) const {
+  if (signal_[output].empty()) return {};
+  const Tensor& reference = wanted != nullptr ? *wanted : reference_[output][sample];
   const std::vector<double>& signal = signal_[output][sample];
   if (!value.defined() || value.dtype() != DType::kFloat) return std::vector<double>(signal.size(), kLost);
   if (value.shape() != reference.shape()) return signal;
@@ -83,14 +95,15 @@ std::vector<double> OutputNoise::Of(size_t output, size_t sample, const Tensor& 
 std::vector<double> OutputNoise::Ratios(const std::vector<std::vector<std::vector<double>>>& noise) const {
   std::vector<double> ratios;
   for (size_t o = 0; o < parts_.size(); ++o) {
-    if (reference_[o].empty()) continue;
+    if (signal_[o].empty()) continue;
+    const size_t samples = noise[o].size();
     double mean = 0;
-    for (size_t s = 0; s < samples_; ++s)
-      mean += NoiseRatio(noise[o][s][0], signal_[o][s][0]) / static_cast<double>(samples_);
+    for (size_t s = 0; s < samples; ++s)
+      mean += NoiseRatio(noise[o][s][0], signal_[o][s][0]) / static_cast<double>(samples);
     ratios.push_back(mean);
     for (size_t p = 1; p < signal_[o][0].size(); ++p) {
       double all = 0, signal = 0;
-      for (size_t s = 0; s < samples_; ++s) {
+      for (size_t s = 0; s < samples; ++s) {
         all += noise[o][s][p];
         signal += signal_[o][s][p];
       }

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "graph/subgraph.h"
+#include "runtime/buffer_pool.h"
 #include "runtime/executor.h"
 #include "xslim/error.h"
 
@@ -69,11 +70,20 @@ class Difference {
 
 OutputNoises MeasureOutputs(const Graph& graph, const OutputNoise& noise, const std::vector<Sample>& samples,
                             ThreadPool& pool) {
-  Executor executor(graph, pool);
+  ExecutorOptions options;
+  options.buffers = std::make_shared<BufferPool>();
+  Executor executor(graph, pool, options);
+  std::unique_ptr<Executor> reference;
   OutputNoises noises(noise.outputs(), std::vector<std::vector<double>>(samples.size()));
   for (size_t s = 0; s < samples.size(); ++s) {
+    std::vector<Tensor> wanted;
+    if (!noise.Keeps(s)) {
+      if (!reference) reference = std::make_unique<Executor>(noise.reference(), pool, options);
+      wanted = reference->Run(samples[s]);
+    }
     const std::vector<Tensor> outputs = executor.Run(samples[s]);
-    for (size_t o = 0; o < noise.outputs(); ++o) noises[o][s] = noise.Of(o, s, outputs[o]);
+    for (size_t o = 0; o < noise.outputs(); ++o)
+      noises[o][s] = noise.Of(o, s, outputs[o], noise.Keeps(s) ? nullptr : &wanted[o]);
   }
   return noises;
 }

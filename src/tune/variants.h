@@ -17,13 +17,14 @@ namespace xslim {
 using OutputNoises = std::vector<std::vector<std::vector<double>>>;
 // Noise of each row of an OutputNoise.
 using NoiseRatios = std::vector<double>;
+// samples: those of the noise, or the first ones.
 NoiseRatios NoiseOf(const Graph& graph, const OutputNoise& noise, const std::vector<Sample>& samples,
                     ThreadPool& pool);
 
 class VariantRunner {
  public:
-  // All must outlive the runner; runs `base` on all samples. Equal names in base and a variant mean equal
-  // things: the same inputs, and nodes of one name with equal attributes.
+  // All must outlive the runner; runs `base` on all samples, all of which the noise keeps. Equal names in
+  // base and a variant mean equal things: the same inputs, and nodes of one name with equal attributes.
   VariantRunner(const Graph& base, const OutputNoise& noise, const std::vector<Sample>& samples,
                 ThreadPool& pool);
 

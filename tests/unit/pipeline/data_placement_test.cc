@@ -7,6 +7,7 @@
 namespace xslim {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
@@ -84,6 +85,56 @@ TEST_F(DataPlacementTest, WhatIsNotFragileStays) {
   EXPECT_EQ(choices_.float_by_data.size(), 1u);
   EXPECT_THAT(plan_.bare, IsEmpty());
   EXPECT_EQ(passes_, 0);
+}
+
+// What counts is the difference of channels that are nearly alike: 512 multiply-adds make it, in front of 32
+// for each of `width`.
+class ProductPlacementTest : public DataPlacementTest {
+ protected:
+  void LeaveProducts(int64_t width) {
+    source_.MakeAlike();
+    graph_ = Graph();
+    graph_.opset_imports[""] = 13;
+    const ValueId x = graph_.AddValue("x", DType::kFloat);
+    graph_.AddInput(x);
+    Tensor weights = Noise({16, 8}, 1, 0);
+    for (int64_t j = 0; j < 8; ++j) {
+      weights.data<float>()[16 * j + j] = 1000;
+      weights.data<float>()[16 * j + 8 + j] = -1000;
+    }
+    const ValueId difference = Op("MatMul", "difference", {x, graph_.AddConstant("w1", weights)});
+    const ValueId square = Op("Mul", "square", {difference, difference});
+    graph_.AddOutput(Op("MatMul", "wide", {square, graph_.AddConstant("w2", Noise({8, width}, 2))}));
+    facts_ = std::make_unique<ValueFacts>(graph_, source_.at(0), pool_);
+    parts_ = FindOutputParts(graph_, *facts_, pool_);
+    Place();
+    placement_->SetRanges();
+    LeaveFragile();
+  }
+};
+
+TEST_F(ProductPlacementTest, ThoseWithFewMultiplyAddsBecomeFloat) {
+  LeaveProducts(2000);
+  EXPECT_EQ(plan_.nodes, std::set<NodeId>{NodeOf("wide")});
+  EXPECT_THAT(plan_.left_float.at(NodeOf("difference")),
+              HasSubstr("fragile: in int8 it takes an output's noise/signal from"));
+  EXPECT_EQ(choices_.float_by_data.at(NodeOf("difference")), plan_.left_float.at(NodeOf("difference")));
+  EXPECT_THAT(placement_->notes(), IsEmpty());
+  ExpectRanges(plan_);
+}
+
+TEST_F(ProductPlacementTest, OfOthersAPrecisionThatHelpsIsSaid) {
+  LeaveProducts(300);
+  EXPECT_THAT(choices_.float_by_data, IsEmpty());
+  EXPECT_TRUE(plan_.nodes.count(NodeOf("difference")));
+  EXPECT_THAT(placement_->notes(), ElementsAre(HasSubstr("precision_level 1")));
+}
+
+TEST_F(ProductPlacementTest, ATargetChoosesThemItself) {
+  config_.quantization.precision_level = 1;
+  LeaveProducts(2000);
+  EXPECT_TRUE(plan_.nodes.count(NodeOf("difference")));
+  EXPECT_THAT(placement_->notes(), IsEmpty());
 }
 
 // Of a setting for a part of the graph, in whatever placement a tensor gets its pair.

@@ -20,8 +20,17 @@ namespace xslim {
 class NoiseSource : public SampleSource {
  public:
   int64_t size() const override { return 8; }
-  Sample at(int64_t index) const override { return {Noise({4, 16}, static_cast<uint64_t>(index) + 1)}; }
+  Sample at(int64_t index) const override {
+    Sample sample = {Noise({4, 16}, static_cast<uint64_t>(index) + 1)};
+    float* x = sample[0].data<float>();
+    for (int64_t i = 1; alike_ && i < sample[0].size(); i += 2) x[i] = x[i - 1] + 0.001f * x[i];
+    return sample;
+  }
   std::string Describe() const override { return "noise"; }
+  void MakeAlike() { alike_ = true; }  // neighbouring channels, nearly
+
+ private:
+  bool alike_ = false;
 };
 
 // y = ((x w1) + big) * small w2: one channel of the sum is a thousand times larger than the others, and as

@@ -326,6 +326,94 @@ TEST_F(FragileChainTest, TheRiseOfAllIsBounded) {
   EXPECT_LE(finder_->Noise(Placed(found)), (1.02 + 0.02) * least);
 }
 
+// Products of weights. Neighbouring channels of the input are nearly alike, and what counts is their
+// difference.
+class FragileProductTest : public FragileChainTest {
+ protected:
+  FragileProductTest() {
+    for (Sample& sample : samples_) {
+      float* x = sample[0].data<float>();
+      for (int64_t i = 1; i < sample[0].size(); i += 2) x[i] = x[i - 1] + 0.001f * x[i];
+    }
+  }
+  ValueId Difference(const std::string& name) {  // 512 multiply-adds
+    Tensor weights = Noise({16, 8}, 1, 0);
+    for (int64_t j = 0; j < 8; ++j) {
+      weights.data<float>()[16 * j + j] = 1;
+      weights.data<float>()[16 * j + 8 + j] = -1;
+    }
+    return Op("MatMul", name, {graph_.Find("x"), graph_.AddConstant(name + "_w", weights)});
+  }
+  ValueId Wide(ValueId x, int64_t width) {  // 32 multiply-adds for each
+    return Op("MatMul", "wide", {x, graph_.AddConstant("wide_w", Noise({8, width}, 2))});
+  }
+};
+
+TEST_F(FragileProductTest, TheOneThatRuinsTheOutputIsFound) {
+  const ValueId harmless =
+      Op("MatMul", "harmless", {Difference("difference"), graph_.AddConstant("w", Noise({8, 8}, 3))});
+  at_ = Wide(harmless, 2000);
+  Finish();
+  EXPECT_GT(finder_->Noise(plan_), 0.5);
+  EXPECT_THAT(finder_->AllOf(plan_).nodes, IsEmpty());
+  EXPECT_THAT(Names(finder_->SmallProducts(plan_).nodes), ElementsAre("difference", "harmless"));
+  const Fragile found = finder_->FindProducts(plan_, spare_, quiet_);
+  EXPECT_THAT(Names(found.nodes), ElementsAre("difference"));
+  EXPECT_LT(finder_->Noise(Placed(found)), 0.01);
+}
+
+TEST_F(FragileProductTest, LargeOnesStay) {
+  at_ = Wide(Difference("difference"), 380);
+  Finish();
+  EXPECT_THAT(finder_->SmallProducts(plan_).nodes, IsEmpty());
+  EXPECT_THAT(finder_->FindProducts(plan_, spare_, quiet_).nodes, IsEmpty());
+}
+
+TEST_F(FragileProductTest, AllTogetherHaveFewMultiplyAdds) {
+  at_ = Wide(Op("Add", "sum", {Difference("a"), Difference("b")}), 500);
+  Finish();
+  EXPECT_EQ(finder_->SmallProducts(plan_).nodes.size(), 2u);
+  EXPECT_EQ(finder_->FindProducts(plan_, spare_, quiet_).nodes.size(), 1u);
+}
+
+TEST_F(FragileProductTest, ProductsOfActivationsStay) {
+  const ValueId turned = graph_.AddValue("turned", DType::kFloat);
+  const ValueId difference = Difference("difference");
+  graph_.AddNode("Transpose", "turn", {difference}, {turned});
+  graph_.AddOutput(Op("MatMul", "square", {difference, turned}));
+  at_ = Wide(difference, 2000);
+  Finish();
+  EXPECT_THAT(Names(finder_->SmallProducts(plan_).nodes), ElementsAre("difference"));
+}
+
+TEST_F(FragileProductTest, ThoseAtTheEndStayWhereItIsNotProtected) {
+  at_ = Wide(Difference("difference"), 2000);
+  graph_.AddOutput(Difference("last"));
+  options_.protect_outputs = ProtectOutputs::kNever;
+  Finish();
+  EXPECT_THAT(Names(finder_->SmallProducts(plan_).nodes), ElementsAre("difference"));
+}
+
+// With its bias and activation it is one operator for the runtime.
+TEST_F(FragileProductTest, FusedUnitsStayWhole) {
+  options_.placement = Placement::kFused;
+  const ValueId bias = graph_.AddConstant("b", Noise({8}, 4, 0.001f));
+  at_ = Wide(Op("Relu", "relu", {Op("Add", "bias", {Difference("difference"), bias})}), 2000);
+  Finish();
+  EXPECT_THAT(Names(finder_->SmallProducts(plan_).nodes), ElementsAre("bias", "difference", "relu"));
+}
+
+TEST_F(FragileProductTest, OfManyNeighboursGoTogether) {
+  at_ = Difference("difference");
+  for (uint64_t i = 0; i < 100; ++i)
+    at_ = Op("MatMul", "p" + std::to_string(i), {at_, graph_.AddConstant("w", Noise({8, 8}, 10 + i, 2))});
+  Finish();
+  int64_t measured = 0;
+  const Fragile found = finder_->FindProducts(plan_, spare_, [&](int64_t done, int64_t) { measured = done; });
+  EXPECT_LE(measured, 96);
+  EXPECT_TRUE(found.nodes.count(graph_.value(graph_.Find("difference")).producer));
+}
+
 // Where a forward takes long, groups are not taken apart to the last operator.
 TEST_F(FragileChainTest, TheNumberOfMeasurementsIsBounded) {
   constexpr int kLayers = 100;

@@ -5,6 +5,8 @@
 #include <limits>
 #include <vector>
 
+#include "tune/variants.h"
+
 namespace xslim {
 namespace {
 
@@ -45,6 +47,32 @@ TEST_F(OutputNoiseTest, InfinitiesOfItsOwnLoseAnOutput) {
 
 TEST_F(OutputNoiseTest, AnotherShapeHasAsMuchNoiseAsSignal) {
   EXPECT_NEAR(Ratio(Tensor::Of<float>({2}, {1, 2}), Tensor::Of<float>({3}, {1, 2, 3})), 1, 1e-6);
+}
+
+// What is not kept of the float graph is computed anew.
+TEST_F(OutputNoiseTest, TheBoundOnWhatIsKeptChangesNothing) {
+  Graph other = graph_;
+  const ValueId y = other.outputs()[0];
+  other.RemoveNode(other.value(y).producer);
+  other.AddNode("Mul", "more", {other.Find("x"), other.AddConstant("c", Tensor::Of<float>({1}, {1.1f}))},
+                {y});
+  const std::vector<Sample> samples = {{Tensor::Of<float>({2}, {1, 2})}, {Tensor::Of<float>({2}, {3, 5})}};
+  const auto ratios = [&](int64_t bytes, size_t kept) {
+    const OutputNoise noise(graph_, std::vector<OutputParts>(1), samples, pool_, bytes);
+    EXPECT_EQ(noise.Keeps(0), kept > 0);
+    EXPECT_EQ(noise.Keeps(1), kept > 1);
+    return NoiseOf(other, noise, samples, pool_);
+  };
+  const NoiseRatios all = ratios(16, 2);
+  EXPECT_NEAR(all.at(0), 0.01, 1e-6);
+  EXPECT_EQ(ratios(15, 1), all);
+  EXPECT_EQ(ratios(0, 0), all);
+}
+
+TEST_F(OutputNoiseTest, TheFirstSamplesCanBeMeasuredAlone) {
+  const std::vector<Sample> samples = {{Tensor::Of<float>({2}, {1, 2})}, {Tensor::Of<float>({2}, {3, 5})}};
+  const OutputNoise noise(graph_, std::vector<OutputParts>(1), samples, pool_);
+  EXPECT_NEAR(noise.Ratios({{noise.Of(0, 0, Tensor::Of<float>({2}, {2, 2}))}})[0], 0.2, 1e-6);
 }
 
 }  // namespace
