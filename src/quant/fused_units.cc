@@ -101,6 +101,24 @@ void ProductAndSoftmax(const Graph& graph, const std::set<NodeId>& quantized, co
   if (first != nullptr && EndsInFloat(graph, *first)) InsertWhenAlone(graph, last, last.input(0), inside);
 }
 
+// Add -> LayerNormalization, the sum also read by further Adds: the residual stream of a transformer.
+// Normalizations and sums read float numbers, so int8 would only be how the stream is kept meanwhile, and
+// each block would round anew what all before it have added up.
+void SumAndNormalization(const Graph& graph, const std::set<NodeId>& quantized, const Node& last,
+                         std::set<ValueId>* inside) {
+  if (RoleOf(graph, last) != QuantRole::kNorm) return;
+  const ValueId sum = last.input(0);
+  const Node* first = QuantizedProducer(graph, quantized, sum);
+  const Value& value = graph.value(sum);
+  if (first == nullptr || !first->Is("Add") || value.is_output || graph.CapturedBySubgraph(value.name))
+    return;
+  const bool stays_float = std::all_of(value.uses.begin(), value.uses.end(), [&](const Use& use) {
+    const Node& reader = graph.node(use.node);
+    return (RoleOf(graph, reader) == QuantRole::kNorm && use.slot == 0) || reader.Is("Add");
+  });
+  if (stays_float) inside->insert(sum);
+}
+
 // Anything with a scale of its own -> Mul, Add or Sub of a number.
 void ScalarStep(const Graph& graph, const std::set<NodeId>& quantized, const Node& last,
                 std::set<ValueId>* inside) {
@@ -139,6 +157,7 @@ const std::vector<FusedUnit>& FusedUnits() {
       {"product and bias", ProductAndBias},
       {"product and residual", ProductAndResidual},
       {"product and Softmax", ProductAndSoftmax},
+      {"sum and normalization", SumAndNormalization},
       {"multiplication or addition of one number", ScalarStep},
       {"x * sigmoid(x)", Gate},
   };

@@ -361,6 +361,29 @@ TEST(FusedPlacement, ScoresOfASoftmaxStayFloat) {
   EXPECT_THAT(model.Pairs(model.Plan(Fused())), UnorderedElementsAre("x", "s", "y"));
 }
 
+TEST(FusedPlacement, AResidualStreamIsRoundedWhereAProductReadsIt) {
+  const auto pairs = [](bool as_output, const char* reader) {
+    SmallGraph model;
+    const auto norm = [&](const char* name, const char* input) {
+      model.Op("LayerNormalization", name, {input, model.Constant({6})});
+    };
+    model.Op("MatMul", "m1", {"x", model.Constant({6, 6})});
+    model.Op("Add", "s1", {"m1", "x"});
+    norm("n1", "s1");
+    model.Op("MatMul", "m2", {"n1", model.Constant({6, 6})});
+    model.Op("Add", "s2", {"s1", "m2"});
+    norm("n2", "s2");
+    model.Op(reader, "y", {"n2", "s2"});
+    for (const char* name : {"y", "s1"}) {
+      if (name == std::string("y") || as_output) model.Output(name);
+    }
+    return model.Pairs(model.Plan(Fused()));
+  };
+  EXPECT_THAT(pairs(false, "Add"), UnorderedElementsAre("x", "n1", "n2", "y"));
+  EXPECT_THAT(pairs(true, "Add"), UnorderedElementsAre("x", "s1", "n1", "n2", "y"));
+  EXPECT_THAT(pairs(false, "MatMul"), UnorderedElementsAre("x", "n1", "s2", "n2", "y"));
+}
+
 TEST(FusedPlacement, AFloatOperatorIsInNoUnit) {
   SmallGraph model;
   model.Conv("c", "x");
