@@ -156,10 +156,11 @@ std::vector<double> OutputError::Means(const std::vector<std::vector<double>>& b
     double sum = 0;
     int64_t samples = 0;
     for (double ratio : ratios) {
-      sum += ratio;
+      sum += std::sqrt(ratio);
       samples += ratio > 0;
     }
-    means.push_back(samples == 0 ? 0.0 : sum / static_cast<double>(samples));
+    const double mean = samples == 0 ? 0.0 : sum / static_cast<double>(samples);
+    means.push_back(mean * mean);
   }
   return means;
 }

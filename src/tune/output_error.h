@@ -33,7 +33,9 @@ class OutputError {
   // of NaN, infinity and another shape than the reference's, too; 0 where nothing can be said: silent points,
   // samples whose reference is not finite.
   std::vector<std::vector<double>> BySample(const std::vector<std::vector<Tensor>>& values) const;
-  // By point: the mean over the samples of which something can be said, 0 where there is none.
+  // By point: the squared mean of sqrt(ratio) over the samples of which something can be said, 0 where there
+  // is none. The mean of the ratios themselves would mostly be that of the one sample with the least signal,
+  // and choices by it those of chance.
   static std::vector<double> Means(const std::vector<std::vector<double>>& by_sample);
   // The mean of ln(ratio) over the points of which something can be said; 0 where there is none.
   static double MeanLog(const std::vector<double>& ratios);

@@ -1,7 +1,9 @@
 #include "tune/tune.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "base/log.h"
 #include "base/random.h"
@@ -79,6 +81,13 @@ SampleCounts CountSamples(const Graph& graph, const ValueFacts& facts, int level
           takes_more || level >= 2 ? kManyErrorSamples : kMostErrorSamples};
 }
 
+struct Tuned {
+  Graph graph;
+  QuantPlan plan;
+  std::vector<std::string> account;
+  bool gave_way;  // to the ranges and biases of level 0
+};
+
 class Tuner {
  public:
   // judged: how many of `samples` the outputs' error is measured on, at most.
@@ -94,29 +103,30 @@ class Tuner {
         judged_(samples_.begin(), samples_.begin() + std::min(judged, static_cast<int64_t>(samples_.size()))),
         error_(reference_, OutputPoints(*graph, *plan, facts), judged_, lanes),
         lanes_(lanes),
-        pool_(lanes.pool()) {}
+        pool_(lanes.pool()),
+        float_means_(reference_, *plan, samples_.size()) {}
 
+  // All stages but learning.
   void Run(const RangeProposals& proposals, const TuneOptions& options, const TuneProgress& progress) {
     const std::vector<double> before = Ratios();
     noise_ = Mean(before);
     TraceStage stage("choose ranges by cost");
-    FloatMeans float_means(reference_, *plan_, samples_.size());
     const State calibrated = {*graph_, *plan_, noise_};
     std::vector<Change> changes;
     if (options.range_costs) {
-      changes = ChooseRanges(Candidates(proposals), PointsFor(before), &float_means);
+      changes = ChooseRanges(Candidates(proposals), PointsFor(before));
     } else if (options.bias_correction) {
-      MeasureCosts({}, {}, &float_means);
+      MeasureCosts({}, {});
     }
     const bool doubtful = noise_ > kHarm * calibrated.noise;
     stage.Next("tune layers");
-    std::vector<std::string> done = TuneWeights(options, float_means, progress);
+    std::vector<std::string> done = TuneWeights(options, progress);
     if (doubtful) {
       // Narrower ranges shift means, which biases may have taken back since: only now can they be judged.
       const State chosen = {*graph_, *plan_, noise_};
       Restore(calibrated);
       const int kept = TakeInGroups(changes);
-      std::vector<std::string> done_without = TuneWeights(options, float_means, progress);
+      std::vector<std::string> done_without = TuneWeights(options, progress);
       const bool stay = chosen.noise <= kHarm * noise_;
       Say(stay       ? "these ranges stay"
           : kept > 0 ? StrCat("all but ", kept, " of these ranges are taken back")
@@ -138,16 +148,39 @@ class Tuner {
         Say("tuning is taken back: noise-to-signal ratio ", tuned.noise, ", but ", noise_,
             " with the ranges and biases of level 0",
             options.level >= 3 && options.learning ? "; nothing is learned from there" : "");
+        gave_way_ = true;
         return;
       }
       Restore(tuned);
     }
     for (const std::string& sentence : done) Say(sentence);
-    if (options.level < 3 || !options.learning) return;
-    stage.Next("learn");
-    LearnWeights(options, float_means, progress);
   }
 
+  // More samples do not always tune better: takes what another tuner has made of the same graph with `count`
+  // of them, where that has less noise on these.
+  void Compare(Tuned&& other, size_t count) {
+    const State own = {*graph_, *plan_, noise_};
+    Restore({std::move(other.graph), std::move(other.plan), 0});
+    noise_ = Mean(Ratios());
+    if (noise_ < own.noise) {
+      account_ = std::move(other.account);
+      gave_way_ = other.gave_way;
+      Say("this is tuned on ", count, " samples, as at level 1: noise-to-signal ratio ", noise_, ", but ",
+          own.noise, " where it is tuned on ", samples_.size());
+    } else {
+      Say("tuned on ", count, " samples, as at level 1, it has ", noise_);
+      Restore(own);
+    }
+  }
+
+  // At level 3.
+  void RunLearning(const TuneOptions& options, const TuneProgress& progress) {
+    if (gave_way_ || !options.learning) return;
+    const TraceStage stage("learn");
+    LearnWeights(options, progress);
+  }
+
+  Tuned Result() && { return {std::move(*graph_), std::move(*plan_), std::move(account_), gave_way_}; }
   std::vector<std::string> Account() && { return std::move(account_); }
 
  private:
@@ -213,11 +246,10 @@ class Tuner {
   }
 
   // The same pass takes the means that bias correction wants.
-  RangeCosts MeasureCosts(const RangeProposals& candidates, const std::vector<WeightedPoint>& points,
-                          FloatMeans* float_means) const {
+  RangeCosts MeasureCosts(const RangeProposals& candidates, const std::vector<WeightedPoint>& points) {
     return MeasureRangeCosts(
-        reference_, facts_, points, candidates, samples_, lanes_, float_means->values(),
-        [&](size_t sample, ValueId value, const Tensor& x) { float_means->See(sample, value, x); });
+        reference_, facts_, points, candidates, samples_, lanes_, float_means_.values(),
+        [&](size_t sample, ValueId value, const Tensor& x) { float_means_.See(sample, value, x); });
   }
 
   struct Change {
@@ -251,9 +283,9 @@ class Tuner {
   }
 
   // Returns what was changed, in the order of the graph's values.
-  std::vector<Change> ChooseRanges(const RangeProposals& candidates, const std::vector<WeightedPoint>& points,
-                                   FloatMeans* float_means) {
-    const RangeCosts costs = MeasureCosts(candidates, points, float_means);
+  std::vector<Change> ChooseRanges(const RangeProposals& candidates,
+                                   const std::vector<WeightedPoint>& points) {
+    const RangeCosts costs = MeasureCosts(candidates, points);
     for (NodeId id : costs.stopped)
       Say("no derivative of ", reference_.node(id).Title(),
           ": ranges before it are chosen as if it handed relative errors on");
@@ -278,7 +310,7 @@ class Tuner {
   }
 
   // A seeded quarter of the calibration samples, of kMostHeld at most, is held back.
-  void LearnWeights(const TuneOptions& tuning, const FloatMeans& float_means, const TuneProgress& progress) {
+  void LearnWeights(const TuneOptions& tuning, const TuneProgress& progress) {
     Random random(20260808);
     const auto all = static_cast<int64_t>(indices_.size());
     const std::vector<int64_t> places = Choose(random, all, std::min(all / 4, kMostHeld));
@@ -300,7 +332,7 @@ class Tuner {
       LayerTuning only_biases;
       only_biases.rounding = false;
       only_biases.ceiling = tuning.ceiling;
-      TuneLayers(graph, plan, samples_, float_means, only_biases, pool_, nullptr);
+      TuneLayers(graph, plan, samples_, float_means_, only_biases, pool_, nullptr);
     };
     const LearnResult result =
         Learn(graph_, plan_, {learned, learned_error}, {held, held_error}, {}, correct, lanes_,
@@ -344,8 +376,7 @@ class Tuner {
   }
 
   // Weights rounded and biases corrected; returns sentences for Say(), none where neither is wanted.
-  std::vector<std::string> TuneWeights(const TuneOptions& options, const FloatMeans& float_means,
-                                       const TuneProgress& progress) {
+  std::vector<std::string> TuneWeights(const TuneOptions& options, const TuneProgress& progress) {
     if (!options.weight_rounding && !options.bias_correction) return {};
     LayerTuning layers;
     layers.rounding = options.weight_rounding;
@@ -353,7 +384,7 @@ class Tuner {
     layers.ceiling = options.ceiling;
     const State before = {*graph_, *plan_, noise_};
     const LayerTuningResult tuned =
-        TuneLayers(graph_, plan_, samples_, float_means, layers, pool_,
+        TuneLayers(graph_, plan_, samples_, float_means_, layers, pool_,
                    [&](int64_t done, int64_t total) { progress("tune layers", done, total); });
     noise_ = Mean(Ratios());
     std::vector<std::string> sentences = {StrCat("tuned on ", samples_.size(), " samples: weights of ",
@@ -387,7 +418,9 @@ class Tuner {
   const OutputError error_;
   const SampleLanes lanes_;
   ThreadPool& pool_;
-  double noise_ = 0;  // at the outputs, of the judged samples
+  FloatMeans float_means_;
+  double noise_ = 0;       // at the outputs, of the judged samples
+  bool gave_way_ = false;  // to the ranges and biases of level 0
   std::vector<std::string> account_;
 };
 
@@ -398,11 +431,26 @@ std::vector<std::string> Tune(Graph* graph, QuantPlan* plan, const ValueFacts& f
                               const std::vector<int64_t>& indices, const TuneOptions& options,
                               ThreadPool& pool, const TuneProgress& progress) {
   if (plan->activations.empty() || indices.empty()) return {};
-  const SampleCounts counts =
-      CountSamples(*graph, facts, options.level, static_cast<int64_t>(indices.size()));
-  Tuner tuner(graph, plan, facts, DrawSamples(source, indices, counts.tuned, 20260202, pool), counts.judged,
-              source, indices, {pool, options.ceiling});
+  const auto available = static_cast<int64_t>(indices.size());
+  const auto tuner_of = [&](Graph* of, QuantPlan* with, const SampleCounts& counts) {
+    return Tuner(of, with, facts, DrawSamples(source, indices, counts.tuned, 20260202, pool), counts.judged,
+                 source, indices, {pool, options.ceiling});
+  };
+  const SampleCounts counts = CountSamples(*graph, facts, options.level, available),
+                     few = CountSamples(*graph, facts, 1, available);
+  std::optional<Tuned> other;
+  if (few.tuned < std::min(counts.tuned, available)) {
+    LogInfo("tuning as at level 1 first, to compare");
+    Graph other_graph = *graph;
+    QuantPlan other_plan = *plan;
+    Tuner tuner = tuner_of(&other_graph, &other_plan, few);
+    tuner.Run(proposals, options, progress);
+    other = std::move(tuner).Result();
+  }
+  Tuner tuner = tuner_of(graph, plan, counts);
   tuner.Run(proposals, options, progress);
+  if (other) tuner.Compare(*std::move(other), static_cast<size_t>(few.tuned));
+  if (options.level >= 3) tuner.RunLearning(options, progress);
   return std::move(tuner).Account();
 }
 
