@@ -157,11 +157,13 @@ const Function* FindFunction(const Graph& model, const Node& node) {
 void InlineCall(Graph* model, Graph* graph, NodeId id, const Function& function, const std::string& prefix) {
   const Node call = graph->node(id);
   const Graph& body = function.body;
-  if (call.inputs.size() > body.inputs().size() || call.outputs.size() > body.outputs().size()) {
+  size_t wanted = call.outputs.size();  // without those that are left out at the end
+  while (wanted > 0 && call.outputs[wanted - 1] == kNone) --wanted;
+  if (call.inputs.size() > body.inputs().size() || wanted > body.outputs().size()) {
     throw Error("the call has " + std::to_string(call.inputs.size()) + " inputs and " +
-                    std::to_string(call.outputs.size()) + " outputs, the function " + function.Title() +
-                    " has " + std::to_string(body.inputs().size()) + " and " +
-                    std::to_string(body.outputs().size()) + ".",
+                    std::to_string(wanted) + " outputs, the function " + function.Title() + " has " +
+                    std::to_string(body.inputs().size()) + " and " + std::to_string(body.outputs().size()) +
+                    ".",
                 "node " + call.Title());
   }
   if (graph->node_slots() + body.node_slots() > kMostNodes) {
@@ -175,7 +177,7 @@ void InlineCall(Graph* model, Graph* graph, NodeId id, const Function& function,
     mapped[static_cast<size_t>(body.inputs()[i])] = call.inputs[i];
   }
   std::vector<std::pair<ValueId, ValueId>> copies;  // of the body, of the call
-  for (size_t i = 0; i < call.outputs.size(); ++i) {
+  for (size_t i = 0; i < wanted; ++i) {
     if (call.outputs[i] == kNone) continue;
     const ValueId inner = body.outputs()[i];
     if (body.value(inner).producer != kNone && mapped[static_cast<size_t>(inner)] == kNone) {

@@ -42,6 +42,15 @@ Attribute::Kind KindOf(const onnx::AttributeProto& proto) {
   return Kind::kOther;
 }
 
+// A Constant's sparse_value as the value that it stands for.
+void FillIn(onnx::AttributeProto* proto, ExternalData* external, const std::string& where) {
+  const Tensor dense = ReadSparse(proto->mutable_sparse_tensor(), external, where);
+  proto->clear_sparse_tensor();
+  proto->set_name("value");
+  proto->set_type(onnx::AttributeProto::TENSOR);
+  WriteTensor(dense, proto->mutable_t());
+}
+
 // Leaves out what Attribute::tensor holds already.
 void Shorten(onnx::AttributeProto* proto) {
   if (proto->has_t()) {
@@ -215,9 +224,14 @@ class GraphReader {
       }
       outputs.push_back(id);
     }
+    // A function may give nothing. Everything else counts on an output 0.
+    if (outputs.empty()) outputs.push_back(kNone);
     std::map<std::string, Attribute> attributes;
     for (auto& attribute : *proto->mutable_attribute()) {
       if (attribute.name().empty()) throw Error("attribute without a name.", at);
+      if (attribute.name() == "sparse_value" && attribute.has_sparse_tensor() &&
+          proto->op_type() == "Constant" && NormalDomain(proto->domain()).empty())
+        FillIn(&attribute, external_, at + ": attribute sparse_value");
       Attribute read = ReadAttribute(&attribute, external_, at + ": attribute " + attribute.name(), graph_);
       if (!attributes.emplace(attribute.name(), std::move(read)).second) {
         throw Error("attribute " + attribute.name() + " is given twice.", at);
@@ -272,16 +286,23 @@ void ReadOpsets(const onnx::ModelProto& model, const std::string& label, Graph* 
   }
 }
 
-// Elements that lie in other files come into the function's message: it is written as it is.
-void LoadExternal(onnx::FunctionProto* proto, ExternalData* external, const std::string& where) {
-  for (auto& node : *proto->mutable_node()) {
-    for (auto& attribute : *node.mutable_attribute()) {
-      if (attribute.t().data_location() != onnx::TensorProto::EXTERNAL) continue;
-      onnx::TensorProto copy = attribute.t();
-      const Tensor tensor = ReadTensor(&copy, external, where + ": attribute " + attribute.name());
-      attribute.mutable_t()->clear_external_data();
-      attribute.mutable_t()->clear_data_location();
-      WriteTensor(tensor, attribute.mutable_t());
+void LoadExternal(onnx::TensorProto* proto, ExternalData* external, const std::string& where) {
+  if (proto->data_location() != onnx::TensorProto::EXTERNAL) return;
+  onnx::TensorProto copy = *proto;
+  WriteTensor(ReadTensor(&copy, external, where), proto);
+}
+
+// Elements that lie in other files come into the function's message, those of bodies in it, too: it is
+// written as it is.
+void LoadExternal(Nodes* nodes, ExternalData* external, const std::string& where) {
+  for (onnx::NodeProto& node : *nodes) {
+    for (onnx::AttributeProto& attribute : *node.mutable_attribute()) {
+      const std::string at = where + ": attribute " + attribute.name();
+      if (attribute.has_t()) LoadExternal(attribute.mutable_t(), external, at);
+      if (!attribute.has_g()) continue;
+      for (onnx::TensorProto& constant : *attribute.mutable_g()->mutable_initializer())
+        LoadExternal(&constant, external, at + ": initializer " + constant.name());
+      LoadExternal(attribute.mutable_g()->mutable_node(), external, at);
     }
   }
 }
@@ -293,7 +314,7 @@ std::shared_ptr<const Function> ReadFunction(onnx::FunctionProto* proto, Externa
   function->name = proto->name();
   const std::string where = label + ": function " + function->Title();
   if (function->name.empty()) throw Error("a function without a name.", where);
-  LoadExternal(proto, external, where);
+  LoadExternal(proto->mutable_node(), external, where);
   MakeNamesUnique(proto->mutable_node());
   function->source = proto->SerializeAsString();
   for (std::string& overload : FieldsOf(function->source, kFunctionOverload)) {

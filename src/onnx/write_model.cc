@@ -120,9 +120,10 @@ class External {
   Rope data_;
 };
 
-Rope GraphRope(const Graph& graph, External* external);
-std::string GraphBytes(const Graph& graph, External* external = nullptr) {
-  return GraphRope(graph, external).Text();
+// fresh: the graph was read just now and no attribute has changed. Bodies in bodies are looked at once then.
+Rope GraphRope(const Graph& graph, External* external, bool fresh = false);
+std::string GraphBytes(const Graph& graph, External* external = nullptr, bool fresh = false) {
+  return GraphRope(graph, external, fresh).Text();
 }
 
 bool SameBits(float a, float b) {
@@ -142,8 +143,10 @@ bool HasRenamed(const Graph& graph) {
   return false;
 }
 
-// Whether the proto still says what the attribute holds; `outer` gives bodies their opsets.
-bool Matches(const onnx::AttributeProto& proto, const Attribute& attribute, const Graph& outer) {
+// Whether the proto still says what the attribute holds; `outer` gives bodies their opsets. body: becomes
+// that of the attribute, in bytes, where it had to be compared.
+bool Matches(const onnx::AttributeProto& proto, const Attribute& attribute, const Graph& outer,
+             std::string* body) {
   onnx::AttributeProto copy = proto;
   Attribute read;
   ExternalData none("");
@@ -162,13 +165,15 @@ bool Matches(const onnx::AttributeProto& proto, const Attribute& attribute, cons
   }
   if (read.kind == Attribute::Kind::kTensor) return read.tensor.SameBytes(attribute.tensor);
   if (read.kind != Attribute::Kind::kGraph) return true;
-  return attribute.graph && !HasRenamed(*attribute.graph) &&
-         GraphBytes(*read.graph) == GraphBytes(*attribute.graph);
+  if (!attribute.graph || HasRenamed(*attribute.graph)) return false;
+  *body = GraphBytes(*attribute.graph);
+  return GraphBytes(*read.graph, nullptr, true) == *body;
 }
 
-// Writes name, type and contents, over what the proto held; fields that we do not model stay.
+// Writes name, type and contents, over what the proto held; fields that we do not model stay. body: that of
+// the attribute, where it is known.
 void WriteAttribute(const std::string& name, const Attribute& attribute, External* external,
-                    onnx::AttributeProto* proto) {
+                    onnx::AttributeProto* proto, const std::string& body = "") {
   using Kind = Attribute::Kind;
   if (attribute.kind == Kind::kOther || attribute.kind == Kind::kTensors || attribute.kind == Kind::kGraphs) {
     proto->ParseFromString(attribute.source);
@@ -201,7 +206,7 @@ void WriteAttribute(const std::string& name, const Attribute& attribute, Externa
         WriteTensor(attribute.tensor, proto->mutable_t());
       break;
     case Kind::kGraph:
-      proto->mutable_g()->ParseFromString(GraphBytes(*attribute.graph, external));
+      proto->mutable_g()->ParseFromString(body.empty() ? GraphBytes(*attribute.graph, external) : body);
       break;
     case Kind::kFloats:
       proto->mutable_floats()->Assign(attribute.floats.begin(), attribute.floats.end());
@@ -231,7 +236,8 @@ bool IsShortened(const onnx::AttributeProto& proto, const Attribute& attribute) 
 }
 
 // Makes the attributes of a message those of the node, in the order of the file; returns whether any changed.
-bool WriteAttributes(const Graph& graph, const Node& node, External* external, onnx::NodeProto* proto) {
+bool WriteAttributes(const Graph& graph, const Node& node, External* external, bool fresh,
+                     onnx::NodeProto* proto) {
   bool changed = false;
   std::set<std::string> written;
   for (int i = 0; i < proto->attribute_size();) {
@@ -244,8 +250,9 @@ bool WriteAttributes(const Graph& graph, const Node& node, External* external, o
     }
     written.insert(at->first);
     const bool moves = external && HoldsTensors(at->second);
-    if (moves || IsShortened(*old, at->second) || !Matches(*old, at->second, graph)) {
-      WriteAttribute(at->first, at->second, external, old);
+    std::string body;
+    if (moves || IsShortened(*old, at->second) || !(fresh || Matches(*old, at->second, graph, &body))) {
+      WriteAttribute(at->first, at->second, external, old, body);
       changed = true;
     }
     ++i;
@@ -306,7 +313,7 @@ bool IsLargeConstant(const Node& node) {
          RawData(*tensor, &storage).data() == reinterpret_cast<const char*>(tensor->raw());
 }
 
-Rope NodeRope(const Graph& graph, const Node& node, External* external) {
+Rope NodeRope(const Graph& graph, const Node& node, External* external, bool fresh = false) {
   Rope rope;
   onnx::NodeProto proto;
   proto.ParseFromString(node.source);
@@ -327,7 +334,7 @@ Rope NodeRope(const Graph& graph, const Node& node, External* external) {
   changed |= WriteNames(NamesOf(graph, node.outputs), proto.mutable_output());
   if (!external && IsLargeConstant(node)) return ConstantRope(node, std::move(proto));
   try {
-    changed |= WriteAttributes(graph, node, external, &proto);
+    changed |= WriteAttributes(graph, node, external, fresh, &proto);
   } catch (const Error& error) {
     throw Error(error.what(), "node " + node.Title());
   }
@@ -392,9 +399,9 @@ Rope InitializerRope(const Value& value, External* external) {
   return rope;
 }
 
-Rope GraphRope(const Graph& graph, External* external) {
+Rope GraphRope(const Graph& graph, External* external, bool fresh) {
   Rope rope;
-  for (NodeId id : graph.Order()) rope.AddField(kGraphNode, NodeRope(graph, graph.node(id), external));
+  for (NodeId id : graph.Order()) rope.AddField(kGraphNode, NodeRope(graph, graph.node(id), external, fresh));
   if (!graph.name.empty()) rope.AddField(kGraphName, graph.name);
   const ValueId end = static_cast<ValueId>(graph.value_slots());
   for (ValueId id = 0; id < end; ++id) {

@@ -25,10 +25,10 @@ int ConstantsToInitializers(Graph* graph, const SimplifyOptions&) {
   int count = 0;
   for (NodeId id : graph->Order()) {
     const Node& node = graph->node(id);
-    if (!node.Is("Constant") || graph->value(node.outputs[0]).is_output) continue;
-    Tensor value = ValueOf(node);
-    if (!value.defined()) continue;  // strings and sparse tensors stay
     const ValueId output = node.outputs[0];
+    if (!node.Is("Constant") || output == kNone || graph->value(output).is_output) continue;
+    Tensor value = ValueOf(node);
+    if (!value.defined()) continue;  // strings stay
     graph->RemoveNode(id);
     graph->SetConstant(output, std::move(value));
     ++count;

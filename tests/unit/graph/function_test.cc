@@ -131,6 +131,19 @@ TEST(FunctionTest, AnInputThatIsAnOutputIsCopied) {
   EXPECT_EQ(model.node(model.Order()[0]).inputs[0], model.Find("x"));
 }
 
+TEST(FunctionTest, ACallMayLeaveOutWhatTheFunctionDoesNotGive) {
+  Graph model = Model();
+  auto silent = std::make_shared<Function>();
+  silent->domain = "lib";
+  silent->name = "silent";
+  silent->body.AddInput(silent->body.AddValue("a"));
+  model.functions.push_back(silent);
+  const NodeId call = model.AddNode("silent", "quiet", {model.Find("x")}, {kNone}, {}, "lib");
+  InlineCalls(&model);
+  EXPECT_FALSE(model.alive(call));
+  EXPECT_NO_THROW(model.Validate());
+}
+
 TEST(FunctionTest, CallsThatDoNotFitAndFunctionsThatCallThemselvesAreErrors) {
   Graph model = Model();
   model.SetInput(0, 2, model.Find("x"));

@@ -223,6 +223,39 @@ TEST(ModelIoTest, FunctionsComeOutByteEqual) {
   EXPECT_EQ(after.functions(0).SerializeAsString(), before.functions(0).SerializeAsString());
 }
 
+// Also what lies in a body: the functions are written as they are, and the file may be gone by then.
+TEST(ModelIoTest, FunctionsTakeTheirExternalDataWithThem) {
+  const Folder folder;
+  Put(folder / "model/d.bin", std::string("\0\0\x80\x3f\0\0\0\x40", 8));
+  onnx::ModelProto model = Proto(FunctionModel());
+  onnx::NodeProto* node = model.mutable_functions(0)->add_node();
+  node->set_op_type("If");
+  node->add_input("a");
+  node->add_output("c");
+  onnx::AttributeProto* branch = node->add_attribute();
+  branch->set_name("then_branch");
+  branch->set_type(onnx::AttributeProto::GRAPH);
+  onnx::TensorProto constant = Small().graph->initializer(0);
+  SetExternal(&constant, {{"location", "d.bin"}});
+  branch->mutable_g()->add_initializer()->CopyFrom(constant);
+  onnx::NodeProto* inner = branch->mutable_g()->add_node();
+  inner->set_op_type("Constant");
+  inner->add_output("inner");
+  onnx::AttributeProto* value = inner->add_attribute();
+  value->set_name("value");
+  value->set_type(onnx::AttributeProto::TENSOR);
+  value->mutable_t()->CopyFrom(constant);
+  branch->mutable_g()->add_output()->set_name("inner");
+  const Graph graph = ParseModel(model.SerializeAsString(), folder / "model", "functions");
+  const onnx::ModelProto written = Proto(SerializeModel(graph));
+  const onnx::GraphProto& body = written.functions(0).node(1).attribute(0).g();
+  for (const onnx::TensorProto* each : {&body.initializer(0), &body.node(0).attribute(0).t()}) {
+    EXPECT_EQ(each->data_location(), onnx::TensorProto::DEFAULT);
+    EXPECT_EQ(each->external_data_size(), 0);
+    EXPECT_EQ(each->raw_data().size(), 8u);
+  }
+}
+
 TEST(ModelIoTest, InlinedNodesAreWrittenWithTheCallsAttributes) {
   Graph graph = ParseModel(FunctionModel(), "", "functions");
   InlineCalls(&graph);
@@ -244,6 +277,53 @@ TEST(ModelIoTest, AChangedBodyIsWritten) {
   const onnx::ModelProto model = Proto(SerializeModel(graph));
   const std::string raw = model.graph().node(3).attribute(1).g().initializer(0).raw_data();
   EXPECT_EQ(raw, std::string("\0\0\x40\x40", 4));
+}
+
+// Each body is compared with what was read of it, all that is in it included: not once for each one around
+// it.
+TEST(ModelIoTest, BodiesInBodiesAreWrittenInTime) {
+  const auto add_if = [](onnx::GraphProto* graph, const std::string& output) {
+    onnx::NodeProto* node = graph->add_node();
+    node->set_op_type("If");
+    node->add_input("x");
+    node->add_output(output);
+    for (const char* key : {"then_branch", "else_branch"}) {
+      onnx::AttributeProto* branch = node->add_attribute();
+      branch->set_name(key);
+      branch->set_type(onnx::AttributeProto::GRAPH);
+      branch->mutable_g()->set_name(key);
+    }
+    return node;
+  };
+  const auto add_relu = [](onnx::GraphProto* graph, const std::string& output) {
+    onnx::NodeProto* node = graph->add_node();
+    node->set_op_type("Relu");
+    node->add_input("x");
+    node->add_output(output);
+    graph->add_output()->set_name(output);
+  };
+  Small s;
+  onnx::GraphProto* graph = s.graph;
+  constexpr int kDepth = 25;
+  for (int depth = 0; depth < kDepth; ++depth) {
+    const std::string output = "o" + std::to_string(depth);
+    onnx::NodeProto* node = add_if(graph, output);
+    if (depth > 0) graph->add_output()->set_name(output);
+    add_relu(node->mutable_attribute(0)->mutable_g(), output + "_then");
+    graph = node->mutable_attribute(1)->mutable_g();
+  }
+  add_relu(graph, "last");
+  Graph model = s.Parse();
+  const std::string plain = SerializeModel(model);
+  EXPECT_EQ(Proto(plain).graph().node(1).SerializeAsString(), s.graph->node(1).SerializeAsString());
+  Graph* inner = &model;
+  for (int depth = 0; depth < kDepth; ++depth) {
+    Node& node = inner->node(inner->node_slots() > 1 ? 1 : 0);
+    inner = node.attributes.at("else_branch").graph.get();
+  }
+  inner->node(0).op_type = "Neg";
+  const std::string changed = SerializeModel(model);
+  EXPECT_EQ(changed.size() + 1, plain.size());
 }
 
 TEST(ModelIoTest, ReadsEveryStorageOfTensors) {
@@ -324,6 +404,41 @@ TEST(ModelIoTest, SparseInitializersBecomeDense) {
   empty.sparse->clear_indices();
   const Graph zeros = empty.Parse();
   EXPECT_TRUE(zeros.Constant(zeros.Find("w"))->SameBytes(Tensor::Of<float>({2}, {0, 0})));
+}
+
+TEST(ModelIoTest, SparseConstantsBecomeDense) {
+  Sparse sparse({2, 3}, {1, 3, 5}, {3});
+  onnx::NodeProto* node = sparse.graph->add_node();
+  node->set_op_type("Constant");
+  node->add_output("k");
+  onnx::AttributeProto* value = node->add_attribute();
+  value->set_name("sparse_value");
+  value->set_type(onnx::AttributeProto::SPARSE_TENSOR);
+  value->mutable_sparse_tensor()->CopyFrom(*sparse.sparse);
+  const Graph graph = sparse.Parse();
+  const Node& constant = *graph.Producer(graph.Find("k"));
+  ASSERT_NE(constant.TensorOf("value"), nullptr);
+  EXPECT_TRUE(constant.TensorOf("value")->SameBytes(Tensor::Of<float>({2, 3}, {0, 1, 0, 2, 0, 3})));
+  const onnx::NodeProto written = Proto(SerializeModel(graph)).graph().node(1);
+  ASSERT_EQ(written.attribute_size(), 1);
+  EXPECT_EQ(written.attribute(0).name(), "value");
+  EXPECT_FALSE(written.attribute(0).has_sparse_tensor());
+  value->mutable_sparse_tensor()->set_dims(0, 1);
+  EXPECT_THAT(sparse.Message(), HasSubstr("attribute sparse_value: index 3 of element 1 is outside"));
+}
+
+// A printing operator, say, or a call of a function that gives nothing.
+TEST(ModelIoTest, ANodeWithoutOutputsHasOneThatIsLeftOut) {
+  Small s;
+  s.model.add_opset_import()->set_domain("my");
+  onnx::NodeProto* node = s.graph->add_node();
+  node->set_op_type("Print");
+  node->set_domain("my");
+  node->add_input("x");
+  Graph graph = s.Parse();
+  EXPECT_EQ(graph.node(1).outputs, std::vector<ValueId>{kNone});
+  EXPECT_EQ(Proto(SerializeModel(graph)).graph().node(1).op_type(), "Print");
+  EXPECT_EQ(graph.RemoveDead(), 1);
 }
 
 TEST(ModelIoTest, RefusesMalformedSparseInitializers) {
