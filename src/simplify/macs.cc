@@ -20,7 +20,10 @@ class Counter {
   }
 
  private:
-  static int64_t Times(int64_t a, int64_t b) { return a < 0 || b < 0 ? -1 : a * b; }
+  static int64_t Times(int64_t a, int64_t b) {
+    int64_t product = 0;
+    return a < 0 || b < 0 || __builtin_mul_overflow(a, b, &product) ? -1 : product;
+  }
 
   int64_t NumberOf(const Size& size) const {
     for (int symbol : size.symbols) {
@@ -47,7 +50,8 @@ class Counter {
   // Elements of a weight for each index of its axis 0.
   int64_t PerFirst(ValueId id) const {
     const int64_t first = SizeAt(id, 0);
-    return first <= 0 ? -1 : Times(Elements(id), 1) / first;
+    const int64_t elements = Elements(id);
+    return first <= 0 || elements < 0 ? -1 : elements / first;
   }
 
   const Graph& graph_;
@@ -61,8 +65,7 @@ int64_t CountMacs(const Graph& graph) {
   int64_t sum = 0;
   for (NodeId id : graph.Order()) {
     const int64_t macs = counter.Of(graph.node(id));
-    if (macs < 0) return -1;
-    sum += macs;
+    if (macs < 0 || __builtin_add_overflow(sum, macs, &sum)) return -1;
   }
   return sum;
 }

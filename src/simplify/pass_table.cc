@@ -42,25 +42,9 @@ int RunOnce(Graph* graph, const SimplifyOptions& options, PassMode mode) {
   return sum;
 }
 
-// Bodies are shared between copies of a graph, so they are copied before they are changed.
-int SimplifyBodies(Graph* graph, const SimplifyOptions& options) {
-  SimplifyOptions inner = options;
-  inner.body = true;
-  inner.highest_opset = graph->opset();  // a body cannot raise the model
-  int sum = 0;
-  for (NodeId id = 0; id < static_cast<NodeId>(graph->node_slots()); ++id) {
-    if (!graph->alive(id)) continue;
-    for (auto& [name, attribute] : graph->node(id).attributes) {
-      if (!attribute.graph) continue;
-      auto body = std::make_shared<Graph>(*attribute.graph);
-      const int changes = RunPasses(body.get(), inner) + SimplifyBodies(body.get(), inner);
-      if (changes == 0) continue;
-      attribute.graph = std::move(body);
-      attribute.source.clear();
-      sum += changes;
-    }
-  }
-  return sum;
+int RunLast(Graph* graph, const SimplifyOptions& options) {
+  const int changes = RunOnce(graph, options, PassMode::kLast);
+  return changes == 0 ? 0 : changes + RunPasses(graph, options);
 }
 
 const char* NameOf(PassMode mode) {
@@ -80,6 +64,27 @@ const char* NameOf(PassMode mode) {
 }
 
 }  // namespace
+
+// Bodies are shared between copies of a graph, so they are copied before they are changed.
+int RunInBodies(Graph* graph, const SimplifyOptions& options, int (*pass)(Graph*, const SimplifyOptions&)) {
+  SimplifyOptions inner = options;
+  inner.body = true;
+  inner.highest_opset = graph->opset();  // a body cannot raise the model
+  int sum = 0;
+  for (NodeId id = 0; id < static_cast<NodeId>(graph->node_slots()); ++id) {
+    if (!graph->alive(id)) continue;
+    for (auto& [name, attribute] : graph->node(id).attributes) {
+      if (!attribute.graph) continue;
+      auto body = std::make_shared<Graph>(*attribute.graph);
+      const int changes = pass(body.get(), inner) + RunInBodies(body.get(), inner, pass);
+      if (changes == 0) continue;
+      attribute.graph = std::move(body);
+      attribute.source.clear();
+      sum += changes;
+    }
+  }
+  return sum;
+}
 
 const std::vector<Pass>& Passes() {
   using enum PassMode;
@@ -170,14 +175,12 @@ int Simplify(Graph* graph, const SimplifyOptions& options) {
   int sum = 0;
   for (int round = 0; round < kMostRounds; ++round) {
     sum += RunPasses(graph, options);
-    const int changes = SimplifyBodies(graph, options);
+    const int changes = RunInBodies(graph, options, RunPasses);
     sum += changes;
     if (changes == 0) break;
   }
   if (options.functions) sum += RunOnce(graph, options, PassMode::kFunctions);
-  if (const int changes = RunOnce(graph, options, PassMode::kLast))
-    sum += changes + RunPasses(graph, options);
-  return sum;
+  return sum + RunLast(graph, options) + RunInBodies(graph, options, RunLast);
 }
 
 }  // namespace xslim

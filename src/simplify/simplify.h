@@ -24,7 +24,7 @@ enum class PassMode {
   kAlways,
   kLegalizeOnly,  // rewrites that only quantization needs
   kSlimOnly,      // rewrites that would change where the quantizer places Q/DQ
-  kLast,          // once, when nothing is left to do for the others; not in bodies
+  kLast,          // once, when nothing is left to do for the others
   kFunctions,  // groups become calls of functions that a target knows: once, after all others, when asked for
 };
 
@@ -47,6 +47,9 @@ void CheckPassNames(const std::vector<std::string>& names);
 // Runs all passes to a fixed point (at most 10 rounds), on bodies of If, Loop and Scan too; logs what each
 // did. Returns the number of changes.
 int Simplify(Graph* graph, const SimplifyOptions& options);
+
+// Runs `pass` on the bodies of If, Loop and Scan, and those in them. Returns the sum of its results.
+int RunInBodies(Graph* graph, const SimplifyOptions& options, int (*pass)(Graph*, const SimplifyOptions&));
 
 // Converts the default domain up to `version`: attributes that became inputs, changed semantics. On failure
 // the graph is unchanged and the reason (naming the node) is returned.

@@ -27,6 +27,16 @@ const std::vector<Rule>& Rules() {
   return rules;
 }
 
+// Whether the operator may be another one in the second opset. One that neither has, like the deprecated
+// GroupNormalization of 18, may have a rule all the same.
+bool Differs(const std::string& op_type, int from, int to) {
+  if (FindSignature(op_type, from) != FindSignature(op_type, to)) return true;
+  return std::any_of(Rules().begin(), Rules().end(), [&](const Rule& rule) {
+    return rule.version > std::min(from, to) && rule.version <= std::max(from, to) &&
+           op_type == rule.op_type && (to > from ? rule.raise : rule.lower) != nullptr;
+  });
+}
+
 // Bodies are shared between copies of a graph; the conversion works on its own.
 void OwnBodies(Graph* graph) {
   for (size_t i = 0; i < graph->node_slots(); ++i) {
@@ -61,7 +71,7 @@ class Step {
       ForEachBody(graph, id, [&](Graph*) { bodies = true; });
       if (bodies) with_bodies.push_back(id);
       const Node& node = graph->node(id);
-      if (node.domain.empty() && Changes(node.op_type)) changing.push_back(id);
+      if (node.domain.empty() && Differs(node.op_type, from_, to_)) changing.push_back(id);
     }
     if (changing.empty() && with_bodies.empty()) return;
     GraphFacts facts(*graph, from_, outer, shapes);
@@ -73,10 +83,6 @@ class Step {
   }
 
  private:
-  bool Changes(const std::string& op_type) const {
-    return FindSignature(op_type, from_) != FindSignature(op_type, to_);
-  }
-
   void ConvertNode(Graph* graph, NodeId id, GraphFacts* facts, const std::string& path) {
     const std::string title = path + graph->node(id).Title();
     if (stuck_.count(title)) return;
@@ -165,8 +171,7 @@ bool Changed(const Graph& graph, int from, int to) {
   for (NodeId id = 0; id < static_cast<NodeId>(graph.node_slots()); ++id) {
     if (!graph.alive(id)) continue;
     const Node& node = graph.node(id);
-    if (node.domain.empty() && FindSignature(node.op_type, from) != FindSignature(node.op_type, to))
-      return true;
+    if (node.domain.empty() && Differs(node.op_type, from, to)) return true;
     for (const auto& [name, attribute] : node.attributes) {
       if (attribute.graph && Changed(*attribute.graph, from, to)) return true;
     }

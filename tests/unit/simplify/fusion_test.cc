@@ -522,6 +522,39 @@ TEST(KernelShapes, OpenOnesStayOpen) {
   EXPECT_EQ(Simplify(&graph, OnlyPasses(graph, {"kernel-shapes"})), 0);
 }
 
+// A body knows no shapes of what it reads from outside.
+TEST(KernelShapes, BodiesGetThemAndLastPassesToo) {
+  Model inner;
+  const ValueId x =
+      inner.Op("Conv", {inner.Op("Reshape", {inner.graph.AddValue("x"), inner.Ints({1, 3, 4, 1})}),
+                        inner.Random({4, 3, 2, 1})});
+  inner.Output(inner.Op("Transpose", {x}, {{"perm", Is({0, 1, 3, 2})}}));
+  Attribute branch;
+  branch.kind = Attribute::Kind::kGraph;
+  branch.graph = std::make_shared<Graph>(inner.graph);
+  Model m;
+  m.Input("x", {12});
+  const ValueId flag = m.Input("flag", {}, DType::kBool);
+  m.Output(m.Op("If", {flag}, {{"then_branch", branch}, {"else_branch", branch}}));
+  Graph only = m.graph;
+  EXPECT_EQ(RunInBodies(&only, {}, KernelShapes), 2);
+  EXPECT_GT(Simplify(&m.graph, {}), 0);
+  for (const Graph* graph : {&only, &m.graph}) {
+    const Graph& body = *graph->node(graph->Order()[0]).attributes.at("then_branch").graph;
+    bool found = false;
+    for (NodeId id : body.Order()) {
+      const Node& node = body.node(id);
+      EXPECT_FALSE(graph == &m.graph && node.Is("Transpose"));
+      if (!node.Is("Conv")) continue;
+      found = true;
+      EXPECT_EQ(node.Ints("kernel_shape"), (std::vector<int64_t>{2, 1}));
+    }
+    EXPECT_TRUE(found);
+  }
+  EXPECT_FALSE(branch.graph->node(1).Has("kernel_shape"))
+      << "the body of the graph that was given is another";
+}
+
 TEST(FoldConstants, GrowthIsLimited) {
   Model m;
   const ValueId x = m.Input("x", {1});

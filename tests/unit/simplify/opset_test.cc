@@ -272,6 +272,34 @@ TEST(OpsetTest, FunctionsOfOperatorsThatChangedAreOpened) {
   EXPECT_EQ(model.graph.ir_version, 8);  // files had no functions before
 }
 
+// The tables have no GroupNormalization between 18, where it is deprecated, and 21.
+TEST(OpsetTest, ADeprecatedOperatorIsTakenApartWhereItDidNotExist) {
+  const Tensor three = Tensor::Of<float>({3}, {1, 2, 3});
+  One norm(18, "GroupNormalization", {{"num_groups", Attribute::Int(3)}}, {three, three});
+  One later = norm;
+  ASSERT_TRUE(later.Convert(20).empty());
+  EXPECT_THAT(later.Types(), ElementsAre("GroupNormalization"));
+  for (One* each : {&norm, &later}) {
+    ASSERT_TRUE(each->Convert(13).empty());
+    EXPECT_THAT(each->Types(), UnorderedElementsAre("Shape", "Reshape", "InstanceNormalization", "Reshape"));
+  }
+  One model(20, "Abs");
+  model.graph.opset_imports["lib"] = 1;
+  const auto opened = Wrapper("opened", "GroupNormalization");
+  std::vector<ValueId> inputs{model.x};
+  for (const char* name : {"scale", "bias"}) {
+    opened->body.AddInput(opened->body.AddValue(name));
+    opened->body.node(0).inputs.push_back(kNone);
+    opened->body.SetInput(0, inputs.size(), opened->body.Find(name));
+    inputs.push_back(model.graph.AddConstant(name, Tensor::Of<float>({1}, {1})));
+  }
+  model.graph.functions = {opened};
+  model.graph.AddNode("opened", "call", inputs, {model.graph.AddValue("z")}, {}, "lib");
+  model.graph.AddOutput(model.graph.Find("z"));
+  ASSERT_TRUE(model.Convert(17).empty());
+  EXPECT_TRUE(model.graph.functions.empty());
+}
+
 TEST(OpsetTest, OtherDomainsAndUnknownOperatorsStay) {
   One custom(20, "Relu");
   custom.graph.AddNode("Fancy", "f", {custom.x}, {custom.graph.AddValue("z")},

@@ -233,6 +233,10 @@ TEST(CountMacs, OneSampleOfAnOpenBatch) {
   Model open;  // the number of tokens is not known
   open.Output(open.Op("MatMul", {open.Input("x", {1, -1, 4}), open.Random({4, 4})}));
   EXPECT_EQ(CountMacs(open.graph), -1);
+  Model vast;
+  const Shape sizes = {int64_t{1} << 40, int64_t{1} << 40};
+  vast.Output(vast.Op("MatMul", {vast.Input("a", sizes), vast.Input("b", sizes)}));
+  EXPECT_EQ(CountMacs(vast.graph), -1) << "no 64 bits hold them";
 }
 
 TEST(ShapeFacts, SymbolsMultiplyAndDivide) {
