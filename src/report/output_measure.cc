@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "tensor/minifloat.h"
 
 namespace xslim {
 namespace {
@@ -44,6 +45,9 @@ std::string CollapseOf(const PartSums& part) {
 bool IsComparable(const Tensor& tensor) {
   return tensor.is_tensor() && tensor.dtype() != DType::kComplex64 && tensor.dtype() != DType::kComplex128;
 }
+
+// Whether it is compared as numbers with a noise; 8-bit floats as their values.
+bool HoldsFloats(DType type) { return IsFloating(type) || IsMiniFloat(type); }
 
 // The parts over all samples; one for the whole when a sample was not divided.
 std::vector<PartMeasure> PartsOf(const std::string& name, const OutputParts& parts,
@@ -161,7 +165,7 @@ OutputResult CompareOutputs(const Tensor& expected, const Tensor& actual, const 
   result.other_shape = expected.shape() != actual.shape() || expected.dtype() != actual.dtype();
   result.total = expected.size();
   if (result.other_shape) return result;
-  if (IsFloating(expected.dtype())) {
+  if (HoldsFloats(expected.dtype())) {
     const Tensor f = expected.ToFloat32(), q = actual.ToFloat32();
     const float *x = f.data<float>(), *y = q.data<float>();
     result.sums = Compare(x, y, f.size());
@@ -212,7 +216,7 @@ OutputMeasure Summary(const std::string& name, const OutputParts& parts,
       output.cosine += cosine;
       output.snr_worst = std::max(output.snr_worst, snr);
       output.cosine_worst = std::min(output.cosine_worst, cosine);
-    } else if (!result->lost && !result->other_kind && !IsFloating(result->dtype)) {
+    } else if (!result->lost && !result->other_kind && !HoldsFloats(result->dtype)) {
       output.is_float = false;
       type = NameOf(result->dtype);
       equal += result->equal;

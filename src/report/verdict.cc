@@ -1,9 +1,8 @@
 #include "report/verdict.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
-#include <cstdio>
-#include <cstdlib>
 #include <functional>
 
 #include "base/json_text.h"
@@ -20,12 +19,14 @@ std::string Name(const OutputMeasure& output, const PartMeasure* part) {
 // With as many digits as it takes to stand on the right side of the bound.
 std::string Figure(double value, double bound) {
   char text[40];
+  char* end = text;
   for (int digits = 6; digits <= 17; ++digits) {
-    std::snprintf(text, sizeof(text), "%.*g", digits, value);
-    const double shown = std::strtod(text, nullptr);
+    end = std::to_chars(text, text + sizeof(text), value, std::chars_format::general, digits).ptr;
+    double shown = 0;
+    std::from_chars(text, end, shown);
     if ((shown < bound) == (value < bound) && (shown > bound) == (value > bound)) break;
   }
-  return text;
+  return std::string(text, end);
 }
 
 // judge(snr, cosine): what is wrong with these figures, "" when nothing is.

@@ -146,6 +146,16 @@ TEST(Outputs, IntegersSayHowFarTheyAreApart) {
             "int64: 2 of 2 elements are equal");
 }
 
+TEST(Outputs, FloatsOfEightBitsAreMeasured) {
+  Tensor f(DType::kFloat8E4M3FN, {2}), q(DType::kFloat8E4M3FN, {2});
+  f.raw()[0] = f.raw()[1] = q.raw()[0] = std::byte{0x38};  // 1
+  q.raw()[1] = std::byte{0x40};                            // 2
+  const OutputResult result = CompareOutputs(f, q, Whole(), {{}});
+  const OutputMeasure output = Summary("y", Whole(), {&result});
+  EXPECT_TRUE(output.is_float);
+  EXPECT_NEAR(output.snr, 0.5, 1e-6);
+}
+
 TEST(Outputs, ASequenceIsNotMeasured) {
   const Tensor sequence = Tensor::Sequence({Tensor::Of<float>({1}, {1})});
   const OutputResult result = CompareOutputs(sequence, sequence, Whole(), {{}});
