@@ -2,6 +2,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
+#include <limits>
 #include <opencv2/core.hpp>
 #include <opencv2/imgproc.hpp>
 
@@ -142,6 +143,8 @@ cv::Mat Imagenet(const cv::Mat& image, int H, int W) {
 cv::Mat Decode(const std::string& path, const ImageSettings& settings) {
   std::string bytes = ReadFile(path);
   if (bytes.empty()) throw Error("the image file is empty", path);
+  if (bytes.size() > static_cast<size_t>(std::numeric_limits<int>::max()))
+    throw Error("the image file is over 2 GB", path);
   CheckPng(path, &bytes);
   const cv::Mat buffer(1, static_cast<int>(bytes.size()), CV_8UC1, bytes.data());
   cv::Mat image = DecodeImage(buffer, settings.channels == 1);

@@ -60,9 +60,9 @@ std::vector<std::string> ReadListFile(const std::string& list, const std::string
   std::vector<std::string> paths;
   size_t begin = text.rfind("\xef\xbb\xbf", 0) == 0 ? 3 : 0;
   for (int64_t number = 1; begin < text.size(); ++number) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
+    const size_t end = std::min(text.find_first_of("\r\n", begin), text.size());
     const std::string line = Strip(text.substr(begin, end - begin));
-    begin = end + 1;
+    begin = end + (text.compare(end, 2, "\r\n") == 0 ? 2 : 1);
     if (line.empty()) continue;
     const fs::path path = FileOf(folder, line);
     if (path.empty()) {

@@ -2,6 +2,7 @@
 #include <array>
 #include <cstdint>
 
+#include "base/log.h"
 #include "data/readers.h"
 #include "xslim/error.h"
 
@@ -10,6 +11,7 @@ namespace {
 
 constexpr char kSignature[] = "\x89PNG\r\n\x1a\n";
 constexpr size_t kSignatureBytes = 8, kFrame = 12;  // of a chunk: all but its data
+constexpr uint32_t kMostPixels = 1'000'000;         // libpng's limit of a side
 
 uint32_t Number(const std::string& bytes, size_t at) {
   uint32_t number = 0;
@@ -46,6 +48,9 @@ void CheckPng(const std::string& path, std::string* bytes) {
     const bool needed = (type[0] & 0x20) == 0;  // a capital letter: no decoder may pass over the chunk
     if (!whole && needed)
       throw Error("cannot decode the image", path, "the PNG file is damaged: a checksum is wrong");
+    if (type == "IHDR" && length >= 8 &&
+        (Number(*bytes, at + 8) > kMostPixels || Number(*bytes, at + 12) > kMostPixels))
+      throw Error("cannot decode the image", path, StrCat("a side is over ", kMostPixels, " pixels"));
     if (type == "IEND") return;
     if (!whole || type == "iCCP") {
       bytes->erase(at, length + kFrame);

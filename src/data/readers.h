@@ -16,9 +16,10 @@
 namespace xslim {
 
 // The paths of a list file: one per line, relative to the list's folder or absolute; blank lines skipped,
-// CRLF and a byte order mark tolerated. A line that names no file stands for the longest part before
-// a blank that does ("path label", where the path may hold blanks). Throws Error naming `field` (the JSON
-// field) and the list, for a missing entry also its line. `lines`: takes the line that each path stands in.
+// ends of lines (LF, CRLF or CR) and a byte order mark tolerated. A line that names no file stands for the
+// longest part before a blank that does ("path label", where the path may hold blanks). Throws Error naming
+// `field` (the JSON field) and the list, for a missing entry also its line. `lines`: takes the line that each
+// path stands in.
 std::vector<std::string> ReadListFile(const std::string& list, const std::string& field,
                                       std::vector<int64_t>* lines = nullptr);
 
@@ -67,9 +68,9 @@ struct ImageSettings {
 // Layout, sizes and normalisation of an image input from its shape (rank 4) and config entry. Throws Error
 // naming `where` when they do not describe an image.
 ImageSettings MakeImageSettings(const InputParameters& entry, const Shape& shape, const std::string& where);
-// Leaves other bytes than those of a PNG file alone. Throws Error naming `path` for one that is cut off or
-// damaged, which libpng would say on stderr itself; takes out what it would warn of there and not use: chunks
-// beside the picture that are damaged, and colour profiles.
+// Leaves other bytes than those of a PNG file alone. Throws Error naming `path` for one that is cut off,
+// damaged or too long, which libpng would say on stderr itself; takes out what it would warn of there and not
+// use: chunks beside the picture that are damaged, and colour profiles.
 void CheckPng(const std::string& path, std::string* bytes);
 // Height and width of the decoded image.
 std::pair<int, int> ImageSize(const std::string& path);

@@ -336,7 +336,6 @@ class ListSource : public SampleSource {
                     [](const auto& input) { return input->kind == Kind::kZero; })) {
       batch_ = 1;
     }
-    // All lists of one line: that line fills a batch.
     const int64_t available = files_;
     size_ = available / batch_;
     const Input* longest = nullptr;
@@ -392,9 +391,11 @@ class ListSource : public SampleSource {
           throw Error(StrCat("preprocess_file ", spec, " is not known"), input->where + ".preprocess_file",
                       "PT_IMAGENET, IMAGENET or file.py:function");
         }
+        // numpy has no bfloat16
         input->script = std::make_unique<Script>(
             ResolveScript(spec, source),
-            ScriptEntry(input->entry, input->name, input->has_shape ? &input->shape : nullptr), input->dtype);
+            ScriptEntry(input->entry, input->name, input->has_shape ? &input->shape : nullptr),
+            input->dtype == DType::kBFloat16 ? DType::kFloat : input->dtype);
       }
     }
   }
@@ -512,8 +513,8 @@ class ListSource : public SampleSource {
   }
 
   Tensor RunScript(const Input& input, const std::vector<std::string>& paths) const {
-    const Tensor tensor = input.script->Call(paths);
     const std::string where = StrCat(input.entry.preprocess_file, " on ", paths.front());
+    const Tensor tensor = Convert(input.script->Call(paths), input.dtype, where);
     if (input.has_shape) {
       Shape expected = input.shape;
       if (!expected.empty() && tensor.rank() > 0 && (tensor.dim(0) == batch_ || batch_ > 1)) expected[0] = -1;

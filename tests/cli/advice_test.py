@@ -106,6 +106,7 @@ def image_cases():
     images = (("damaged", whole[:60] + bytes([whole[60] ^ 8]) + whole[61:], "cal/odd.png: cannot decode the image (the PNG file is damaged"),
               ("damaged header", whole[:20] + b"\1" + whole[21:], "cal/odd.png: cannot decode the image (the PNG file is damaged"),
               ("cut", whole[:-6], "the PNG file is cut off"),
+              ("too long", whole[:8] + chunk(b"IHDR", struct.pack(">II", 1000001, 1) + whole[24:29]) + whole[header:], "a side is over 1000000 pixels"),
               ("damaged text", whole[:header] + chunk(b"tEXt", b"a\0b", 1) + whole[header:], None),
               ("wrong profile", whole[:header] + profile + whole[header:], None))
     for name, content, error in images:

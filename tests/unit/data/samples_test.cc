@@ -107,6 +107,14 @@ TEST_F(SamplesTest, PathsWithBlanksMayHaveLabels) {
   EXPECT_THAT(ErrorOf(config, {Floats("a", {1})}), HasSubstr("with one blank.raw 7 does not exist"));
 }
 
+TEST_F(SamplesTest, LinesMayEndInAnyWay) {
+  for (const char* name : {"0.raw", "1.raw", "2.raw"}) WriteFloats(name, {0});
+  std::vector<int64_t> lines;
+  const std::string list = Write("a.txt", "0.raw\r1.raw\r\r\n\n\r2.raw\r\n0.raw");
+  EXPECT_EQ(ReadListFile(list, "field", &lines).size(), 4u);
+  EXPECT_THAT(lines, ElementsAre(1, 2, 6, 7));
+}
+
 TEST_F(SamplesTest, AModelWithoutInputsHasOneSample) {
   Config config;
   const auto source = OpenSamples(config, {}, 0);
@@ -362,6 +370,11 @@ TEST_F(SamplesTest, RunsAPythonFunction) {
       R"({"color_format": "rgb", "mean_value": null, "dtype": "int8"})";
   config.calibration.input_parameters[0].preprocess_file = script.substr(0, script.size() - 3) + ":keys";
   EXPECT_EQ(OpenSamples(config, {Floats("x", {-1, 2, -1})}, 0)->at(0)[0].size(), 4);
+  config.calibration.input_parameters[0].preprocess_file = script + ":load";
+  config.calibration.input_parameters[0].json = R"({"value": 2.5})";
+  const Tensor narrow = OpenSamples(config, {{"x", DType::kBFloat16, {1, 2}, true}}, 0)->at(0)[0];
+  EXPECT_EQ(narrow.dtype(), DType::kBFloat16);  // which numpy does not have
+  EXPECT_THAT(Values(narrow.ToFloat32()), ElementsAre(2.5, 2.5));
   config.calibration.input_parameters[0].preprocess_file = script + ":bad";
   const auto bad = OpenSamples(config, {Floats("x", {1, 2})}, 0);
   try {
