@@ -42,6 +42,7 @@ class Finder {
   // The MatMul that reads the value, of that rank, beside one of another rank or of none that is known. The
   // optimizer has taken a factor in between into the MatMul before (MatMulScaleFusion).
   const Node* Endangered(ValueId value, int64_t rank) {
+    if (value == kNone) return nullptr;
     for (const Use& use : graph_.value(value).uses) {
       const Node& reader = graph_.node(use.node);
       const ValueId other = reader.input(use.slot == 0 ? 1 : 0);

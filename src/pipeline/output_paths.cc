@@ -12,12 +12,10 @@ namespace xslim {
 namespace {
 namespace fs = std::filesystem;
 
-// By the ending, in capitals, too.
-bool IsModelFile(const fs::path& path) {
-  std::string ending = path.extension().string();
-  std::transform(ending.begin(), ending.end(), ending.begin(),
-                 [](unsigned char c) { return std::tolower(c); });
-  return ending == ".onnx";
+// In capitals, too.
+bool IsEnding(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
+  return text == ".onnx";
 }
 
 bool Same(const fs::path& a, const fs::path& b) {
@@ -25,6 +23,8 @@ bool Same(const fs::path& a, const fs::path& b) {
   return fs::exists(b, error) && fs::equivalent(a, b, error);
 }
 }  // namespace
+
+bool IsModelFile(const std::string& path) { return IsEnding(fs::path(path).extension().string()); }
 
 OutputPaths ResolveOutputPaths(const Config& config, const RunOptions& options) {
   OutputPaths paths;
@@ -48,7 +48,7 @@ OutputPaths ResolveOutputPaths(const Config& config, const RunOptions& options) 
   bool named = false;  // whether the folder is all that -o says
   if (!options.output_path.empty()) {
     const fs::path output(options.output_path);
-    if (output.filename() == ".onnx")
+    if (IsEnding(output.filename().string()))
       throw UsageError("has no name before .onnx", "-o " + options.output_path, "write e.g. -o model.q.onnx");
     if (IsModelFile(output) && !fs::is_directory(output, error)) {
       folder = output.parent_path();

@@ -14,6 +14,9 @@ struct OutputPaths {
   std::vector<std::string> made;  // folders that were made for the outputs, the innermost first
 };
 
+// Whether the path ends like that of a model.
+bool IsModelFile(const std::string& path);
+
 // -o x/y.onnx: folder x, prefix y; -o naming anything else: a folder; -i without -o resets the prefix to the
 // model's stem. Never the input itself: `<stem>.q.onnx` is written instead, unless -o names the input, which
 // throws Error. Changes no file.

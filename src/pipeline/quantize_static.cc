@@ -99,11 +99,7 @@ class StaticRun {
   }
 
   // Tuning asks what settings do to the outputs.
-  int Level() const {
-    if (facts_.unknown().empty() || settings_.finetune_level == 0) return settings_.finetune_level;
-    LogWarning("finetune_level 0 is used: outputs depend on operators that cannot be computed");
-    return 0;
-  }
+  int Level() const { return facts_.unknown().empty() ? settings_.finetune_level : 0; }
 
   // Ranges, codes and biases, by the data.
   void Plan() {
@@ -117,6 +113,8 @@ class StaticRun {
       float_.loaded.reset();
       return found;
     };
+    if (Level() < settings_.finetune_level)
+      LogWarning("finetune_level 0 is used: outputs depend on operators that cannot be computed");
     PlanTask task{config_, options_, *float_.samples, calibration(), Level(), pool_, float_.meaningful};
     task.spare = settings_.sensitivity || PrecisionTarget(settings_);
     task.drawn = std::move(float_.drawn);

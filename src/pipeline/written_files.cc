@@ -80,7 +80,7 @@ void RefuseOverwriting(const Config& config, const RunOptions& options, const Ou
     for (const Named& input : inputs) {
       if (exists && fs::equivalent(written.path, input.path, ignored)) Refuse(written, input.what);
     }
-    if (fs::path(written.path).extension() == ".onnx")
+    if (IsModelFile(written.path))
       throw Error(written.what + " has the name of a model", written.path,
                   "give " + written.what + " another name");
     const fs::path canonical = Canonical(written.path);

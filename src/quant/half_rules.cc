@@ -134,7 +134,10 @@ class Judge {
   }
 
   std::string Verdict(const Node& node) {
-    if (const char* list = ignored_.Reason(node)) return list;
+    if (const char* list = ignored_.Reason(node)) {
+      if (options_.type == DType::kFloat16) PassOn(node);
+      return list;
+    }
     if (node.Is("If") || node.Is("Loop") || node.Is("Scan"))
       return "what enters and leaves a body stays float32";
     const OperatorTypes* types = FindTypes(node, graph_.opset());
@@ -161,6 +164,12 @@ class Judge {
     if (!tiny.empty()) return tiny;
     const auto kept = kept_.find(node.id);
     return kept == kept_.end() ? "" : kept->second;
+  }
+
+  // What reads a wide or small value of an operator that stays float32 by name must do so, too.
+  void PassOn(const Node& node) {
+    WideReason(node);
+    TinyReason(node);
   }
 
   bool HasUnknownType(const Node& node, const OperatorTypes& types) const {

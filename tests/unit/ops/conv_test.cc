@@ -111,10 +111,25 @@ Shape WithAxes(Shape first, const Shape& axes, int64_t length) {
   return first;
 }
 
-const Shape kSignalAxes[] = {{1}, {1, 0}, {0, 1}, {1, 0, 0}, {0, 1, 0}, {0, 0, 1}};
+// That the operator gives `want`, of length n, as rows, images of width or height 1 and volumes, bit for bit.
+// x: [2, channels, length], w: [., ., kernel].
+void ExpectAlongAllAxes(const char* op_type, const Signal& s, const std::vector<Tensor>& x_w_bias, int64_t n,
+                        const std::vector<float>& want) {
+  const Shape all_axes[] = {{1}, {1, 0}, {0, 1}, {1, 0, 0}, {0, 1, 0}, {0, 0, 1}};
+  const Tensor &x = x_w_bias[0], &w = x_w_bias[1];
+  for (const Shape& axes : all_axes) {
+    SCOPED_TRACE(::testing::Message() << s.in << " -> " << s.out << " kernel " << s.kernel << " stride "
+                                      << s.stride << " along " << ToString(axes));
+    const Tensor y = Eval1(op_type,
+                           {x.Reshaped(WithAxes({2, s.in}, axes, s.length)),
+                            w.Reshaped(WithAxes({w.dim(0), w.dim(1)}, axes, s.kernel)), x_w_bias[2]},
+                           AttributesOf(s, axes));
+    EXPECT_EQ(y.shape(), WithAxes({2, s.out}, axes, n));
+    EXPECT_EQ(Values<float>(y), want);
+  }
+}
 
-// As rows, images of width or height 1 and volumes, bit for bit; with planes that are convolved one by one
-// and as a matrix product.
+// With planes that are convolved one by one and as a matrix product.
 TEST(Conv, OfSignalsEqualsTheDefinitionWhicheverAxisTheyLieAlong) {
   const Signal signals[] = {
       {1, 40, 1, 700, 512, 4, 1, 0}, {1, 3, 1, 700, 300, 7, 1, 11},  {1, 4, 1, 900, 31, 160, 1, 3},
@@ -137,16 +152,7 @@ TEST(Conv, OfSignalsEqualsTheDefinitionWhicheverAxisTheyLieAlong) {
       }
       want.push_back(sum);
     }
-    for (const Shape& axes : kSignalAxes) {
-      SCOPED_TRACE(::testing::Message() << s.in << " -> " << s.out << " kernel " << s.kernel << " stride "
-                                        << s.stride << " along " << ToString(axes));
-      const Tensor y = Eval1("Conv",
-                             {x.Reshaped(WithAxes({2, s.in}, axes, s.length)),
-                              w.Reshaped(WithAxes({s.out, channels}, axes, s.kernel)), bias},
-                             AttributesOf(s, axes));
-      EXPECT_EQ(y.shape(), WithAxes({2, s.out}, axes, n));
-      EXPECT_EQ(Values<float>(y), want);
-    }
+    ExpectAlongAllAxes("Conv", s, {x, w, bias}, n, want);
   }
 }
 
@@ -174,16 +180,7 @@ TEST(ConvTranspose, OfSignalsEqualsTheDefinitionWhicheverAxisTheyLieAlong) {
       }
       want.push_back(sum);
     }
-    for (const Shape& axes : kSignalAxes) {
-      SCOPED_TRACE(::testing::Message() << s.in << " -> " << s.out << " kernel " << s.kernel << " stride "
-                                        << s.stride << " along " << ToString(axes));
-      const Tensor y = Eval1("ConvTranspose",
-                             {x.Reshaped(WithAxes({2, s.in}, axes, s.length)),
-                              w.Reshaped(WithAxes({s.in, out}, axes, s.kernel)), bias},
-                             AttributesOf(s, axes));
-      EXPECT_EQ(y.shape(), WithAxes({2, s.out}, axes, n));
-      EXPECT_EQ(Values<float>(y), want);
-    }
+    ExpectAlongAllAxes("ConvTranspose", s, {x, w, bias}, n, want);
   }
 }
 

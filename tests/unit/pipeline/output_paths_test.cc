@@ -35,6 +35,8 @@ TEST_F(OutputPathsTest, TheEndingMayBeInCapitals) {
   const OutputPaths paths = ResolveOutputPaths(config_, options_);
   EXPECT_EQ(paths.model, At("x.ONNX"));
   EXPECT_EQ(paths.report, At("x_report.md"));
+  options_.output_path = At(".ONNX");
+  EXPECT_THROW(ResolveOutputPaths(config_, options_), UsageError);
 }
 
 // The first of two folders can be made, but not the one in it.

@@ -69,8 +69,10 @@ TEST_F(WrittenFiles, WhatTheRunWritesIsRefused) {
     EXPECT_THAT(Refused(At(std::string("./") + name)), HasSubstr("would overwrite the")) << name;
   options_.save_stats = At("s");
   EXPECT_THAT(Refused(At("s")), HasSubstr("--save-stats"));
-  options_.save_stats = At("new.onnx");
-  EXPECT_THAT(Refused(""), HasSubstr("has the name of a model"));
+  for (const char* name : {"new.onnx", "new.ONNX"}) {
+    options_.save_stats = At(name);
+    EXPECT_THAT(Refused(""), HasSubstr("has the name of a model")) << name;
+  }
 }
 
 }  // namespace

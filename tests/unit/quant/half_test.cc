@@ -269,6 +269,19 @@ TEST(Half, WeightsThatWouldVanishStayFloat) {
   EXPECT_EQ(outcome.converted, 1);
 }
 
+// What an operator gives that stays float32 by name is as small, or as large, as that of any other.
+TEST(Half, IgnoredOperatorsPassOnWhatDoesNotFit) {
+  Chain tiny;
+  tiny.settings.ignore_op_types = {"MatMul"};
+  const ValueId weights = tiny.graph.AddConstant("w", Tensor::Of<float>({2, 2}, {1e-9f, -2e-9f, 0, 3e-10f}));
+  tiny.Then("MatMul", {weights}).Then("Relu").Then("Mul", {tiny.Constant(1e4f)}).Then("Tanh").End();
+  EXPECT_THAT(Kept(tiny.Convert()), ElementsAre("MatMul[MatMul]", "Relu[Relu]", "Mul[Mul]"));
+  Chain wide;
+  wide.settings.ignore_op_types = {"Add"};
+  wide.Then("Add", {wide.Constant(-1e9f)}).Then("Softmax").Then("Tanh").End();
+  EXPECT_THAT(Kept(wide.Convert()), ElementsAre("Add[Add]", "Softmax[Softmax]"));
+}
+
 TEST(Half, SmallNumbersThatAreAddedDoNotMatter) {
   Chain chain;
   chain.Then("Add", {chain.Constant(1e-9f)}).Then("Relu").End();
