@@ -241,7 +241,7 @@ VARIANTS = {
     ("fused", prelu_leaky): (FUSED, ["Conv(q, w0, c) -> f", "PRelu(f, c) -> q", "Conv(q, w0, c) -> f", "LeakyRelu(f) -> q", CONV,
                                      "Tanh(q) -> f!"], 0.002),
     ("fused", residual_add): (FUSED, [CONV, "Conv(q, w0, c) -> f", "Add(q, f) -> q", LAST], 0.002),
-    ("fused", layernorm_gelu): (FUSED, ["MatMul(q, w1) -> f", "Add(f, c) -> q", "LayerNormalization(q, c, c) -> q", "MatMul(q, w1) -> f",
+    ("fused", layernorm_gelu): (FUSED, ["MatMul(q, w1) -> f", "Add(f, c) -> f", "LayerNormalization(f, c, c) -> q", "MatMul(q, w1) -> f",
                                         "Add(f, c) -> f", "Gelu(f) -> q", "MatMul(q, w1) -> f", "Add(f, c) -> q!"], 0.002),
     ("fused", attention): (FUSED, ["MatMul(q, w1) -> f", "Add(f, c) -> q", "Reshape(q, i) -> f", "Transpose(g) -> f"] * 3 +
                            ["MatMul(g, g) -> f", "Mul(f, c) -> f", "Softmax(f) -> q", "MatMul(q, g) -> q", "Transpose(q) -> f",
