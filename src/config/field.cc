@@ -42,6 +42,12 @@ bool Field::Bool() const {
 }
 
 int Field::Int(int low, int high) const {
+  if (value_.is_number_float()) {  // 100.0 and 1e2 are integers, too
+    const double number = value_.get<double>();
+    if (std::floor(number) != number || std::abs(number) > 1e15) Expected("an integer");
+    const json whole = number < 0 ? json(static_cast<int64_t>(number)) : json(static_cast<uint64_t>(number));
+    return Field(whole, file_, path_).Int(low, high);
+  }
   if (!value_.is_number_integer()) Expected("an integer");
   const bool fits = value_.is_number_unsigned()
                         ? value_.get<uint64_t>() <= static_cast<uint64_t>(std::numeric_limits<int>::max())

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cctype>
 #include <set>
 
 #include "base/environment.h"
@@ -313,6 +314,8 @@ json ParseWithDuplicateCheck(const std::string& text, const std::string& path) {
       true, true);
 }
 
+unsigned char Byte(char c) { return static_cast<unsigned char>(c); }
+
 // "line 3, column 7: unexpected ','; expected string literal" from the parser's error.
 [[noreturn]] void FailSyntax(const std::string& text, const json::parse_error& error,
                              const std::string& path) {
@@ -322,14 +325,24 @@ json ParseWithDuplicateCheck(const std::string& text, const std::string& path) {
   const size_t at = std::min(error.byte == 0 ? 0 : error.byte - 1, text.size());
   size_t line = 1, column = 1;
   for (size_t i = 0; i < at; ++i) {
-    const bool continuation = (static_cast<unsigned char>(text[i]) & 0xC0) == 0x80;
+    const bool continuation = (Byte(text[i]) & 0xC0) == 0x80;
     column = text[i] == '\n' ? 1 : column + !continuation;
     line += text[i] == '\n';
   }
   std::string hint;
   const size_t before = at == 0 ? std::string::npos : text.find_last_not_of(" \t\r\n", at - 1);
-  if (text.find('\0') != std::string::npos || path.ends_with(".onnx")) {
+  const size_t first = text.find_first_not_of(" \t\r\n");
+  if (text.rfind("\xff\xfe", 0) == 0 || text.rfind("\xfe\xff", 0) == 0) {
+    hint = "the file is UTF-16: save it as UTF-8";
+  } else if (text.find('\0') != std::string::npos || path.ends_with(".onnx")) {
     hint = "a configuration is a text file; a model goes to -i";
+  } else if (what.find("forbidden character after backslash") != std::string::npos) {
+    hint = "a backslash is written \\\\ in JSON; paths take / as well";
+  } else if (first == std::string::npos) {
+    hint = "the file is empty";
+  } else if (path.ends_with(".yaml") || path.ends_with(".yml") || std::isalpha(Byte(text[first])) ||
+             text[first] == '-') {
+    hint = "a configuration is JSON and begins with {";
   } else if (before != std::string::npos && text[before] == ',' && at < text.size() &&
              (text[at] == '}' || text[at] == ']')) {
     hint = StrCat("remove the comma before the ", text[at]);
@@ -367,7 +380,9 @@ Config ReadConfig(const std::string& path) {
     const json root = Parse(ReadFileOrPipe(path), path);
     ReadObject(Field(root, path, ""), kTopKeys, Places(), &config);
   } catch (const json::exception& error) {
-    throw Error(std::string("not valid JSON: ") + error.what(), path);
+    const std::string what = error.what();  // "[json.exception.out_of_range.406] number overflow ..."
+    throw Error("not valid JSON: " + what.substr(what.rfind("[json.", 0) == 0 ? what.find(' ') + 1 : 0),
+                path);
   }
   return config;
 }

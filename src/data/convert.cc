@@ -206,17 +206,25 @@ std::string DimsText(const Shape& shape) {
 }
 
 Tensor FitShape(const Tensor& tensor, const Shape& shape, const std::string& path, const std::string& input) {
-  const auto matches = [&shape](const Shape& actual) {
-    if (actual.size() != shape.size()) return false;
-    for (size_t i = 0; i < shape.size(); ++i) {
-      if (shape[i] >= 0 && shape[i] != actual[i]) return false;
+  const auto fits = [](const Shape& actual, const Shape& wanted) {
+    if (actual.size() != wanted.size()) return false;
+    for (size_t i = 0; i < wanted.size(); ++i) {
+      if (wanted[i] >= 0 && wanted[i] != actual[i]) return false;
     }
     return true;
   };
-  if (matches(tensor.shape())) return tensor;
+  if (fits(tensor.shape(), shape)) return tensor;
   Shape batched = tensor.shape();
   batched.insert(batched.begin(), 1);
-  if (matches(batched)) return tensor.Reshaped(batched);
+  if (fits(batched, shape)) return tensor.Reshaped(batched);
+  Shape batch = shape;
+  const int64_t size = batch.empty() ? 0 : batch[0];
+  if (size > 1) batch[0] = 1;
+  if (size > 1 && (fits(tensor.shape(), batch) || fits(batched, batch))) {
+    throw Error(StrCat("the array's shape is ", ToString(tensor.shape()), ", the model input ", input,
+                       " takes ", DimsText(shape)),
+                path, StrCat("calibration_batch_size ", size, " puts ", size, " such arrays together"));
+  }
   throw Error(StrCat("the array's shape is ", ToString(tensor.shape()), ", the model input ", input,
                      " takes ", DimsText(shape)),
               path, "make the array of that shape, or correct input_shape where the model leaves it open");

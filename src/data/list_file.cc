@@ -45,7 +45,7 @@ std::string ResolvePath(const std::string& path, const std::string& source) {
 }
 
 std::vector<std::string> ReadListFile(const std::string& list, const std::string& field,
-                                      std::vector<int64_t>* lines) {
+                                      std::vector<int64_t>* lines, bool scripted) {
   std::string text;
   try {
     text = ReadFile(list);
@@ -53,8 +53,9 @@ std::vector<std::string> ReadListFile(const std::string& list, const std::string
     throw Error(StrCat("cannot read the list file ", list), field, error.what());
   }
   if (text.find('\0') != std::string::npos) {
-    throw Error(StrCat("the list file ", list, " is not a text file"), field,
-                "one path of a data file per line");
+    const bool wide = text.rfind("\xff\xfe", 0) == 0 || text.rfind("\xfe\xff", 0) == 0;
+    throw Error(StrCat("the list file ", list, wide ? " is UTF-16 text" : " is not a text file"), field,
+                wide ? "save it as UTF-8" : "one path of a data file per line");
   }
   const fs::path folder = fs::path(list).parent_path();
   std::vector<std::string> paths;
@@ -64,7 +65,7 @@ std::vector<std::string> ReadListFile(const std::string& list, const std::string
     const std::string line = Strip(text.substr(begin, end - begin));
     begin = end + (text.compare(end, 2, "\r\n") == 0 ? 2 : 1);
     if (line.empty()) continue;
-    const fs::path path = FileOf(folder, line);
+    const fs::path path = scripted ? folder / line : FileOf(folder, line);
     if (path.empty()) {
       std::error_code ignored;
       throw Error(StrCat("the file ", (folder / line).string(),
@@ -96,8 +97,8 @@ bool HasData(const Config& config) {
 std::vector<std::string> DataFiles(const Config& config) {
   std::vector<std::string> files;
   for (const InputParameters& input : config.calibration.input_parameters) {
-    const size_t colon = input.preprocess_file.rfind(':');
-    if (colon != std::string::npos) {
+    const bool scripted = input.preprocess_file.find(':') != std::string::npos;
+    if (scripted) {
       const std::string script = ResolveScript(input.preprocess_file, config.source);
       files.push_back(script.substr(0, script.rfind(':')));
     }
@@ -105,7 +106,7 @@ std::vector<std::string> DataFiles(const Config& config) {
     const std::string list = ResolvePath(input.data_list_path, config.source);
     files.push_back(list);
     try {
-      const std::vector<std::string> listed = ReadListFile(list, "data_list_path");
+      const std::vector<std::string> listed = ReadListFile(list, "data_list_path", nullptr, scripted);
       files.insert(files.end(), listed.begin(), listed.end());
     } catch (const Error&) {
       continue;  // said by the run, if it reads the list at all

@@ -19,9 +19,10 @@ namespace xslim {
 // ends of lines (LF, CRLF or CR) and a byte order mark tolerated. A line that names no file stands for the
 // longest part before a blank that does ("path label", where the path may hold blanks). Throws Error naming
 // `field` (the JSON field) and the list, for a missing entry also its line. `lines`: takes the line that each
-// path stands in.
+// path stands in. `scripted`: whole lines behind the list's folder, files or not, as XSlim hands them to a
+// preprocessing function.
 std::vector<std::string> ReadListFile(const std::string& list, const std::string& field,
-                                      std::vector<int64_t>* lines = nullptr);
+                                      std::vector<int64_t>* lines = nullptr, bool scripted = false);
 
 // `path` itself, or else below the folder of the config file `source` when only that exists.
 std::string ResolvePath(const std::string& path, const std::string& source);
@@ -114,7 +115,7 @@ class Script {
  private:
   void Send(const void* data, size_t bytes) const;
   void Receive(void* data, size_t bytes) const;
-  void CheckReply(const std::string& where) const;
+  void CheckReply(const std::string& where, const std::string& remark = "") const;
   void Stop();
 
   std::string spec_, file_;

@@ -302,7 +302,8 @@ class ListSource : public SampleSource {
     WarnIdle(*input);
     if (input->kind == Kind::kZero) return;
     input->list = ResolvePath(entry.data_list_path, source);
-    input->files = ReadListFile(input->list, where + ".data_list_path", &input->lines);
+    input->files =
+        ReadListFile(input->list, where + ".data_list_path", &input->lines, input->kind == Kind::kScript);
     if (input->files.empty()) {
       throw Error(StrCat("Calibration input ", model.name, " finds 0 items."), where + ".data_list_path",
                   StrCat("the list file ", input->list, " has no paths"));

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -186,7 +187,7 @@ void Script::Receive(void* data, size_t bytes) const {
   }
 }
 
-void Script::CheckReply(const std::string& where) const {
+void Script::CheckReply(const std::string& where, const std::string& remark) const {
   uint8_t status = 0;
   Receive(&status, 1);
   if (status == 0) return;
@@ -194,7 +195,10 @@ void Script::CheckReply(const std::string& where) const {
   Receive(&length, sizeof length);
   std::string text(length, '\0');
   Receive(text.data(), length);
-  throw Error(text, where, "raised by the Python code");
+  const bool import = text.rfind("ModuleNotFoundError", 0) == 0;
+  throw Error(
+      text, where,
+      StrCat("raised by the Python code", import ? "; XSLIM_PYTHON names the interpreter" : "", remark));
 }
 
 Tensor Script::Call(const std::vector<std::string>& paths) const {
@@ -208,7 +212,12 @@ Tensor Script::Call(const std::vector<std::string>& paths) const {
     send_number(path.size());
     Send(path.data(), path.size());
   }
-  CheckReply(StrCat(spec_, " on ", paths.empty() ? "" : paths.front()));
+  const auto missing = std::find_if(paths.begin(), paths.end(), [](const std::string& path) {
+    std::error_code ignored;
+    return !std::filesystem::exists(path, ignored);
+  });
+  CheckReply(StrCat(spec_, " on ", paths.empty() ? "" : paths.front()),
+             missing == paths.end() ? "" : StrCat("; there is no file ", *missing));
   uint32_t rank = 0;
   Receive(&rank, sizeof rank);
   Shape shape(rank);

@@ -178,6 +178,11 @@ def usage_cases():
         case("weight bits %s" % bits, "-i m.onnx -o o.onnx --dynq --weight-bits %s" % bits, 2, "--weight-bits: %s is not 4 or 8" % bits)
     for names in (",", "Conv,,Relu", ""):
         case("an empty name in '%s'" % names, ["-i", "m.onnx", "-o", "o.onnx", "--dynq", "--ignore_op_types", names], 2, "--ignore_op_types")
+    case("blanks in a list of names", ["-i", "m.onnx", "-o", "o.onnx", "--dynq", "--ignore_op_types", "Relu , Conv"], 0, ["ignore_op_types", "!matches no"], ["o.onnx"])
+    case("underscores and hyphens", "--input-path m.onnx --output-path=o.onnx --no_verify", 0, files=["o.onnx"])
+    case("beginnings of options", "--input m.onnx --out o.onnx", 0, files=["o.onnx"])
+    case("a beginning of several options", "-i m.onnx -o o.onnx --fp", 2, "--fp")
+    case("an option of no name", "-i m.onnx -o o.onnx --foo_bar=1", 2, "--foo_bar=1")
     for path in (".onnx", "dir/.onnx"):
         case("output " + path, "-i m.onnx -o " + path, 2, ["-o %s: has no name before .onnx" % path])
     for name, setup in (("folder", os.mkdir), ("pipe", os.mkfifo)):

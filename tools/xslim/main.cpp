@@ -175,8 +175,41 @@ void AddOptions(CLI::App* app, Arguments* arguments) {
   }
 }
 
-// Takes lists apart at their commas (CLI11 would pass over empty names). Returns what is wrong; "" when
-// nothing is.
+// The names that options have behind "--".
+std::vector<std::string> LongNames() {
+  std::vector<std::string> names;
+  for (const Option& option : kOptions) {
+    const std::string all = option.names;
+    names.push_back(all.substr(all.find("--") + 2));
+  }
+  return names;
+}
+
+// An argument as the options are spelt: - and _ are the same in a name, and the beginning that only one
+// option has stands for it (XSlim's parser takes both --input_path and --input). What means none is left as
+// it is.
+std::string Spelt(const std::string& argument) {
+  if (argument.rfind("--", 0) != 0 || argument.size() == 2) return argument;
+  const auto even = [](std::string name) {
+    std::replace(name.begin(), name.end(), '_', '-');
+    return name;
+  };
+  const size_t end = std::min(argument.find('='), argument.size());
+  const std::string wanted = even(argument.substr(2, end - 2));
+  std::string found;
+  int count = 0;
+  for (const std::string& name : LongNames()) {
+    const bool whole = even(name) == wanted;
+    if (!whole && even(name).rfind(wanted, 0) != 0) continue;
+    found = name;
+    count = whole ? 1 : count + 1;
+    if (whole) break;
+  }
+  return count == 1 ? "--" + found + argument.substr(end) : argument;
+}
+
+// Takes lists apart at their commas (CLI11 would pass over empty names); blanks around a name are left out.
+// Returns what is wrong; "" when nothing is.
 std::string SplitLists(Arguments* arguments) {
   for (const Option& option : kOptions) {
     const auto* member = std::get_if<std::vector<std::string> Arguments::*>(&option.target);
@@ -188,6 +221,8 @@ std::string SplitLists(Arguments* arguments) {
       for (; comma != std::string::npos; begin = comma + 1) {
         comma = text.find(',', begin);
         names.push_back(text.substr(begin, comma - begin));
+        names.back().erase(0, names.back().find_first_not_of(" \t\n"));
+        names.back().erase(names.back().find_last_not_of(" \t\n") + 1);
         if (names.back().empty()) return std::string(option.names) + " holds an empty name: '" + text + "'";
       }
     }
@@ -438,7 +473,9 @@ int main(int argc, char** argv) {
   app.set_help_flag();
   AddOptions(&app, &arguments);
   try {
-    app.parse(argc, argv);
+    std::vector<std::string> spelt;  // last one first, as CLI11 wants them
+    for (int i = argc - 1; i > 0; --i) spelt.push_back(Spelt(argv[i]));
+    app.parse(std::move(spelt));
   } catch (const CLI::ParseError& error) {
     return Usage(error.what());
   }

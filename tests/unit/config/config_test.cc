@@ -293,6 +293,27 @@ TEST_F(ConfigTest, SyntaxErrorsNameLineAndColumn) {
   EXPECT_THAT(Failure("{\"a\": 1e999}"), HasSubstr("not valid JSON"));
   EXPECT_THAT(Failure(std::string(100000, '[')), HasSubstr("not valid JSON"));
   EXPECT_THAT(Failure("{\"a\": \"\xff\"}"), HasSubstr("not valid JSON"));
+  EXPECT_THAT(Failure("{\"a\": 1e999}"), Not(HasSubstr("json.exception")));
+}
+
+TEST_F(ConfigTest, WhatIsNoJsonIsNamed) {
+  EXPECT_THAT(Failure("model_parameters:\n  onnx_model: m.onnx\n"), HasSubstr("JSON and begins with {"));
+  EXPECT_THAT(Failure("---\nmodel_parameters:\n"), HasSubstr("JSON and begins with {"));
+  EXPECT_THAT(Failure(" \n"), HasSubstr("the file is empty"));
+  EXPECT_THAT(Failure(std::string("\xff\xfe{\0}\0", 6)), HasSubstr("UTF-16: save it as UTF-8"));
+  EXPECT_THAT(Failure("{\"model_parameters\": {\"onnx_model\": \"C:\\models\"}}"),
+              HasSubstr("a backslash is written"));
+}
+
+TEST_F(ConfigTest, WholeNumbersMayHaveAPoint) {
+  const std::string head = "{\"calibration_parameters\": {", tail = "}}";
+  EXPECT_EQ(Read(head + "\"calibration_step\": 1e2" + tail).calibration.calibration_step, 100);
+  EXPECT_EQ(Read("{\"quantization_parameters\": {\"finetune_level\": 2.0}}").quantization.finetune_level, 2);
+  EXPECT_THAT(Failure(head + "\"calibration_step\": 1.5" + tail),
+              HasSubstr("expected an integer, got the number 1.5"));
+  EXPECT_THAT(Failure(head + "\"calibration_step\": 1e12" + tail),
+              HasSubstr("calibration_step: expected an integer from 1"));
+  EXPECT_THAT(Failure(head + "\"calibration_step\": 1e300" + tail), HasSubstr("expected an integer"));
 }
 
 TEST_F(ConfigTest, MissingFileIsNamed) {

@@ -343,6 +343,22 @@ TEST_F(SamplesTest, ShrinksLikeOpenCv) {
   EXPECT_FALSE(NeedsAreaShrink(5, 7, 5, 7));
 }
 
+TEST_F(SamplesTest, SingleArraysForAFixedBatchAreTold) {
+  const Shape shape = {4, 2};
+  const auto hint = [&](const Shape& array) -> std::string {
+    try {
+      FitShape(Tensor(DType::kFloat, array), shape, "a.npy", "x");
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_THAT(hint({1, 2}), HasSubstr("calibration_batch_size 4 puts 4 such arrays together"));
+  EXPECT_THAT(hint({2}), HasSubstr("calibration_batch_size 4"));
+  EXPECT_THAT(hint({3, 2}), HasSubstr("make the array of that shape"));
+  EXPECT_EQ(hint({4, 2}), "");
+}
+
 TEST_F(SamplesTest, RunsAPythonFunction) {
   if (std::system("${XSLIM_PYTHON:-python3} -c 'import numpy' 2>/dev/null") != 0) GTEST_SKIP() << "no numpy";
   const std::string script =
@@ -383,6 +399,25 @@ TEST_F(SamplesTest, RunsAPythonFunction) {
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), HasSubstr("ValueError: broken on purpose"));
     EXPECT_THAT(error.what(), HasSubstr("prep.py:12"));
+  }
+  // Lines go to the function whole, behind the list's folder: labels, offsets, numbers of frames.
+  Write("prep2.py",
+        "import os, numpy as np\n"
+        "def load(paths, entry):\n"
+        "    names = [os.path.basename(path) for path in paths]\n"
+        "    if names[0] == 'gone': raise ValueError('cannot read it')\n"
+        "    return np.array([[float(name.split(' ')[-1])] for name in names])\n");
+  config.calibration.input_parameters[0] =
+      Entry(Write("a.txt", "prep.py 7\nclip 3 0.5\ngone\n"), FileType::kImage);
+  config.calibration.input_parameters[0].preprocess_file = (folder_ / "prep2.py:load").string();
+  const auto lines = OpenSamples(config, {Floats("x", {1, 1})}, 0);
+  EXPECT_THAT(Values(lines->at(0)[0]), ElementsAre(7));
+  EXPECT_THAT(Values(lines->at(1)[0]), ElementsAre(0.5));
+  try {
+    lines->at(2);
+    FAIL() << "expected an error";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("there is no file " + (folder_ / "gone").string()));
   }
   config.calibration.input_parameters[0].preprocess_file = script + ":none";
   EXPECT_THAT(ErrorOf(config, {Floats("x", {1, 2})}), HasSubstr("AttributeError"));
