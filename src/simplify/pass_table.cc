@@ -122,6 +122,8 @@ const std::vector<Pass>& Passes() {
       {"fuse-gemm", kSlimOnly, FuseGemm, "MatMul and Add of a bias become Gemm where the rank is 2"},
       {"explicit-clip-bounds", kSlimOnly, ExplicitClipBounds, "a bound that Clip leaves out is written"},
       {"div-to-mul", kLegalizeOnly, DivToMul, "Div by a constant becomes Mul"},
+      {"plain-gemm", kLegalizeOnly, PlainGemm,
+       "alpha and beta of a Gemm go into its constants, transA becomes a Transpose"},
       {"fold-affine-forward", kLegalizeOnly, FoldAffineForward,
        "Mul and Add by one number go into the Conv behind them"},
       {"batch-norm-to-affine", kLegalizeOnly, BatchNormToAffine,

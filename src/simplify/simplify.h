@@ -89,6 +89,7 @@ int FuseActivations(Graph*, const SimplifyOptions&);
 int ExplicitClipBounds(Graph*, const SimplifyOptions&);
 int KernelShapes(Graph*, const SimplifyOptions&);
 int DivToMul(Graph*, const SimplifyOptions&);
+int PlainGemm(Graph*, const SimplifyOptions&);
 int BatchNormToAffine(Graph*, const SimplifyOptions&);
 
 }  // namespace xslim

@@ -570,6 +570,25 @@ TEST(Constants, NodesBecomeInitializers) {
   ExpectRewrite(m, {"constants-to-initializers"}, {{"Add", 1}});
 }
 
+TEST(Legalizing, GemmLosesItsFactors) {
+  SimplifyOptions options;
+  options.legalize = true;
+  const Attributes factors = {
+      {"alpha", Attribute::Float(0.5f)}, {"beta", Attribute::Float(3)}, {"transA", I(1)}, {"transB", I(1)}};
+  Model m;
+  m.Output(m.Op("Gemm", {m.Input("x", {3, 2}), m.Random({4, 3}), m.Random({4})}, factors));
+  const Graph plain = ExpectRewrite(m, {"plain-gemm"}, {{"Transpose", 1}, {"Gemm", 1}}, options);
+  for (NodeId id : plain.Order()) {
+    const Node& node = plain.node(id);
+    EXPECT_EQ(node.Float("alpha", 1) + node.Float("beta", 1), 2);
+    EXPECT_EQ(node.Int("transA", 0), 0);
+    EXPECT_EQ(node.Int("transB", 0), node.Is("Gemm") ? 1 : 0);
+  }
+  Model open;  // factors that no constant takes
+  open.Output(open.Op("Gemm", {open.Input("x", {3, 2}), open.Input("w", {4, 3})}, factors));
+  ExpectRewrite(open, {"plain-gemm"}, {{"Gemm", 1}}, options);
+}
+
 TEST(Legalizing, DivAndBatchNormAndForwardAffine) {
   SimplifyOptions options;
   options.legalize = true;
