@@ -9,7 +9,7 @@
 namespace xslim {
 namespace {
 
-constexpr int kRounds = 6;          // of searching and measuring on the report's samples
+constexpr int kRounds = 12;         // of searching and measuring on the report's samples
 constexpr double kMargin = 0.9;     // of the target, where those samples turn out worse
 constexpr double kTightest = 0.25;  // of the bound, that one round may go down
 constexpr double kCurve[] = {1, 0.98, 0.95, 0.9, 0.8, 0.65, 0.5, 0.3};  // shares of int8 multiply-adds
@@ -80,9 +80,8 @@ Chosen ChoosePrecision(const PartialPlans& plans, const OutputNoise& noise,
   if (!result.met)
     LogWarning(prefix, "auto_precision: the target ", target, " is out of reach: ", name, " has the SNR ",
                worst * target,
-               "; at least a tenth of the multiply-adds stays int8 (a higher finetune_level, more "
-               "calibration data or "
-               "a higher target may help)");
+               " on the report's samples (a higher finetune_level, more calibration data or a higher target "
+               "may help; at least a tenth of the multiply-adds stays int8)");
   return chosen;
 }
 
