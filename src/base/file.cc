@@ -85,6 +85,10 @@ std::string ReadFile(const std::string& path) {
   return bytes;
 }
 
+bool IsUtf16(const std::string& text) {
+  return text.rfind("\xff\xfe", 0) == 0 || text.rfind("\xfe\xff", 0) == 0;
+}
+
 std::string ReadFileOrPipe(const std::string& path) {
   struct stat info;
   if (stat(path.c_str(), &info) != 0 || !S_ISFIFO(info.st_mode)) return ReadFile(path);

@@ -21,6 +21,9 @@ std::string ReadFile(const std::string& path);
 // The same of a file or a pipe, like what a shell's <(...) names; of a pipe at most 64 MB.
 std::string ReadFileOrPipe(const std::string& path);
 
+// Whether the text begins with the byte order mark of UTF-16, as some editors save it.
+bool IsUtf16(const std::string& text);
+
 // A file in memory, read by the system page by page where it is touched. Its bytes must not be written to.
 class MappedFile {
  public:

@@ -332,7 +332,7 @@ unsigned char Byte(char c) { return static_cast<unsigned char>(c); }
   std::string hint;
   const size_t before = at == 0 ? std::string::npos : text.find_last_not_of(" \t\r\n", at - 1);
   const size_t first = text.find_first_not_of(" \t\r\n");
-  if (text.rfind("\xff\xfe", 0) == 0 || text.rfind("\xfe\xff", 0) == 0) {
+  if (IsUtf16(text)) {
     hint = "the file is UTF-16: save it as UTF-8";
   } else if (text.find('\0') != std::string::npos || path.ends_with(".onnx")) {
     hint = "a configuration is a text file; a model goes to -i";

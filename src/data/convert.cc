@@ -217,17 +217,16 @@ Tensor FitShape(const Tensor& tensor, const Shape& shape, const std::string& pat
   Shape batched = tensor.shape();
   batched.insert(batched.begin(), 1);
   if (fits(batched, shape)) return tensor.Reshaped(batched);
-  Shape batch = shape;
-  const int64_t size = batch.empty() ? 0 : batch[0];
-  if (size > 1) batch[0] = 1;
-  if (size > 1 && (fits(tensor.shape(), batch) || fits(batched, batch))) {
-    throw Error(StrCat("the array's shape is ", ToString(tensor.shape()), ", the model input ", input,
-                       " takes ", DimsText(shape)),
-                path, StrCat("calibration_batch_size ", size, " puts ", size, " such arrays together"));
+  std::string hint = "make the array of that shape, or correct input_shape where the model leaves it open";
+  if (const int64_t size = shape.empty() ? 0 : shape[0]; size > 1) {
+    Shape one = shape;
+    one[0] = 1;
+    if (fits(tensor.shape(), one) || fits(batched, one))
+      hint = StrCat("calibration_batch_size ", size, " puts ", size, " such arrays together");
   }
   throw Error(StrCat("the array's shape is ", ToString(tensor.shape()), ", the model input ", input,
                      " takes ", DimsText(shape)),
-              path, "make the array of that shape, or correct input_shape where the model leaves it open");
+              path, hint);
 }
 
 }  // namespace xslim

@@ -53,7 +53,7 @@ std::vector<std::string> ReadListFile(const std::string& list, const std::string
     throw Error(StrCat("cannot read the list file ", list), field, error.what());
   }
   if (text.find('\0') != std::string::npos) {
-    const bool wide = text.rfind("\xff\xfe", 0) == 0 || text.rfind("\xfe\xff", 0) == 0;
+    const bool wide = IsUtf16(text);
     throw Error(StrCat("the list file ", list, wide ? " is UTF-16 text" : " is not a text file"), field,
                 wide ? "save it as UTF-8" : "one path of a data file per line");
   }

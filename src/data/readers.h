@@ -115,7 +115,8 @@ class Script {
  private:
   void Send(const void* data, size_t bytes) const;
   void Receive(void* data, size_t bytes) const;
-  void CheckReply(const std::string& where, const std::string& remark = "") const;
+  // paths: that the code was called with, of which a failure names one that is not there.
+  void CheckReply(const std::string& where, const std::vector<std::string>& paths = {}) const;
   void Stop();
 
   std::string spec_, file_;

@@ -187,7 +187,7 @@ void Script::Receive(void* data, size_t bytes) const {
   }
 }
 
-void Script::CheckReply(const std::string& where, const std::string& remark) const {
+void Script::CheckReply(const std::string& where, const std::vector<std::string>& paths) const {
   uint8_t status = 0;
   Receive(&status, 1);
   if (status == 0) return;
@@ -195,10 +195,14 @@ void Script::CheckReply(const std::string& where, const std::string& remark) con
   Receive(&length, sizeof length);
   std::string text(length, '\0');
   Receive(text.data(), length);
-  const bool import = text.rfind("ModuleNotFoundError", 0) == 0;
-  throw Error(
-      text, where,
-      StrCat("raised by the Python code", import ? "; XSLIM_PYTHON names the interpreter" : "", remark));
+  std::string hint = "raised by the Python code";
+  if (text.rfind("ModuleNotFoundError", 0) == 0) hint += "; XSLIM_PYTHON names the interpreter";
+  const auto missing = std::find_if(paths.begin(), paths.end(), [](const std::string& path) {
+    std::error_code ignored;
+    return !std::filesystem::exists(path, ignored);
+  });
+  if (missing != paths.end()) hint += "; there is no file " + *missing;
+  throw Error(text, where, hint);
 }
 
 Tensor Script::Call(const std::vector<std::string>& paths) const {
@@ -212,12 +216,7 @@ Tensor Script::Call(const std::vector<std::string>& paths) const {
     send_number(path.size());
     Send(path.data(), path.size());
   }
-  const auto missing = std::find_if(paths.begin(), paths.end(), [](const std::string& path) {
-    std::error_code ignored;
-    return !std::filesystem::exists(path, ignored);
-  });
-  CheckReply(StrCat(spec_, " on ", paths.empty() ? "" : paths.front()),
-             missing == paths.end() ? "" : StrCat("; there is no file ", *missing));
+  CheckReply(StrCat(spec_, " on ", paths.empty() ? "" : paths.front()), paths);
   uint32_t rank = 0;
   Receive(&rank, sizeof rank);
   Shape shape(rank);

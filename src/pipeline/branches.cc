@@ -60,8 +60,11 @@ void Say(const QuantizedBranch& branch, const std::string& why, bool chosen) {
 void LeaveFloat(QuantizedBranch* branch, const std::string& why, bool chosen) {
   Say(*branch, why, chosen);
   BranchFigures& figures = branch->figures;
-  figures = {0,  0,  0, {figures.share.macs, 0, figures.share.compute, 0}, {{branch->title, why, 0}},
-             {}, {}, {}};
+  BranchFigures none;
+  none.share.macs = figures.share.macs;
+  none.share.compute = figures.share.compute;
+  none.left.push_back({branch->title, why, 0});
+  figures = std::move(none);
   branch->int8.reset();
   branch->inner.clear();
 }
@@ -75,14 +78,12 @@ Choices ChoicesInside(const Graph& graph, const OperatorSettings& settings) {
 
 BranchFigures FiguresOf(const Graph& graph, const ValueFacts& facts, const QuantPlan& plan,
                         const std::string& title, const PlannedInt8& planned) {
-  BranchFigures figures{std::ssize(plan.nodes),
-                        std::ssize(plan.activations),
-                        std::ssize(plan.weights),
-                        ShareOfInt8(graph, plan, facts),
-                        {},
-                        {},
-                        CoarseTensors(graph, plan),
-                        {}};
+  BranchFigures figures;
+  figures.operators = std::ssize(plan.nodes);
+  figures.activations = std::ssize(plan.activations);
+  figures.constants = std::ssize(plan.weights);
+  figures.share = ShareOfInt8(graph, plan, facts);
+  figures.coarse = CoarseTensors(graph, plan);
   for (const auto& [id, why] : plan.left_float)
     figures.left.push_back({title + ": " + graph.node(id).Title(), why, MacsOf(graph.node(id), facts)});
   for (const std::string& sentence : planned.account) figures.account.push_back(title + ": " + sentence);

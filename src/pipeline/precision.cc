@@ -160,7 +160,8 @@ PrecisionRun RunPrecision(const QuantizationParameters& settings, const TunedRun
   const PartialPlans plans(whole_graph, biases, whole, tuned.facts, settings, std::move(spare));
   const std::vector<Sample> samples =
       SensitivitySamples(plans, tuned.parts, tuned.source, tuned.calibration, pool);
-  const OutputNoise noise(plans.WithBiases({}), tuned.parts, samples, pool);
+  const Graph reference = plans.WithBiases({});
+  const OutputNoise noise(reference, tuned.parts, samples, pool);
   if (settings.sensitivity) {
     LogInfo("measuring the sensitivity of ", plans.units().size(), " operators on ", samples.size(),
             " samples");

@@ -24,9 +24,11 @@ class OutputNoise {
  public:
   // reference: the float graph, parts: of its outputs. Outputs that are no float32 tensors have no rows.
   // kept_bytes: of the reference's outputs, at most. Those of the first samples are kept, as far as they fit;
-  // of the others whoever measures computes them anew, for which the graph must outlive this object.
+  // of the others whoever measures computes them anew, so the graph must outlive this object.
   OutputNoise(const Graph& reference, std::vector<OutputParts> parts, const std::vector<Sample>& samples,
               ThreadPool& pool, int64_t kept_bytes = std::numeric_limits<int64_t>::max());
+  OutputNoise(Graph&& gone, std::vector<OutputParts> parts, const std::vector<Sample>& samples,
+              ThreadPool& pool, int64_t kept_bytes = 0) = delete;
 
   const std::vector<NoiseRow>& rows() const { return rows_; }
   size_t outputs() const { return parts_.size(); }

@@ -27,7 +27,8 @@ std::vector<Sample> SensitivitySamples(const PartialPlans& plans, const std::vec
                  kMostSamples);
   std::vector<Sample> drawn = DrawSamples(source, indices, count * kCandidates, 20260404, pool, kDrawnBytes);
   if (static_cast<int64_t>(drawn.size()) <= count) return drawn;
-  const OutputNoise measure(plans.WithBiases({}), parts, drawn, pool);
+  const Graph reference = plans.WithBiases({});
+  const OutputNoise measure(reference, parts, drawn, pool);
   const std::vector<std::vector<double>> signals = measure.Signals();
   if (signals.empty()) {
     drawn.resize(static_cast<size_t>(count));

@@ -437,7 +437,7 @@ std::vector<std::string> Tune(Graph* graph, QuantPlan* plan, const ValueFacts& f
                  source, indices, {pool, options.ceiling});
   };
   const SampleCounts counts = CountSamples(*graph, facts, options.level, available),
-                     few = CountSamples(*graph, facts, 1, available);
+                     few = options.level > 1 ? CountSamples(*graph, facts, 1, available) : counts;
   std::optional<Tuned> other;
   if (few.tuned < std::min(counts.tuned, available)) {
     LogInfo("tuning as at level 1 first, to compare");

@@ -1,6 +1,6 @@
 // Everything that finetune_level 1 and above do after calibration: ranges by what their errors cost at the
-// outputs, weights rounded and biases corrected layer by layer; at level 2 on more samples; at level 3 both
-// learned from the outputs, too.
+// outputs, weights rounded and biases corrected layer by layer; at level 2 also on more samples, of which
+// what has less noise is taken; at level 3 both learned from the outputs, too.
 #ifndef XSLIM_TUNE_TUNE_H_
 #define XSLIM_TUNE_TUNE_H_
 

@@ -17,6 +17,22 @@ inline Tensor Noise(Shape shape, uint64_t seed, float scale = 1, float shift = -
   return tensor;
 }
 
+// Makes neighbouring elements nearly alike.
+inline void MakePairsAlike(Tensor* tensor) {
+  float* const x = tensor->data<float>();
+  for (int64_t i = 1; i < tensor->size(); i += 2) x[i] = x[i - 1] + 0.001f * x[i];
+}
+
+// 16 rows of 8 columns of a product that takes each channel's neighbour from it, times `factor`.
+inline Tensor DifferenceWeights(float factor) {
+  Tensor weights = Noise({16, 8}, 1, 0);
+  for (int64_t j = 0; j < 8; ++j) {
+    weights.data<float>()[16 * j + j] = factor;
+    weights.data<float>()[16 * j + 8 + j] = -factor;
+  }
+  return weights;
+}
+
 }  // namespace xslim
 
 #endif  // XSLIM_TESTS_SUPPORT_NOISE_H_

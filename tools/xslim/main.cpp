@@ -175,16 +175,6 @@ void AddOptions(CLI::App* app, Arguments* arguments) {
   }
 }
 
-// The names that options have behind "--".
-std::vector<std::string> LongNames() {
-  std::vector<std::string> names;
-  for (const Option& option : kOptions) {
-    const std::string all = option.names;
-    names.push_back(all.substr(all.find("--") + 2));
-  }
-  return names;
-}
-
 // An argument as the options are spelt: - and _ are the same in a name, and the beginning that only one
 // option has stands for it (XSlim's parser takes both --input_path and --input). What means none is left as
 // it is.
@@ -198,7 +188,8 @@ std::string Spelt(const std::string& argument) {
   const std::string wanted = even(argument.substr(2, end - 2));
   std::string found;
   int count = 0;
-  for (const std::string& name : LongNames()) {
+  for (const Option& option : kOptions) {
+    const std::string all = option.names, name = all.substr(all.find("--") + 2);
     const bool whole = even(name) == wanted;
     if (!whole && even(name).rfind(wanted, 0) != 0) continue;
     found = name;

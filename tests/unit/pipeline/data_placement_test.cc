@@ -97,12 +97,8 @@ class ProductPlacementTest : public DataPlacementTest {
     graph_.opset_imports[""] = 13;
     const ValueId x = graph_.AddValue("x", DType::kFloat);
     graph_.AddInput(x);
-    Tensor weights = Noise({16, 8}, 1, 0);
-    for (int64_t j = 0; j < 8; ++j) {
-      weights.data<float>()[16 * j + j] = 1000;
-      weights.data<float>()[16 * j + 8 + j] = -1000;
-    }
-    const ValueId difference = Op("MatMul", "difference", {x, graph_.AddConstant("w1", weights)});
+    const ValueId difference =
+        Op("MatMul", "difference", {x, graph_.AddConstant("w1", DifferenceWeights(1000))});
     const ValueId square = Op("Mul", "square", {difference, difference});
     graph_.AddOutput(Op("MatMul", "wide", {square, graph_.AddConstant("w2", Noise({8, width}, 2))}));
     facts_ = std::make_unique<ValueFacts>(graph_, source_.at(0), pool_);

@@ -22,8 +22,7 @@ class NoiseSource : public SampleSource {
   int64_t size() const override { return 8; }
   Sample at(int64_t index) const override {
     Sample sample = {Noise({4, 16}, static_cast<uint64_t>(index) + 1)};
-    float* x = sample[0].data<float>();
-    for (int64_t i = 1; alike_ && i < sample[0].size(); i += 2) x[i] = x[i - 1] + 0.001f * x[i];
+    if (alike_) MakePairsAlike(&sample[0]);
     return sample;
   }
   std::string Describe() const override { return "noise"; }

@@ -331,18 +331,10 @@ TEST_F(FragileChainTest, TheRiseOfAllIsBounded) {
 class FragileProductTest : public FragileChainTest {
  protected:
   FragileProductTest() {
-    for (Sample& sample : samples_) {
-      float* x = sample[0].data<float>();
-      for (int64_t i = 1; i < sample[0].size(); i += 2) x[i] = x[i - 1] + 0.001f * x[i];
-    }
+    for (Sample& sample : samples_) MakePairsAlike(&sample[0]);
   }
   ValueId Difference(const std::string& name) {  // 512 multiply-adds
-    Tensor weights = Noise({16, 8}, 1, 0);
-    for (int64_t j = 0; j < 8; ++j) {
-      weights.data<float>()[16 * j + j] = 1;
-      weights.data<float>()[16 * j + 8 + j] = -1;
-    }
-    return Op("MatMul", name, {graph_.Find("x"), graph_.AddConstant(name + "_w", weights)});
+    return Op("MatMul", name, {graph_.Find("x"), graph_.AddConstant(name + "_w", DifferenceWeights(1))});
   }
   ValueId Wide(ValueId x, int64_t width) {  // 32 multiply-adds for each
     return Op("MatMul", "wide", {x, graph_.AddConstant("wide_w", Noise({8, width}, 2))});
