@@ -50,6 +50,12 @@ bool IsBlocked(const Node& node) {
   return IsOneOf(node, types);
 }
 
+// As many addends as indices say (the messages that reach a node of a graph); ONNX Runtime's CPU provider has
+// no 16-bit kernels for these, least and largest included.
+bool ReducesByScattering(const Node& node) {
+  return IsOneOf(node, {"ScatterElements", "ScatterND"}) && node.String("reduction", "none") != "none";
+}
+
 // Squares, exponentials and long sums: they overflow, or lose their addends, long before what follows does.
 bool IsSensitive(const Node& node) {
   static const std::vector<std::string_view> types = {"Pow",          "Exp",
@@ -60,7 +66,8 @@ bool IsSensitive(const Node& node) {
                                                       "GlobalLpPool", "LpPool",
                                                       "LRN",          "MeanVarianceNormalization",
                                                       "Det"};
-  return IsOneOf(node, types) || (node.Is("Mul") && node.input(0) == node.input(1));
+  return IsOneOf(node, types) || (node.Is("Mul") && node.input(0) == node.input(1)) ||
+         ReducesByScattering(node);
 }
 
 // What turns a sum of squares into a deviation: x / sqrt(mean(x^2) + epsilon).

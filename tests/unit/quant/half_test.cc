@@ -130,6 +130,20 @@ TEST(Half, DeviationStaysFloat) {
               ElementsAre("Pow[Pow]", "ReduceMean[ReduceMean]", "Add[Add]", "Sqrt[Sqrt]"));
 }
 
+TEST(Half, ScatteredSumsStayFloat) {
+  for (const char* type : {"ScatterElements", "ScatterND"}) {
+    for (const char* reduction : {"none", "add", "max"}) {
+      Chain chain(18);
+      const bool elements = std::string(type) == "ScatterElements";
+      const ValueId at =
+          chain.graph.AddConstant("at", Tensor::Of<int64_t>(elements ? Shape{2} : Shape{2, 1}, {0, 0}));
+      chain.Then("Relu").Then(type, {at, chain.Constant(1)}, {{"reduction", Attribute::String(reduction)}});
+      const HalfOutcome outcome = chain.End().Convert();
+      EXPECT_EQ(outcome.left.empty(), std::string(reduction) == "none") << type << " " << reduction;
+    }
+  }
+}
+
 TEST(Half, LargeMaskStaysFloatDownToTheSoftmax) {
   Chain chain;
   chain.Then("Relu").Then("Add", {chain.Constant(-1e9f)}).Then("Softmax").Then("Relu").End();
