@@ -119,6 +119,7 @@ RunResult ConvertToHalf(Graph graph, const Config& config, const RunOptions& opt
   half.io = settings.half_io;
   const ModelCounts counts = CountModel(graph, CountMacs(graph));
   IgnoreList ignored(settings);
+  FixDefaultsOfHabit(&graph);
   InlineForHalf(&graph, &ignored);
   PinOpset(&graph, config, paths.input);
   if (half.type == DType::kBFloat16 && !config.model.opset) {

@@ -64,8 +64,7 @@ class FirstReads {
 // Simplified and released of the names that the config reads; returns the choices by those names.
 Choices SimplifyForInt8(const Config& config, const std::string& path, ThreadPool& pool, FloatModel* model) {
   Graph& graph = model->graph;
-  if (const int fixed = graph.FixDefaults())
-    LogInfo(fixed, " inputs have default values (initializers); those are taken for constants");
+  FixDefaults(&graph);
   if (const int calls = InlineForInt8(&graph)) LogInfo("inlined ", calls, " calls of the model's functions");
   NamedTensors named(config, &graph);
   PinOpset(&graph, config, path);

@@ -1,5 +1,7 @@
 #include "pipeline/model_inputs.h"
 
+#include "base/log.h"
+
 namespace xslim {
 
 std::vector<ModelInput> InputsOf(const Graph& graph) {
@@ -14,6 +16,19 @@ std::vector<ModelInput> InputsOf(const Graph& graph) {
     inputs.push_back(std::move(input));
   }
   return inputs;
+}
+
+void FixDefaults(Graph* graph) {
+  if (const int fixed = graph->FixDefaults())
+    LogInfo(fixed, " inputs have default values (initializers); those are taken for constants");
+}
+
+void FixDefaultsOfHabit(Graph* graph) {
+  size_t initializers = 0;
+  for (size_t i = 0; i < graph->value_slots(); ++i)
+    initializers += graph->value(static_cast<ValueId>(i)).constant.defined() ? 1 : 0;
+  const size_t free = graph->FreeInputs().size(), defaults = graph->inputs().size() - free;
+  if (free > 0 && 2 * defaults > initializers) FixDefaults(graph);
 }
 
 }  // namespace xslim

@@ -1,5 +1,6 @@
 #include "base/log.h"
 #include "onnx/model_io.h"
+#include "pipeline/model_inputs.h"
 #include "pipeline/modes.h"
 #include "quant/dynamic.h"
 #include "report/summary.h"
@@ -25,6 +26,7 @@ void RaiseFor(Graph* graph, int needed, const Config& config, const std::string&
 RunResult QuantizeDynamic(Graph graph, const Config& config, const OutputPaths& paths, ThreadPool& pool) {
   const QuantizationParameters& settings = config.quantization;
   const ModelCounts counts = CountModel(graph, CountMacs(graph));
+  FixDefaultsOfHabit(&graph);
   PinOpset(&graph, config, paths.input);
   SimplifyModel(&graph, config, false, pool);
   const int64_t macs = CountMacs(graph);

@@ -1,6 +1,7 @@
 #include "base/log.h"
 #include "graph/function.h"
 #include "onnx/model_io.h"
+#include "pipeline/model_inputs.h"
 #include "pipeline/modes.h"
 #include "report/summary.h"
 #include "runtime/executor.h"
@@ -15,6 +16,7 @@ RunResult Slim(Graph graph, const Config& config, const OutputPaths& paths, Thre
     LogInfo(Describe(each), " (kept as it is)");
   }
   const ModelCounts before = CountModel(graph, CountMacs(graph));
+  FixDefaultsOfHabit(&graph);
   PinOpset(&graph, config, paths.input);
   SimplifyModel(&graph, config, false, pool);
   DropUnusedFunctions(&graph);

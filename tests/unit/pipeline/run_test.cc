@@ -24,6 +24,25 @@ TEST_F(SmallRun, WritesModelReportAndVerdict) {
   EXPECT_THAT(ReadFile(At("out_verdict.json")), HasSubstr("\"pass\": true"));
 }
 
+// Old exporters list every initializer as an input; a few listed ones are there to be overridden.
+TEST_F(SmallRun, InitializersAmongTheInputsAreConstantsWhereMostAreListed) {
+  config_.calibration = {};
+  for (const int level : {3, 4, 100}) {
+    config_.quantization.precision_level = level;
+    for (const bool all : {true, false}) {
+      Graph graph = MakeGraph();
+      for (size_t i = 0; i < graph.value_slots(); ++i) {
+        const ValueId id = static_cast<ValueId>(i);
+        if (graph.value(id).is_constant() && (all || graph.value(id).name == "w1")) graph.AddInput(id);
+      }
+      graph.ir_version = 6;
+      SaveModel(graph, At("m.onnx"));
+      xslim::Run(config_, options_);
+      EXPECT_EQ(LoadModel(At("out.onnx")).inputs().size(), all ? 1u : 2u) << level;
+    }
+  }
+}
+
 TEST_F(SmallRun, WritesNoVerdictWhereNothingIsMeasured) {
   config_.quantization.analysis_enable = false;
   EXPECT_EQ(xslim::Run(config_, options_).verdict_path, "");
