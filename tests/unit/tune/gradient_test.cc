@@ -83,6 +83,24 @@ Tensor List(const std::vector<int64_t>& values) {
   return Tensor::Of<int64_t>({static_cast<int64_t>(values.size())}, values);
 }
 
+// A kernel of the input's size: padded to a full convolution it would take as many times the multiply-adds as
+// the input has places.
+TEST(Gradient, LargeKernelsArePaddedOnlyWhereItPays) {
+  for (const int64_t kernel : {3, 16}) {
+    Graph graph;
+    graph.opset_imports[""] = 18;
+    const ValueId x = graph.AddValue("x", DType::kFloat), y = graph.AddValue("y", DType::kFloat);
+    graph.AddInput(x);
+    graph.AddNode("Conv", "conv", {x, graph.AddConstant("w", Noise({4, 2, kernel, kernel}, 1))}, {y});
+    graph.AddOutput(y);
+    ThreadPool pool(1);
+    const ValueFacts facts(graph, {Noise({1, 2, 16, 16}, 2)}, pool);
+    const ValueId seed = graph.AddConstant("seed", Noise(facts.of(y).shape, 3));
+    const ValueId back = AddGradient(&graph, facts, {{y, seed}}, {x}, pool).of.at(x);
+    EXPECT_EQ(graph.Producer(back)->op_type, kernel == 3 ? "Conv" : "ConvTranspose");
+  }
+}
+
 TEST(Gradient, Convolutions) {
   Check({"Conv", {Noise({2, 4, 9, 8}, 1, 2)}, {Noise({6, 4, 3, 3}, 2, 2)}, {{"pads", Ints({1, 1, 1, 1})}}});
   Check({"Conv",
@@ -103,6 +121,8 @@ TEST(Gradient, Convolutions) {
          {Noise({5, 3, 3, 3}, 2, 2)},
          {{"dilations", Ints({2, 1})}, {"auto_pad", Attribute::String("SAME_UPPER")}}});
   Check({"Conv", {Noise({1, 3, 11}, 1, 2)}, {Noise({5, 3, 2}, 2, 2)}, {{"pads", Ints({3, 0})}}});
+  Check({"Conv", {Noise({1, 3, 12, 7}, 1, 2)}, {Noise({5, 3, 12, 3}, 2, 2)}, {{"pads", Ints({0, 1, 0, 1})}}});
+  Check({"Conv", {Noise({1, 4, 7, 7}, 1, 2)}, {Noise({4, 1, 7, 7}, 2, 2)}, {{"group", Attribute::Int(4)}}});
   Check({"ConvTranspose",
          {Noise({1, 4, 5, 6}, 1, 2)},
          {Noise({4, 3, 2, 2}, 2, 2)},
