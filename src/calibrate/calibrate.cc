@@ -180,7 +180,11 @@ void WarnOfOddTensors(const Graph& graph, const StatisticsMap& statistics, const
     const std::string& name = graph.value(id).name;
     const auto found = statistics.find(id);
     if (found == statistics.end() || found->second.count() == 0) {
-      LogWarning("tensor ", name, " had no finite element during calibration; its range is a placeholder");
+      const bool empty =
+          found != statistics.end() && found->second.nan_count() == 0 && found->second.infinite_count() == 0;
+      LogWarning("tensor ", name,
+                 empty ? " was empty in all samples" : " had no finite element during calibration",
+                 "; its range is a placeholder");
     } else if (found->second.nan_count() + found->second.infinite_count() > 0) {
       LogWarning("tensor ", name, " held ", found->second.nan_count(), " NaN and ",
                  found->second.infinite_count(), " infinite elements; they were left out of its range");

@@ -73,6 +73,21 @@ def joined_model():
     return model(nodes, [("x", [1, 3, 8, 8])], [("y", [1, 6, 8, 8])], weights)
 
 
+def padded_model():
+    """Padding that is empty at the size of the samples: a Concat in int8 reads it."""
+    rng = np.random.default_rng(36)
+    weights = {"zero": np.array([0], np.int64), "one": np.array([1], np.int64), "rest": np.array([4, 8, 0], np.int64),
+               "factor": np.array(3, np.float32)}
+    nodes = [conv("x", "a", weights, rng, 3, 4, 3), helper.make_node("Shape", ["x"], ["shape"], name="shape"),
+             helper.make_node("Slice", ["shape", "zero", "one"], ["batch"], name="batch"),
+             helper.make_node("Concat", ["batch", "rest"], ["sizes"], name="sizes", axis=0),
+             helper.make_node("ConstantOfShape", ["sizes"], ["ones"], name="ones",
+                              value=helper.make_tensor("value", TensorProto.FLOAT, [1], [1.0])),
+             helper.make_node("Mul", ["ones", "factor"], ["padding"], name="mul"),
+             helper.make_node("Concat", ["a", "padding"], ["y"], name="concat", axis=3)]
+    return model(nodes, [("x", ["n", 3, 8, 8])], [("y", ["n", 4, 8, 8])], weights)
+
+
 def quantized_model():
     weights = {"s": np.array(0.1, np.float32), "z": np.array(0, np.int8)}
     nodes = [helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"], name="quantize_x"),

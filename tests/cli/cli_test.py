@@ -28,7 +28,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import png  # noqa: E402
 from cli_kill import killed_while_preprocessing  # noqa: E402
 from cli_models import (broken_models, endless_model, external_model, joined_model, log_model, no_input_model,  # noqa: E402
-                        quantized_model, small_model, two_input_model)
+                        padded_model, quantized_model, small_model, two_input_model)
 
 INPUT = "calibration_parameters.input_parameters.0."
 CALIBRATION = "calibration_parameters."
@@ -82,6 +82,7 @@ def build_template(folder):
     write(at("dir", "keep"), "")
     for name, made in (("m", small_model()), ("two", two_input_model()), ("noin", no_input_model()),
                        ("q", quantized_model()), ("log", log_model()), ("joined", joined_model()),
+                       ("padded", padded_model()),
                        ("endless", endless_model()), *broken_models()):
         write(at(name + ".onnx"), made.SerializeToString(deterministic=True))
     rng = np.random.default_rng(3)
@@ -467,6 +468,7 @@ def data_cases():
     static("missing npy", {INPUT + "data_list_path": "cal/missing.txt"}, 1, "nope.npy")
     static("npy of a wrong shape", {INPUT + "data_list_path": "cal/bad.txt"}, 1,
            ["cal/bad.txt:7: cal/wrong.npy", "the model input x takes [1,3,8,8]", "make the array of that shape"])
+    static("an empty tensor", {MODEL + "onnx_model": "padded.onnx"}, says="tensor padding was empty in all samples")
     static("NaN in an output", {MODEL + "onnx_model": "log.onnx", QUANTIZATION + "analysis_enable": True},
            says="output y holds NaN", files=["w/out.onnx", "w/out_report.md", "w/out_verdict.json"])
     static("batch of 4 and one sample",
