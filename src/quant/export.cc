@@ -43,9 +43,9 @@ class Exporter {
                       -128.0f, 127.0f);
   }
 
-  // Relu and Clip behind a folded edge go where the codes cannot leave their bounds (XSlim's rule). Behind
-  // what is no product they also go where the bounds have the end codes, as all beyond has then, too: ONNX
-  // Runtime drops these itself, and then refuses the graph where a Sigmoid stands before them.
+  // Relu and Clip behind a folded edge go where their bounds have the end codes: all beyond has these codes,
+  // too. XSlim keeps a Clip whose bounds the range passes by less than half a step; ONNX Runtime drops it
+  // itself, and then refuses the graph where a product or a Sigmoid stands before it.
   void DropEnforcedActivations() {
     for (const auto& [output, input] : plan_.folded) {
       const auto quant = plan_.activations.find(output);
@@ -56,11 +56,8 @@ class Exporter {
         least = Bound(node, 1, "min", -std::numeric_limits<float>::infinity());
         most = Bound(node, 2, "max", std::numeric_limits<float>::infinity());
       }
-      const QuantParams& params = quant->second.params;
-      const auto [lo, hi] = Span(params);  // a NaN bound is one that we do not know
-      const bool inside = lo >= least && hi <= most;
-      const bool same_codes = CodeOf(least, params) <= -128 && CodeOf(most, params) >= 127;
-      if (!inside && (IsComputing(*graph_.Producer(input)) || !same_codes)) continue;
+      const QuantParams& params = quant->second.params;  // a NaN bound is one that we do not know
+      if (!(CodeOf(least, params) <= -128 && CodeOf(most, params) >= 127)) continue;
       // The producer writes the activation's output under its own name: outputs keep theirs.
       const NodeId activation = node.id;
       const Value& from = graph_.value(input);

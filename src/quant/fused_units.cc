@@ -164,14 +164,20 @@ const std::vector<FusedUnit>& FusedUnits() {
   return units;
 }
 
-std::vector<NodeId> OpenCubicResizes(const Graph& graph, const std::set<NodeId>& quantized,
-                                     std::set<ValueId>* inside) {
+const char* LacksInt8Form(const Node& node) {
+  if (node.Is("Resize") && node.String("mode", "nearest") == "cubic") return "cubic Resize";
+  if (node.Is("AveragePool") && node.Has("dilations")) return "AveragePool with dilations";
+  return nullptr;
+}
+
+std::vector<NodeId> OpenFloatForms(const Graph& graph, const std::set<NodeId>& quantized,
+                                   std::set<ValueId>* inside) {
   std::vector<NodeId> shut;
   const auto is_quantized = [&](const Use& use) { return quantized.count(use.node) != 0; };
   for (NodeId id : graph.Order()) {
     const Node& node = graph.node(id);
-    if (!node.Is("Resize") || node.String("mode", "nearest") != "cubic" || node.input(0) == kNone ||
-        node.outputs.empty() || node.outputs[0] == kNone)
+    if (LacksInt8Form(node) == nullptr || node.input(0) == kNone || node.outputs.empty() ||
+        node.outputs[0] == kNone)
       continue;
     const ValueId input = node.input(0), output = node.outputs[0];
     const Node* producer = QuantizedProducer(graph, quantized, input);

@@ -18,13 +18,17 @@ struct FusedUnit {
 };
 const std::vector<FusedUnit>& FusedUnits();
 
-// Adds to `inside` a tensor beside each cubic Resize that would stand between two pairs: what it reads where
-// it alone does, else its result where one product alone reads that. ONNX Runtime's CPU provider takes a
-// Resize between DequantizeLinear and QuantizeLinear for one in 8 bits, and has a cubic one in 8 bits only
-// for its own channels-last layout and not for shrinking, so that it refuses the model or fails in its first
-// run. Returns the Resizes that still stand between two pairs.
-std::vector<NodeId> OpenCubicResizes(const Graph& graph, const std::set<NodeId>& quantized,
-                                     std::set<ValueId>* inside);
+// What ONNX Runtime's CPU provider takes for an operator in 8 bits between DequantizeLinear and
+// QuantizeLinear, and has none of, so that it refuses the model or fails in its first run: its name; null for
+// all else. (A cubic Resize in 8 bits it has only for its own channels-last layout and not for shrinking; its
+// AveragePool in 8 bits knows no dilations, not even those of 1.)
+const char* LacksInt8Form(const Node& node);
+
+// Adds to `inside` a tensor beside each of these that would stand between two pairs: what it reads where it
+// alone does, else its result where one product alone reads that. Returns those that still stand between two
+// pairs.
+std::vector<NodeId> OpenFloatForms(const Graph& graph, const std::set<NodeId>& quantized,
+                                   std::set<ValueId>* inside);
 
 // All tensors inside units of the quantized operators (a unit may end in a float Softmax). Units that share
 // an operator make one larger unit.

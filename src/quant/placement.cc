@@ -42,10 +42,9 @@ class Placer {
     FoldActivations();
     for (NodeId id : FindInside()) {
       if (choices_.quiet) break;
-      LogWarning(
-          graph_.node(id).Title(),
-          ": ONNX Runtime has no cubic Resize in int8 and may refuse the model; leave this operator and "
-          "those that read it float by ignore_op_names");
+      LogWarning(graph_.node(id).Title(), ": ONNX Runtime has no ", LacksInt8Form(graph_.node(id)),
+                 " in int8 and may refuse the model; leave this operator and those that read it float by "
+                 "ignore_op_names");
     }
     for (NodeId id : order_) PlaceNode(graph_.node(id));
     const std::set<NodeId>& placed = choices_.placed.empty() ? plan_.nodes : choices_.placed;
@@ -66,10 +65,10 @@ class Placer {
   }
 
  private:
-  // Tensors that stay without a pair. Returns what OpenCubicResizes does.
+  // Tensors that stay without a pair. Returns what OpenFloatForms does.
   std::vector<NodeId> FindInside() {
     if (options_.placement == Placement::kFused) inside_ = InsideFusedUnits(graph_, plan_.nodes);
-    return OpenCubicResizes(graph_, plan_.nodes, &inside_);
+    return OpenFloatForms(graph_, plan_.nodes, &inside_);
   }
 
   // Quantizable and downstream of a computing operator through quantizable ones (XSlim's "conservative"
@@ -331,7 +330,7 @@ class Placer {
   std::vector<NodeId> order_;
   IgnoreList ignored_;
   std::set<NodeId> passed_;   // float by choice; operators behind them are placed as if they were int8
-  std::set<ValueId> inside_;  // tensors inside fused units and beside cubic Resizes
+  std::set<ValueId> inside_;  // tensors inside fused units and beside what LacksInt8Form()
   QuantPlan plan_;
 };
 

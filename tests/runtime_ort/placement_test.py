@@ -168,8 +168,8 @@ TOKENS, ROW = [1, 8, 16], [1, 16]
 # builder: (input shape, expected lines, greatest noise/signal of the output)
 CASES = {
     conv_relu: (IMAGE, [CONV, LAST], 0.002),
-    # The codes of 0..max do not leave 0..6, so the first Clip goes. Those of -0.1..0.1 may reach a step past the bounds: it stays.
-    conv_clip6: (IMAGE, [CONV, "Conv(q, w0, c) -> f", "Clip(f, c, c) -> q!"], 0.002),
+    # The codes of 0..max do not leave 0..6. Those of -0.1..0.1 reach half a step past the bounds: ONNX Runtime refuses the Clip.
+    conv_clip6: (IMAGE, [CONV, LAST], 0.002),
     residual_add: (IMAGE, [CONV, CONV, "Add(q, q) -> q", LAST], 0.002),
     sigmoid_mul: (IMAGE, [CONV, "Sigmoid(q) -> q", "Mul(q, q) -> q", LAST], 0.002),
     concat_mixed: (IMAGE, [CONV, CONV, "Sigmoid(q) -> q", "MaxPool(q) -> f", "Softmax(q) -> q", "Concat(q, g, q) -> q", LAST], 0.002),
@@ -282,7 +282,7 @@ def check(checks, program, build, shape, expected, bar, variant="", settings=Non
                         f"{name}: the report {'names' if told else 'does not name'} float operators")
         reference = run_all(os.path.join(folder, "m.onnx"), samples)
         power = noise(run_all(output, samples), reference)
-        if build in (cubic_shrinks, cubic_of_two):
+        if build in (conv_clip6, cubic_shrinks, cubic_of_two):
             optimised = noise(run_all(output, samples, optimised=True), reference)
             checks.that(optimised <= bar, f"{name}: noise/signal {optimised:.6f} over {bar} as ONNX Runtime optimises it")
     missing, extra = list(expected), []
