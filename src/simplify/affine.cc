@@ -62,8 +62,8 @@ void FoldIntoWeights(Graph* graph, NodeId id, const std::vector<float>& scale,
       node.input(2) != kNone ? graph->value(node.input(2)).name : node.name + "_bias";
   const auto put = [&](size_t slot, const std::string& name, Tensor tensor) {
     const ValueId old = graph->node(id).input(slot);
-    if (old != kNone && graph->value(old).uses.size() == 1 && !graph->CapturedBySubgraph(name)) {
-      graph->SetConstant(old, std::move(tensor));  // nobody else reads it
+    if (graph->SoleUser(old) == id) {
+      graph->SetConstant(old, std::move(tensor));
     } else {
       graph->SetInput(id, slot, graph->AddConstant(name, std::move(tensor)));
     }

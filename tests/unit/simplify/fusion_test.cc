@@ -236,6 +236,41 @@ TEST(FuseBatchNorm, IntoWhatComputes) {
   }
 }
 
+// Weights and bias that are outputs of the model, too, keep their numbers there.
+TEST(FuseBatchNorm, ConstantsThatAreOutputsStay) {
+  Computing c = MakeConv();
+  const Node conv = c.m.graph.node(c.m.graph.Order()[0]);
+  c.m.Output(c.m.Op("BatchNormalization",
+                    {c.y, c.m.Random({4}), c.m.Random({4}), c.m.Random({4}), c.m.Const(Positive({4}, 3))}));
+  for (size_t slot : {1, 2}) c.m.Output(conv.inputs[slot]);
+  ExpectRewrite(c.m, {"fuse-batch-norm"}, {{"Conv", 1}});
+}
+
+// Of rank 2 to 4; one of unknown rank (of a custom operator's result, say) is left as it is.
+TEST(BatchNormToAffine, TheRankIsFollowed) {
+  const auto options = [](const Model& m) {
+    SimplifyOptions made = OnlyPasses(m.graph, {"batch-norm-to-affine"});
+    made.legalize = true;
+    return made;
+  };
+  const auto make = [](Model* m, ValueId x) {
+    m->Output(m->Op("BatchNormalization",
+                    {x, m->Random({4}), m->Random({4}), m->Random({4}), m->Const(Positive({4}, 3))}));
+  };
+  for (const std::vector<int64_t>& target : {std::vector<int64_t>{-1, 4}, {-1, 4, 3}, {-1, 4, 1, 3}}) {
+    Model m;
+    make(&m, m.Op("Reshape", {m.Input("x", {-1, 12}), m.Ints(target)}));
+    ExpectRewrite(m, {"batch-norm-to-affine"}, {{"Reshape", 1}, {"Mul", 1}, {"Add", 1}}, options(m));
+  }
+  Model unknown;
+  const ValueId x = unknown.Input("x", {-1, 12}), sizes = unknown.Input("sizes", {2}, DType::kInt64);
+  unknown.graph.value(sizes).has_shape = false;  // and with it the rank that Reshape gives
+  make(&unknown, unknown.Op("Reshape", {x, sizes}));
+  Graph graph = unknown.graph;
+  Simplify(&graph, options(unknown));
+  EXPECT_EQ(CountsOf(graph), CountsOf(unknown.graph));
+}
+
 TEST(FuseBatchNorm, AResultThatIsReadElsewhereStays) {
   Computing c = MakeConv();
   c.m.Output(c.y);
