@@ -57,7 +57,7 @@ void DataPlacement::WidenSoftmax(QuantPlan* plan, const QuantPlan& beside) const
   QuantPlan pairs;
   pairs.activations = plan->activations;
   pairs.activations.insert(beside.activations.begin(), beside.activations.end());
-  for (const auto& [id, end] : SoftmaxEnds(graph_, pairs, statistics_)) {
+  for (const auto& [id, end] : SoftmaxEnds(graph_, facts_, pairs, statistics_)) {
     const auto found = plan->activations.find(id);
     if (found == plan->activations.end()) continue;
     SetRange(plan, id, 0, end,

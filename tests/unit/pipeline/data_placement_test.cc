@@ -154,7 +154,7 @@ class SoftmaxPlacementTest : public DataPlacementTest {
     const ValueId factor =
         graph_.AddConstant("factor", Tensor::Of<float>({16}, std::vector<float>(16, 0.001f)));
     Attend("1", Op("Mul", "scores1", {graph_.Find("sum"), factor}));
-    const ValueId weight = graph_.AddConstant("w4", Noise({16, 16}, 4, 0.1f));
+    const ValueId weight = graph_.AddConstant("w4", Noise({16, 16}, 4, 0.3f));
     Attend("2", Op("MatMul", "scores2", {graph_.Find("x"), weight}));
     facts_ = std::make_unique<ValueFacts>(graph_, source_.at(0), pool_);
     parts_ = FindOutputParts(graph_, *facts_, pool_);
