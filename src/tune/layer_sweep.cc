@@ -18,12 +18,13 @@ constexpr int64_t kKeptBytes = int64_t{96} << 20;  // of a visited operator's ou
 }  // namespace
 
 // A node that is run again in front of each reader instead of being stored: dequantizers, and what depends on
-// constants alone.
+// constants alone, but for codes, which Input() takes from where they are stored.
 bool LayerSweep::IsView(const Node& node) const {
   if (node.Is("DequantizeLinear")) return true;
-  if (node.inputs.empty()) return false;
-  return std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId input) {
-    if (input == kNone || graph_.value(input).has_value()) return true;
+  if (node.inputs.empty() || node.Is("QuantizeLinear")) return false;
+  const std::vector<ValueId> reads = ReadsOf(graph_, node);
+  return std::all_of(reads.begin(), reads.end(), [&](ValueId input) {
+    if (graph_.value(input).has_value()) return true;
     const Node* producer = graph_.Producer(input);
     return producer != nullptr && IsView(*producer) && !producer->Is("DequantizeLinear");
   });

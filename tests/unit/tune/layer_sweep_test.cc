@@ -112,6 +112,53 @@ TEST(LayerSweep, ShowsEachLayerItsQuantizedInputAndItsOutput) {
   }
 }
 
+// Results of operators without inputs but constants: of one whose body reads the sample, and of one that has
+// none but those.
+TEST(LayerSweep, StoresWhatBodiesReadAndCodesOfConstants) {
+  ThreadPool pool(1);
+  for (const bool body : {true, false}) {
+    Graph graph;
+    graph.opset_imports[""] = 13;
+    const ValueId x = graph.AddValue("x", DType::kFloat), a = graph.AddValue("a", DType::kFloat),
+                  y = graph.AddValue("y", DType::kFloat), z = graph.AddValue("z", DType::kFloat);
+    graph.AddInput(x);
+    if (body) {
+      Attribute branch;
+      branch.kind = Attribute::Kind::kGraph;
+      branch.graph = std::make_shared<Graph>();
+      branch.graph->opset_imports = graph.opset_imports;
+      const ValueId captured = branch.graph->AddValue("x"),
+                    made = branch.graph->AddValue("made", DType::kFloat);
+      branch.graph->AddNode("Neg", "neg", {captured}, {made});
+      branch.graph->AddOutput(made);
+      graph.AddNode("If", "if", {graph.AddConstant("flag", Tensor(DType::kBool, {}))}, {a},
+                    {{"then_branch", branch}, {"else_branch", branch}});
+    } else {
+      graph.AddNode("Neg", "neg", {graph.AddConstant("k", Noise({1, 4, 8, 8}, 3))}, {a});
+    }
+    const NodeId conv =
+        graph.AddNode("Conv", "conv", {a, graph.AddConstant("w", Noise({6, 4, 1, 1}, 1))}, {y});
+    graph.AddNode("ReduceMean", "mean", {x}, {z});
+    for (ValueId id : {y, z}) graph.AddOutput(id);
+    const Sample sample = Source().at(0);
+    const ValueFacts facts(graph, sample, pool);
+    const Graph exported = ExportQdq(graph, PlanOf(graph, facts, pool));
+    ASSERT_TRUE(exported.Producer(exported.node(conv).input(0))->Is("DequantizeLinear"));
+    Tensor expected;
+    Executor executor(exported, pool);
+    executor.SetTaps({exported.node(conv).input(0)},
+                     [&](ValueId, const Tensor& tensor) { expected = tensor.Clone(); });
+    executor.Run(sample);
+    LayerSweep sweep(exported, pool, MemoryCeiling(0));
+    int visits = 0;
+    sweep.Run({sample}, {conv}, [&](NodeId node) {
+      ++visits;
+      EXPECT_TRUE(sweep.Input(node, 0, 0).SameBytes(expected));
+    });
+    EXPECT_EQ(visits, 1);
+  }
+}
+
 TEST(TuneLayers, LowersTheNoiseAndGivesTheSameForAnyNumberOfThreads) {
   std::vector<Tensor> codes, biases;
   for (int threads : {1, 3}) {
