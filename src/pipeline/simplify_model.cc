@@ -28,6 +28,10 @@ bool SimplifyModel(Graph* graph, const Config& config, bool legalize, ThreadPool
   if (config.model.skip_onnxsim) {
     KernelShapes(graph, {});  // what the target asks for, as XSlim
     RunInBodies(graph, {}, KernelShapes);
+    if (legalize) {  // ONNX Runtime's int8 Gemm multiplies the bias by alpha, too
+      PlainGemm(graph, {});
+      RunInBodies(graph, {}, PlainGemm);
+    }
     return false;
   }
   LogInfo("simplifying");
