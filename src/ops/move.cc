@@ -41,8 +41,8 @@ void Reshape(EvalContext& c) {
       free_axis = static_cast<int64_t>(i);
     } else if (shape[i] < 0) {
       throw Error("shape " + ToString(wanted) + " has a negative dimension", "", "only -1 is allowed");
-    } else {
-      known *= shape[i];
+    } else if (__builtin_mul_overflow(known, shape[i], &known)) {
+      throw Error("shape " + ToString(wanted) + " is too large");
     }
   }
   if (free_axis >= 0) {

@@ -436,11 +436,12 @@ void EvaluateLrn(EvalContext& context) {
   const float alpha = node.Float("alpha", 1e-4f) / static_cast<float>(size);
   const float beta = node.Float("beta", 0.75f), bias = node.Float("bias", 1.0f);
   const int64_t channels = x.dim(1), inner = Product(x.shape(), 2, x.rank());
+  const int64_t work = inner * std::min(size, channels);
   Tensor y = context.scratch(DType::kFloat, x.shape());
   const float* in = x.data<float>();
   float* out = y.data<float>();
   const kernels::Table& table = kernels::Active();
-  context.pool.ParallelFor(x.dim(0) * channels, RowGrain(inner * size), [&](int64_t begin, int64_t end, int) {
+  context.pool.ParallelFor(x.dim(0) * channels, RowGrain(work), [&](int64_t begin, int64_t end, int) {
     std::vector<float> square(static_cast<size_t>(inner));
     for (int64_t row = begin; row < end; ++row) {
       const int64_t c = row % channels;

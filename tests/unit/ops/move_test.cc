@@ -42,6 +42,7 @@ TEST(Reshape, CopiesAndInfersDimensions) {
 TEST(Reshape, RefusesImpossibleShapes) {
   EXPECT_THROW(Eval1("Reshape", {Ramp({2, 3}), I64({2}, {-1, -1})}), Error);
   EXPECT_THROW(Eval1("Reshape", {Ramp({2, 3}), I64({2}, {4, -1})}), Error);
+  EXPECT_THROW(Eval1("Reshape", {Ramp({2, 3}), I64({3}, {int64_t{1} << 62, 4, -1})}), Error);  // no overflow
   EXPECT_THROW(Eval1("Reshape", {Ramp({2, 3}), I64({3}, {2, 3, 0})}), Error);
   EXPECT_THROW(Eval1("Reshape", {Ramp({2, 3}), I64({1}, {5})}), Error);
 }
