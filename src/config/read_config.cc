@@ -222,6 +222,8 @@ const Keys<Quantization> kQuantizationKeys = {
      [](Quantization* q, const Field& f) { q->equalization = f.Bool(); }},
     {"visible_ranges", "bool", "no codes for what consumers cannot see (default: true)",
      [](Quantization* q, const Field& f) { q->visible_ranges = f.Bool(); }},
+    {"one_grid", "bool", "one scale before and behind the addition of a number (default: true)",
+     [](Quantization* q, const Field& f) { q->one_grid = f.Bool(); }},
     {"protect_fragile", "bool", "operators that ruin an output in int8 alone stay float (default: true)",
      [](Quantization* q, const Field& f) { q->protect_fragile = f.Bool(); }},
     {"keep_means", "bool", "biases keep the means of outputs, where level 0's are used (default: true)",

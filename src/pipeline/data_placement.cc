@@ -10,6 +10,7 @@
 #include "ops/operator.h"
 #include "pipeline/precision.h"
 #include "quant/interest.h"
+#include "quant/one_grid.h"
 
 namespace xslim {
 namespace {
@@ -50,6 +51,7 @@ void DataPlacement::SetRanges(QuantPlan* plan, const QuantPlan& beside) {
   for (const auto& [id, quant] : plan->activations) {
     if (!quant.fixed) chosen_.emplace(id, quant);
   }
+  PutOnOneGrid(graph_, plan);
 }
 
 // Not kept in chosen_: where a placement leaves the Softmax's input float, its output has the data's range.

@@ -57,6 +57,7 @@ const Row kRows[] = {
      }},
     {"equalization", kInt8, [](const auto& q, const auto& d) { return q.equalization != d.equalization; }},
     {"visible_ranges", kInt8, [](const auto& q, const auto&) { return !q.visible_ranges; }},
+    {"one_grid", kInt8, [](const auto& q, const auto&) { return !q.one_grid; }},
     {"protect_fragile", kInt8, [](const auto& q, const auto&) { return !q.protect_fragile; }},
     {"keep_means", kInt8, [](const auto& q, const auto&) { return !q.keep_means; }},
     {"range_costs", kInt8, [](const auto& q, const auto&) { return !q.range_costs; }},
@@ -196,6 +197,7 @@ class Finder {
 const std::vector<Stage>& Stages() {
   constexpr int kAny = std::numeric_limits<int>::max();
   static const std::vector<Stage> stages = {{"visible_ranges", &Quantization::visible_ranges, 0, kAny},
+                                            {"one_grid", &Quantization::one_grid, 0, kAny},
                                             {"protect_fragile", &Quantization::protect_fragile, 0, kAny},
                                             {"keep_means", &Quantization::keep_means, 0, kAny},
                                             {"range_costs", &Quantization::range_costs, 1, kAny},

@@ -34,6 +34,7 @@ class Placer {
 
   QuantPlan Place() {
     plan_.quantize_bias = options_.bias == BiasType::kInt32;
+    plan_.one_grid = options_.one_grid;
     plan_.bare = choices_.bare;
     MarkOperators();
     ProtectOutputs();
@@ -56,6 +57,7 @@ class Placer {
 
   QuantPlan PlaceOnly(std::set<NodeId> nodes, std::set<ValueId> bare) {
     plan_.quantize_bias = options_.bias == BiasType::kInt32;
+    plan_.one_grid = options_.one_grid;
     plan_.nodes = std::move(nodes);
     plan_.bare = std::move(bare);
     FoldActivations();

@@ -61,6 +61,7 @@ struct QuantPlan {
   std::set<ValueId> bare;                    // results of int8 operators that get no pair: Choices::bare
   std::map<NodeId, std::string> left_float;  // quantizable operators that stay float, with the reason
   bool quantize_bias = false;
+  bool one_grid = true;  // PutOnOneGrid has its way
 };
 
 // Placement and weights of a static int8 run: XSlim's table, groups and unions (docs/compatibility.md). The

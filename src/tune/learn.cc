@@ -153,8 +153,6 @@ class Learner {
   }
 
  private:
-  using SampleRatios = std::vector<std::vector<double>>;  // by point and sample
-
   SampleRatios Rounded(const Graph& graph, const QuantPlan& plan) const {
     QuantPlan written = plan;
     written.quantize_bias = false;

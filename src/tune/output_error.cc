@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <set>
 
@@ -125,8 +126,8 @@ OutputError::OutputError(const Graph& graph, std::vector<std::string> points,
   }
 }
 
-std::vector<std::vector<double>> OutputError::BySample(const std::vector<std::vector<Tensor>>& values) const {
-  std::vector<std::vector<double>> ratios(points_.size());
+SampleRatios OutputError::BySample(const std::vector<std::vector<Tensor>>& values) const {
+  SampleRatios ratios(points_.size());
   for (size_t p = 0; p < points_.size(); ++p) {
     ratios[p].assign(values[p].size(), 0.0);
     if (!(signal_[p] > 0) || !std::isfinite(signal_[p])) continue;
@@ -150,7 +151,7 @@ std::vector<std::vector<double>> OutputError::BySample(const std::vector<std::ve
   return ratios;
 }
 
-std::vector<double> OutputError::Means(const std::vector<std::vector<double>>& by_sample) {
+std::vector<double> OutputError::Means(const SampleRatios& by_sample) {
   std::vector<double> means;
   for (const std::vector<double>& ratios : by_sample) {
     double sum = 0;
@@ -163,6 +164,28 @@ std::vector<double> OutputError::Means(const std::vector<std::vector<double>>& b
     means.push_back(mean * mean);
   }
   return means;
+}
+
+double OutputError::RiseInErrors(const SampleRatios& before, const SampleRatios& after) {
+  const std::vector<double> means = Means(before);
+  std::vector<double> rises(before.empty() ? 0 : before[0].size(), 0.0);
+  std::vector<bool> told(rises.size(), false);
+  for (size_t p = 0; p < before.size(); ++p) {
+    for (size_t s = 0; s < rises.size(); ++s) {
+      if (before[p][s] == 0 || after[p][s] == 0) continue;
+      rises[s] += (std::sqrt(after[p][s]) - std::sqrt(before[p][s])) / std::sqrt(means[p]);
+      told[s] = true;
+    }
+  }
+  double count = 0, sum = 0, squares = 0;
+  for (size_t s = 0; s < rises.size(); ++s) {
+    count += told[s];
+    sum += rises[s];
+  }
+  if (count < 2) return std::numeric_limits<double>::infinity();
+  const double mean = sum / count;
+  for (size_t s = 0; s < rises.size(); ++s) squares += told[s] ? (rises[s] - mean) * (rises[s] - mean) : 0;
+  return mean / std::sqrt(squares / (count - 1) / count);
 }
 
 double OutputError::floor(size_t point) const { return kLeastSignal * signal_[point]; }
@@ -178,9 +201,8 @@ double OutputError::MeanLog(const std::vector<double>& ratios) {
   return counted ? sum / static_cast<double>(counted) : 0.0;
 }
 
-std::vector<std::vector<double>> SampleRatiosOf(const Graph& graph, const OutputError& error,
-                                                const std::vector<Sample>& samples,
-                                                const SampleLanes& lanes) {
+SampleRatios SampleRatiosOf(const Graph& graph, const OutputError& error, const std::vector<Sample>& samples,
+                            const SampleLanes& lanes) {
   return error.BySample(ValuesAt(error.points(), graph, samples, lanes));
 }
 

@@ -20,6 +20,8 @@ std::vector<std::string> OutputPoints(const Graph& graph, const QuantPlan& plan,
 // The sum of squares of a float tensor.
 double Power(const Tensor& tensor);
 
+using SampleRatios = std::vector<std::vector<double>>;  // by point and sample
+
 // The float values of the points on some samples, and the distance of other values from them.
 class OutputError {
  public:
@@ -32,11 +34,14 @@ class OutputError {
   // sample without much signal counts as one of a thousandth of the mean signal. At most 1e6, which is that
   // of NaN, infinity and another shape than the reference's, too; 0 where nothing can be said: silent points,
   // samples whose reference is not finite.
-  std::vector<std::vector<double>> BySample(const std::vector<std::vector<Tensor>>& values) const;
+  SampleRatios BySample(const std::vector<std::vector<Tensor>>& values) const;
   // By point: the squared mean of sqrt(ratio) over the samples of which something can be said, 0 where there
   // is none. The mean of the ratios themselves would mostly be that of the one sample with the least signal,
   // and choices by it those of chance.
-  static std::vector<double> Means(const std::vector<std::vector<double>>& by_sample);
+  static std::vector<double> Means(const SampleRatios& by_sample);
+  // How many standard errors the samples' roots of ratios, as shares of their point's mean root before, have
+  // risen by on average: under 1 it may be chance. Infinity where fewer than two samples tell.
+  static double RiseInErrors(const SampleRatios& before, const SampleRatios& after);
   // The mean of ln(ratio) over the points of which something can be said; 0 where there is none.
   static double MeanLog(const std::vector<double>& ratios);
   // Undefined where the float graph does not compute the point.
@@ -51,8 +56,8 @@ class OutputError {
 };
 
 // The ratios of a graph that has the points under their names: by point and sample, and their means.
-std::vector<std::vector<double>> SampleRatiosOf(const Graph& graph, const OutputError& error,
-                                                const std::vector<Sample>& samples, const SampleLanes& lanes);
+SampleRatios SampleRatiosOf(const Graph& graph, const OutputError& error, const std::vector<Sample>& samples,
+                            const SampleLanes& lanes);
 std::vector<double> RatiosOf(const Graph& graph, const OutputError& error, const std::vector<Sample>& samples,
                              const SampleLanes& lanes);
 

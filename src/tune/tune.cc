@@ -10,6 +10,7 @@
 #include "base/trace.h"
 #include "graph/subgraph.h"
 #include "ops/precise_math.h"
+#include "quant/one_grid.h"
 #include "tune/layers.h"
 #include "tune/learn.h"
 #include "tune/output_error.h"
@@ -23,9 +24,9 @@ constexpr int64_t kMostErrorSamples = 16, kManyErrorSamples = 32;
 constexpr int64_t kMostLearned = 64, kMostHeld = 16;  // samples that are learned from, and held back for it
 constexpr size_t kFewestHeld = 2;
 constexpr double kWorthwhile = 0.02;  // relative gain in cost that a change of range must bring
-// A stage that multiplies the output noise by more than this is taken back. Less is within what so few
-// samples can tell.
-constexpr double kHarm = 1.15;
+// A stage that multiplies the output noise by more than this, and by more than one standard error of what the
+// samples say, is taken back. Less is within what so few samples can tell.
+constexpr double kHarm = 1.15, kSure = 1;
 // Where tuning leaves more than this of the noise, level 0's biases are tried, too, and taken for this many
 // times less: a smaller gain is what other samples turn round.
 constexpr double kClear = 0.7, kClearlyLess = 1.5;
@@ -88,6 +89,17 @@ struct Tuned {
   bool gave_way;  // to the ranges and biases of level 0
 };
 
+// At the outputs, of the judged samples.
+struct Noise {
+  SampleRatios by_sample;
+  double mean = 0;  // geometric, of the points' means; 0 where nothing can be said of any
+};
+
+bool Harms(const Noise& before, const Noise& after) {
+  return after.mean > kHarm * before.mean &&
+         OutputError::RiseInErrors(before.by_sample, after.by_sample) > kSure;
+}
+
 class Tuner {
  public:
   // judged: how many of `samples` the outputs' error is measured on, at most.
@@ -108,17 +120,16 @@ class Tuner {
 
   // All stages but learning.
   void Run(const RangeProposals& proposals, const TuneOptions& options, const TuneProgress& progress) {
-    const std::vector<double> before = Ratios();
-    noise_ = Mean(before);
+    noise_ = MeasureNoise();
     TraceStage stage("choose ranges by cost");
     const State calibrated = {*graph_, *plan_, noise_};
     std::vector<Change> changes;
     if (options.range_costs) {
-      changes = ChooseRanges(Candidates(proposals), PointsFor(before));
+      changes = ChooseRanges(Candidates(proposals), PointsFor(OutputError::Means(noise_.by_sample)));
     } else if (options.bias_correction) {
       MeasureCosts({}, {});
     }
-    const bool doubtful = noise_ > kHarm * calibrated.noise;
+    const bool doubtful = Harms(calibrated.noise, noise_);
     stage.Next("tune layers");
     std::vector<std::string> done = TuneWeights(options, progress);
     if (doubtful) {
@@ -127,11 +138,11 @@ class Tuner {
       Restore(calibrated);
       const int kept = TakeInGroups(changes);
       std::vector<std::string> done_without = TuneWeights(options, progress);
-      const bool stay = chosen.noise <= kHarm * noise_;
+      const bool stay = !Harms(noise_, chosen.noise);
       Say(stay       ? "these ranges stay"
           : kept > 0 ? StrCat("all but ", kept, " of these ranges are taken back")
                      : "these ranges are taken back",
-          ": in the end, noise-to-signal ratio ", chosen.noise, " with them, ", noise_, " without",
+          ": in the end, noise-to-signal ratio ", chosen.noise.mean, " with them, ", noise_.mean, " without",
           kept > 0 ? " the others" : "");
       if (stay)
         Restore(chosen);
@@ -139,13 +150,13 @@ class Tuner {
         done = std::move(done_without);
     }
     const bool tuned_any = options.range_costs || options.weight_rounding || options.bias_correction;
-    if (tuned_any && options.level_zero && noise_ > kClear * calibrated.noise) {
+    if (tuned_any && options.level_zero && noise_.mean > kClear * calibrated.noise.mean) {
       const State tuned = {*graph_, *plan_, noise_};
       Restore(calibrated);
       options.level_zero(graph_, *plan_);
-      noise_ = Mean(Ratios());
-      if (kClearlyLess * noise_ < tuned.noise) {
-        Say("tuning is taken back: noise-to-signal ratio ", tuned.noise, ", but ", noise_,
+      noise_ = MeasureNoise();
+      if (kClearlyLess * noise_.mean < tuned.noise.mean) {
+        Say("tuning is taken back: noise-to-signal ratio ", tuned.noise.mean, ", but ", noise_.mean,
             " with the ranges and biases of level 0",
             options.level >= 3 && options.learning ? "; nothing is learned from there" : "");
         gave_way_ = true;
@@ -160,15 +171,15 @@ class Tuner {
   // of them, where that has less noise on these.
   void Compare(Tuned&& other, size_t count) {
     const State own = {*graph_, *plan_, noise_};
-    Restore({std::move(other.graph), std::move(other.plan), 0});
-    noise_ = Mean(Ratios());
-    if (noise_ < own.noise) {
+    Restore({std::move(other.graph), std::move(other.plan), {}});
+    noise_ = MeasureNoise();
+    if (noise_.mean < own.noise.mean) {
       account_ = std::move(other.account);
       gave_way_ = other.gave_way;
-      Say("this is tuned on ", count, " samples, as at level 1: noise-to-signal ratio ", noise_, ", but ",
-          own.noise, " where it is tuned on ", samples_.size());
+      Say("this is tuned on ", count, " samples, as at level 1: noise-to-signal ratio ", noise_.mean,
+          ", but ", own.noise.mean, " where it is tuned on ", samples_.size());
     } else {
-      Say("tuned on ", count, " samples, as at level 1, it has ", noise_);
+      Say("tuned on ", count, " samples, as at level 1, it has ", noise_.mean);
       Restore(own);
     }
   }
@@ -184,16 +195,14 @@ class Tuner {
   std::vector<std::string> Account() && { return std::move(account_); }
 
  private:
-  std::vector<double> Ratios() const {
+  Noise MeasureNoise() const {
     QuantPlan plan = *plan_;
     plan.quantize_bias = false;
-    return RatiosOf(ExportQdq(*graph_, plan), error_, judged_, lanes_);
-  }
-
-  // The geometric mean of the points; 0 where nothing can be said of any.
-  static double Mean(const std::vector<double>& ratios) {
+    Noise noise{SampleRatiosOf(ExportQdq(*graph_, plan), error_, judged_, lanes_)};
+    const std::vector<double> ratios = OutputError::Means(noise.by_sample);
     const bool none = std::all_of(ratios.begin(), ratios.end(), [](double ratio) { return ratio == 0; });
-    return none ? 0.0 : precise::Exp(OutputError::MeanLog(ratios));
+    noise.mean = none ? 0.0 : precise::Exp(OutputError::MeanLog(ratios));
+    return noise;
   }
 
   // The present range first, then the proposed ones, then narrower ones.
@@ -271,9 +280,10 @@ class Tuner {
       const QuantPlan before = *plan_;
       const size_t end = std::min(begin + size, changes.size());
       for (size_t i = begin; i < end; ++i) Take(changes[i]);
-      const double now = Mean(Ratios());
-      if (now < noise_) {
-        noise_ = now;
+      PutOnOneGrid(*graph_, plan_);
+      Noise now = MeasureNoise();
+      if (now.mean < noise_.mean) {
+        noise_ = std::move(now);
         kept += static_cast<int>(end - begin);
       } else {
         *plan_ = before;
@@ -299,13 +309,14 @@ class Tuner {
       changes.push_back({id, range});
       Take(changes.back());
     }
-    const double now = Mean(Ratios());
-    Say(changes.size(), " ranges chosen by what they cost at the outputs: noise-to-signal ratio ", noise_,
-        " -> ", now,
-        now <= noise_           ? ""
-        : now <= kHarm * noise_ ? ", a rise within what chance does on these samples before weights are tuned"
+    PutOnOneGrid(*graph_, plan_);
+    Noise now = MeasureNoise();
+    Say(changes.size(), " ranges chosen by what they cost at the outputs: noise-to-signal ratio ",
+        noise_.mean, " -> ", now.mean,
+        now.mean <= noise_.mean ? ""
+        : !Harms(noise_, now)   ? ", a rise within what chance does on these samples before weights are tuned"
                                 : ", a rise that is judged again once weights are tuned");
-    noise_ = now;
+    noise_ = std::move(now);
     return changes;
   }
 
@@ -386,11 +397,11 @@ class Tuner {
     const LayerTuningResult tuned =
         TuneLayers(graph_, plan_, samples_, float_means_, layers, pool_,
                    [&](int64_t done, int64_t total) { progress("tune layers", done, total); });
-    noise_ = Mean(Ratios());
+    noise_ = MeasureNoise();
     std::vector<std::string> sentences = {StrCat("tuned on ", samples_.size(), " samples: weights of ",
                                                  tuned.rounded, " operators rounded, ", tuned.biases,
-                                                 " biases corrected, noise-to-signal ratio ", noise_)};
-    if (noise_ <= kHarm * before.noise) return sentences;
+                                                 " biases corrected, noise-to-signal ratio ", noise_.mean)};
+    if (!Harms(before.noise, noise_)) return sentences;
     sentences.push_back("rounding and bias correction are taken back");
     Restore(before);
     return sentences;
@@ -399,7 +410,7 @@ class Tuner {
   struct State {
     Graph graph;
     QuantPlan plan;
-    double noise;
+    Noise noise;
   };
   void Restore(const State& state) {
     *graph_ = state.graph;
@@ -419,7 +430,7 @@ class Tuner {
   const SampleLanes lanes_;
   ThreadPool& pool_;
   FloatMeans float_means_;
-  double noise_ = 0;       // at the outputs, of the judged samples
+  Noise noise_;
   bool gave_way_ = false;  // to the ranges and biases of level 0
   std::vector<std::string> account_;
 };

@@ -157,5 +157,20 @@ TEST(OutputError, MissingPointsCountAsNothing) {
   EXPECT_EQ(RatiosOf(other, error, samples, pool), (std::vector<double>{0, 0}));
 }
 
+TEST(OutputError, ARiseCountsByWhatSamplesAgreeOn) {
+  const auto rise = [](const std::vector<double>& before, const std::vector<double>& after) {
+    return OutputError::RiseInErrors({before}, {after});
+  };
+  const std::vector<double> before = {0.01, 0.01, 0.01, 0.01};
+  EXPECT_GT(rise(before, {0.02, 0.02, 0.021, 0.019}), 10);
+  EXPECT_LT(rise(before, {0.005, 0.005, 0.0049, 0.0051}), -10);
+  // Their mean is more than twice what it was, but one sample alone has risen.
+  EXPECT_LT(rise(before, {0.008, 0.3, 0.008, 0.008}), 1);
+  EXPECT_GT(rise(before, {0.008, 0.3, 0.008, 0.008}), 0);
+  // Samples without a ratio say nothing, and one alone not how sure it is.
+  EXPECT_EQ(rise({0.01, 0}, {0.02, 0}), std::numeric_limits<double>::infinity());
+  EXPECT_EQ(rise({}, {}), std::numeric_limits<double>::infinity());
+}
+
 }  // namespace
 }  // namespace xslim
