@@ -289,21 +289,21 @@ class Matcher {
   Match match_;
 };
 
-// The constant with the shape of the last axes; ones where the model has none; kNone when their sizes are not
-// known.
-ValueId Parameter(Graph* graph, const ShapeFacts& facts, const Match& match, ValueId id,
-                  const std::string& name) {
+// Of as many ones as the last axes have elements; nothing when their sizes are not known, or too many.
+std::optional<Shape> ShapeOfOnes(const ShapeFacts& facts, const Match& match) {
   Shape shape;
-  if (id != kNone) {
-    const Tensor tensor = *graph->Constant(id);
-    if (tensor.shape().size() == match.axes) return id;
-    shape.assign(tensor.shape().end() - static_cast<int64_t>(match.axes), tensor.shape().end());
-    return graph->AddConstant(graph->value(id).name + "_flat", tensor.Reshaped(shape));
-  }
   for (size_t i = match.axes; i >= 1; --i) shape.push_back(facts.DimOf(match.x, -static_cast<int64_t>(i)));
-  if (*std::min_element(shape.begin(), shape.end()) < 1 || ElementCount(shape) > kMostOnes) return kNone;
-  const std::vector<float> ones(static_cast<size_t>(ElementCount(shape)), 1.0f);
-  return graph->AddConstant(name + "_ones", Tensor::Of<float>(shape, ones));
+  if (*std::min_element(shape.begin(), shape.end()) < 1 || ElementCount(shape) > kMostOnes)
+    return std::nullopt;
+  return shape;
+}
+
+// The constant with the shape of the last axes.
+ValueId Parameter(Graph* graph, const Match& match, ValueId id) {
+  const Tensor tensor = *graph->Constant(id);
+  if (tensor.shape().size() == match.axes) return id;
+  const Shape shape(tensor.shape().end() - static_cast<int64_t>(match.axes), tensor.shape().end());
+  return graph->AddConstant(graph->value(id).name + "_flat", tensor.Reshaped(shape));
 }
 
 int Fuse(Graph* graph, const SimplifyOptions& options, const char* op_type, int opset, bool centered) {
@@ -317,11 +317,19 @@ int Fuse(Graph* graph, const SimplifyOptions& options, const char* op_type, int 
     if (node.Is("Add") && centered) match = Matcher(*graph, facts).FromShifted(node);
     if (!match) continue;
     const std::string name = graph->value(graph->node(match->end).outputs[0]).name;
-    const ValueId scale = Parameter(graph, facts, *match, match->scale, name);
-    if (scale == kNone) continue;
+    const std::optional<Shape> ones = ShapeOfOnes(facts, *match);
+    if (match->scale == kNone && !ones) continue;
+    // First: it takes constants away that nobody reads yet.
     if (!ReachOpset(graph, options, opset, op_type)) return count;
-    std::vector<ValueId> inputs{match->x, scale};
-    if (match->bias != kNone) inputs.push_back(Parameter(graph, facts, *match, match->bias, name));
+    std::vector<ValueId> inputs{match->x};
+    if (match->scale != kNone) {
+      inputs.push_back(Parameter(graph, *match, match->scale));
+    } else {
+      const auto elements = static_cast<size_t>(ElementCount(*ones));
+      inputs.push_back(
+          graph->AddConstant(name + "_ones", Tensor::Of<float>(*ones, std::vector<float>(elements, 1.0f))));
+    }
+    if (match->bias != kNone) inputs.push_back(Parameter(graph, *match, match->bias));
     ReplaceWith(graph, match->end, op_type, inputs,
                 {{"axis", Attribute::Int(-static_cast<int64_t>(match->axes))},
                  {"epsilon", Attribute::Float(match->epsilon)}});

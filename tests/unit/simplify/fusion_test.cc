@@ -111,11 +111,14 @@ TEST(FuseLayerNorm, OtherAxesScalesAndOpsetsStay) {
 }
 
 TEST(FuseLayerNorm, QuantizingRaisesTheOpset) {
-  SimplifyOptions options = OnlyPasses(Norm({}, 13).graph, {"fuse-layer-norm"});
-  options.highest_opset = 24;
-  const Graph graph =
-      ExpectRewrite(Norm({}, 13), {"fuse-layer-norm"}, {{"Abs", 1}, {"LayerNormalization", 1}}, options);
-  EXPECT_EQ(graph.opset(), 17);
+  for (const NormForm& form :
+       {NormForm{}, NormForm{.parameter = {1, 1, 6}}, NormForm{.scale = false, .bias = false}}) {
+    SimplifyOptions options = OnlyPasses(Norm(form, 13).graph, {"fuse-layer-norm"});
+    options.highest_opset = 24;
+    const Graph graph =
+        ExpectRewrite(Norm(form, 13), {"fuse-layer-norm"}, {{"Abs", 1}, {"LayerNormalization", 1}}, options);
+    EXPECT_EQ(graph.opset(), 17);
+  }
 }
 
 TEST(FuseRmsNorm, FromOpset23) {
