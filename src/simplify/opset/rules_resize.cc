@@ -117,6 +117,9 @@ Obstacle ResizeTo10(Site& site) {
 Obstacle ResizeTo13(Site& site) {
   if (site.node().String(kCoordinates, "half_pixel") == "tf_half_pixel_for_nn")
     return Refuse("coordinate_transformation_mode tf_half_pixel_for_nn");
+  // Beside sizes, before 13 scales had to be given, if only as an empty tensor. From 13 on runtimes know one
+  // by its being constant only: not an input of the model that holds a default.
+  if (site.has(3) && site.has(2) && !site.constant(2) && site.shape(2) == Shape{0}) site.DropInput(2);
   return std::nullopt;
 }
 

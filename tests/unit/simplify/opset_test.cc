@@ -204,6 +204,20 @@ TEST(OpsetTest, EnlargingByWholeNumbersReachesOpset10) {
   EXPECT_FALSE(resize("round_prefer_floor", 1.5f).Convert(10).empty());
 }
 
+// ONNX Runtime takes empty scales of an input with a default for scales, and refuses to load them beside
+// sizes.
+TEST(OpsetTest, EmptyScalesBesideSizesGoWhereTheyAreAnInput) {
+  const Tensor none = Tensor::Of<float>({0}, {}), sizes = Tensor::Of<int64_t>({4}, {1, 2, 8, 8});
+  for (const bool input : {false, true}) {
+    One resize(11, "Resize", {}, {none, none, sizes}, {1, 2, 4, 4});
+    const ValueId scales = resize.at().input(2);
+    if (input) resize.graph.AddInput(scales);
+    ASSERT_TRUE(resize.Convert(13).empty());
+    EXPECT_EQ(resize.at().input(2), input ? kNone : scales);
+    EXPECT_NE(resize.at().input(3), kNone);
+  }
+}
+
 TEST(OpsetTest, WhatIsComputedFromConstantsIsFoldedFirst) {
   One pad(13, "Pad", {}, {Tensor::Of<int64_t>({6}, {0, 0, 1, 0, 0, 1})});
   const ValueId list = pad.graph.AddValue("list"), halves = pad.at().input(1);
