@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "calibrate/pool_ranges.h"
 #include "calibrate/softmax_ranges.h"
 #include "calibrate/uneven.h"
 #include "ops/operator.h"
@@ -51,6 +52,7 @@ void DataPlacement::SetRanges(QuantPlan* plan, const QuantPlan& beside) {
   for (const auto& [id, quant] : plan->activations) {
     if (!quant.fixed) chosen_.emplace(id, quant);
   }
+  WidenPools(plan);
   PutOnOneGrid(graph_, plan);
 }
 
@@ -66,6 +68,15 @@ void DataPlacement::WidenSoftmax(QuantPlan* plan, const QuantPlan& beside) const
              "room for larger probabilities: ONNX Runtime's int8 Softmax does not saturate");
     found->second.fixed = true;
     LogDebug("range of ", graph_.value(id).name, ": 0 .. ", end, " (", found->second.why, ")");
+  }
+}
+
+// Not kept in chosen_, either: what is wide enough hangs on where the pooling's input has its pair.
+void DataPlacement::WidenPools(QuantPlan* plan) const {
+  for (auto& [id, range] : PoolRanges(graph_, facts_, *plan)) {
+    SetRange(plan, id, range.lo, range.hi, range.why);
+    plan->activations.at(id).fixed = true;
+    LogDebug("range of ", graph_.value(id).name, ": ", range.lo, " .. ", range.hi, " (", range.why, ")");
   }
 }
 

@@ -32,7 +32,8 @@ class DataPlacement {
   // Leaves float what FindUneven() finds, and says so.
   void LeaveUneven();
 
-  // Gives each activation of the plan its range: outputs of Softmaxes that of SoftmaxEnds(), for good.
+  // Gives each activation of the plan its range: outputs of Softmaxes that of SoftmaxEnds() and of
+  // poolings that of PoolRanges() for good.
   void SetRanges() { SetRanges(&plan_); }
 
   // The tensors that may carry a pair when not all operators of the plan are int8 (SpareActivations), with
@@ -62,6 +63,7 @@ class DataPlacement {
   // beside: pairs that are in use together with those of `plan`.
   void SetRanges(QuantPlan* plan, const QuantPlan& beside = {});
   void WidenSoftmax(QuantPlan* plan, const QuantPlan& beside) const;
+  void WidenPools(QuantPlan* plan) const;
   void LeaveBare(const Node& node);
   QuantPlan Place(const Choices& choices);
   Trial Try(const FragileFinder& finder, const Fragile& fragile);
