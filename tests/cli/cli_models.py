@@ -11,7 +11,8 @@ def model(nodes, inputs, outputs, weights):
         nodes, "g", [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in inputs],
         [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in outputs],
         [numpy_helper.from_array(v, n) for n, v in weights.items()])
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)] + [
+        helper.make_opsetid(domain, 1) for domain in sorted({node.domain for node in nodes} - {""})])
     made.ir_version = 8
     onnx.checker.check_model(made)
     return made
@@ -88,10 +89,10 @@ def padded_model():
     return model(nodes, [("x", ["n", 3, 8, 8])], [("y", ["n", 4, 8, 8])], weights)
 
 
-def quantized_model():
-    weights = {"s": np.array(0.1, np.float32), "z": np.array(0, np.int8)}
-    nodes = [helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"], name="quantize_x"),
-             helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"], name="dequantize_x")]
+def quantized_model(domain="", zero=np.int8):
+    weights = {"s": np.array(0.1, np.float32), "z": np.array(0, zero)}
+    nodes = [helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"], name="quantize_x", domain=domain),
+             helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"], name="dequantize_x", domain=domain)]
     return model(nodes, [("x", [1, 3, 8, 8])], [("y", [1, 3, 8, 8])], weights)
 
 

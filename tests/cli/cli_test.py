@@ -81,7 +81,7 @@ def build_template(folder):
     os.makedirs(at("dir"))
     write(at("dir", "keep"), "")
     for name, made in (("m", small_model()), ("two", two_input_model()), ("noin", no_input_model()),
-                       ("q", quantized_model()), ("log", log_model()), ("joined", joined_model()),
+                       ("q", quantized_model()), ("q16", quantized_model("com.microsoft", np.uint16)), ("log", log_model()), ("joined", joined_model()),
                        ("padded", padded_model()),
                        ("endless", endless_model()), *broken_models()):
         write(at(name + ".onnx"), made.SerializeToString(deterministic=True))
@@ -497,6 +497,7 @@ def data_cases():
            "size should")
     static("static model without inputs", {MODEL + "onnx_model": "noin.onnx"}, 1, "size should")
     static("already quantized model", {MODEL + "onnx_model": "q.onnx"}, 1, ["already", "quantize_x"])
+    static("already quantized model, 16 bits", {MODEL + "onnx_model": "q16.onnx"}, 1, ["already", "quantize_x"])
 
 
 # ---- running
