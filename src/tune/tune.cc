@@ -100,6 +100,11 @@ bool Harms(const Noise& before, const Noise& after) {
          OutputError::RiseInErrors(before.by_sample, after.by_sample) > kSure;
 }
 
+// Clearly: what holds on these samples alone, narrower ranges may make worse on others.
+bool Gains(const Noise& before, const Noise& after) {
+  return OutputError::RiseInErrors(before.by_sample, after.by_sample) < -kSure;
+}
+
 class Tuner {
  public:
   // judged: how many of `samples` the outputs' error is measured on, at most.
@@ -292,13 +297,14 @@ class Tuner {
     return kept;
   }
 
-  // Returns what was changed, in the order of the graph's values.
+  // Returns what was changed and not taken back, in the order of the graph's values.
   std::vector<Change> ChooseRanges(const RangeProposals& candidates,
                                    const std::vector<WeightedPoint>& points) {
     const RangeCosts costs = MeasureCosts(candidates, points);
     for (NodeId id : costs.stopped)
       Say("no derivative of ", reference_.node(id).Title(),
           ": ranges before it are chosen as if it handed relative errors on");
+    const QuantPlan before = *plan_;
     std::vector<Change> changes;
     for (const auto& [id, of] : costs.of) {
       const size_t best = static_cast<size_t>(std::min_element(of.begin(), of.end()) - of.begin());
@@ -311,12 +317,19 @@ class Tuner {
     }
     PutOnOneGrid(*graph_, plan_);
     Noise now = MeasureNoise();
+    const bool harms = Harms(noise_, now), stay = harms || Gains(noise_, now);
     Say(changes.size(), " ranges chosen by what they cost at the outputs: noise-to-signal ratio ",
         noise_.mean, " -> ", now.mean,
-        now.mean <= noise_.mean ? ""
-        : !Harms(noise_, now)   ? ", a rise within what chance does on these samples before weights are tuned"
-                                : ", a rise that is judged again once weights are tuned");
-    noise_ = std::move(now);
+        harms              ? ", a rise that is judged again once weights are tuned"
+        : stay             ? ""
+        : !changes.empty() ? ", which may be chance on these samples: they are taken back"
+                           : "");
+    if (stay) {
+      noise_ = std::move(now);
+    } else {
+      *plan_ = before;
+      changes.clear();
+    }
     return changes;
   }
 

@@ -195,7 +195,7 @@ TEST(Tune, GivesTheSameForAnyNumberOfThreads) {
 TEST(Tune, SaysWhatARiseOfTheNoiseMeans) {
   ThreadPool pool(1);
   const Source source;
-  int rises = 0, falls = 0;
+  int rises = 0, taken_back = 0, falls = 0;
   for (const float own : {0.8f, 8.0f}) {
     for (const float other : {0.4f, 4.0f}) {
       Model model;
@@ -213,15 +213,23 @@ TEST(Tune, SaysWhatARiseOfTheNoiseMeans) {
       double before = 0, now = 0;
       const size_t at = account.front().find("ratio ");
       ASSERT_EQ(std::sscanf(account.front().substr(at).c_str(), "ratio %lf -> %lf", &before, &now), 2);
-      const bool told = account.front().find(", a rise ") != std::string::npos;
+      const bool back = account.front().find("they are taken back") != std::string::npos,
+                 told = back || account.front().find(", a rise ") != std::string::npos;
+      for (const auto& [id, quant] : plan.activations) {
+        if (back) {
+          EXPECT_EQ(quant.hi, own);
+        }
+      }
       if (before != now) {
         EXPECT_EQ(told, now > before) << account.front();
       }
       rises += told;
+      taken_back += back;
       falls += now < before;
     }
   }
   EXPECT_GT(rises, 0);
+  EXPECT_GT(taken_back, 0);
   EXPECT_GT(falls, 0);
 }
 
