@@ -1,6 +1,8 @@
 // Scales and codes of constant inputs.
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <tuple>
 
 #include "base/log.h"
 #include "kernels/kernels.h"
@@ -30,6 +32,11 @@ bool Int8Valued(const float* x, int64_t n) {
   return std::all_of(x, x + n, [](float v) { return v >= -128.0f && v <= 127.0f && v == std::nearbyint(v); });
 }
 
+bool ByPowerOfTwo(const Node& node, const QuantizationParameters& options) {
+  return options.matrix_weights == MatrixWeights::kPowerOfTwoPerTensor && !node.Is("Conv");
+}
+
+// Depends on the node by its type, OutputChannelAxis and ByPowerOfTwo alone.
 QuantParams WeightParams(const Node& node, int slot, const Tensor& weight,
                          const QuantizationParameters& options) {
   QuantParams params;
@@ -47,7 +54,7 @@ QuantParams WeightParams(const Node& node, int slot, const Tensor& weight,
     const ScaleZero chosen = AsymmetricInt8(lo, hi);
     return {-1, {chosen.scale}, {chosen.zero_point}};
   }
-  const bool power_of_two = options.matrix_weights == MatrixWeights::kPowerOfTwoPerTensor && !node.Is("Conv");
+  const bool power_of_two = ByPowerOfTwo(node, options);
   params.axis = power_of_two ? -1 : OutputChannelAxis(node, slot, weight);
   if (params.axis < 0) {
     const float scale = SymmetricScale(std::max(-lo, hi));
@@ -59,11 +66,23 @@ QuantParams WeightParams(const Node& node, int slot, const Tensor& weight,
 }  // namespace
 
 void QuantizeWeights(const Graph& graph, const QuantizationParameters& options, QuantPlan* plan) {
+  // Operators that quantize one constant alike share its codes: recurrent cells that were unrolled hold their
+  // weights many times. Tuning replaces codes and never writes into them.
+  std::map<std::tuple<ValueId, int, bool, bool>, const WeightQuant*> first;
   for (WeightQuant& weight : plan->weights) {
     const Node& node = graph.node(weight.node);
-    const Tensor& constant = *graph.Constant(node.input(static_cast<size_t>(weight.slot)));
+    const ValueId id = node.input(static_cast<size_t>(weight.slot));
+    const Tensor& constant = *graph.Constant(id);
+    const WeightQuant*& alike = first[{id, OutputChannelAxis(node, weight.slot, constant), IsComputing(node),
+                                       ByPowerOfTwo(node, options)}];
+    if (alike != nullptr) {
+      weight.params = alike->params;
+      weight.codes = alike->codes;
+      continue;
+    }
     weight.params = WeightParams(node, weight.slot, constant, options);
     weight.codes = EncodeInt8(constant, weight.params);
+    alike = &weight;
   }
 }
 
