@@ -4,6 +4,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <map>
 
 #include "base/file.h"
@@ -14,7 +15,7 @@ namespace xslim {
 namespace {
 
 constexpr char kMagic[] = "xslim-st";
-constexpr uint32_t kVersion = 3;
+constexpr uint32_t kVersion = 4;
 constexpr size_t kChecksum = 32;
 constexpr uint32_t kBins = 8 * 2048;  // of one sign
 constexpr int kLowestTop = 32, kHighestTop = 254;
@@ -149,18 +150,28 @@ struct StatisticsCodec {
     if (s.count_ > 0 && (top < kLowestTop || top > kHighestTop)) in->Bad("an exponent is out of range");
     s.top_ = static_cast<int>(s.count_ > 0 ? top : 0);
     uint64_t all = s.zeros_;
+    const bool narrow = s.count_ <= std::numeric_limits<uint32_t>::max();  // half the memory
+    if (narrow) s.pending_ = s.count_;
     for (size_t sign : {0, 1}) {
       const uint64_t occupied = in->Count();
       if (occupied == 0) continue;
       if (occupied > kBins) in->Bad("a histogram has too many bins");
-      s.spilled_[sign].resize(kBins);
+      if (narrow) {
+        s.counts_[sign].resize(kBins);
+      } else {
+        s.spilled_[sign].resize(kBins);
+      }
       uint64_t bin = 0;
       for (uint64_t i = 0; i < occupied; ++i) {
         const uint64_t step = in->Count(), count = in->Count();
         if (step >= kBins || bin + step >= kBins || (i > 0 && step == 0)) in->Bad("a bin is out of range");
         bin += step;
         if (count == 0 || count > s.count_ - all) in->Bad("a histogram does not fit its number of elements");
-        s.spilled_[sign][bin] = count;
+        if (narrow) {
+          s.counts_[sign][bin] = static_cast<uint32_t>(count);
+        } else {
+          s.spilled_[sign][bin] = count;
+        }
         all += count;
       }
     }

@@ -18,6 +18,9 @@ Graph ParseModel(const std::string& bytes, const std::string& folder, const std:
 
 // Serialises the graph; nodes that were not changed come out byte-equal. Sets metadata xslim_version.
 std::string SerializeModel(const Graph& graph);
+// A checksum of the same bytes, without a copy of the constants. It is the same for equal graphs alone: of
+// what their bytes are made up, too.
+std::string HashModel(const Graph& graph);
 // Protobuf messages end at 2 GiB; the slack is for readers that count more than the message.
 inline constexpr int64_t kLargestModelFile = 1'900'000'000;
 struct SaveOptions {

@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "graph/function.h"
 #include "onnx/model_io.h"
@@ -488,6 +489,12 @@ std::string SerializeModel(const Graph& graph) {
     throw Error("the model is over 2 GB.", "", "it can only be saved with external data");
   }
   return rope.Text();
+}
+
+std::string HashModel(const Graph& graph) {
+  Hasher hasher;
+  ModelRope(graph, nullptr).ForEach([&](const void* data, size_t bytes) { hasher.Add(data, bytes); });
+  return hasher.Hex();
 }
 
 namespace {

@@ -48,12 +48,6 @@ Graph QuantizedPart(const Graph& graph, const QuantPlan& plan) {
   return part;
 }
 
-std::string HashOf(const Graph& graph) {
-  Hasher hasher;
-  hasher.Add(SerializeModel(graph));
-  return hasher.Hex();
-}
-
 }  // namespace
 
 Percentiles PercentilesOf(const Graph& graph, const Choices& choices, double max_percentile) {
@@ -82,7 +76,7 @@ Observations ObtainStatistics(const Graph& graph, const ValueFacts& facts, const
                              progress, ceiling);
   }
 
-  const StatisticsKey key{HashOf(graph), FingerprintOf(samples, indices, pool)};
+  const StatisticsKey key{HashModel(graph), FingerprintOf(samples, indices, pool)};
   if (loaded != nullptr) {
     StatisticsFile file = loaded->Read(graph, key);
     for (ValueId id : observed) {
