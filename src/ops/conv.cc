@@ -88,7 +88,8 @@ namespace {
 Tensor PackConvWeights(EvalContext& ctx, const Geometry& g, const float* w, bool kept) {
   const int64_t m = g.channels_out / g.group, channels = g.channels_in / g.group, taps = g.taps(),
                 k = taps * channels, size = PackedSizeA(m, k);
-  return PackOnce(ctx, kept, g.group * size, [&](float* packed) {
+  const PackLayout layout{PackLayout::kConv, {g.group, m, channels, taps}};
+  return PackOnce(ctx, kept, w, layout, g.group * size, [&](float* packed) {
     std::vector<float> ordered(static_cast<size_t>(taps == 1 ? 0 : m * k));
     for (int64_t group = 0; group < g.group; ++group) {
       const float* from = w + group * m * k;
@@ -426,9 +427,11 @@ void EvaluateConvTranspose(EvalContext& ctx) {
   Tensor result = ctx.scratch(DType::kFloat, g.out_shape);
   const int64_t per_group = g.channels_out / g.group, k = g.channels_in / g.group, m = per_group * g.taps();
   const int64_t n = g.pixels_in(), size_a = PackedSizeA(m, k);
-  const Tensor packed = PackOnce(ctx, ctx.is_constant(1), g.group * size_a, [&](float* to) {
+  const PackLayout layout{PackLayout::kConvTranspose, {g.group, m, k}};
+  const float* w = in.w.data<float>();
+  const Tensor packed = PackOnce(ctx, ctx.is_constant(1), w, layout, g.group * size_a, [&](float* to) {
     for (int64_t group = 0; group < g.group; ++group)
-      kernels::Active().pack_a(m, k, in.w.data<float>() + group * k * m, 1, m, to + group * size_a);
+      kernels::Active().pack_a(m, k, w + group * k * m, 1, m, to + group * size_a);
   });
   ctx.StateReplacesWeights();
   Tensor panels = ctx.scratch(DType::kFloat, {PackedSizeB(k, n)}),

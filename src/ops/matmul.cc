@@ -93,6 +93,19 @@ void PackBParallel(ThreadPool& pool, int64_t k, int64_t n, const float* b, int64
   });
 }
 
+const Tensor* ConstantOf(const EvalContext& context, const float* elements) {
+  for (size_t slot = 0; elements != nullptr && slot < context.num_inputs(); ++slot) {
+    if (!context.is_constant(slot) || !context.has(slot)) continue;
+    const Tensor& constant = context.any_in(slot);
+    if (constant.raw() == static_cast<const void*>(elements)) return &constant;
+  }
+  return nullptr;
+}
+
+PackLayout RightOperands(int64_t matrices, int64_t k, int64_t n, int64_t stride_k, int64_t stride_n) {
+  return {PackLayout::kRightOperand, {matrices, k, n, stride_k, stride_n}};
+}
+
 MatMulBatches::MatMulBatches(Shape left, Shape right) {
   if (left.empty() || right.empty()) throw Error("MatMul of a scalar", "", "expected at least one dimension");
   const std::string text = ToString(left) + " and " + ToString(right);
@@ -147,10 +160,12 @@ Tensor MatMulFloat(EvalContext& ctx, const Tensor& a, const Tensor& b) {
   Tensor y = ctx.scratch(DType::kFloat, r.out_shape);
   if (y.size() == 0) return y;
   const int64_t matrices = r.k * r.n == 0 ? 0 : b.size() / (r.k * r.n), size_b = PackedSizeB(r.k, r.n);
-  const Tensor right = PackOnce(ctx, ctx.is_constant(1), matrices * size_b, [&](float* packed) {
-    for (int64_t i = 0; i < matrices; ++i)
-      PackBParallel(ctx.pool, r.k, r.n, b.data<float>() + i * r.k * r.n, r.n, 1, packed + i * size_b);
-  });
+  const Tensor right = PackOnce(
+      ctx, ctx.is_constant(1), b.data<float>(), RightOperands(matrices, r.k, r.n, r.n, 1), matrices * size_b,
+      [&](float* packed) {
+        for (int64_t i = 0; i < matrices; ++i)
+          PackBParallel(ctx.pool, r.k, r.n, b.data<float>() + i * r.k * r.n, r.n, 1, packed + i * size_b);
+      });
   // Nested loops run inline, so of several matrices one is one thread's.
   ctx.pool.ParallelFor(static_cast<int64_t>(r.a.size()), 1, [&](int64_t begin, int64_t end, int) {
     std::vector<float> left;
@@ -263,9 +278,11 @@ void GemmFloat(EvalContext& ctx, const GemmShape& s) {
   const kernels::Table& table = kernels::Active();
   const Tensor a = ctx.in(0).ToFloat32(), b = ctx.in(1).ToFloat32();
   const float alpha = ctx.node.Float("alpha", 1.0f), beta = ctx.node.Float("beta", 1.0f);
-  const Tensor right = PackOnce(ctx, ctx.is_constant(1), PackedSizeB(s.k, s.n), [&](float* packed) {
-    PackBParallel(ctx.pool, s.k, s.n, b.data<float>(), s.b_depth, s.b_column, packed);
-  });
+  const Tensor right =
+      PackOnce(ctx, ctx.is_constant(1), b.data<float>(), RightOperands(1, s.k, s.n, s.b_depth, s.b_column),
+               PackedSizeB(s.k, s.n), [&](float* packed) {
+                 PackBParallel(ctx.pool, s.k, s.n, b.data<float>(), s.b_depth, s.b_column, packed);
+               });
   ctx.StateReplacesWeights();
   std::vector<float> left(static_cast<size_t>(PackedSizeA(s.m, s.k)));
   table.pack_a(s.m, s.k, a.data<float>(), s.a_row, s.a_depth, left.data());

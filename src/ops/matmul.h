@@ -9,6 +9,7 @@
 #include "graph/graph.h"
 #include "kernels/kernels.h"
 #include "ops/operator.h"
+#include "ops/pack_store.h"
 
 namespace xslim {
 
@@ -68,19 +69,39 @@ void PackAParallel(ThreadPool& pool, int64_t m, int64_t k, const float* a, int64
 void PackBParallel(ThreadPool& pool, int64_t k, int64_t n, const float* b, int64_t stride_k, int64_t stride_n,
                    float* packed);
 
-// The packed form of weights, `size` floats that `pack` writes: once for the node where they follow from
-// constants alone (`kept`), else in each run.
+// The constant input that has these elements; null where they were made for this run or are no constant's.
+const Tensor* ConstantOf(const EvalContext& context, const float* elements);
+
+// The packed form of `weights`, `size` floats that `pack` writes: once for all nodes that pack this constant
+// in this way.
 template <typename Pack>
-Tensor PackOnce(EvalContext& context, bool kept, int64_t size, const Pack& pack) {
+Tensor PackShared(const EvalContext& context, const float* weights, const PackLayout& layout, int64_t size,
+                  const Pack& pack) {
+  const Tensor* constant = ConstantOf(context, weights);
+  if (constant != nullptr) {
+    if (Tensor found = FindPack(*constant, layout); found.defined()) return found;
+  }
+  Tensor fresh(DType::kFloat, {size});
+  pack(fresh.data<float>());
+  return constant != nullptr ? SharePack(*constant, layout, std::move(fresh)) : fresh;
+}
+
+// The same, kept for the node where they follow from constants alone (`kept`); else packed in each run.
+template <typename Pack>
+Tensor PackOnce(EvalContext& context, bool kept, const float* weights, const PackLayout& layout, int64_t size,
+                const Pack& pack) {
   Tensor unkept;
   Tensor& packed = kept ? context.state<Tensor>() : unkept;
-  if (!packed.defined()) {
-    Tensor fresh(DType::kFloat, {size});
-    pack(fresh.data<float>());
-    packed = std::move(fresh);
-  }
+  if (!packed.defined()) packed = PackShared(context, weights, layout, size, pack);
   return packed;
 }
+// Of weights that are made for packing.
+template <typename Pack>
+Tensor PackOnce(EvalContext& context, bool kept, int64_t size, const Pack& pack) {
+  return PackOnce(context, kept, nullptr, {}, size, pack);
+}
+// Of `matrices` right operands (k x n) one behind the other.
+PackLayout RightOperands(int64_t matrices, int64_t k, int64_t n, int64_t stride_k, int64_t stride_n);
 
 // y (m x n) = a (m x k) * right, which is packed. `left`: scratch.
 void MultiplyRows(ThreadPool& pool, int64_t m, int64_t n, int64_t k, const float* a, const float* right,

@@ -103,19 +103,24 @@ enum class Cell { kRnn, kGru, kLstm };
 // Rows [begin, begin + rows) of a matrix with `depth` columns, packed as the right side of a product.
 struct PackedRows {
   int64_t rows = 0, depth = 0;
-  std::vector<float> panels;
+  Tensor panels;
 
   PackedRows() = default;
-  PackedRows(ThreadPool& pool, const float* matrix, int64_t begin, int64_t rows, int64_t depth)
-      : rows(rows), depth(depth), panels(static_cast<size_t>(PackedSizeB(depth, rows))) {
-    PackBParallel(pool, depth, rows, matrix + begin * depth, 1, depth, panels.data());
+  // weights: the whole input that the matrix is in.
+  PackedRows(const EvalContext& c, const Tensor& weights, const float* matrix, int64_t begin, int64_t rows,
+             int64_t depth)
+      : rows(rows), depth(depth) {
+    const float* first = matrix + begin * depth;
+    const PackLayout layout{PackLayout::kRecurrent, {first - weights.data<float>(), rows, depth}};
+    panels = PackShared(c, weights.data<float>(), layout, PackedSizeB(depth, rows),
+                        [&](float* packed) { PackBParallel(c.pool, depth, rows, first, 1, depth, packed); });
   }
 
   // to[r] += sum over k of matrix[r, k] * x[k]; left: scratch of PackedSizeA(1, depth).
   void AddProduct(const float* x, float* to, float* left) const {
     const kernels::Table& table = kernels::Active();
     table.pack_a(1, depth, x, depth, 1, left);
-    table.gemm(1, rows, depth, left, panels.data(), to, rows, nullptr, nullptr, true,
+    table.gemm(1, rows, depth, left, panels.data<float>(), to, rows, nullptr, nullptr, true,
                {kernels::kNoActivation, 0, 0});
   }
 };
@@ -203,14 +208,14 @@ struct Step {
   }
 };
 
-std::vector<PackedWeights> Pack(ThreadPool& pool, Cell cell, const Tensor& w, const Tensor& r) {
+std::vector<PackedWeights> Pack(const EvalContext& c, Cell cell, const Tensor& w, const Tensor& r) {
   const int64_t rows = w.dim(1), hidden = r.dim(2), together = cell == Cell::kGru ? 2 * hidden : rows;
   std::vector<PackedWeights> packed;
   for (int64_t d = 0; d < w.dim(0); ++d) {
     const float* recurrent = r.data<float>() + d * rows * hidden;
-    packed.push_back({{pool, w.data<float>() + d * rows * w.dim(2), 0, rows, w.dim(2)},
-                      {pool, recurrent, 0, together, hidden},
-                      {pool, recurrent, together, rows - together, hidden}});
+    packed.push_back({{c, w, w.data<float>() + d * rows * w.dim(2), 0, rows, w.dim(2)},
+                      {c, r, recurrent, 0, together, hidden},
+                      {c, r, recurrent, together, rows - together, hidden}});
   }
   return packed;
 }
@@ -221,8 +226,8 @@ Tensor Project(EvalContext& c, const Tensor& x, const PackedRows& w, const float
   Tensor projected = c.scratch(DType::kFloat, {rows, w.rows});
   Tensor left = c.scratch(DType::kFloat, {PackedSizeA(rows, depth)});
   kernels::Active().pack_a(rows, depth, x.data<float>(), depth, 1, left.data<float>());
-  PackedProduct product{rows,  w.rows, depth, left.data<float>(), w.panels.data(), projected.data<float>(),
-                        w.rows};
+  PackedProduct product{
+      rows, w.rows, depth, left.data<float>(), w.panels.data<float>(), projected.data<float>(), w.rows};
   product.bias_n = bias;
   RunProduct(c.pool, product);
   return projected;
@@ -278,7 +283,7 @@ void Evaluate(EvalContext& c, Cell cell, const std::vector<std::string>& default
   std::vector<PackedWeights> unkept;
   const bool keep = c.is_constant(1) && c.is_constant(2);
   std::vector<PackedWeights>& weights = keep ? c.state<std::vector<PackedWeights>>() : unkept;
-  if (weights.empty()) weights = Pack(c.pool, cell, w, r);
+  if (weights.empty()) weights = Pack(c, cell, w, r);
   std::vector<Tensor> projected;
   for (int64_t d = 0; d < directions; ++d) {
     projected.push_back(Project(c, x, weights[static_cast<size_t>(d)].input,

@@ -132,12 +132,14 @@ void DeformConv(EvalContext& c) {
   if (bias.defined() && bias.size() != m) throw Error("the bias does not fit the weights");
 
   const int64_t depth = w.dim(1) * taps, per_group = m / group, size_a = PackedSizeA(per_group, depth);
-  const Tensor left = PackOnce(c, c.is_constant(1), group * size_a, [&](float* packed) {
-    for (int64_t g = 0; g < group; ++g) {
-      kernels::Active().pack_a(per_group, depth, w.data<float>() + g * per_group * depth, depth, 1,
-                               packed + g * size_a);
-    }
-  });
+  const PackLayout layout{PackLayout::kDeformConv, {group, per_group, depth}};
+  const Tensor left =
+      PackOnce(c, c.is_constant(1), w.data<float>(), layout, group * size_a, [&](float* packed) {
+        for (int64_t g = 0; g < group; ++g) {
+          kernels::Active().pack_a(per_group, depth, w.data<float>() + g * per_group * depth, depth, 1,
+                                   packed + g * size_a);
+        }
+      });
   c.StateReplacesWeights();
   std::vector<float> right(static_cast<size_t>(PackedSizeB(depth, pixels)));
   Tensor columns = c.scratch(DType::kFloat, {channels * taps, pixels}), y = c.scratch(DType::kFloat, out);

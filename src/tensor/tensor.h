@@ -89,6 +89,9 @@ class Tensor {
     return data_.get();
   }
   const std::byte* raw() const { return data_.get(); }
+  // What keeps the elements alive: tensors that share them have equal ones. Null for strings and what is no
+  // tensor. Not to be written through.
+  const std::shared_ptr<std::byte>& storage() const { return data_; }
   std::vector<std::string>& strings() { return *strings_; }
   const std::vector<std::string>& strings() const { return *strings_; }
   const std::vector<Tensor>& items() const;  // of a sequence; throws Error when it is none

@@ -1,0 +1,142 @@
+#include "ops/pack_store.h"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <tuple>
+#include <utility>
+
+#include "kernels/kernels.h"
+
+namespace xslim {
+namespace {
+
+using Bytes = std::shared_ptr<const std::byte>;
+
+// The address tells constants apart as long as they live; an entry whose constant is gone says nothing of
+// what lies at its address now.
+struct Key {
+  const std::byte* address;
+  const kernels::Table* table;  // its tiles are the panels
+  PackLayout::Kind kind;
+  std::vector<int64_t> numbers;
+
+  bool operator<(const Key& other) const {
+    return std::tie(address, table, kind, numbers) <
+           std::tie(other.address, other.table, other.kind, other.numbers);
+  }
+};
+
+struct Entry {
+  std::weak_ptr<const std::byte> constant;
+  std::weak_ptr<std::byte> pack;
+  int64_t size = 0;                 // elements
+  std::shared_ptr<std::byte> kept;  // by PacksKept, else null
+};
+
+class Store {
+ public:
+  static Store& Get() {
+    static Store store;
+    return store;
+  }
+
+  Tensor Find(const Key& key) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = entries_.find(key);
+    return found == entries_.end() ? Tensor() : PackOf(found->second);
+  }
+
+  Tensor Share(Key key, const Bytes& constant, Tensor pack) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (entries_.size() >= sweep_at_) Sweep();
+    Entry& entry = entries_[std::move(key)];
+    if (Tensor other = PackOf(entry); other.defined()) return other;
+    Release(&entry);
+    entry.constant = constant;
+    entry.pack = pack.storage();
+    entry.size = pack.size();
+    Keep(&entry);
+    return pack;
+  }
+
+  void Begin(int64_t most_bytes) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    ++keepers_;
+    room_ += most_bytes;
+  }
+
+  void End(int64_t most_bytes) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    room_ -= most_bytes;
+    if (--keepers_ > 0) return;
+    for (auto& [key, entry] : entries_) Release(&entry);
+  }
+
+  void ForgetStale() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (keepers_ > 0) Sweep();
+  }
+
+ private:
+  static int64_t BytesOf(const Entry& entry) { return entry.size * static_cast<int64_t>(sizeof(float)); }
+
+  static Tensor PackOf(const Entry& entry) {
+    if (entry.constant.expired()) return Tensor();
+    std::shared_ptr<std::byte> pack = entry.pack.lock();
+    return pack ? Tensor::Borrow(DType::kFloat, {entry.size}, std::move(pack), false) : Tensor();
+  }
+
+  void Keep(Entry* entry) {
+    if (keepers_ == 0 || BytesOf(*entry) > room_) return;
+    entry->kept = entry->pack.lock();
+    room_ -= BytesOf(*entry);
+  }
+
+  void Release(Entry* entry) {
+    if (!entry->kept) return;
+    entry->kept.reset();
+    room_ += BytesOf(*entry);
+  }
+
+  void Sweep() {
+    for (auto it = entries_.begin(); it != entries_.end();) {
+      if (it->second.constant.expired() || it->second.pack.expired()) {
+        Release(&it->second);
+        it = entries_.erase(it);
+      } else {
+        ++it;
+      }
+    }
+    sweep_at_ = 2 * entries_.size() + kFewest;
+  }
+
+  static constexpr size_t kFewest = 64;
+  std::mutex mutex_;
+  std::map<Key, Entry> entries_;
+  size_t sweep_at_ = kFewest;  // entries
+  int keepers_ = 0;
+  int64_t room_ = 0;  // bytes that may still be kept
+};
+
+Key KeyOf(const Tensor& constant, const PackLayout& layout) {
+  return {constant.raw(), &kernels::Active(), layout.kind, layout.numbers};
+}
+
+}  // namespace
+
+Tensor FindPack(const Tensor& constant, const PackLayout& layout) {
+  return Store::Get().Find(KeyOf(constant, layout));
+}
+
+Tensor SharePack(const Tensor& constant, const PackLayout& layout, Tensor pack) {
+  return Store::Get().Share(KeyOf(constant, layout), constant.storage(), std::move(pack));
+}
+
+PacksKept::PacksKept(int64_t most_bytes) : most_bytes_(most_bytes) { Store::Get().Begin(most_bytes); }
+PacksKept::~PacksKept() { Store::Get().End(most_bytes_); }
+
+void ForgetStalePacks() { Store::Get().ForgetStale(); }
+
+}  // namespace xslim
