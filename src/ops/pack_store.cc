@@ -31,8 +31,7 @@ struct Key {
 struct Entry {
   std::weak_ptr<const std::byte> constant;
   std::weak_ptr<std::byte> pack;
-  int64_t size = 0;                 // elements
-  std::shared_ptr<std::byte> kept;  // by PacksKept, else null
+  int64_t size = 0;  // elements
 };
 
 class Store {
@@ -53,57 +52,20 @@ class Store {
     if (entries_.size() >= sweep_at_) Sweep();
     Entry& entry = entries_[std::move(key)];
     if (Tensor other = PackOf(entry); other.defined()) return other;
-    Release(&entry);
-    entry.constant = constant;
-    entry.pack = pack.storage();
-    entry.size = pack.size();
-    Keep(&entry);
+    entry = {constant, pack.storage(), pack.size()};
     return pack;
   }
 
-  void Begin(int64_t most_bytes) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    ++keepers_;
-    room_ += most_bytes;
-  }
-
-  void End(int64_t most_bytes) {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    room_ -= most_bytes;
-    if (--keepers_ > 0) return;
-    for (auto& [key, entry] : entries_) Release(&entry);
-  }
-
-  void ForgetStale() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (keepers_ > 0) Sweep();
-  }
-
  private:
-  static int64_t BytesOf(const Entry& entry) { return entry.size * static_cast<int64_t>(sizeof(float)); }
-
   static Tensor PackOf(const Entry& entry) {
     if (entry.constant.expired()) return Tensor();
     std::shared_ptr<std::byte> pack = entry.pack.lock();
     return pack ? Tensor::Borrow(DType::kFloat, {entry.size}, std::move(pack), false) : Tensor();
   }
 
-  void Keep(Entry* entry) {
-    if (keepers_ == 0 || BytesOf(*entry) > room_) return;
-    entry->kept = entry->pack.lock();
-    room_ -= BytesOf(*entry);
-  }
-
-  void Release(Entry* entry) {
-    if (!entry->kept) return;
-    entry->kept.reset();
-    room_ += BytesOf(*entry);
-  }
-
   void Sweep() {
     for (auto it = entries_.begin(); it != entries_.end();) {
       if (it->second.constant.expired() || it->second.pack.expired()) {
-        Release(&it->second);
         it = entries_.erase(it);
       } else {
         ++it;
@@ -116,8 +78,6 @@ class Store {
   std::mutex mutex_;
   std::map<Key, Entry> entries_;
   size_t sweep_at_ = kFewest;  // entries
-  int keepers_ = 0;
-  int64_t room_ = 0;  // bytes that may still be kept
 };
 
 Key KeyOf(const Tensor& constant, const PackLayout& layout) {
@@ -133,10 +93,5 @@ Tensor FindPack(const Tensor& constant, const PackLayout& layout) {
 Tensor SharePack(const Tensor& constant, const PackLayout& layout, Tensor pack) {
   return Store::Get().Share(KeyOf(constant, layout), constant.storage(), std::move(pack));
 }
-
-PacksKept::PacksKept(int64_t most_bytes) : most_bytes_(most_bytes) { Store::Get().Begin(most_bytes); }
-PacksKept::~PacksKept() { Store::Get().End(most_bytes_); }
-
-void ForgetStalePacks() { Store::Get().ForgetStale(); }
 
 }  // namespace xslim

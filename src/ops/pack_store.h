@@ -24,22 +24,6 @@ Tensor FindPack(const Tensor& constant, const PackLayout& layout);
 // Shows `pack` to whoever comes later. Returns the one to use: of several made at the same time the first.
 Tensor SharePack(const Tensor& constant, const PackLayout& layout, Tensor pack);
 
-// While one lives, packs stay for executors to come, as long as their constants live: for stages that run the
-// same graph one after the other. `most_bytes`: together; what goes beyond that is packed anew.
-class PacksKept {
- public:
-  explicit PacksKept(int64_t most_bytes);
-  ~PacksKept();
-  PacksKept(const PacksKept&) = delete;
-  PacksKept& operator=(const PacksKept&) = delete;
-
- private:
-  const int64_t most_bytes_;
-};
-
-// Lets go of kept packs whose constants are gone: after something that owned constants.
-void ForgetStalePacks();
-
 }  // namespace xslim
 
 #endif  // XSLIM_OPS_PACK_STORE_H_

@@ -66,7 +66,6 @@ PlannedInt8 PlanInt8(Graph* graph, const ValueFacts& facts, const std::vector<Ou
   if (task.level == 0 && settings.keep_means)
     LogInfo("kept the mean of ", keep_means(graph, plan), " operators' outputs by their biases");
   task.drawn.clear();
-  task.packs.reset();
   ReleaseFreedMemory();
 
   if (task.level > 0) {

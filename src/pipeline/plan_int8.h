@@ -3,13 +3,11 @@
 #define XSLIM_PIPELINE_PLAN_INT8_H_
 
 #include <functional>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "base/trace.h"
 #include "calibrate/calibrate.h"
-#include "ops/pack_store.h"
 #include "quant/choices.h"
 #include "quant/output_parts.h"
 #include "quant/plan.h"
@@ -24,10 +22,9 @@ struct PlanTask {
   const std::vector<int64_t>& indices;  // of calibration
   int level;                            // finetune_level
   ThreadPool& pool;
-  bool meaningful;                             // the samples are data, not zeros
-  bool spare = false;                          // PlannedInt8::spare is wanted
-  std::vector<Sample> drawn = {};              // DrawForChannels(), where they are at hand
-  std::unique_ptr<PacksKept> packs = nullptr;  // of the float graph, until it is run for the last time
+  bool meaningful;                 // the samples are data, not zeros
+  bool spare = false;              // PlannedInt8::spare is wanted
+  std::vector<Sample> drawn = {};  // DrawForChannels(), where they are at hand
 };
 
 struct PlannedInt8 {

@@ -1,7 +1,6 @@
 // Levels 0 to 2: a float model becomes int8 with Q/DQ, stage by stage.
 #include <cmath>
 #include <filesystem>
-#include <memory>
 #include <optional>
 #include <utility>
 
@@ -11,7 +10,6 @@
 #include "base/trace.h"
 #include "graph/function.h"
 #include "onnx/model_io.h"
-#include "ops/pack_store.h"
 #include "pipeline/branches.h"
 #include "pipeline/float_model.h"
 #include "pipeline/modes.h"
@@ -34,9 +32,6 @@ namespace xslim {
 namespace {
 
 constexpr char kNotInSensitivity[] = "operators in branches of If are not in the table of sensitivity";
-
-// Bytes of packed weights that wait for the next run of the float graph.
-constexpr int64_t kMostKeptPacks = int64_t{64} << 20;
 
 void WarnOfOutputs(const std::vector<OutputMeasure>& outputs) {
   for (const OutputMeasure& output : outputs) {
@@ -68,15 +63,13 @@ void WarnOfCoarse(const std::vector<std::string>& tensors) {
 class StaticRun {
  public:
   StaticRun(Graph original, Config config, const RunOptions& options, const OutputPaths& paths,
-            FloatModel model, const ValueFacts& facts, std::unique_ptr<PacksKept> packs, ThreadPool& pool,
-            TraceStage* stage)
+            FloatModel model, const ValueFacts& facts, ThreadPool& pool, TraceStage* stage)
       : original_(std::move(original)),
         config_(std::move(config)),
         options_(options),
         paths_(paths),
         float_(std::move(model)),
         facts_(facts),
-        packs_(std::move(packs)),
         pool_(pool),
         stage_(*stage) {}
 
@@ -125,7 +118,6 @@ class StaticRun {
     PlanTask task{config_, options_, *float_.samples, calibration(), Level(), pool_, float_.meaningful};
     task.spare = settings_.sensitivity || PrecisionTarget(settings_);
     task.drawn = std::move(float_.drawn);
-    task.packs = std::move(packs_);
     PlannedInt8 planned = PlanInt8(&graph_, facts_, parts_, std::move(task), observe, &float_.choices,
                                    std::move(plan_), &stage_);
     plan_ = std::move(planned.plan);
@@ -250,7 +242,6 @@ class StaticRun {
   const OutputPaths& paths_;
   FloatModel float_;  // its graph is what the int8 model is compared with
   const ValueFacts& facts_;
-  std::unique_ptr<PacksKept> packs_;
   ThreadPool& pool_;
   TraceStage& stage_;
   std::vector<OutputParts> parts_;
@@ -274,12 +265,9 @@ RunResult QuantizeStatic(Graph original, Config config, const RunOptions& option
   TraceStage stage("simplify");
   FloatModel model = PrepareFloatModel(original, config, options, paths.input, pool, &stage);
   stage.Next("place");
-  // No run of the float graph up to its last one needs more memory than calibration, which has the packs
-  // anyway.
-  auto packs = std::make_unique<PacksKept>(options.max_memory > 0 ? 0 : kMostKeptPacks);
   const ValueFacts facts(model.graph, model.samples->at(model.choice.calibration.front()), pool);
-  return StaticRun(std::move(original), std::move(config), options, paths, std::move(model), facts,
-                   std::move(packs), pool, &stage)
+  return StaticRun(std::move(original), std::move(config), options, paths, std::move(model), facts, pool,
+                   &stage)
       .Run();
 }
 

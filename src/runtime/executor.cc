@@ -21,7 +21,6 @@
 #include "kernels/kernels.h"
 #include "ops/graph_runner.h"
 #include "ops/operator.h"
-#include "ops/pack_store.h"
 #include "runtime/buffer_pool.h"
 #include "runtime/fusion.h"
 #include "xslim/error.h"
@@ -499,10 +498,7 @@ Executor::Executor(const Graph& graph, ThreadPool& pool, ExecutorOptions options
 
 Executor::Executor(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-Executor::~Executor() {
-  impl_.reset();
-  ForgetStalePacks();  // of constants that were folded here
-}
+Executor::~Executor() = default;
 
 std::unique_ptr<Executor> Executor::Clone(ThreadPool& pool, TapFn tap,
                                           std::shared_ptr<BufferPool> buffers) const {

@@ -42,23 +42,5 @@ TEST(PackStore, ForgetsAConstantThatIsGone) {
   EXPECT_EQ(FindPack(second, kLayout).raw(), other.raw());
 }
 
-TEST(PackStore, KeepsPacksAsLongAsTheirConstantsAndUpToABound) {
-  const Tensor constant = Noise({6}, 1), large = Noise({6}, 2);
-  Tensor passing = Noise({6}, 3);
-  {
-    const PacksKept kept(100);
-    SharePack(constant, kLayout, Noise({8}, 4));
-    EXPECT_TRUE(FindPack(constant, kLayout).defined());
-    SharePack(passing, kLayout, Noise({16}, 5));
-    SharePack(large, kLayout, Noise({8}, 6));
-    EXPECT_FALSE(FindPack(large, kLayout).defined());
-    passing = Tensor();
-    ForgetStalePacks();
-    SharePack(large, kLayout, Noise({8}, 6));
-    EXPECT_TRUE(FindPack(large, kLayout).defined());  // there is room again
-  }
-  EXPECT_FALSE(FindPack(constant, kLayout).defined());
-}
-
 }  // namespace
 }  // namespace xslim
