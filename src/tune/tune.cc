@@ -1,6 +1,7 @@
 #include "tune/tune.h"
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <string>
 #include <utility>
@@ -100,9 +101,19 @@ bool Harms(const Noise& before, const Noise& after) {
          OutputError::RiseInErrors(before.by_sample, after.by_sample) > kSure;
 }
 
-// Clearly: what holds on these samples alone, narrower ranges may make worse on others.
-bool Gains(const Noise& before, const Noise& after) {
-  return OutputError::RiseInErrors(before.by_sample, after.by_sample) < -kSure;
+// What new ranges have done to the noise before weights are tuned.
+enum class Verdict {
+  kGain,    // the samples agree that it is less
+  kChance,  // they do not agree; narrower ranges may cut off what other data hold
+  kLoss,    // they agree that it is more
+  kHarm,    // that it is much more
+};
+
+Verdict Judge(const Noise& before, const Noise& after) {
+  if (Harms(before, after)) return Verdict::kHarm;
+  const double rise = OutputError::RiseInErrors(before.by_sample, after.by_sample);
+  if (!std::isfinite(rise)) return after.mean < before.mean ? Verdict::kChance : Verdict::kLoss;
+  return rise >= kSure ? Verdict::kLoss : rise <= -kSure ? Verdict::kGain : Verdict::kChance;
 }
 
 class Tuner {
@@ -134,16 +145,18 @@ class Tuner {
     } else if (options.bias_correction) {
       MeasureCosts({}, {});
     }
-    const bool doubtful = Harms(calibrated.noise, noise_);
+    const Verdict verdict = Judge(calibrated.noise, noise_);
+    const bool doubtful = !changes.empty() && verdict != Verdict::kGain;
     stage.Next("tune layers");
     std::vector<std::string> done = TuneWeights(options, progress);
     if (doubtful) {
       // Narrower ranges shift means, which biases may have taken back since: only now can they be judged.
       const State chosen = {*graph_, *plan_, noise_};
       Restore(calibrated);
-      const int kept = TakeInGroups(changes);
+      const int kept = verdict == Verdict::kHarm ? TakeInGroups(changes) : 0;
       std::vector<std::string> done_without = TuneWeights(options, progress);
-      const bool stay = !Harms(noise_, chosen.noise);
+      const bool stay =
+          verdict == Verdict::kHarm ? !Harms(noise_, chosen.noise) : chosen.noise.mean < noise_.mean;
       Say(stay       ? "these ranges stay"
           : kept > 0 ? StrCat("all but ", kept, " of these ranges are taken back")
                      : "these ranges are taken back",
@@ -317,18 +330,19 @@ class Tuner {
     }
     PutOnOneGrid(*graph_, plan_);
     Noise now = MeasureNoise();
-    const bool harms = Harms(noise_, now), stay = harms || Gains(noise_, now);
+    const Verdict verdict = Judge(noise_, now);
+    const bool back = !changes.empty() && verdict == Verdict::kLoss;
     Say(changes.size(), " ranges chosen by what they cost at the outputs: noise-to-signal ratio ",
         noise_.mean, " -> ", now.mean,
-        harms              ? ", a rise that is judged again once weights are tuned"
-        : stay             ? ""
-        : !changes.empty() ? ", which may be chance on these samples: they are taken back"
-                           : "");
-    if (stay) {
-      noise_ = std::move(now);
-    } else {
+        back                                           ? ", a rise: they are taken back"
+        : changes.empty() || verdict == Verdict::kGain ? ""
+        : verdict == Verdict::kHarm ? ", a rise that is judged again once weights are tuned"
+                                    : ", which may be chance and is judged again once weights are tuned");
+    if (back) {
       *plan_ = before;
       changes.clear();
+    } else {
+      noise_ = std::move(now);
     }
     return changes;
   }

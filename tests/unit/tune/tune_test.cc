@@ -214,7 +214,7 @@ TEST(Tune, SaysWhatARiseOfTheNoiseMeans) {
       const size_t at = account.front().find("ratio ");
       ASSERT_EQ(std::sscanf(account.front().substr(at).c_str(), "ratio %lf -> %lf", &before, &now), 2);
       const bool back = account.front().find("they are taken back") != std::string::npos,
-                 told = back || account.front().find(", a rise ") != std::string::npos;
+                 told = back || account.front().find("judged again") != std::string::npos;
       for (const auto& [id, quant] : plan.activations) {
         if (back) {
           EXPECT_EQ(quant.hi, own);
