@@ -141,7 +141,8 @@ class Tuner {
     const State calibrated = {*graph_, *plan_, noise_};
     std::vector<Change> changes;
     if (options.range_costs) {
-      changes = ChooseRanges(Candidates(proposals), PointsFor(OutputError::Means(noise_.by_sample)));
+      changes =
+          ChooseRanges(Candidates(proposals), PointsFor(OutputError::Means(noise_.by_sample)), options.level);
     } else if (options.bias_correction) {
       MeasureCosts({}, {});
     }
@@ -311,8 +312,8 @@ class Tuner {
   }
 
   // Returns what was changed and not taken back, in the order of the graph's values.
-  std::vector<Change> ChooseRanges(const RangeProposals& candidates,
-                                   const std::vector<WeightedPoint>& points) {
+  std::vector<Change> ChooseRanges(const RangeProposals& candidates, const std::vector<WeightedPoint>& points,
+                                   int level) {
     const RangeCosts costs = MeasureCosts(candidates, points);
     for (NodeId id : costs.stopped)
       Say("no derivative of ", reference_.node(id).Title(),
@@ -331,13 +332,14 @@ class Tuner {
     PutOnOneGrid(*graph_, plan_);
     Noise now = MeasureNoise();
     const Verdict verdict = Judge(noise_, now);
-    const bool back = !changes.empty() && verdict == Verdict::kLoss;
+    // A loss may still turn into a gain when weights are tuned: tuning them twice takes level 2's time.
+    const bool back = !changes.empty() && verdict == Verdict::kLoss && level < 2;
     Say(changes.size(), " ranges chosen by what they cost at the outputs: noise-to-signal ratio ",
         noise_.mean, " -> ", now.mean,
         back                                           ? ", a rise: they are taken back"
         : changes.empty() || verdict == Verdict::kGain ? ""
-        : verdict == Verdict::kHarm ? ", a rise that is judged again once weights are tuned"
-                                    : ", which may be chance and is judged again once weights are tuned");
+        : verdict != Verdict::kChance ? ", a rise that is judged again once weights are tuned"
+                                      : ", which may be chance and is judged again once weights are tuned");
     if (back) {
       *plan_ = before;
       changes.clear();
