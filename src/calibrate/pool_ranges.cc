@@ -1,29 +1,15 @@
 #include "calibrate/pool_ranges.h"
 
 #include "quant/interest.h"
-#include "quant/scale.h"
 
 namespace xslim {
 namespace {
 
 constexpr double kMost = 128;  // of the 256 that are the end: scales are rounded, biases move ranges
 
-float ScaleOf(const ActivationQuant& quant) { return AsymmetricInt8(quant.lo, quant.hi).scale; }
-
-// The pair that the value's codes have, perhaps in front of data movement; null where they have none.
-const ActivationQuant* PairOf(const Graph& graph, const QuantPlan& plan, ValueId id) {
-  while (true) {
-    if (const auto found = plan.activations.find(id); found != plan.activations.end()) return &found->second;
-    const Node* mover = PassiveProducer(graph, id);
-    if (mover == nullptr) return nullptr;
-    id = mover->input(0);
-  }
-}
-
 // The pooling that the value's numbers come from, perhaps in another shape.
 const Node* PoolOf(const Graph& graph, ValueId id) {
-  while (const Node* mover = PassiveProducer(graph, id)) id = mover->input(0);
-  const Node* producer = graph.Producer(id);
+  const Node* producer = graph.Producer(BeforeMoves(graph, id));
   const bool pools =
       producer != nullptr && (producer->Is("GlobalAveragePool") || producer->Is("AveragePool"));
   return pools ? producer : nullptr;
@@ -45,8 +31,8 @@ std::map<ValueId, ChosenRange> PoolRanges(const Graph& graph, const ValueFacts& 
     const ActivationQuant* input = pool != nullptr ? PairOf(graph, plan, pool->input(0)) : nullptr;
     const double elements = input != nullptr ? ElementsOf(facts, *pool) : 0;
     if (elements == 0) continue;
-    const double least = static_cast<double>(ScaleOf(*input)) / (kMost * elements);
-    if (static_cast<double>(ScaleOf(quant)) >= least) continue;
+    const double least = static_cast<double>(input->params.scale[0]) / (kMost * elements);
+    if (static_cast<double>(quant.params.scale[0]) >= least) continue;
     const double width = static_cast<double>(quant.hi) - static_cast<double>(quant.lo);
     ChosenRange& range = ranges[id];
     range.why = "room for what ONNX Runtime's int8 pooling can compute";

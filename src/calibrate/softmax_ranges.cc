@@ -10,20 +10,9 @@ namespace {
 constexpr float kSpare = 1.5f;
 constexpr float kLeast = 1.72f;  // times 1 / elements of the axis: a little over 255 e^-5
 
-// Whether the value, or what data movement has made it of, has a pair.
-bool OnGrid(const Graph& graph, const QuantPlan& plan, ValueId id) {
-  while (!plan.activations.count(id)) {
-    const Node* mover = PassiveProducer(graph, id);
-    if (mover == nullptr) return false;
-    id = mover->input(0);
-  }
-  return true;
-}
-
 // The Softmax that the value's numbers come from, perhaps in another shape.
 const Node* SoftmaxOf(const Graph& graph, ValueId id) {
-  while (const Node* mover = PassiveProducer(graph, id)) id = mover->input(0);
-  const Node* producer = graph.Producer(id);
+  const Node* producer = graph.Producer(BeforeMoves(graph, id));
   return producer != nullptr && producer->Is("Softmax") ? producer : nullptr;
 }
 
@@ -44,7 +33,7 @@ std::map<ValueId, float> SoftmaxEnds(const Graph& graph, const ValueFacts& facts
   for (const auto& [id, quant] : plan.activations) {
     const Node* softmax = SoftmaxOf(graph, id);
     const auto seen = statistics.find(id);
-    if (softmax != nullptr && seen != statistics.end() && OnGrid(graph, plan, softmax->input(0)))
+    if (softmax != nullptr && seen != statistics.end() && PairOf(graph, plan, softmax->input(0)) != nullptr)
       ends[id] = std::max(std::min(kSpare * seen->second.max(), 1.0f), LeastEnd(facts, *softmax));
   }
   return ends;

@@ -1,6 +1,5 @@
 #include "ops/pack_store.h"
 
-#include <algorithm>
 #include <map>
 #include <memory>
 #include <mutex>

@@ -62,22 +62,21 @@ void DataPlacement::WidenSoftmax(QuantPlan* plan, const QuantPlan& beside) const
   pairs.activations = plan->activations;
   pairs.activations.insert(beside.activations.begin(), beside.activations.end());
   for (const auto& [id, end] : SoftmaxEnds(graph_, facts_, pairs, statistics_)) {
-    const auto found = plan->activations.find(id);
-    if (found == plan->activations.end()) continue;
-    SetRange(plan, id, 0, end,
-             "room for larger probabilities: ONNX Runtime's int8 Softmax does not saturate");
-    found->second.fixed = true;
-    LogDebug("range of ", graph_.value(id).name, ": 0 .. ", end, " (", found->second.why, ")");
+    if (plan->activations.count(id))
+      FixRange(id, {0, end, "room for larger probabilities: ONNX Runtime's int8 Softmax does not saturate"},
+               plan);
   }
 }
 
 // Not kept in chosen_, either: what is wide enough hangs on where the pooling's input has its pair.
 void DataPlacement::WidenPools(QuantPlan* plan) const {
-  for (auto& [id, range] : PoolRanges(graph_, facts_, *plan)) {
-    SetRange(plan, id, range.lo, range.hi, range.why);
-    plan->activations.at(id).fixed = true;
-    LogDebug("range of ", graph_.value(id).name, ": ", range.lo, " .. ", range.hi, " (", range.why, ")");
-  }
+  for (const auto& [id, range] : PoolRanges(graph_, facts_, *plan)) FixRange(id, range, plan);
+}
+
+void DataPlacement::FixRange(ValueId id, const ChosenRange& range, QuantPlan* plan) const {
+  SetRange(plan, id, range.lo, range.hi, range.why);
+  plan->activations.at(id).fixed = true;
+  LogDebug("range of ", graph_.value(id).name, ": ", range.lo, " .. ", range.hi, " (", range.why, ")");
 }
 
 QuantPlan DataPlacement::Place(const Choices& choices) {

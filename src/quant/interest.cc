@@ -78,6 +78,11 @@ const Node* PassiveProducer(const Graph& graph, ValueId value) {
   return producer != nullptr && RoleOf(graph, *producer) == QuantRole::kPassive ? producer : nullptr;
 }
 
+ValueId BeforeMoves(const Graph& graph, ValueId value) {
+  while (const Node* mover = PassiveProducer(graph, value)) value = mover->input(0);
+  return value;
+}
+
 const Tensor* ConstantOperand(const Graph& graph, const Node& node) {
   const bool either = node.Is("Add") || node.Is("Sub") || node.Is("Mul");
   if (!either && !node.Is("Div")) return nullptr;

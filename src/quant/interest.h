@@ -20,6 +20,9 @@ bool MovesData(const Node& node);
 // does.
 const Node* PassiveProducer(const Graph& graph, ValueId value);
 
+// The value whose numbers these are, before passive operators moved them about.
+ValueId BeforeMoves(const Graph& graph, ValueId value);
+
 // The constant that an Add, Sub or Mul adds, takes or multiplies by, or a Div divides by; null for two
 // tensors and other operators.
 const Tensor* ConstantOperand(const Graph& graph, const Node& node);

@@ -48,13 +48,13 @@ struct Chain {
   double shift = 0;  // what is added on the way, in the first tensor's unit; 0: nothing
 };
 
-double ScaleOf(const ActivationQuant& quant) { return AsymmetricInt8(quant.lo, quant.hi).scale; }
+ScaleZero OwnScale(const ActivationQuant& quant) { return AsymmetricInt8(quant.lo, quant.hi); }
 
 // The first tensor's scale; nullopt where each is better off with its own.
 std::optional<double> CommonScale(const Chain& chain, const QuantPlan& plan) {
   double scale = 0, noise = 0;
   for (const auto& [id, factor] : chain.factors) {
-    const double own = ScaleOf(plan.activations.at(id)) / std::fabs(factor);
+    const double own = OwnScale(plan.activations.at(id)).scale / std::fabs(factor);
     scale = std::max(scale, own);
     noise += own * own;
   }
@@ -74,39 +74,40 @@ std::optional<double> CommonScale(const Chain& chain, const QuantPlan& plan) {
   return scale;
 }
 
-}  // namespace
-
-void PutOnOneGrid(const Graph& graph, QuantPlan* plan) {
-  if (!plan->one_grid) return;
+std::vector<Chain> FindChains(const Graph& graph, const QuantPlan& plan) {
   std::vector<Chain> chains;
   std::map<ValueId, size_t> of;
   for (NodeId id : graph.Order()) {
-    if (!plan->nodes.count(id)) continue;
-    const std::optional<Link> link = LinkOf(graph, *plan, graph.node(id));
+    if (!plan.nodes.count(id)) continue;
+    const std::optional<Link> link = LinkOf(graph, plan, graph.node(id));
     if (!link) continue;
-    auto found = of.find(link->from);
-    if (found != of.end() && link->shift != 0 && chains[found->second].shift != 0) {
-      continue;  // one scale can make one shift a multiple
-    }
-    if (found == of.end()) {
-      chains.push_back({{{link->from, 1.0}}});
-      found = of.emplace(link->from, chains.size() - 1).first;
-    }
+    const auto [found, is_new] = of.emplace(link->from, chains.size());
+    if (is_new) chains.push_back({{{link->from, 1.0}}});
     Chain& chain = chains[found->second];
+    if (link->shift != 0 && chain.shift != 0) continue;  // one scale can make one shift a multiple
     const double factor = chain.factors.at(link->from);
     if (link->shift != 0) chain.shift = link->shift / factor;
     chain.factors[link->to] = factor * link->factor;
     of[link->to] = found->second;
   }
-  for (const Chain& chain : chains) {
+  return chains;
+}
+
+}  // namespace
+
+void PutOnOneGrid(const Graph& graph, QuantPlan* plan) {
+  if (!plan->one_grid) return;
+  for (const Chain& chain : FindChains(graph, *plan)) {
     const std::optional<double> common = CommonScale(chain, *plan);
     for (const auto& [id, factor] : chain.factors) {
       ActivationQuant& quant = plan->activations.at(id);
-      const ScaleZero own = AsymmetricInt8(quant.lo, quant.hi);
-      const float scale = common ? static_cast<float>(*common * std::fabs(factor)) : own.scale;
-      const double zero =
-          common ? -128 - std::nearbyint(static_cast<double>(quant.lo / scale)) : own.zero_point;
-      quant.params = {-1, {scale}, {static_cast<int32_t>(std::clamp(zero, -128.0, 127.0))}};
+      ScaleZero chosen = OwnScale(quant);
+      if (common) {
+        chosen.scale = static_cast<float>(*common * std::fabs(factor));
+        const double zero = -128 - std::nearbyint(static_cast<double>(quant.lo / chosen.scale));
+        chosen.zero_point = static_cast<int32_t>(std::clamp(zero, -128.0, 127.0));
+      }
+      quant.params = {-1, {chosen.scale}, {chosen.zero_point}};
     }
   }
 }

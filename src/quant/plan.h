@@ -80,6 +80,10 @@ void QuantizeWeights(const Graph& graph, const QuantizationParameters& options, 
 // Sets the activation's range: lo <= 0 <= hi after widening.
 void SetRange(QuantPlan* plan, ValueId value, float lo, float hi, std::string why);
 
+// The pair that the value's codes have: its own, or one in front of passive operators that made the value of
+// it; null where they have none.
+const ActivationQuant* PairOf(const Graph& graph, const QuantPlan& plan, ValueId value);
+
 // The part of the real line that the int8 codes of per-tensor parameters span.
 std::pair<float, float> Span(const QuantParams& params);
 

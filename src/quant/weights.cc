@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "kernels/kernels.h"
+#include "quant/interest.h"
 #include "quant/plan.h"
 #include "quant/scale.h"
 #include "quant/weight_codes.h"
@@ -93,6 +94,16 @@ void SetRange(QuantPlan* plan, ValueId value, float lo, float hi, std::string wh
   const ScaleZero chosen = AsymmetricInt8(lo, hi);
   quant.params = {-1, {chosen.scale}, {chosen.zero_point}};
   quant.why = std::move(why);
+}
+
+const ActivationQuant* PairOf(const Graph& graph, const QuantPlan& plan, ValueId value) {
+  while (true) {
+    if (const auto found = plan.activations.find(value); found != plan.activations.end())
+      return &found->second;
+    const Node* mover = PassiveProducer(graph, value);
+    if (mover == nullptr) return nullptr;
+    value = mover->input(0);
+  }
 }
 
 std::pair<float, float> Span(const QuantParams& params) {

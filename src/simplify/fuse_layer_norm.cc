@@ -317,7 +317,7 @@ int Fuse(Graph* graph, const SimplifyOptions& options, const char* op_type, int 
     if (node.Is("Add") && centered) match = Matcher(*graph, facts).FromShifted(node);
     if (!match) continue;
     const std::string name = graph->value(graph->node(match->end).outputs[0]).name;
-    const std::optional<Shape> ones = ShapeOfOnes(facts, *match);
+    const std::optional<Shape> ones = match->scale == kNone ? ShapeOfOnes(facts, *match) : std::nullopt;
     if (match->scale == kNone && !ones) continue;
     // First: it takes constants away that nobody reads yet.
     if (!ReachOpset(graph, options, opset, op_type)) return count;

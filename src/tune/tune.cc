@@ -96,25 +96,22 @@ struct Noise {
   double mean = 0;  // geometric, of the points' means; 0 where nothing can be said of any
 };
 
-bool Harms(const Noise& before, const Noise& after) {
-  return after.mean > kHarm * before.mean &&
-         OutputError::RiseInErrors(before.by_sample, after.by_sample) > kSure;
-}
-
-// What new ranges have done to the noise before weights are tuned.
-enum class Verdict {
+// What a stage has done to the noise.
+enum class Effect {
   kGain,    // the samples agree that it is less
-  kChance,  // they do not agree; narrower ranges may cut off what other data hold
+  kChance,  // they do not agree
   kLoss,    // they agree that it is more
   kHarm,    // that it is much more
 };
 
-Verdict Judge(const Noise& before, const Noise& after) {
-  if (Harms(before, after)) return Verdict::kHarm;
+Effect EffectOf(const Noise& before, const Noise& after) {
   const double rise = OutputError::RiseInErrors(before.by_sample, after.by_sample);
-  if (!std::isfinite(rise)) return after.mean < before.mean ? Verdict::kChance : Verdict::kLoss;
-  return rise >= kSure ? Verdict::kLoss : rise <= -kSure ? Verdict::kGain : Verdict::kChance;
+  if (after.mean > kHarm * before.mean && rise > kSure) return Effect::kHarm;
+  if (!std::isfinite(rise)) return after.mean < before.mean ? Effect::kChance : Effect::kLoss;
+  return rise >= kSure ? Effect::kLoss : rise <= -kSure ? Effect::kGain : Effect::kChance;
 }
+
+bool Harms(const Noise& before, const Noise& after) { return EffectOf(before, after) == Effect::kHarm; }
 
 class Tuner {
  public:
@@ -139,25 +136,25 @@ class Tuner {
     noise_ = MeasureNoise();
     TraceStage stage("choose ranges by cost");
     const State calibrated = {*graph_, *plan_, noise_};
-    std::vector<Change> changes;
+    RangeChanges ranges;
     if (options.range_costs) {
-      changes =
+      ranges =
           ChooseRanges(Candidates(proposals), PointsFor(OutputError::Means(noise_.by_sample)), options.level);
     } else if (options.bias_correction) {
       MeasureCosts({}, {});
     }
-    const Verdict verdict = Judge(calibrated.noise, noise_);
-    const bool doubtful = !changes.empty() && verdict != Verdict::kGain;
+    // Narrower ranges may cut off what other data hold: what chance does is no gain.
+    const bool doubtful = !ranges.changes.empty() && ranges.effect != Effect::kGain,
+               harmful = ranges.effect == Effect::kHarm;
     stage.Next("tune layers");
     std::vector<std::string> done = TuneWeights(options, progress);
     if (doubtful) {
       // Narrower ranges shift means, which biases may have taken back since: only now can they be judged.
       const State chosen = {*graph_, *plan_, noise_};
       Restore(calibrated);
-      const int kept = verdict == Verdict::kHarm ? TakeInGroups(changes) : 0;
+      const int kept = harmful ? TakeInGroups(ranges.changes) : 0;
       std::vector<std::string> done_without = TuneWeights(options, progress);
-      const bool stay =
-          verdict == Verdict::kHarm ? !Harms(noise_, chosen.noise) : chosen.noise.mean < noise_.mean;
+      const bool stay = harmful ? !Harms(noise_, chosen.noise) : chosen.noise.mean < noise_.mean;
       Say(stay       ? "these ranges stay"
           : kept > 0 ? StrCat("all but ", kept, " of these ranges are taken back")
                      : "these ranges are taken back",
@@ -284,6 +281,10 @@ class Tuner {
     ValueId value;
     ChosenRange range;
   };
+  struct RangeChanges {
+    std::vector<Change> changes;  // not taken back, in the order of the graph's values
+    Effect effect = Effect::kGain;
+  };
 
   void Take(const Change& change) {
     SetRange(plan_, change.value, change.range.lo, change.range.hi,
@@ -311,9 +312,8 @@ class Tuner {
     return kept;
   }
 
-  // Returns what was changed and not taken back, in the order of the graph's values.
-  std::vector<Change> ChooseRanges(const RangeProposals& candidates, const std::vector<WeightedPoint>& points,
-                                   int level) {
+  RangeChanges ChooseRanges(const RangeProposals& candidates, const std::vector<WeightedPoint>& points,
+                            int level) {
     const RangeCosts costs = MeasureCosts(candidates, points);
     for (NodeId id : costs.stopped)
       Say("no derivative of ", reference_.node(id).Title(),
@@ -331,22 +331,22 @@ class Tuner {
     }
     PutOnOneGrid(*graph_, plan_);
     Noise now = MeasureNoise();
-    const Verdict verdict = Judge(noise_, now);
+    const Effect effect = EffectOf(noise_, now);
     // A loss may still turn into a gain when weights are tuned: tuning them twice takes level 2's time.
-    const bool back = !changes.empty() && verdict == Verdict::kLoss && level < 2;
+    const bool back = !changes.empty() && effect == Effect::kLoss && level < 2;
     Say(changes.size(), " ranges chosen by what they cost at the outputs: noise-to-signal ratio ",
         noise_.mean, " -> ", now.mean,
-        back                                           ? ", a rise: they are taken back"
-        : changes.empty() || verdict == Verdict::kGain ? ""
-        : verdict != Verdict::kChance ? ", a rise that is judged again once weights are tuned"
-                                      : ", which may be chance and is judged again once weights are tuned");
+        back                                         ? ", a rise: they are taken back"
+        : changes.empty() || effect == Effect::kGain ? ""
+        : effect != Effect::kChance                  ? ", a rise that is judged again once weights are tuned"
+                                    : ", which may be chance and is judged again once weights are tuned");
     if (back) {
       *plan_ = before;
       changes.clear();
     } else {
       noise_ = std::move(now);
     }
-    return changes;
+    return {std::move(changes), effect};
   }
 
   // A seeded quarter of the calibration samples, of kMostHeld at most, is held back.
