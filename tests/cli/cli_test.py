@@ -142,13 +142,26 @@ def usage_cases():
     case("help", "--help", 0, ["Usage:", "Examples:", "--ignore_op_types A,B"])
     case("help of the config", "--help-config", 0, ["calibration_step", "matrix_weights"])
     case("version", "--version", 0, "xslim 0.")
-    case("unknown option", "--nope", 2, ["xslim: error:", "--nope"])
+    case("unknown option", "--nope", 2, ["xslim: error: unknown option --nope", "!did you mean"])
+    for typed, meant in (("--ignor_op_types", "--ignore_op_types"), ("--op_set", "--opset"), ("--inptu", "--input_path"), ("-input", "--input_path"),
+                         ("-opset=17", "--opset"), ("--calibrate", "")):
+        case("mistyped " + typed, ["-i", "m.onnx", typed, "m.onnx", "-o", "o.onnx"], 2,
+             ["unknown option " + typed.split("=")[0] + (" (did you mean %s?)" % meant if meant else ""), "!did you mean --version"])
+    case("a control character in an option", ["--\x1b[31m"], 2, "--\\x1b[31m")
+    for args in ("-i -o o.onnx", "-i m.onnx -o --dynq", "-i m.onnx -o o.onnx --ignore_op_types --dynq", "-c"):
+        case("a value left out of " + args, args, 2, "its value is missing")
+    case("an empty value", "--input_path= --output_path=o.onnx", 2, "--input_path: is empty")
+    case("a value like an option", ["-i", "m.onnx", "-o", "o.onnx", "--dynq", "--ignore_op_names=--dynq"], 0, '"--dynq" matches no operator', ["o.onnx"])
+    case("a list with blanks", "-i m.onnx -o o.onnx --dynq --ignore_op_types Conv Relu", 2, ["'Relu' belongs to no option", "commas"])
+    case("flags together", "-vq -i m.onnx -o o.onnx", 2, "-v and -q exclude each other")
+    case("short options together", "-qim.onnx -oo.onnx", 0, files=["o.onnx"])
+    case("an unknown short option", "-i m.onnx -qx -o o.onnx", 2, "unknown option -x")
     case("only -o", "-o o.onnx", 2, "both -i and -o")
     case("only -i", "-i m.onnx", 2, ["both -i and -o", "!Usage:"])
     case("option without its value", "-i", 2, "xslim: error:")
-    case("opset a word", "-i m.onnx -o o.onnx --opset abc", 2, "opset")
-    case("opset 0", "-i m.onnx -o o.onnx --opset 0", 2, "opset")
-    case("opset 99", "-i m.onnx -o o.onnx --opset 99", 2, "opset")
+    case("opset a word", "-i m.onnx -o o.onnx --opset abc", 2, "--opset: expected an integer from 7 to 24, got 'abc'")
+    case("opset 0", "-i m.onnx -o o.onnx --opset 0", 2, "--opset: expected an integer from 7 to 24, got '0'")
+    case("opset 99", "-i m.onnx -o o.onnx --opset 99", 2, "--opset: expected an integer from 7 to 24, got '99'")
     case("threads -1", "-i m.onnx -o o.onnx --threads -1", 2, "threads")
     case("verbose and quiet", "-i m.onnx -o o.onnx -v -q", 2, "exclude")
     case("dynq", "-i m.onnx -o o.onnx --dynq", 0, ["DequantizeLinear", "before", "after"], ["o.onnx"])
@@ -182,8 +195,8 @@ def usage_cases():
     case("blanks in a list of names", ["-i", "m.onnx", "-o", "o.onnx", "--dynq", "--ignore_op_types", "Relu , Conv"], 0, ["ignore_op_types", "!matches no"], ["o.onnx"])
     case("underscores and hyphens", "--input-path m.onnx --output-path=o.onnx --no_verify", 0, files=["o.onnx"])
     case("beginnings of options", "--input m.onnx --out o.onnx", 0, files=["o.onnx"])
-    case("a beginning of several options", "-i m.onnx -o o.onnx --fp", 2, "--fp")
-    case("an option of no name", "-i m.onnx -o o.onnx --foo_bar=1", 2, "--foo_bar=1")
+    case("a beginning of several options", "-i m.onnx -o o.onnx --fp", 2, "--fp is short for --fp16 and for --fp16-io")
+    case("an option of no name", "-i m.onnx -o o.onnx --foo_bar=1", 2, "unknown option --foo_bar")
     for path in (".onnx", "dir/.onnx"):
         case("output " + path, "-i m.onnx -o " + path, 2, ["-o %s: has no name before .onnx" % path])
     for name, setup in (("folder", os.mkdir), ("pipe", os.mkfifo)):
@@ -211,8 +224,9 @@ def usage_cases():
          environment={"XSLIM_ISA": "bogus"})
     case("log file in a folder that is not there", "-i m.onnx -o o.onnx --log-file logs/l.txt", 1, ["logs/l.txt", "no folder logs"])
     case("log file below a file", "-i m.onnx -o o.onnx --log-file text.onnx/log", 1, "text.onnx/log")
-    case("two models", "-i m.onnx -i two.onnx -o o.onnx", 2, "--input_path")
-    case("a word too much", "-i m.onnx -o o.onnx more", 2, "more")
+    case("two models", "-i m.onnx -i two.onnx -o o.onnx", 2, "--input_path: is given twice")
+    case("a word too much", "-i m.onnx -o o.onnx more", 2, "'more' belongs to no option (a model goes to -i")
+    case("two dashes", "-i m.onnx -o o.onnx -- more", 2, "'--' belongs to no option")
 
 
 def simplify_cases():

@@ -1,9 +1,8 @@
-// The command line: options, logging, progress, the summary and the exit status. Everything else is the
-// library's.
+// The command line: modes, logging, progress, the summary and the exit status. The options stand in
+// arguments.cpp, everything else is the library's.
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -19,208 +18,18 @@
 #include <optional>
 #include <string>
 #include <utility>
-#include <variant>
 #include <vector>
 
+#include "arguments.h"
 #include "xslim/xslim.h"
 
 namespace {
 
 constexpr int kDone = 0, kFailed = 1, kWrongUsage = 2, kGateMissed = 3;
 
-struct Arguments {
-  std::string config_path, input_path, output_path, log_file, save_stats, load_stats, max_memory, profile;
-  std::vector<std::string> ignore_op_types, ignore_op_names, op_libraries, skip_passes;
-  std::optional<double> min_cosine, max_snr, auto_precision;
-  int opset = 0, threads = 0, weight_bits = 0, weight_block = 0;  // opset, weight_*: 0 = not given
-  bool external_data = false, fp16 = false, bf16 = false, fp16_io = false, dynq = false, dynq_contrib = false,
-       dynq_full_range = false, weight_zero_points = false, strict = false, verbose = false, quiet = false,
-       help = false, help_config = false, version = false, list_passes = false, verify = false,
-       no_verify = false, spacemit_functions = false, fail_on_collapse = false, sensitivity = false;
-};
-
-// One command line option: what CLI11 parses and what the help says.
-struct Option {
-  const char* names;
-  const char* value;  // name of its value in the help; "" for a flag
-  const char* help;
-  std::variant<bool Arguments::*, int Arguments::*, std::optional<double> Arguments::*,
-               std::string Arguments::*, std::vector<std::string> Arguments::*>
-      target;
-  double low = 0, high = 0;    // range of a number
-  std::vector<int> only = {};  // the numbers that there are, where they are few
-};
-
-const std::string kOpsetHelp = "opset of the output, " + std::to_string(xslim::kLowestOpset) + " to " +
-                               std::to_string(xslim::kHighestOpset);
-
-const std::vector<int> kBits = {4, 8}, kBlocks = {16, 32, 64, 128, 256};
-
-const std::vector<Option> kOptions = {
-    {"-c,--config", "FILE", "JSON configuration of a quantization", &Arguments::config_path},
-    {"-i,--input_path", "FILE", "float model; overrides model_parameters.onnx_model", &Arguments::input_path},
-    {"-o,--output_path", "PATH", "output: a .onnx file, or a directory", &Arguments::output_path},
-    {"--dynq", "", "quantize dynamically: no data, no config needed", &Arguments::dynq},
-    {"--dynq-contrib", "", "--dynq with com.microsoft operators where they fit", &Arguments::dynq_contrib},
-    {"--dynq-full-range", "", "--dynq with int8 codes that may overflow on x86 without VNNI",
-     &Arguments::dynq_full_range},
-    {"--weight-bits", "N", "--dynq: bits of a weight, 8 (default) or 4", &Arguments::weight_bits, 0, 0,
-     kBits},
-    {"--weight-block", "N", "4 bits: weights per scale, 16 to 256 (default: 32)", &Arguments::weight_block, 0,
-     0, kBlocks},
-    {"--weight-zero-points", "", "4 bits: unsigned weights with zero points", &Arguments::weight_zero_points},
-    {"--fp16", "", "convert to float16: no data, no config needed", &Arguments::fp16},
-    {"--bf16", "", "convert to bfloat16", &Arguments::bf16},
-    {"--fp16-io", "", "--fp16, --bf16: 16-bit model inputs and outputs, too", &Arguments::fp16_io},
-    {"--ignore_op_types", "A,B", "operator types that stay float", &Arguments::ignore_op_types},
-    {"--ignore_op_names", "x,y", "nodes that stay float", &Arguments::ignore_op_names},
-    {"--min-cosine", "X", "gate: least cosine of every output", &Arguments::min_cosine, -1, 1},
-    {"--max-snr", "X", "gate: largest noise/signal of every output", &Arguments::max_snr, 0, 1000000},
-    {"--fail-on-collapse", "", "gate: no output may have collapsed", &Arguments::fail_on_collapse},
-    {"--sensitivity", "", "measure what each int8 operator costs in accuracy", &Arguments::sensitivity},
-    {"--auto-precision", "X", "leave operators float until every output's noise/signal is at most X",
-     &Arguments::auto_precision, 1e-6, 1e6},
-    {"--opset", "N", kOpsetHelp.c_str(), &Arguments::opset, xslim::kLowestOpset, xslim::kHighestOpset},
-    {"--strict", "", "an operator that cannot be computed is an error", &Arguments::strict},
-    {"--op-library", "FILE", "shared library with more operators; may be repeated", &Arguments::op_libraries},
-    {"--skip-pass", "NAME", "simplifier pass to leave out; may be repeated", &Arguments::skip_passes},
-    {"--spacemit-functions", "", "WindowPartition, WindowReverse, YoloDecode as functions of the model",
-     &Arguments::spacemit_functions},
-    {"--list-passes", "", "list the passes of the simplifier and exit", &Arguments::list_passes},
-    {"--verify", "", "compare the simplified model with the original, however large", &Arguments::verify},
-    {"--no-verify", "", "do not compare the simplified model with the original", &Arguments::no_verify},
-    {"--external-data", "", "write large tensors to OUTPUT.onnx.data, also for a small model",
-     &Arguments::external_data},
-    {"--threads", "N", "threads to use; 0 = all cores (default)", &Arguments::threads, 0, 1024},
-    {"--save-stats", "FILE", "keep the calibration statistics in FILE", &Arguments::save_stats},
-    {"--load-stats", "FILE", "decide from the statistics in FILE instead of calibrating",
-     &Arguments::load_stats},
-    {"--max-memory", "SIZE", "memory to stay under, e.g. 300M or 2G", &Arguments::max_memory},
-    {"--profile", "FILE", "write where the time goes as Chrome trace JSON", &Arguments::profile},
-    {"-v,--verbose", "", "say more on stderr", &Arguments::verbose},
-    {"-q,--quiet", "", "only warnings and errors, no summary", &Arguments::quiet},
-    {"--log-file", "FILE", "write every log line to FILE, too", &Arguments::log_file},
-    {"--help-config", "", "list the keys of a JSON configuration and exit", &Arguments::help_config},
-    {"--version", "", "print the version and exit", &Arguments::version},
-    {"-h,--help", "", "print this help and exit", &Arguments::help},
-};
-
-constexpr const char* kExamples =
-    "Examples:\n"
-    "  xslim -c config.json                          quantize as the config says\n"
-    "  xslim -c config.json -i m.onnx -o m.q.onnx    the same with other paths\n"
-    "  xslim -i m.onnx -o m.slim.onnx                simplify only\n"
-    "  xslim -i m.onnx -o m.dynq.onnx --dynq         quantize dynamically, without data\n"
-    "  xslim -i m.onnx -o m.fp16.onnx --fp16         convert to float16\n"
-    "\n"
-    "Exit status: 0 done, 1 failed, 2 wrong usage, 3 written, but the model misses a gate.\n";
-
-std::string HelpText() {
-  std::string text = "xslim " + xslim::Version() +
-                     ": int8 quantization of ONNX models\n\n"
-                     "Usage: xslim -c CONFIG [-i MODEL] [-o OUTPUT] [options]\n"
-                     "       xslim -i MODEL -o OUTPUT [options]\n\nOptions:\n";
-  for (const Option& option : kOptions) {
-    std::string left = std::string("  ") + option.names;
-    if (*option.value != '\0') left += std::string(" ") + option.value;
-    left.resize(left.size() < 28 ? 28 : left.size() + 2, ' ');
-    text += left + option.help + "\n";
-  }
-  return text + "\n" + kExamples;
-}
+using xslim::Arguments;
 
 std::string VersionText() { return "xslim " + xslim::Version() + "\n"; }
-
-// "" when the text is one of the numbers, else what to write.
-std::string NoneOf(const std::string& text, const std::vector<int>& numbers) {
-  std::string known;
-  for (size_t i = 0; i < numbers.size(); ++i) {
-    if (text == std::to_string(numbers[i])) return "";
-    known += (i == 0 ? "" : i + 1 == numbers.size() ? " or " : ", ") + std::to_string(numbers[i]);
-  }
-  return text + " is not " + known;
-}
-
-// Adds each row of the table to `app`, bound to its field of `arguments`.
-void AddOptions(CLI::App* app, Arguments* arguments) {
-  for (const Option& option : kOptions) {
-    std::visit(
-        [&](auto member) {
-          auto& field = arguments->*member;
-          using Value = std::decay_t<decltype(field)>;
-          if constexpr (std::is_same_v<Value, bool>) {
-            app->add_flag(option.names, field, option.help);
-          } else {
-            CLI::Option* added = app->add_option(option.names, field, option.help);
-            if constexpr (std::is_same_v<Value, int>) {
-              if (option.only.empty())
-                added->check(CLI::Range(static_cast<int>(option.low), static_cast<int>(option.high)));
-              else
-                added->check([&option](const std::string& text) { return NoneOf(text, option.only); });
-            }
-            if constexpr (std::is_same_v<Value, std::optional<double>>) {
-              added->check(CLI::Range(option.low, option.high));
-              added->check([](const std::string& text) {  // which a range lets pass
-                return std::string(std::isnan(std::strtod(text.c_str(), nullptr)) ? "is no number" : "");
-              });
-            }
-            if constexpr (std::is_same_v<Value, std::vector<std::string>>) added->allow_extra_args(false);
-            if constexpr (std::is_same_v<Value, std::string>) {
-              added->check(
-                  [](const std::string& text) { return std::string(text.empty() ? "is empty" : ""); });
-            }
-          }
-        },
-        option.target);
-  }
-}
-
-// An argument as the options are spelt: - and _ are the same in a name, and the beginning that only one
-// option has stands for it (XSlim's parser takes both --input_path and --input). What means none is left as
-// it is.
-std::string Spelt(const std::string& argument) {
-  if (argument.rfind("--", 0) != 0 || argument.size() == 2) return argument;
-  const auto even = [](std::string name) {
-    std::replace(name.begin(), name.end(), '_', '-');
-    return name;
-  };
-  const size_t end = std::min(argument.find('='), argument.size());
-  const std::string wanted = even(argument.substr(2, end - 2));
-  std::string found;
-  int count = 0;
-  for (const Option& option : kOptions) {
-    const std::string all = option.names, name = all.substr(all.find("--") + 2);
-    const bool whole = even(name) == wanted;
-    if (!whole && even(name).rfind(wanted, 0) != 0) continue;
-    found = name;
-    count = whole ? 1 : count + 1;
-    if (whole) break;
-  }
-  return count == 1 ? "--" + found + argument.substr(end) : argument;
-}
-
-// Takes lists apart at their commas (CLI11 would pass over empty names); blanks around a name are left out.
-// Returns what is wrong; "" when nothing is.
-std::string SplitLists(Arguments* arguments) {
-  for (const Option& option : kOptions) {
-    const auto* member = std::get_if<std::vector<std::string> Arguments::*>(&option.target);
-    if (member == nullptr) continue;
-    std::vector<std::string>& list = arguments->**member;
-    std::vector<std::string> names;
-    for (const std::string& text : list) {
-      size_t begin = 0, comma = 0;
-      for (; comma != std::string::npos; begin = comma + 1) {
-        comma = text.find(',', begin);
-        names.push_back(text.substr(begin, comma - begin));
-        names.back().erase(0, names.back().find_first_not_of(" \t\n"));
-        names.back().erase(names.back().find_last_not_of(" \t\n") + 1);
-        if (names.back().empty()) return std::string(option.names) + " holds an empty name: '" + text + "'";
-      }
-    }
-    list = std::move(names);
-  }
-  return "";
-}
 
 // One line on stderr that is written over and over: stage, samples done, time left.
 class ProgressLine {
@@ -265,7 +74,7 @@ class ProgressLine {
 };
 
 int Usage(const std::string& message) {
-  std::fprintf(stderr, "xslim: error: %s\nTry 'xslim --help'.\n", message.c_str());
+  std::fprintf(stderr, "xslim: error: %s\nTry 'xslim --help'.\n", xslim::Printable(message).c_str());
   return kWrongUsage;
 }
 
@@ -460,20 +269,14 @@ int main(int argc, char** argv) {
   xslim::RemoveTemporaryFilesOnSignals();
   std::signal(SIGXFSZ, SIG_IGN);  // a file that grows past the limit is a write error like others
   Arguments arguments;
-  CLI::App app;
-  app.set_help_flag();
-  AddOptions(&app, &arguments);
   try {
-    std::vector<std::string> spelt;  // last one first, as CLI11 wants them
-    for (int i = argc - 1; i > 0; --i) spelt.push_back(Spelt(argv[i]));
-    app.parse(std::move(spelt));
-  } catch (const CLI::ParseError& error) {
+    arguments = xslim::ParseArguments(argc, argv);
+  } catch (const xslim::UsageError& error) {
     return Usage(error.what());
   }
-  if (const std::string wrong = SplitLists(&arguments); !wrong.empty()) return Usage(wrong);
   ProgressLine progress;
   for (const auto& [wanted, text] : std::initializer_list<std::pair<bool, std::string (*)()>>{
-           {arguments.help || argc == 1, HelpText},
+           {arguments.help || argc == 1, xslim::HelpText},
            {arguments.version, VersionText},
            {arguments.help_config, xslim::DescribeConfig},
            {arguments.list_passes, xslim::DescribePasses}}) {
