@@ -348,6 +348,13 @@ unsigned char Byte(char c) { return static_cast<unsigned char>(c); }
   } else if (before != std::string::npos && text[before] == ',' && at < text.size() &&
              (text[at] == '}' || text[at] == ']')) {
     hint = StrCat("remove the comma before the ", text[at]);
+  } else if (text.compare(at, 4, "True") == 0 || text.compare(at, 5, "False") == 0 ||
+             text.compare(at, 4, "None") == 0) {
+    hint = "JSON writes true, false and null";
+  } else if (at < text.size() && text[at] == '\'') {
+    hint = "strings stand in double quotes";
+  } else if (at < text.size() && text[at] == '#') {
+    hint = "comments begin with //";
   }
   throw Error(StrCat("not valid JSON: line ", line, ", column ", column, ": ", what), path, hint);
 }

@@ -196,7 +196,7 @@ ImageSettings MakeImageSettings(const InputParameters& entry, const Shape& shape
   const std::string field = where + ".input_shape";
   if (shape.size() != 4) {
     throw Error(StrCat("images need a shape of rank 4, got ", ToString(shape)), field,
-                "give input_shape as [N,C,H,W] or [N,H,W,C]");
+                "give input_shape as [N,C,H,W] or [N,H,W,C]; for files of arrays, file_type npy or raw");
   }
   const auto is_channels = [](int64_t dim) { return dim == 1 || dim == 3; };
   ImageSettings settings;

@@ -284,9 +284,10 @@ class ListSource : public SampleSource {
     input->entry = entry;
     input->dtype = input->file_dtype = model.dtype;
     if (SizeOf(model.dtype) == 0) {
-      throw Error(StrCat("input ", model.name, " has the element type ", NameOf(model.dtype),
-                         ", which is not supported"),
-                  where);
+      throw Error(StrCat("input ", model.name, " holds ",
+                         model.dtype == DType::kString ? "strings" : "no tensor of a known type",
+                         ", and no data can be read for it"),
+                  where, "--dynq and --fp16 need no data");
     }
     if (!entry.dtype.empty()) {
       input->file_dtype = DTypeFromName(entry.dtype.c_str());

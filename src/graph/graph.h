@@ -76,6 +76,7 @@ struct Node {
 
   std::string
       shared_name;  // the file's name, where a node before this one has it and `name` is another; else ""
+  std::vector<std::string> parts;  // of an operator made of several: their names (NameParts of simplify)
 
   bool Is(std::string_view type) const { return domain.empty() && op_type == type; }
   bool Has(const std::string& attribute) const { return attributes.count(attribute) != 0; }

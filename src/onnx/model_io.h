@@ -10,9 +10,9 @@
 
 namespace xslim {
 
-// Reads a model. External data are mapped from their files, which must lie in the model's folder and must not
-// change as long as the graph lives. Opsets 7 to 25, IR 3 to 13. Throws Error naming the file and what is
-// wrong.
+// Reads a model. External data are mapped from their files, which must lie in the model's folder (or that
+// of the file that the path leads to) and must not change as long as the graph lives. Opsets 7 to 25, IR 3
+// to 13. Throws Error naming the file and what is wrong.
 Graph LoadModel(const std::string& path);
 Graph ParseModel(const std::string& bytes, const std::string& folder, const std::string& label);
 

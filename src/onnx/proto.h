@@ -41,10 +41,17 @@ std::vector<std::string> FieldsOf(const std::string& message, uint32_t field);
 // True when the message holds no elements at all, inline or external.
 bool HasNoData(const onnx::TensorProto& proto);
 
-// The files that external data lie in: inside the model's folder and nowhere else, each mapped once.
+// Where external data may lie: in the folder of the model's path or below it; where links lead out of it,
+// beside the file that the path leads to (caches of downloads hold links, and all files in another folder).
+struct DataFolders {
+  std::string named;     // "": no external data allowed
+  std::string linked{};  // "": as named
+};
+
+// The files that external data lie in, each mapped once.
 class ExternalData {
  public:
-  explicit ExternalData(std::string folder) : folder_(std::move(folder)) {}  // "": none allowed
+  explicit ExternalData(DataFolders folders) : folders_(std::move(folders)) {}
   // The bytes of an external tensor. Throws Error, with `where` in front, unless they lie inside a file
   // there.
   Tensor Read(const onnx::TensorProto& proto, DType type, const Shape& shape, int64_t count,
@@ -53,7 +60,7 @@ class ExternalData {
 
  private:
   const std::shared_ptr<MappedFile>& Map(const std::string& location, const std::string& where);
-  std::string folder_;
+  DataFolders folders_;
   std::map<std::string, std::shared_ptr<MappedFile>> mapped_;  // by canonical path
 };
 

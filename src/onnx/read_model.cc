@@ -383,16 +383,24 @@ class Bytes : public google::protobuf::io::ZeroCopyInputStream {
   size_t begin_ = 0, at_ = 0;
 };
 
-bool LooksLikeJson(const char* bytes, size_t size) {
-  const std::string_view begin(bytes, std::min<size_t>(size, 64));
-  const size_t first = begin.find_first_not_of(" \t\r\n");
-  return first != std::string_view::npos && (begin[first] == '{' || begin.substr(first, 2) == "//");
-}
-
 constexpr char kWhole[] =
     "copy, download or export the .onnx file again, and compare its size with the original's";
 
-Graph ReadModel(const char* bytes, size_t size, bool mapped, const std::string& folder,
+// What to do about a file that is no model, by how it begins.
+std::string Advice(const char* bytes, size_t size) {
+  std::string_view begin(bytes, std::min<size_t>(size, 64));
+  begin.remove_prefix(std::min(begin.find_first_not_of(" \t\r\n"), begin.size()));
+  if (begin.starts_with("{") || begin.starts_with("//")) return "a JSON configuration goes to -c";
+  if (begin.starts_with("version https://git-lfs"))
+    return "it is a pointer of Git LFS: get the file itself by git lfs pull";
+  if (begin.starts_with("<!") || begin.starts_with("<html"))
+    return "it is a web page: take the address of the file itself, on GitHub that of Raw";
+  if (begin.starts_with("\x1f\x8b") || begin.starts_with("PK\x03\x04"))
+    return "it is compressed: unpack it first";
+  return kWhole;
+}
+
+Graph ReadModel(const char* bytes, size_t size, bool mapped, const DataFolders& folders,
                 const std::string& label) {
   if (size > static_cast<size_t>(std::numeric_limits<int>::max())) {
     throw Error("the model file is over 2 GB, which no reader of protobuf messages can read.", label,
@@ -401,8 +409,7 @@ Graph ReadModel(const char* bytes, size_t size, bool mapped, const std::string& 
   onnx::ModelProto model;
   Bytes stream(bytes, size, mapped);
   if (!model.ParseFromZeroCopyStream(&stream)) {
-    throw Error("not an ONNX model (damaged, cut off or of another format).", label,
-                LooksLikeJson(bytes, size) ? "a JSON configuration goes to -c" : kWhole);
+    throw Error("not an ONNX model (damaged, cut off or of another format).", label, Advice(bytes, size));
   }
   if (!model.has_graph()) throw Error("not an ONNX model (it holds no graph).", label, kWhole);
   if (model.ir_version() < kFirstIr || model.ir_version() > kLastIr) {
@@ -413,7 +420,7 @@ Graph ReadModel(const char* bytes, size_t size, bool mapped, const std::string& 
   graph.ir_version = model.ir_version();
   ReadOpsets(model, label, &graph);
   for (const auto& entry : model.metadata_props()) graph.metadata[entry.key()] = entry.value();
-  ExternalData external(folder);
+  ExternalData external(folders);
   GraphReader reader(model.mutable_graph(), &external, label, &graph);
   reader.Read();
   reader.CheckDefined();
@@ -531,13 +538,16 @@ void ReadGraph(onnx::GraphProto* proto, ExternalData* external, const std::strin
 }
 
 Graph ParseModel(const std::string& bytes, const std::string& folder, const std::string& label) {
-  return ReadModel(bytes.data(), bytes.size(), false, folder, label);
+  return ReadModel(bytes.data(), bytes.size(), false, {folder}, label);
 }
 
 Graph LoadModel(const std::string& path) {
   const MappedFile file(path);
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  return ReadModel(file.data(), file.size(), true, folder.empty() ? "." : folder.string(), path);
+  std::error_code ignored;
+  const std::filesystem::path linked = std::filesystem::canonical(path, ignored).parent_path();
+  return ReadModel(file.data(), file.size(), true, {folder.empty() ? "." : folder.string(), linked.string()},
+                   path);
 }
 
 }  // namespace xslim

@@ -48,10 +48,14 @@ void Unfile(const char* from, DType type, int64_t count, std::byte* out) {
   for (int64_t i = 0; i < count; ++i) out[i] = static_cast<std::byte>(out[i] != std::byte{0});
 }
 
-// The file of external data, inside the model's folder and nowhere else.
-fs::path ExternalFile(const std::string& location, const std::string& folder, const std::string& where) {
+bool IsBelow(const fs::path& file, const fs::path& folder) {
+  return std::mismatch(folder.begin(), folder.end(), file.begin(), file.end()).first == folder.end();
+}
+
+// The file of external data, inside the folders and nowhere else.
+fs::path ExternalFile(const std::string& location, const DataFolders& folders, const std::string& where) {
   const fs::path relative(location);
-  if (folder.empty()) throw Error("external data is not allowed here.", where);
+  if (folders.named.empty()) throw Error("external data is not allowed here.", where);
   if (location.empty() || location.find('\0') != std::string::npos) {
     throw Error("external data has no location.", where);
   }
@@ -62,14 +66,14 @@ fs::path ExternalFile(const std::string& location, const std::string& folder, co
                 "it must lie in the model's folder");
   }
   std::error_code code;
-  const fs::path root = fs::canonical(folder, code);
+  const fs::path root = fs::canonical(folders.named, code);
   const fs::path file = code ? fs::path() : fs::canonical(root / relative, code);
   if (code) {
-    throw Error("cannot find external data \"" + location + "\": " + code.message() + ".", where,
-                "the file is a part of the model: put it to " + (fs::path(folder) / relative).string());
+    throw Error(
+        "cannot find external data \"" + location + "\": " + code.message() + ".", where,
+        "the file is a part of the model: put it to " + (fs::path(folders.named) / relative).string());
   }
-  const auto ends = std::mismatch(root.begin(), root.end(), file.begin(), file.end());
-  if (ends.first != root.end()) {
+  if (!IsBelow(file, root) && (folders.linked.empty() || !IsBelow(file, folders.linked))) {
     throw Error("external data at \"" + location + "\" is refused.", where,
                 "a link leads out of the model's folder");
   }
@@ -204,7 +208,7 @@ int64_t CheckedCount(const Shape& shape, const std::string& where) {
 }  // namespace
 
 const std::shared_ptr<MappedFile>& ExternalData::Map(const std::string& location, const std::string& where) {
-  const std::string path = ExternalFile(location, folder_, where).string();
+  const std::string path = ExternalFile(location, folders_, where).string();
   std::shared_ptr<MappedFile>& file = mapped_[path];
   if (file) return file;
   try {
@@ -410,7 +414,7 @@ Message Parse(const std::string& bytes, const char* what) {
 }
 
 Tensor FromProto(onnx::TensorProto proto) {
-  ExternalData none("");
+  ExternalData none({});
   return ReadTensor(&proto, &none, "tensor \"" + proto.name() + "\"");
 }
 

@@ -150,7 +150,7 @@ bool Matches(const onnx::AttributeProto& proto, const Attribute& attribute, cons
              std::string* body) {
   onnx::AttributeProto copy = proto;
   Attribute read;
-  ExternalData none("");
+  ExternalData none({});
   try {
     read = ReadAttribute(&copy, &none, "attribute " + proto.name(), outer);
   } catch (const Error&) {

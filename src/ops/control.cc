@@ -47,23 +47,33 @@ Graph PartFor(const Graph& body, const std::set<ValueId>& outputs) {
   return part;
 }
 
-// Of each stacked output of a body that never ran: as declared, or where the type of a wanted one is not,
-// from a step on `inputs` that computes no more than those. The body's output `first` belongs to the node's
-// output `slot`.
+// Of each stacked output of a body that never ran: as declared, or where type or rank of a wanted one is not,
+// from a step on `inputs` that computes no more than those. Where such a step fails, a declared type is
+// enough. The body's output `first` belongs to the node's output `slot`.
 std::vector<StepType> TypesOfSteps(EvalContext& c, const Graph& body, const std::vector<Tensor>& inputs,
                                    size_t first, size_t slot) {
   std::vector<StepType> types;
   std::set<ValueId> open;
+  bool typed = true;
   for (size_t i = first; i < body.outputs().size(); ++i) {
     const Value& value = body.value(body.outputs()[i]);
-    if (value.dtype == DType::kUndefined && c.wants(slot + i - first)) open.insert(value.id);
+    const bool known = value.dtype != DType::kUndefined;
+    if ((!known || !value.has_shape) && c.wants(slot + i - first)) {
+      open.insert(value.id);
+      typed = typed && known;
+    }
     types.push_back({value.dtype, {}});
     for (const Dim& dim : value.dims) types.back().shape.push_back(std::max<int64_t>(dim.size, 0));
   }
   if (open.empty()) return types;
   auto& part = c.state<std::optional<Graph>>();  // kept: runners know bodies by their address
   if (!part) part = PartFor(body, open);
-  const std::vector<Tensor> results = RunBody(c, *part, inputs);
+  std::vector<Tensor> results;
+  try {
+    results = RunBody(c, *part, inputs);
+  } catch (const Error&) {
+    if (!typed) throw;
+  }
   for (size_t i = 0; i < types.size(); ++i) {
     for (size_t r = 0; r < results.size(); ++r) {
       if (part->outputs()[r] == body.outputs()[first + i])

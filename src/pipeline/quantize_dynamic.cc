@@ -1,3 +1,8 @@
+#include <algorithm>
+#include <set>
+#include <string>
+#include <vector>
+
 #include "base/log.h"
 #include "onnx/model_io.h"
 #include "pipeline/model_inputs.h"
@@ -19,6 +24,17 @@ void RaiseFor(Graph* graph, int needed, const Config& config, const std::string&
   }
   if (const auto obstacle = RaiseOpset(graph, needed))
     throw Error(reason + " and it cannot be raised to it: " + *obstacle, path);
+}
+
+// Whether an operator computes on integer weights, or makes floats of them.
+bool IsQuantized(const Graph& graph) {
+  static const std::set<std::string> kTypes = {
+      "ConvInteger",   "DequantizeLinear",     "DynamicQuantizeLSTM", "DynamicQuantizeMatMul",
+      "MatMulInteger", "MatMulIntegerToFloat", "MatMulNBits",         "QAttention",
+      "QGemm",         "QLinearConv",          "QLinearMatMul"};
+  const std::vector<NodeId> order = graph.Order();
+  return std::any_of(order.begin(), order.end(),
+                     [&](NodeId id) { return kTypes.count(graph.node(id).op_type) != 0; });
 }
 
 }  // namespace
@@ -45,8 +61,11 @@ RunResult QuantizeDynamic(Graph graph, const Config& config, const OutputPaths& 
     if (each.why == kNotFinite) LogWarning(each.what, " stays float: ", each.why);
   }
   WarnOfOtherFloats(outcome.left, paths.input);
-  if (outcome.dynamic + outcome.weight_only == 0)
-    LogWarning(paths.input, ": no weight can become integers, the output stays float");
+  if (outcome.dynamic + outcome.weight_only == 0) {
+    LogWarning(
+        paths.input, ": no weight can become integers, ",
+        IsQuantized(graph) ? "the model is quantized already and stays as it is" : "the output stays float");
+  }
   SaveModel(graph, paths.model, SaveOptionsFor(config));
   RunResult result{paths.model, "", {}};
   Summarize(counts, CountModel(graph, macs), paths.input, outcome.left, &result);

@@ -19,12 +19,8 @@ size_t ConstantBytes(const Graph& graph) {
   return bytes;
 }
 
-}  // namespace
-
-std::string DescribePasses() { return DescribePassTable(); }
-
-bool SimplifyModel(Graph* graph, const Config& config, bool legalize, ThreadPool& pool,
-                   bool compared_before) {
+// SimplifyModel() but for the names.
+bool Rewrite(Graph* graph, const Config& config, bool legalize, ThreadPool& pool, bool compared_before) {
   if (config.model.skip_onnxsim) {
     KernelShapes(graph, {});  // what the target asks for, as XSlim
     RunInBodies(graph, {}, KernelShapes);
@@ -60,6 +56,20 @@ bool SimplifyModel(Graph* graph, const Config& config, bool legalize, ThreadPool
   const bool one = legalize || bytes > kLargeBytes || CountMacs(*graph) > kLargeMacs;
   return finish(
       SimplifyVerified(graph, options, pool, one ? 1 : 3, config.model.verify.value_or(false)).empty());
+}
+
+}  // namespace
+
+std::string DescribePasses() { return DescribePassTable(); }
+
+bool SimplifyModel(Graph* graph, const Config& config, bool legalize, ThreadPool& pool,
+                   bool compared_before) {
+  if (config.quantization.ignore_op_names.empty())
+    return Rewrite(graph, config, legalize, pool, compared_before);
+  const Graph before = *graph;
+  const bool compared = Rewrite(graph, config, legalize, pool, compared_before);
+  NameParts(before, graph);
+  return compared;
 }
 
 }  // namespace xslim

@@ -89,7 +89,10 @@ void RefuseOverwriting(const Config& config, const RunOptions& options, const Ou
     }
     outputs.push_back(written);
     // Only the model itself tells where its external data lie.
-    if (!exists || !IsBelow(canonical, Canonical(paths.input).parent_path())) continue;
+    const fs::path input(paths.input);
+    if (!exists || (!IsBelow(canonical, Canonical(input).parent_path()) &&
+                    !IsBelow(canonical, Canonical(fs::absolute(input, ignored).parent_path()))))
+      continue;
     for (const std::string& file : LoadModel(paths.input).data_files) {
       if (fs::equivalent(written.path, file, ignored)) Refuse(written, "the model's external data");
     }

@@ -43,12 +43,18 @@ bool AnyMatches(const std::vector<std::string>& patterns, const std::string& tex
   return found;
 }
 
+std::vector<std::string> NamesOf(const Node& node) {
+  std::vector<std::string> names = node.parts;
+  names.push_back(node.name);
+  if (!node.shared_name.empty()) names.push_back(node.shared_name);
+  return names;
+}
+
 struct Names {
   std::vector<std::string> types, names;
   void Add(const Node& node) {
     types.push_back(node.op_type);
-    names.push_back(node.name);
-    if (!node.shared_name.empty()) names.push_back(node.shared_name);
+    for (const std::string& name : NamesOf(node)) names.push_back(name);
   }
 };
 
@@ -88,10 +94,10 @@ void WarnUnmatchedIn(const char* list, const std::vector<std::string>& patterns,
 
 const char* IgnoreList::Reason(const Node& node) {
   if (AnyMatches(options_.ignore_op_types, node.op_type, &used_)) return kTypes;
-  const bool shared =
-      !node.shared_name.empty() && AnyMatches(options_.ignore_op_names, node.shared_name, &used_);
-  if (AnyMatches(options_.ignore_op_names, node.name, &used_) || shared) return kNames;
-  return nullptr;
+  bool named = false;
+  for (const std::string& name : NamesOf(node))
+    named = AnyMatches(options_.ignore_op_names, name, &used_) || named;
+  return named ? kNames : nullptr;
 }
 
 bool IgnoreList::IsReason(const std::string& why) { return why == kTypes || why == kNames; }

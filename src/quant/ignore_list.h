@@ -16,7 +16,8 @@ class IgnoreList {
   explicit IgnoreList(const QuantizationParameters& options) : options_(options) {}
 
   // "ignore_op_types" or "ignore_op_names" when an entry matches the node, else null. A name that several
-  // nodes of the file have stands for all of them. Remembers which entries matched.
+  // nodes of the file have stands for all of them, and one of a part for the operator that the simplifier made
+  // of it. Remembers which entries matched.
   const char* Reason(const Node& node);
   static bool IsReason(const std::string& why);
 

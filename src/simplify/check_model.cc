@@ -1,6 +1,7 @@
 #include "simplify/check_model.h"
 
 #include <algorithm>
+#include <map>
 #include <optional>
 
 #include "base/log.h"
@@ -17,10 +18,48 @@ namespace {
 
 constexpr size_t kNamed = 5;
 
+// "" when the body takes and makes as many values as the node gives it and takes of it.
+std::string Miscounted(const Node& node, const char* body, size_t inputs, size_t outputs) {
+  const Graph& graph = *node.attributes.at(body).graph;
+  const auto counted = [&](size_t has, size_t needs, const char* what) {
+    return has == needs ? "" : StrCat(body, " has ", has, " ", what, " instead of ", needs);
+  };
+  // Initializers may stand among the inputs.
+  const size_t all = graph.inputs().size();
+  const std::string wrong = counted(all == inputs ? all : graph.FreeInputs().size(), inputs, "inputs");
+  return wrong.empty() ? counted(graph.outputs().size(), outputs, "outputs") : wrong;
+}
+
+// What is wrong with the bodies of an If, Loop or Scan; "" when nothing is.
+std::string BodyFault(const Node& node, int opset) {
+  for (const char* name : {"then_branch", "else_branch", "body"}) {
+    if (node.Has(name) && !node.attributes.at(name).graph) return StrCat("attribute ", name, " is no graph");
+  }
+  const size_t inputs = node.inputs.size(), outputs = node.outputs.size();
+  if (node.Is("If")) {
+    const std::string wrong = Miscounted(node, "then_branch", 0, outputs);
+    return wrong.empty() ? Miscounted(node, "else_branch", 0, outputs) : wrong;
+  }
+  if (node.Is("Loop")) {  // step and condition go in, the condition comes out
+    const size_t states = inputs > 2 ? inputs - 2 : 0;
+    if (outputs < states) return StrCat("has ", outputs, " outputs for ", states, " states");
+    return Miscounted(node, "body", states + 2, outputs + 1);
+  }
+  if (node.Is("Scan") && opset >= 9) {  // before, lengths may stand in front of the states
+    const int64_t scanned = node.Int("num_scan_inputs", 0);
+    if (scanned < 1 || scanned > static_cast<int64_t>(inputs))
+      return StrCat("num_scan_inputs is ", scanned, " for ", inputs, " inputs");
+    const size_t states = inputs - static_cast<size_t>(scanned);
+    if (outputs < states) return StrCat("has ", outputs, " outputs for ", states, " states");
+    return Miscounted(node, "body", inputs, outputs);
+  }
+  return "";
+}
+
 class Finder {
  public:
   explicit Finder(const Graph& model)
-      : opset_(static_cast<int>(model.opset())), functions_(model.functions) {}
+      : opset_(static_cast<int>(model.opset())), imports_(model.opset_imports), functions_(model.functions) {}
 
   void Visit(const Graph& graph, const opset::GraphFacts* outer, const std::string& path) {
     const opset::GraphFacts facts(graph, opset_, outer);
@@ -30,9 +69,13 @@ class Finder {
       for (const auto& [name, attribute] : node.attributes) {
         if (attribute.graph) Visit(*attribute.graph, &facts, path + node.name + "/");
       }
-      if (!node.domain.empty()) continue;
-      const opset::Signature* signature = opset::FindSignature(node.op_type, opset_);
       const std::string title = path + node.Title();
+      if (!node.domain.empty()) {
+        if (imports_.count(node.domain) == 0)
+          faults.push_back({title, "the model does not import its domain " + node.domain, false});
+        continue;
+      }
+      const opset::Signature* signature = opset::FindSignature(node.op_type, opset_);
       if (signature == nullptr) {
         if (!IsFunction(node))
           faults.push_back({title, StrCat("opset ", opset_, " has no operator ", node.op_type), false});
@@ -44,6 +87,8 @@ class Finder {
           return signature->Find(each.first) == nullptr;
         });
         faults.push_back({title, StrCat("not as opset ", opset_, " has it: ", *misfit), !extra});
+      } else if (const std::string wrong = BodyFault(node, opset_); !wrong.empty()) {
+        faults.push_back({title, wrong, true});
       } else if (shapes) {
         ShapeFault(*shapes, node, title);
       }
@@ -96,6 +141,7 @@ class Finder {
   }
 
   const int opset_;
+  const std::map<std::string, int64_t>& imports_;
   const std::vector<std::shared_ptr<const Function>>& functions_;
 };
 

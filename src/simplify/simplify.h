@@ -48,6 +48,10 @@ void CheckPassNames(const std::vector<std::string>& names);
 // did. Returns the number of changes.
 int Simplify(Graph* graph, const SimplifyOptions& options);
 
+// Tells each operator that passes have put into `after` the names of those of `before` that it stands for
+// (Node::parts), in bodies, too. part_names.cc
+void NameParts(const Graph& before, Graph* after);
+
 // Runs `pass` on the bodies of If, Loop and Scan, and those in them. Returns the sum of its results.
 int RunInBodies(Graph* graph, const SimplifyOptions& options, int (*pass)(Graph*, const SimplifyOptions&));
 

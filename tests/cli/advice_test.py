@@ -34,6 +34,12 @@ def same_names_model():
     return model(nodes, [("x", [1, 3, 8, 8])], [("y", [1, 3, 8, 8])], {})
 
 
+def linear_model():
+    """The simplifier makes a Gemm of both operators."""
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["a"], name="product"), helper.make_node("Add", ["a", "b"], ["y"], name="bias")]
+    return model(nodes, [("x", [4, 16])], [("y", [4, 16])], {"w": np.eye(16, dtype=np.float32) * 0.3, "b": np.full(16, 0.7, np.float32)})
+
+
 def strideless_model():
     made = small_model()
     attribute = made.graph.node[0].attribute.add()
@@ -75,6 +81,11 @@ def file_cases():
 
     case("a truncated model", "-i corrupt.onnx -o o.onnx", 1, ["corrupt.onnx: not an ONNX model", "export the .onnx file again"])
     case("an empty model", "-i zero.onnx -o o.onnx", 1, ["zero.onnx", "export the .onnx file again"])
+    for name, content, advice in (("a pointer of Git LFS", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "git lfs pull"),
+                                  ("a web page", "\n<!DOCTYPE html><html>", "it is a web page"), ("an archive", b"PK\x03\x04abc", "unpack it first"),
+                                  ("a packed model", b"\x1f\x8b\x08\x00abc", "unpack it first"), ("a config", ' {"a": 1}', "goes to -c")):
+        case(name + " as model", "-i other.onnx -o o.onnx", 1, ["other.onnx: not an ONNX model", advice],
+             setup=lambda folder, content=content: write(os.path.join(folder, "other.onnx"), content))
     case("external data that are missing", "-i ext.onnx -o o.onnx", 1, ["\"ext.bin\"", "a part of the model: put it to ./ext.bin"], setup=without_data)
     case("external data that are cut off", "-i ext.onnx -o o.onnx", 1, ["\"ext.bin\"", "cut off or of another model"], setup=cut_data)
     case("a window without strides", "-i strideless.onnx -o o.onnx", 1, ["a_conv[Conv]", "strides [] has 0 entries, expected 2"],
@@ -117,6 +128,37 @@ def image_cases():
                ["!libpng"] + (["cal/odd.txt:2: ", error] if error else ["!warning"]), setup=setup)
 
 
+def config_cases():
+    """Python's spelling, which XSlim's own API takes."""
+    for name, text, hint in (("True", '{"quantization_parameters": {"analysis_enable": True}}', "JSON writes true, false and null"),
+                             ("None", '{"calibration_parameters": None}', "JSON writes true, false and null"),
+                             ("single quotes", "{'model_parameters': {}}", "double quotes"), ("a remark", "# mine\n{}", "comments begin with //")):
+        case("a config with " + name, "-c odd.json", 1, ["odd.json: not valid JSON", hint],
+             setup=lambda folder, text=text: write(os.path.join(folder, "odd.json"), text))
+
+
+def odd_inputs_model(first):
+    made = small_model()
+    odd = [helper.make_tensor_sequence_value_info("list", TensorProto.FLOAT, None), helper.make_tensor_value_info("words", TensorProto.STRING, [2])]
+    made.graph.input.extend(sorted(odd, key=lambda info: info.name != first))
+    made.graph.node.append(helper.make_node("SequenceLength", ["list"], ["length"], name="length"))
+    made.graph.node.append(helper.make_node("Identity", ["words"], ["same"], name="same"))
+    made.graph.output.append(helper.make_tensor_value_info("length", TensorProto.INT64, []))
+    made.graph.output.append(helper.make_tensor_value_info("same", TensorProto.STRING, [2]))
+    return made
+
+
+def input_cases():
+    entries = [{"input_name": name} for name in ("x", "list", "words")]
+    for name, what in (("list", "input list holds no tensor"), ("words", "input words holds strings")):
+        static("an input that no data can be read for: " + name, {MODEL + "onnx_model": "odd.onnx", "calibration_parameters.input_parameters": entries}, 1,
+               [what, "--dynq and --fp16 need no data"], setup=put("odd.onnx", odd_inputs_model(name)))
+    case("the same without data", "-i odd.onnx -o o.onnx --dynq", 0, (), ["o.onnx"], setup=put("odd.onnx", odd_inputs_model("list")))
+    tokens = model([helper.make_node("MatMul", ["x", "w"], ["y"], name="product")], [("x", ["n", 8])], [("y", ["n", 4])], {"w": np.ones((8, 4), np.float32)})
+    static("arrays read as images", {MODEL + "onnx_model": "flat.onnx", INPUT + "file_type": "img"}, 1, ["rank 4", "for files of arrays, file_type npy or raw"],
+           remove=[INPUT + "input_shape"], setup=put("flat.onnx", tokens))
+
+
 def setting_cases():
     for kind, name in ((TensorProto.FLOAT16, "float16"), (TensorProto.DOUBLE, "float64")):
         for args in ("-c c.json", "-c c.json --dynq"):
@@ -136,6 +178,12 @@ def setting_cases():
          ["o.onnx"])
     case("bfloat16 at opset 14", "-i m.onnx -o o.onnx --bf16 --opset 14", 0, "2 operators stay float32 because opset 14", ["o.onnx"])
     case("float16 at opset 14", "-i m.onnx -o o.onnx --fp16 --opset 14", 0, "!is asked for", ["o.onnx"])
+    for mode in ("--fp16", "--dynq"):
+        for name in ("product", "bias"):
+            case("a name of a part: %s %s" % (name, mode), "-i linear.onnx -o o.onnx %s --ignore_op_names %s" % (mode, name), 0,
+                 ["1 left: ignore_op_names (bias_Gemm[Gemm])", "!matches no"], ["o.onnx"], setup=put("linear.onnx", linear_model()))
+    case("a name near that of a part", "-i linear.onnx -o o.onnx --fp16 --ignore_op_names produkt", 0, "did you mean product?", ["o.onnx"],
+         setup=put("linear.onnx", linear_model()))
     case("a name that two nodes have", "-i same.onnx -o o.onnx --fp16 --ignore_op_names same", 0, ["2 left: ignore_op_names", "!matches no"], ["o.onnx"],
          setup=put("same.onnx", same_names_model()))
 
@@ -189,7 +237,7 @@ def other_opset(program, folder):
 
 
 def all_runs(program):
-    for add in (place_cases, file_cases, image_cases, setting_cases):
+    for add in (place_cases, file_cases, config_cases, input_cases, image_cases, setting_cases):
         add()
     runs = runs_of_cases(program)
     if os.path.exists("/dev/full"):

@@ -173,6 +173,7 @@ def usage_cases():
     case("ignored in fp16", "-i m.onnx -o o.onnx --fp16 --ignore_op_types Conv", 0, "2 left: ignore_op_types", ["o.onnx"])
     case("ignored everywhere in dynq", "-i m.onnx -o o.onnx --dynq --ignore_op_names *", 0, "no weight can become integers", ["o.onnx"])
     case("misspelt name in dynq", "-i m.onnx -o o.onnx --dynq --ignore_op_names relu_2", 0, "did you mean relu_1?", ["o.onnx"])
+    case("dynq of a quantized model", "-i q.onnx -o o.onnx --dynq", 0, ["the model is quantized already and stays as it is", "!stays float"], ["o.onnx"])
     case("dynq below its opset", "-i m.onnx -o o.onnx --dynq --opset 12", 1, "opset")
     for option in ("--min-cosine 0.9", "--max-snr 1", "--fail-on-collapse", "--sensitivity", "--auto-precision 0.1"):
         case(option + " without a config", "-i m.onnx -o o.onnx " + option, 2, ["need an int8 run", option.split()[0]])

@@ -401,6 +401,22 @@ def body_missing():
     return behind_conv(node("If", ["yes"], ["y"], "if"), weights={"yes": np.bool_(True)})
 
 
+def if_of_two_counts():
+    return behind_conv(node("If", ["yes"], ["y"], "if", then_branch=body([node("Relu", ["c"], ["t"])], ["t"]),
+                            else_branch=body([node("Neg", ["c"], ["e"]), node("Relu", ["c"], ["f"])], ["e", "f"])), weights={"yes": np.bool_(True)})
+
+
+def loop_of_two_counts():
+    step = body([node("Identity", ["go"], ["go_on"]), node("Relu", ["s"], ["t"]), node("Neg", ["s"], ["u"])], ["go_on", "t", "u"],
+                [info("i", I, []), info("go", B, []), info("s")])
+    return behind_conv(node("Loop", ["n", "", "c"], ["y"], "loop", body=step), weights={"n": np.int64(2)})
+
+
+def scan_of_two_counts():
+    step = body([node("Relu", ["s"], ["t"])], ["t"], [info("s"), info("more")])
+    return behind_conv(node("Scan", ["c"], ["y"], "scan", body=step, num_scan_inputs=1))
+
+
 def sequence_as_tensor():
     return behind_conv(node("SequenceConstruct", ["c"], ["s"]), node("Relu", ["s"], ["y"], "relu"))
 
@@ -458,6 +474,8 @@ FAULTY = {
     "function_calls_itself": (function_calls_itself, "Self", True), "functions_call_each_other": (functions_call_each_other, "P", True),
     "functions_that_double": (functions_that_double, "F", False), "endless_loop": (endless_loop, "loop", False),
     "growing_loop": (growing_loop, "loop", False), "if_on_float": (if_on_float, "if", True), "body_missing": (body_missing, "if", True),
+    "if_of_two_counts": (if_of_two_counts, "else_branch has 2 outputs", True), "loop_of_two_counts": (loop_of_two_counts, "body has 3 outputs", True),
+    "scan_of_two_counts": (scan_of_two_counts, "body has 2 inputs", True),
     "sequence_as_tensor": (sequence_as_tensor, "relu", False), "strings_added": (strings_added, "add", True),
     "short_weight": (short_weight, "initializer w", True), "negative_weight_dim": (negative_weight_dim, "initializer w", True),
     "overflowing_weight": (overflowing_weight, "initializer w", True), "outside_data": (outside_data, "initializer w", True)}

@@ -547,6 +547,25 @@ TEST(ModelIoTest, ReadsExternalData) {
   EXPECT_TRUE(graph.Constant(graph.Find("w"))->SameBytes(Tensor::Of<float>({2}, {1, 2})));
 }
 
+// As caches of downloads have it: links with the files' names, and the files in another folder.
+TEST(ModelIoTest, ReadsExternalDataBesideTheFileThatALinkLeadsTo) {
+  const Folder folder;
+  fs::create_directories(folder / "blobs");
+  Put(folder / "blobs/b", std::string("\0\0\x80\x3f\0\0\0\x40", 8));
+  Put(folder / "secret", std::string(8, 'x'));
+  Small s;
+  SetExternal(s.w, {{"location", "w.bin"}});
+  Put(folder / "blobs/a", s.model.SerializeAsString());
+  fs::create_directories(folder / "named");
+  fs::create_symlink("../blobs/a", folder / "named/m.onnx");
+  fs::create_symlink("../blobs/b", folder / "named/w.bin");
+  const Graph graph = LoadModel(folder / "named/m.onnx");
+  EXPECT_TRUE(graph.Constant(graph.Find("w"))->SameBytes(Tensor::Of<float>({2}, {1, 2})));
+  fs::remove(folder / "named/w.bin");
+  fs::create_symlink("../secret", folder / "named/w.bin");
+  EXPECT_THROW(LoadModel(folder / "named/m.onnx"), Error);
+}
+
 TEST(ModelIoTest, RefusesHostileExternalData) {
   const Folder folder;
   Put(folder / "secret", std::string(8, 'x'));

@@ -131,6 +131,9 @@ TEST(CheckModel, AnOperatorThatTheOpsetDoesNotHave) {
   m.Output(m.Op("NoSuchOperator", {m.Input("x", {2})}));
   EXPECT_NO_THROW(RefuseFaults(m.graph));
   m.graph.node(0).domain = "com.acme";
+  EXPECT_EQ(FaultOf(m), "the model does not import its domain com.acme");
+  EXPECT_NO_THROW(RefuseFaults(m.graph));
+  m.graph.opset_imports["com.acme"] = 1;
   EXPECT_EQ(FaultOf(m), "");
 }
 
@@ -164,6 +167,52 @@ TEST(CheckModel, FatalOnesAreErrorsAndNameTheNode) {
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), HasSubstr("Add[Add]: not as opset 17 has it: input 1 left out"));
   }
+}
+
+// Inputs and outputs of a node, and of its body.
+struct Counts {
+  size_t in, out, body_in, body_out;
+};
+
+std::string OfControl(const std::string& type, const Counts& counts, Attributes attributes = {}) {
+  Model m;
+  const auto body = std::make_shared<Graph>();
+  body->opset_imports[""] = 17;
+  for (size_t i = 0; i < counts.body_in; ++i) body->AddInput(body->AddValue("in" + std::to_string(i)));
+  for (size_t i = 0; i < counts.body_out; ++i) {
+    const ValueId out = body->AddConstant("out" + std::to_string(i), Tensor::Scalar<float>(0));
+    body->AddOutput(out);
+  }
+  Attribute attribute;
+  attribute.kind = Attribute::Kind::kGraph;
+  attribute.graph = body;
+  if (type == "If")
+    attributes.insert({{"then_branch", attribute}, {"else_branch", attribute}});
+  else
+    attributes["body"] = attribute;
+  std::vector<ValueId> inputs, outputs;
+  for (size_t i = 0; i < counts.in; ++i)
+    inputs.push_back(m.Input("x" + std::to_string(i), {}, DType::kUndefined));
+  for (size_t i = 0; i < counts.out; ++i) outputs.push_back(m.graph.AddValue("y" + std::to_string(i)));
+  m.graph.AddNode(type, "control", inputs, outputs, attributes);
+  m.Output(outputs[0]);
+  return FaultOf(m);
+}
+
+TEST(CheckModel, BodiesTakeAndMakeWhatTheNodeHas) {
+  EXPECT_EQ(OfControl("If", {1, 2, 0, 2}), "");
+  EXPECT_EQ(OfControl("If", {1, 1, 0, 2}), "then_branch has 2 outputs instead of 1");
+  EXPECT_EQ(OfControl("If", {1, 1, 1, 1}), "then_branch has 1 inputs instead of 0");
+  EXPECT_EQ(OfControl("Loop", {3, 2, 3, 3}), "");
+  EXPECT_EQ(OfControl("Loop", {2, 1, 2, 2}), "");
+  EXPECT_EQ(OfControl("Loop", {3, 2, 2, 3}), "body has 2 inputs instead of 3");
+  EXPECT_EQ(OfControl("Loop", {3, 2, 3, 2}), "body has 2 outputs instead of 3");
+  EXPECT_EQ(OfControl("Loop", {4, 1, 4, 2}), "has 1 outputs for 2 states");
+  const auto scanned = [](int64_t count) { return Attributes{{"num_scan_inputs", I(count)}}; };
+  EXPECT_EQ(OfControl("Scan", {2, 2, 2, 2}, scanned(1)), "");
+  EXPECT_EQ(OfControl("Scan", {2, 2, 1, 2}, scanned(1)), "body has 1 inputs instead of 2");
+  EXPECT_EQ(OfControl("Scan", {2, 2, 2, 3}, scanned(1)), "body has 3 outputs instead of 2");
+  EXPECT_EQ(OfControl("Scan", {2, 2, 2, 2}, scanned(3)), "num_scan_inputs is 3 for 2 inputs");
 }
 
 TEST(CheckModel, BodiesAreLookedAt) {

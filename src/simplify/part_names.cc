@@ -1,0 +1,95 @@
+// An operator that passes made of several has a name that the user does not know; ignore lists take those of
+// its parts. What the parts are follows from the values: the passes keep the names of those that they keep.
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "simplify/simplify.h"
+
+namespace xslim {
+namespace {
+
+class Namer {
+ public:
+  Namer(const Graph& before, const Graph& after) : before_(before) {
+    for (NodeId id : after.Order()) {
+      const Node& node = after.node(id);
+      nodes_.insert(node.Title());
+      for (ValueId output : node.outputs)
+        if (output != kNone) computed_.insert(after.value(output).name);
+    }
+    for (NodeId id : before.Order()) {
+      const Node& node = before.node(id);
+      if (!IsKept(node)) gone_[node.name] = &node;
+    }
+  }
+
+  bool IsKept(const Node& node) const { return nodes_.count(node.Title()) != 0; }
+
+  // Those of `before` that compute the node's outputs from values that are still there, and the one that a
+  // name like "product_part" comes from.
+  std::vector<std::string> PartsOf(const Graph& after, const Node& node) const {
+    std::set<const Node*> parts;
+    for (ValueId output : node.outputs) {
+      if (output != kNone) Climb(before_.Find(after.value(output).name), &parts);
+    }
+    for (size_t end = node.name.rfind('_'); end != std::string::npos && end > 0;
+         end = node.name.rfind('_', end - 1)) {
+      const auto found = gone_.find(node.name.substr(0, end));
+      if (found == gone_.end()) continue;
+      parts.insert(found->second);
+      break;
+    }
+    std::vector<std::string> names;
+    for (const Node* part : parts)
+      names.push_back(part->shared_name.empty() ? part->name : part->shared_name);
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+ private:
+  void Climb(ValueId from, std::set<const Node*>* parts) const {
+    std::vector<ValueId> open = {from};
+    while (!open.empty()) {
+      const Node* producer = open.back() == kNone ? nullptr : before_.Producer(open.back());
+      open.pop_back();
+      if (producer == nullptr || producer->Is("Constant") || gone_.count(producer->name) == 0 ||
+          !parts->insert(producer).second)
+        continue;
+      for (ValueId input : producer->inputs) {
+        if (input != kNone && computed_.count(before_.value(input).name) == 0) open.push_back(input);
+      }
+    }
+  }
+
+  const Graph& before_;
+  std::set<std::string> nodes_, computed_;  // of `after`: titles, values
+  std::map<std::string, const Node*> gone_;
+};
+
+}  // namespace
+
+void NameParts(const Graph& before, Graph* after) {
+  const Namer namer(before, *after);
+  std::map<std::string, const Node*> known;
+  for (NodeId id : before.Order()) known[before.node(id).Title()] = &before.node(id);
+  for (NodeId id : after->Order()) {
+    Node& node = after->node(id);
+    const auto same = known.find(node.Title());
+    if (same == known.end()) {
+      node.parts = namer.PartsOf(*after, node);
+      continue;
+    }
+    for (auto& [name, attribute] : node.attributes) {
+      const auto old = same->second->attributes.find(name);
+      if (!attribute.graph || old == same->second->attributes.end() || !old->second.graph ||
+          old->second.graph == attribute.graph)
+        continue;
+      auto body = std::make_shared<Graph>(*attribute.graph);  // copies of a graph share their bodies
+      NameParts(*old->second.graph, body.get());
+      attribute.graph = std::move(body);
+    }
+  }
+}
+
+}  // namespace xslim
