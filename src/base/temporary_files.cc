@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
 #include <new>
 
@@ -33,12 +34,12 @@ void OnSignal(int number) {
 
 std::atomic<TemporaryName::Slot*> TemporaryName::first_ = nullptr;
 
-TemporaryName::TemporaryName(const std::string& file) noexcept {
-  char* const copy = strdup(file.c_str());
+TemporaryName::TemporaryName(const std::string& path) noexcept {
+  char* const copy = strdup(path.c_str());
   if (copy == nullptr) return;
   for (Slot* slot = first_; slot != nullptr; slot = slot->next) {
     char* none = nullptr;
-    if (!slot->file.compare_exchange_strong(none, copy)) continue;
+    if (!slot->path.compare_exchange_strong(none, copy)) continue;
     slot_ = slot;
     return;
   }
@@ -52,12 +53,24 @@ TemporaryName::TemporaryName(const std::string& file) noexcept {
 }
 
 TemporaryName::~TemporaryName() {
-  if (slot_ != nullptr) std::free(slot_->file.exchange(nullptr));
+  if (slot_ != nullptr) std::free(slot_->path.exchange(nullptr));
 }
 
 void TemporaryName::RemoveAll() {
   for (Slot* slot = first_; slot != nullptr; slot = slot->next) {
-    if (const char* file = slot->file.exchange(nullptr)) unlink(file);
+    char* const path = slot->path.exchange(nullptr);
+    if (path != nullptr && unlink(path) != 0 && errno == EISDIR) slot->path = path;
+  }
+  for (bool removed = true; removed;) {  // folders hold folders
+    removed = false;
+    for (Slot* slot = first_; slot != nullptr; slot = slot->next) {
+      char* const path = slot->path.exchange(nullptr);
+      if (path == nullptr) continue;
+      if (rmdir(path) == 0)
+        removed = true;
+      else
+        slot->path = path;
+    }
   }
 }
 

@@ -8,22 +8,22 @@
 
 namespace xslim {
 
-// A file that is removed should a signal end the process while the object lives. Where memory is short, it is
-// not.
+// A file, or a folder that is empty by then, that is removed should a signal end the process while the object
+// lives. Where memory is short, it is not.
 class TemporaryName {
  public:
-  explicit TemporaryName(const std::string& file) noexcept;
+  explicit TemporaryName(const std::string& path) noexcept;
   ~TemporaryName();
   TemporaryName(const TemporaryName&) = delete;
   TemporaryName& operator=(const TemporaryName&) = delete;
 
-  // Removes the files of all that live; async-signal-safe. For a process that is about to end.
+  // Removes the files and folders of all that live; async-signal-safe. For a process that is about to end.
   static void RemoveAll();
 
  private:
   // In a list that only grows, so that a signal may walk it at any time; slots are used again.
   struct Slot {
-    std::atomic<char*> file;  // whoever takes it out owns it
+    std::atomic<char*> path;  // whoever takes it out owns it
     Slot* next;
   };
   static std::atomic<Slot*> first_;

@@ -12,6 +12,9 @@ constexpr size_t kShortestBeginning = 3;  // of a name, that says which one is m
 
 std::string AdviceFor(const std::string& key, const std::vector<std::string>& known,
                       const std::vector<KeyPlace>& places) {
+  for (const std::string& name : known) {  // input_name and input_names stand in different objects
+    if (name == key + "s" || key == name + "s") return StrCat(" (did you mean ", name, "?)");
+  }
   for (const KeyPlace& place : places) {
     if (std::find(place.names.begin(), place.names.end(), key) != place.names.end())
       return StrCat(" (it belongs in ", place.title, ")");

@@ -34,8 +34,9 @@ std::vector<std::string> NamesOf(const Keys<T>& keys) {
   return names;
 }
 
-// Logs a warning for each member of `object` that `known` does not list. It names the first of `places` that
-// has the key, else the nearest known one or the first that begins with it.
+// Logs a warning for each member of `object` that `known` does not list. It names the known one that an s
+// tells from it, else the first of `places` that has the key, else the nearest known one or the first that
+// begins with it.
 void WarnUnknownKeys(const Field& object, const std::vector<std::string>& known,
                      const std::vector<KeyPlace>& places);
 

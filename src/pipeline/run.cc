@@ -1,5 +1,6 @@
 // A run from paths to files: the page to read first. What each mode does is in its own file, see modes.h.
 #include <algorithm>
+#include <deque>
 #include <filesystem>
 #include <optional>
 #include <thread>
@@ -7,6 +8,7 @@
 
 #include "base/environment.h"
 #include "base/log.h"
+#include "base/temporary_files.h"
 #include "base/trace.h"
 #include "data/samples.h"
 #include "kernels/kernels.h"
@@ -142,8 +144,13 @@ RunResult Run(Config config, const RunOptions& options) {
   if (!options.save_stats.empty() && !options.load_stats.empty())
     throw UsageError("--save-stats and --load-stats exclude each other");
   OutputPaths paths = ResolveOutputPaths(config, options);
+  std::deque<TemporaryName> made;
   try {
-    MakeFolder(&paths);
+    {
+      const SignalsWait wait;
+      MakeFolder(&paths);
+      for (const std::string& folder : paths.made) made.emplace_back(folder);
+    }
     const int threads = options.threads > 0
                             ? options.threads
                             : static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));

@@ -32,21 +32,41 @@ def wait_for(condition):
     return True
 
 
-def killed_while_preprocessing(program, folder, environment):
-    """SIGKILL leaves no time to end the Python child, which is in the user's function."""
+def start(program, folder, environment):
+    """The program, once its Python child is in the user's function, and the child's number; None when it does not come there."""
     with open(os.path.join(folder, "slow.py"), "w", encoding="utf-8") as file:
         file.write(SCRIPT)
     parent = subprocess.Popen([program, "-c", "c.json"], cwd=folder, env=environment, stdin=subprocess.DEVNULL,
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     note = os.path.join(folder, "child.pid")
     started = wait_for(lambda: os.path.exists(note) or parent.poll() is not None)
-    parent.kill()
-    parent.wait()
     if not started or not os.path.exists(note):
-        return ["the function was not called"]
+        parent.kill()
+        parent.wait()
+        return parent, None
     with open(note, encoding="utf-8") as file:
-        child = int(file.read())
+        return parent, int(file.read())
+
+
+def ended_by(number, program, folder, environment):
+    """What is wrong after that signal."""
+    parent, child = start(program, folder, environment)
+    if child is None:
+        return ["the function was not called"]
+    parent.send_signal(number)
+    wrong = [] if parent.wait(SECONDS) == -number else ["status %d" % parent.returncode]
     if wait_for(lambda: not alive(child)):
-        return []
+        return wrong
     os.kill(child, signal.SIGKILL)
-    return ["the Python child outlives the program"]
+    return wrong + ["the Python child outlives the program"]
+
+
+def killed_while_preprocessing(program, folder, environment):
+    """SIGKILL leaves no time to end the Python child."""
+    return ended_by(signal.SIGKILL, program, folder, environment)
+
+
+def interrupted(program, folder, environment):
+    """Nothing of the run is left, not even the folder that it made."""
+    wrong = ended_by(signal.SIGTERM, program, folder, environment)
+    return wrong + (["left the folder w"] if os.path.exists(os.path.join(folder, "w")) else [])

@@ -26,7 +26,7 @@ import onnx
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import png  # noqa: E402
-from cli_kill import killed_while_preprocessing  # noqa: E402
+from cli_kill import interrupted, killed_while_preprocessing  # noqa: E402
 from cli_models import (broken_models, endless_model, external_model, joined_model, log_model, no_input_model,  # noqa: E402
                         padded_model, quantized_model, small_model, two_input_model)
 
@@ -769,12 +769,15 @@ def all_runs(program):
     for add in (usage_cases, simplify_cases, path_cases, config_cases, gate_cases, precision_cases, data_cases):
         add()
 
-    def killed(folder):
-        write(os.path.join(folder, "c.json"), json.dumps(config({INPUT + "preprocess_file": "slow.py:slow"})))
-        return killed_while_preprocessing(program, folder, environment_of())
+    def while_preprocessing(ended):
+        def run(folder):
+            write(os.path.join(folder, "c.json"), json.dumps(config({INPUT + "preprocess_file": "slow.py:slow"})))
+            return ended(program, folder, environment_of())
+        return run
 
     runs = runs_of_cases(program)
-    runs.append(("killed while preprocessing", killed))
+    runs.append(("killed while preprocessing", while_preprocessing(killed_while_preprocessing)))
+    runs.append(("interrupted", while_preprocessing(interrupted)))
     runs.append(("full disk", lambda folder: full_disk(program, os.path.join(os.path.dirname(folder), "template"), folder)))
     if os.path.exists("/dev/full"):
         runs.append(("full standard output", lambda folder: full_output(program, folder)))

@@ -152,6 +152,25 @@ TEST_F(OutputFilesDeathTest, ASignalLeavesNoTemporaryFile) {
   }
 }
 
+TEST_F(OutputFilesDeathTest, ASignalRemovesFoldersThatAreStillEmpty) {
+  fs::create_directories(folder_ / "outer" / "inner");
+  fs::create_directories(folder_ / "full");
+  Put("full/b", "old");
+  EXPECT_EXIT(
+      {
+        RemoveTemporaryFilesOnSignals();
+        const TemporaryName full(At("full"));
+        const TemporaryName outer(At("outer"));
+        const TemporaryName inner(At("outer/inner"));
+        OutputFile file(At("outer/inner/a"));
+        file.Write("new");
+        raise(SIGTERM);
+      },
+      testing::KilledBySignal(SIGTERM), "");
+  EXPECT_FALSE(fs::exists(folder_ / "outer"));
+  EXPECT_EQ(ReadFile(At("full/b")), "old");
+}
+
 TEST_F(OutputFilesDeathTest, ASignalWaitsForFilesToTakeTheirPlaces) {
   EXPECT_EXIT(
       {

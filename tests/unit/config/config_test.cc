@@ -261,6 +261,15 @@ TEST_F(ConfigTest, KeysOfAnotherObjectAreWarnedAboutWithTheirPlace) {
                                      " (it belongs in quantization_parameters.custom_setting[])")));
 }
 
+TEST_F(ConfigTest, ASingularOrPluralOfAKeyIsNotThatOfAnotherObject) {
+  Read(
+      R"({"calibration_parameters": {"input_parameters": [{"input_names": "x", "data_list_path": "l.txt"}]}})");
+  EXPECT_THAT(Log(), HasSubstr("[0].input_names: unknown key, ignored (did you mean input_name?)"));
+  EXPECT_THAT(Failure(R"({"quantization_parameters": {"custom_setting": [{"input_name": ["x"]}]}})"),
+              HasSubstr("input_names is missing"));
+  EXPECT_THAT(Log(), HasSubstr("[0].input_name: unknown key, ignored (did you mean input_names?)"));
+}
+
 TEST_F(ConfigTest, UnusualValuesAreWarnedAbout) {
   EXPECT_EQ(Calibration("\"calibration_step\": 5, \"calibration_device\": \"cuda\""), "");
   EXPECT_THAT(Log(), AllOf(HasSubstr("5 is outside the recommended 10 to 1000"), HasSubstr("cuda")));
