@@ -36,6 +36,14 @@ std::string Field::String() const {
   return text;
 }
 
+std::string Field::Path() const {
+  std::string path = String();
+  // Only a shell takes it for the home folder; here a folder of that name would be made.
+  if (path == "~" || path.starts_with("~/"))
+    Fail("~ in " + path + " is not the home folder here", "write the path out");
+  return path;
+}
+
 bool Field::Bool() const {
   if (!value_.is_boolean()) Expected("true or false");
   return value_.get<bool>();

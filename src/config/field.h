@@ -23,6 +23,7 @@ class Field {
 
   // The readers throw Error when the value is of another type or out of [low, high].
   std::string String() const;
+  std::string Path() const;  // of a file or folder
   bool Bool() const;
   int Int(int low = std::numeric_limits<int>::min(), int high = std::numeric_limits<int>::max()) const;
   double Number(double low, double high) const;

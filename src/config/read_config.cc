@@ -44,11 +44,11 @@ const std::string kOpsetRange = StrCat(kLowestOpset, "..", kHighestOpset);
 using Model = ModelParameters;
 const Keys<Model> kModelKeys = {
     {"onnx_model", "path", "the float model; -i overrides it",
-     [](Model* m, const Field& f) { m->onnx_model = f.String(); }},
+     [](Model* m, const Field& f) { m->onnx_model = f.Path(); }},
     {"output_prefix", "string", "file name stem of the outputs (default: <model>.q)",
      [](Model* m, const Field& f) { m->output_prefix = f.String(); }},
     {"working_dir", "path", "folder of the outputs, made when missing (default: the model's)",
-     [](Model* m, const Field& f) { m->working_dir = f.String(); }},
+     [](Model* m, const Field& f) { m->working_dir = f.Path(); }},
     {"skip_onnxsim", "bool", "leave the simplifier out (default: false)",
      [](Model* m, const Field& f) { m->skip_onnxsim = f.Bool(); }},
     {"spacemit_functions", "bool", "WindowPartition, WindowReverse, YoloDecode as functions (default: false)",
@@ -96,10 +96,10 @@ const Keys<Input> kInputKeys = {
        }
      }},
     {"preprocess_file", "string", "PT_IMAGENET, IMAGENET or file.py:function",
-     [](Input* i, const Field& f) { i->preprocess_file = f.String(); }},
+     [](Input* i, const Field& f) { i->preprocess_file = f.Path(); }},
     {"data_list_path", "path", "text file with one data file per line",
      [](Input* i, const Field& f) {
-       i->data_list_path = f.String();
+       i->data_list_path = f.Path();
        if (i->data_list_path.empty()) f.Fail("is empty", "name a list file, or leave it out");
      }},
 };

@@ -34,8 +34,12 @@ OutputPaths ResolveOutputPaths(const Config& config, const RunOptions& options) 
   }
   std::error_code error;
   if (!fs::exists(paths.input, error)) {
+    const fs::path beside = fs::path(config.source).parent_path() / paths.input;
+    const bool elsewhere = options.input_path.empty() && fs::exists(beside, error);
     throw Error("cannot open the model", paths.input,
-                "no such file; check -i or model_parameters.onnx_model");
+                elsewhere
+                    ? "no such file; onnx_model starts at the current folder, and there is " + beside.string()
+                    : "no such file; check -i or model_parameters.onnx_model");
   }
   const fs::path input(paths.input);
   const std::string stem = input.stem().string();

@@ -136,6 +136,14 @@ def config_cases():
         case("a config with " + name, "-c odd.json", 1, ["odd.json: not valid JSON", hint],
              setup=lambda folder, text=text: write(os.path.join(folder, "odd.json"), text))
 
+    def beside(folder):
+        os.makedirs(os.path.join(folder, "own"))
+        os.rename(os.path.join(folder, "m.onnx"), os.path.join(folder, "own", "m.onnx"))
+        write(os.path.join(folder, "own", "c.json"), json.dumps(BASE))
+    case("a model beside the config only", "-c own/c.json", 1, ["m.onnx: cannot open the model", "starts at the current folder, and there is own/m.onnx"],
+         setup=beside)
+    case("no model there either", "-c own/c.json -i n.onnx", 1, ["n.onnx: cannot open the model", "check -i"], setup=beside)
+
 
 def odd_inputs_model(first):
     made = small_model()

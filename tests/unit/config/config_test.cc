@@ -270,6 +270,20 @@ TEST_F(ConfigTest, ASingularOrPluralOfAKeyIsNotThatOfAnotherObject) {
   EXPECT_THAT(Log(), HasSubstr("[0].input_name: unknown key, ignored (did you mean input_names?)"));
 }
 
+TEST_F(ConfigTest, ATildeIsNoHomeFolder) {
+  for (const char* key : {"onnx_model", "working_dir"}) {
+    const auto failure = [&](const std::string& path) {
+      return Failure(std::string("{\"model_parameters\": {\"") + key + "\": \"" + path + "\"}}");
+    };
+    EXPECT_THAT(failure("~/a/b"),
+                HasSubstr(std::string("model_parameters.") + key + ": ~ in ~/a/b is not the home folder"));
+    EXPECT_EQ(failure("./~/a"), "");
+    EXPECT_EQ(failure("~a"), "");
+  }
+  EXPECT_THAT(Failure(R"({"calibration_parameters": {"input_parameters": [{"data_list_path": "~/l.txt"}]}})"),
+              HasSubstr("input_parameters[0].data_list_path: ~ in ~/l.txt"));
+}
+
 TEST_F(ConfigTest, UnusualValuesAreWarnedAbout) {
   EXPECT_EQ(Calibration("\"calibration_step\": 5, \"calibration_device\": \"cuda\""), "");
   EXPECT_THAT(Log(), AllOf(HasSubstr("5 is outside the recommended 10 to 1000"), HasSubstr("cuda")));
