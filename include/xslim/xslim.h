@@ -74,9 +74,9 @@ std::string DescribePasses();
 // process's, and SetupLogging() must not be called meanwhile.
 RunResult Run(Config config, const RunOptions& options);
 
-// For programs: from now on SIGINT, SIGTERM and SIGHUP, where they would end the process, first remove the
-// temporary files of its runs, and wait while output files take their places. A signal that the program
-// handles or ignores already is left alone.
+// For programs: from now on SIGINT, SIGTERM, SIGHUP and SIGPIPE, where they would end the process, first
+// remove the temporary files of its runs, and wait while output files take their places. A signal that the
+// program handles or ignores already is left alone.
 void RemoveTemporaryFilesOnSignals();
 
 // Throws Error when an output cannot be written where it belongs, or save_stats, profile or log_file ("" =

@@ -82,7 +82,7 @@ SignalsWait::~SignalsWait() {
 }
 
 void RemoveTemporaryFilesOnSignals() {
-  for (int number : {SIGINT, SIGTERM, SIGHUP}) {
+  for (int number : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) {
     struct sigaction action = {};
     if (sigaction(number, nullptr, &action) != 0 || action.sa_handler != SIG_DFL) continue;
     action.sa_handler = OnSignal;

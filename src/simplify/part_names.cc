@@ -18,13 +18,8 @@ class Namer {
       for (ValueId output : node.outputs)
         if (output != kNone) computed_.insert(after.value(output).name);
     }
-    for (NodeId id : before.Order()) {
-      const Node& node = before.node(id);
-      if (!IsKept(node)) gone_[node.name] = &node;
-    }
+    for (NodeId id : before.Order()) named_[before.node(id).name] = &before.node(id);
   }
-
-  bool IsKept(const Node& node) const { return nodes_.count(node.Title()) != 0; }
 
   // Those of `before` that compute the node's outputs from values that are still there, and the one that a
   // name like "product_part" comes from.
@@ -35,9 +30,9 @@ class Namer {
     }
     for (size_t end = node.name.rfind('_'); end != std::string::npos && end > 0;
          end = node.name.rfind('_', end - 1)) {
-      const auto found = gone_.find(node.name.substr(0, end));
-      if (found == gone_.end()) continue;
-      parts.insert(found->second);
+      const auto found = named_.find(node.name.substr(0, end));
+      if (found == named_.end()) continue;
+      if (!IsKept(*found->second)) parts.insert(found->second);
       break;
     }
     std::vector<std::string> names;
@@ -48,12 +43,14 @@ class Namer {
   }
 
  private:
+  bool IsKept(const Node& node) const { return nodes_.count(node.Title()) != 0; }
+
   void Climb(ValueId from, std::set<const Node*>* parts) const {
     std::vector<ValueId> open = {from};
     while (!open.empty()) {
       const Node* producer = open.back() == kNone ? nullptr : before_.Producer(open.back());
       open.pop_back();
-      if (producer == nullptr || producer->Is("Constant") || gone_.count(producer->name) == 0 ||
+      if (producer == nullptr || producer->Is("Constant") || IsKept(*producer) ||
           !parts->insert(producer).second)
         continue;
       for (ValueId input : producer->inputs) {
@@ -63,8 +60,8 @@ class Namer {
   }
 
   const Graph& before_;
-  std::set<std::string> nodes_, computed_;  // of `after`: titles, values
-  std::map<std::string, const Node*> gone_;
+  std::set<std::string> nodes_, computed_;    // of `after`: titles, values
+  std::map<std::string, const Node*> named_;  // of `before`
 };
 
 }  // namespace

@@ -138,7 +138,7 @@ using OutputFilesDeathTest = OutputFilesTest;
 
 TEST_F(OutputFilesDeathTest, ASignalLeavesNoTemporaryFile) {
   Put("b", "old");
-  for (int number : {SIGINT, SIGTERM, SIGHUP}) {
+  for (int number : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) {
     EXPECT_EXIT(
         {
           RemoveTemporaryFilesOnSignals();
