@@ -196,7 +196,15 @@ def usage_cases():
     case("blanks in a list of names", ["-i", "m.onnx", "-o", "o.onnx", "--dynq", "--ignore_op_types", "Relu , Conv"], 0, ["ignore_op_types", "!matches no"], ["o.onnx"])
     case("underscores and hyphens", "--input-path m.onnx --output-path=o.onnx --no_verify", 0, files=["o.onnx"])
     case("beginnings of options", "--input m.onnx --out o.onnx", 0, files=["o.onnx"])
-    case("a beginning of several options", "-i m.onnx -o o.onnx --fp", 2, "--fp is short for --fp16 and for --fp16-io")
+    case("a beginning of several options", "-i m.onnx -o o.onnx --ver", 2, "--ver is short for --verify and for --verbose")
+    for short, says in (("--fp", "Cast"), ("--f", "Cast"), ("--dyn", "DequantizeLinear"), ("--op 18", "opset converted from 17 to 18")):
+        case("a beginning of one option of XSlim: " + short, "-i m.onnx -o o.onnx " + short, 0, says, ["o.onnx"])
+    case("a beginning of two options of XSlim", "-i m.onnx --o o.onnx", 2, "--o is short for --output_path and for --opset")
+    case("a beginning of --help", "--he", 0, "Usage:")
+    for key in ("--calibration_type", "--finetune-level"):
+        case("a key as option " + key, [key, "1"], 2, key[2:].replace("-", "_") + " is a key of the configuration")
+    for dash in "\u2013\u2014":
+        case("a dash " + dash, ["-i", "m.onnx", "-o", "o.onnx", dash + "dynq"], 2, "it begins with a dash; options have hyphens")
     case("an option of no name", "-i m.onnx -o o.onnx --foo_bar=1", 2, "unknown option --foo_bar")
     for path in (".onnx", "dir/.onnx"):
         case("output " + path, "-i m.onnx -o " + path, 2, ["-o %s: has no name before .onnx" % path])
@@ -214,6 +222,13 @@ def usage_cases():
                    [option + " would overwrite", "!warning"], args="-c c.json %s %s" % (option, path))
         static(option + " over external data", {MODEL + "onnx_model": "ext.onnx"}, 1,
                [option + " would overwrite the model's external data"], args="-c c.json %s ext.bin" % option, setup=external_model)
+        def linked(folder):
+            external_model(folder)
+            os.makedirs(os.path.join(folder, "l"))
+            os.rename(os.path.join(folder, "ext.bin"), os.path.join(folder, "l", "ext.bin"))
+            os.symlink("../ext.onnx", os.path.join(folder, "l", "ext.onnx"))
+        static(option + " over external data beside a link", {MODEL + "onnx_model": "l/ext.onnx"}, 1,
+               [option + " would overwrite the model's external data"], args="-c c.json %s l/ext.bin" % option, setup=linked)
         static(option + " over an operator library", status=1, says=option + " would overwrite an operator library",
                args="-c c.json --op-library text.onnx %s text.onnx" % option)
         static(option + " named like a model", status=1, says="has the name of a model", args="-c c.json %s new.onnx" % option)

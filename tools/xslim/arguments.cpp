@@ -162,16 +162,24 @@ std::string Even(std::string name) {
   return name;
 }
 
-// The options whose long name begins like `name` (XSlim's parser takes --input for --input_path, too); where
-// one is called so, that one.
+// XSlim's parser takes any beginning of a name that one of its options alone has: options of ours do not
+// change which one that is.
+const std::set<std::string> kOfXslim = {"--config", "--input_path",      "--output_path",     "--dynq",
+                                        "--fp16",   "--ignore_op_types", "--ignore_op_names", "--opset",
+                                        "--help"};
+
+// The options whose long name begins like `name`; where one is called so, or one of XSlim's alone begins so,
+// that one.
 std::vector<const Option*> Called(const std::string& name) {
-  std::vector<const Option*> found;
+  std::vector<const Option*> found, of_xslim;
   for (const Option& option : kOptions) {
     const std::string whole = Even(LongName(option));
     if (whole == Even(name)) return {&option};
-    if (whole.rfind(Even(name), 0) == 0) found.push_back(&option);
+    if (whole.rfind(Even(name), 0) != 0) continue;
+    found.push_back(&option);
+    if (kOfXslim.count(LongName(option)) != 0) of_xslim.push_back(&option);
   }
-  return found;
+  return of_xslim.size() == 1 ? of_xslim : found;
 }
 
 // The long name, or the beginning of one, that is nearest; "" when none is.
@@ -199,6 +207,11 @@ const Option& Find(const std::string& name) {
                        "write it out");
     }
     nearest = Nearest(name);
+    std::string key = name.substr(2);
+    std::replace(key.begin(), key.end(), '-', '_');
+    if (DescribeConfig().find("\n  " + key + " (") != std::string::npos)
+      throw UsageError("unknown option " + name, "",
+                       key + " is a key of the configuration: see --help-config");
   } else {
     for (const Option& option : kOptions) {
       if (name.size() == 2 && std::string(option.names).rfind(name + ",", 0) == 0) return option;
@@ -228,6 +241,9 @@ class Writer {
   std::vector<std::string> Write() {
     for (; at_ < arguments_.size(); ++at_) {
       const std::string& argument = arguments_[at_];
+      if (argument.rfind("\u2013", 0) == 0 || argument.rfind("\u2014", 0) == 0)
+        throw UsageError("'" + argument + "' belongs to no option", "",
+                         "it begins with a dash; options have hyphens, --");
       if (argument.size() < 2 || argument[0] != '-' || argument == "--") {
         throw UsageError("'" + argument + "' belongs to no option", "",
                          behind_list_ ? "commas separate the names of a list, without blanks"
