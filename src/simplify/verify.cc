@@ -17,6 +17,9 @@ constexpr uint64_t kSeed = 20260401;
 constexpr double kMostFlipped = 1e-3;
 constexpr int kMostRounds = 10;
 constexpr double kMostRoundings = 4;  // that much of what Rounded() does is none of a pass's doing
+// Of Rounded(), as far as they are needed: where one number outgrows all others (Exp), or two change places
+// (NonMaxSuppression, TopK), a single draw may move it as little as it likes.
+constexpr int kMostDraws = 8;
 // Elements of all inputs together; a model that needs more is not run for the check.
 constexpr int64_t kMostElements = int64_t{1} << 26;
 constexpr int64_t kMostSteps = 2000;  // of loops in one run: what is random may be a trip count
@@ -152,18 +155,33 @@ double Distance(const Tensor& a, const Tensor& b) {
   return distance;
 }
 
+// Elements of equally many that are not the same.
+int64_t Flipped(const Tensor& a, const Tensor& b) {
+  const size_t size = SizeOf(a.dtype());
+  int64_t flipped = 0;
+  for (int64_t i = 0; i < a.size(); ++i) {
+    const size_t at = static_cast<size_t>(i) * size;
+    flipped += !std::equal(a.raw() + at, a.raw() + at + size, b.raw() + at);
+  }
+  return flipped;
+}
+
 // `rounded`: the same output after the rounding of inputs and weights; undefined where that is not known.
 std::string Difference(const Tensor& got, const Tensor& wanted, const Tensor& rounded) {
   if (!wanted.defined()) return "";  // depends on an operator that cannot be computed
   if (got.dtype() != wanted.dtype())
     return StrCat("is ", NameOf(got.dtype()), " instead of ", NameOf(wanted.dtype()));
-  if (got.shape() != wanted.shape())
+  const bool known = rounded.defined() && rounded.shape() == wanted.shape();
+  if (got.shape() != wanted.shape()) {
+    // How many there are may hang on a last bit.
+    if (rounded.defined() && !known && rounded.rank() == got.rank()) return "";
     return "has shape " + ToString(got.shape()) + " instead of " + ToString(wanted.shape());
+  }
   if (wanted.dtype() == DType::kSequence) {
     for (size_t i = 0; i < wanted.items().size(); ++i) {
-      const bool known = rounded.defined() && i < rounded.items().size();
+      const bool drawn = rounded.defined() && i < rounded.items().size();
       const std::string difference =
-          Difference(got.items()[i], wanted.items()[i], known ? rounded.items()[i] : Tensor());
+          Difference(got.items()[i], wanted.items()[i], drawn ? rounded.items()[i] : Tensor());
       if (!difference.empty()) return StrCat("item ", i, " ", difference);
     }
     return "";
@@ -172,13 +190,11 @@ std::string Difference(const Tensor& got, const Tensor& wanted, const Tensor& ro
   if (got.dtype() == DType::kString) return got.strings() == wanted.strings() ? "" : "differs";
   if (!IsFloating(got.dtype())) {
     if (got.SameBytes(wanted)) return "";
-    const size_t size = SizeOf(got.dtype());
-    int64_t flipped = 0;
-    for (int64_t i = 0; i < got.size(); ++i) {
-      const size_t at = static_cast<size_t>(i) * size;
-      flipped += !std::equal(got.raw() + at, got.raw() + at + size, wanted.raw() + at);
-    }
+    const int64_t flipped = Flipped(got, wanted);
     if (static_cast<double>(flipped) <= kMostFlipped * static_cast<double>(got.size())) return "";
+    if (known &&
+        static_cast<double>(flipped) <= kMostRoundings * static_cast<double>(Flipped(rounded, wanted)))
+      return "";
     return StrCat("differs in ", flipped, " of ", got.size(), " elements");
   }
   const Tensor a = Readable(got), b = Readable(wanted);
@@ -196,9 +212,7 @@ std::string Difference(const Tensor& got, const Tensor& wanted, const Tensor& ro
   if (got.dtype() == DType::kFloat16) tolerance = 1e-2;
   if (got.dtype() == DType::kBFloat16) tolerance = 8e-2;
   if (difference <= tolerance * largest) return "";
-  if (rounded.defined() && rounded.shape() == wanted.shape() &&
-      difference <= kMostRoundings * Distance(Readable(rounded), b))
-    return "";
+  if (known && difference <= kMostRoundings * Distance(Readable(rounded), b)) return "";
   return StrCat("differs by ", difference, ", its largest number is ", largest);
 }
 
@@ -314,11 +328,11 @@ void Reference::Judge(const Error& error) {
   obstacle_ = error.what();
 }
 
-const std::vector<Tensor>& Reference::AfterRounding(size_t sample) const {
-  const auto known = rounded_.find(sample);
+const std::vector<Tensor>& Reference::AfterRounding(size_t sample, int draw) const {
+  const auto known = rounded_.find({sample, draw});
   if (known != rounded_.end()) return known->second;
-  std::vector<Tensor>& results = rounded_[sample];
-  Random random(kSeed);
+  std::vector<Tensor>& results = rounded_[{sample, draw}];
+  Random random(kSeed + static_cast<uint64_t>(draw));
   Graph graph = graph_;
   for (ValueId id = 0; id < static_cast<ValueId>(graph.value_slots()); ++id) {
     const Tensor* constant = graph.Constant(id);
@@ -345,8 +359,8 @@ std::string Reference::Differs(const Graph& changed) const {
       const std::vector<Tensor> got = executor.Run(inputs_[sample]);
       for (size_t i = 0; i < got.size(); ++i) {
         std::string difference = Difference(got[i], results_[sample][i], {});
-        if (!difference.empty())
-          difference = Difference(got[i], results_[sample][i], AfterRounding(sample)[i]);
+        for (int draw = 0; draw < kMostDraws && !difference.empty(); ++draw)
+          difference = Difference(got[i], results_[sample][i], AfterRounding(sample, draw)[i]);
         if (!difference.empty())
           return "output " + changed.value(changed.outputs()[i]).name + " " + difference;
       }

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/threads.h"
@@ -15,8 +16,9 @@ namespace xslim {
 // Largest difference of an output that counts as equal: |got - wanted| / largest |wanted| of that output. For
 // 16-bit floats the rounding of their 10 bits is allowed for. Of whole numbers and truth values (ArgMax,
 // TopK, comparisons) one in 1000 may differ, since they flip with the last bits of a float. Where an output
-// is more sensitive than that (a Sigmoid far from 0), it may differ by four times what the rounding of all
-// inputs and weights to one unit of their 23rd bit does to it.
+// is more sensitive than that (a Sigmoid far from 0, a choice among near equals), it may differ by four times
+// what the rounding of all inputs and weights to one unit of their 23rd bit does to it, of a few random ones
+// the one that does most.
 inline constexpr double kVerifyTolerance = 1e-5;
 
 // Random inputs of a graph and the results that it gives on them.
@@ -45,15 +47,16 @@ class Reference {
 
  private:
   void Judge(const Error& error);
-  // The results of a sample after rounding inputs and weights; undefined where the graph fails on these.
-  const std::vector<Tensor>& AfterRounding(size_t sample) const;
+  // The results of a sample after the draw-th random rounding of inputs and weights; undefined where the
+  // graph fails on these.
+  const std::vector<Tensor>& AfterRounding(size_t sample, int draw) const;
 
   const Graph& graph_;
   ThreadPool& pool_;
   // Whether the graph holds operators that are not known; what depends on them is not compared.
   bool skip_unknown_;
-  std::vector<std::vector<Tensor>> inputs_, results_;      // by sample
-  mutable std::map<size_t, std::vector<Tensor>> rounded_;  // by sample, of those that needed it
+  std::vector<std::vector<Tensor>> inputs_, results_;                      // by sample
+  mutable std::map<std::pair<size_t, int>, std::vector<Tensor>> rounded_;  // those that were needed
   int outputs_ = 0;
   std::string obstacle_;
   bool fails_ = false, impossible_ = false;

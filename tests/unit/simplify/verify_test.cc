@@ -88,6 +88,43 @@ TEST(Verify, SensitiveOutputsAreComparedWithRounding) {
   EXPECT_TRUE(reference.rounding_mattered());
 }
 
+// What is left of two equal numbers: nothing where both are rounded the same way.
+TEST(Verify, OneNumberIsComparedWithSeveralRoundings) {
+  ThreadPool pool(1);
+  const auto model = [](float error) {
+    Model m;
+    const ValueId x = m.Input("x", {1, 1});
+    for (int i = 0; i < 20; ++i) {
+      const ValueId numbers = m.Const(Tensor::Of<float>({2}, {1, -1 - error}));
+      const ValueId rest = m.Op("Mul", {m.Op("ReduceSum", {numbers}), m.F(1000)});
+      m.Output(m.Op("Add", {x, rest}));
+    }
+    return m;
+  };
+  const Model m = model(0);
+  const Reference reference(m.graph, pool, 1);
+  EXPECT_EQ(reference.Differs(model(0x1p-23f).graph), "");
+  EXPECT_THAT(reference.Differs(model(0x1p-19f).graph), HasSubstr("differs by"));
+}
+
+// Which of two equal numbers is larger, and how many are, hangs on last bits.
+TEST(Verify, ChoicesAmongEqualsAreComparedWithRounding) {
+  ThreadPool pool(1);
+  const auto model = [](float first, float second) {
+    Model m;
+    const ValueId x = m.Input("x", {1, 20});
+    const ValueId a = m.Op("Mul", {x, m.F(0.3f)});
+    const ValueId b = m.Op("Mul", {m.Op("Mul", {x, m.F(first)}), m.F(second)});
+    m.Output(m.Op("ArgMax", {m.Op("Concat", {a, b}, {{"axis", I(0)}})}));
+    m.Output(m.Op("NonZero", {m.Op("Less", {a, b})}));
+    return m;
+  };
+  const Model m = model(0.1f, 3);
+  const Reference reference(m.graph, pool, 1);
+  ASSERT_EQ(reference.obstacle(), "");
+  EXPECT_EQ(reference.Differs(model(3, 0.1f).graph), "");
+}
+
 // With scales that were rounded, too, nothing would fit what is added.
 TEST(Verify, RoundingLeavesShapesAlone) {
   ThreadPool pool(1);
