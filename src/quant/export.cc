@@ -4,9 +4,11 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <optional>
 #include <tuple>
 
 #include "base/log.h"
+#include "quant/bias_room.h"
 #include "quant/plan.h"
 
 namespace xslim {
@@ -68,7 +70,9 @@ class Exporter {
     }
   }
 
-  void ExportWeight(const WeightQuant& weight) {
+  void ExportWeight(const WeightQuant& placed) {
+    const std::optional<WeightQuant> roomy = Roomy(placed);
+    const WeightQuant& weight = roomy ? *roomy : placed;
     const size_t slot = static_cast<size_t>(weight.slot);
     const ValueId original = graph_.node(weight.node).input(slot);
     // One DequantizeLinear per constant and set of parameters, shared by its readers.
@@ -91,6 +95,15 @@ class Exporter {
       found = weights_.emplace(key, output).first;
     }
     graph_.SetInput(weight.node, slot, found->second);
+  }
+
+  std::optional<WeightQuant> Roomy(const WeightQuant& weight) const {
+    const Node& node = graph_.node(weight.node);
+    if (weight.slot != 1 || (!node.Is("Conv") && !node.Is("ConvTranspose") && !node.Is("Gemm"))) return {};
+    const Tensor* bias = node.input(2) == kNone ? nullptr : graph_.Constant(node.input(2));
+    const QuantParams* input = bias == nullptr ? nullptr : InputParams(node.input(0));
+    if (input == nullptr || !weight.params.set()) return {};
+    return WithRoomForBias(weight, *bias, input->scale[0]);
   }
 
   // int32 bias: scale = input scale x weight scale; left float where |bias / scale| would pass 2^20.
