@@ -98,7 +98,8 @@ class Finder {
 
   bool LosesLogarithms(const Node& node) const {
     const QuantRole role = RoleOf(graph_, node);
-    if (role == QuantRole::kCompute || role == QuantRole::kPassive) return false;
+    if (role == QuantRole::kPassive) return false;
+    if (role == QuantRole::kCompute) return ComputesEnergies(node);
     return std::any_of(node.outputs.begin(), node.outputs.end(), [&](ValueId output) {
       if (output == kNone) return false;
       const std::vector<Use>& uses = graph_.value(output).uses;
@@ -106,6 +107,17 @@ class Finder {
                                          [&](const Use& use) { return graph_.node(use.node).Is("Log"); });
       const std::optional<Extremes> extremes = logarithm ? Of(output) : std::nullopt;
       return extremes && extremes->lo > 0 && extremes->hi > kSteps * static_cast<double>(extremes->lo);
+    });
+  }
+
+  // A filter bank: what it makes is never below zero, and a Log reads it. Quiet bands have no codes of their
+  // own in what it reads, either.
+  bool ComputesEnergies(const Node& node) const {
+    if (graph_.Constant(node.input(0)) == nullptr && graph_.Constant(node.input(1)) == nullptr) return false;
+    const std::vector<ValueId> ways = WaysToLogarithms(graph_, node.outputs[0]);
+    return std::any_of(ways.begin(), ways.end(), [&](ValueId value) {
+      const std::optional<Extremes> extremes = Of(value);
+      return extremes && extremes->lo >= 0 && extremes->hi > kSteps * static_cast<double>(extremes->lo);
     });
   }
 

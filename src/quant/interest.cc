@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 
 namespace xslim {
 namespace {
@@ -57,6 +58,31 @@ InterestRange InterestOf(const Graph& graph, ValueId id, int depth) {
   return seen;
 }
 
+// Whether small numbers are as small behind the operator.
+bool KeepsSmall(const Graph& graph, const Node& node) {
+  if (node.Is("Max") || node.Is("Min")) {
+    return std::count_if(node.inputs.begin(), node.inputs.end(), [&](ValueId input) {
+             return input != kNone && graph.Constant(input) == nullptr;
+           }) == 1;
+  }
+  return node.Is("Clip") || node.Is("Relu") || RoleOf(graph, node) == QuantRole::kPassive ||
+         ConstantOperand(graph, node) != nullptr;
+}
+
+// known: of values that were looked at, whether they lead to a Log.
+bool LeadsToLogarithm(const Graph& graph, ValueId value, std::map<ValueId, bool>* known) {
+  const auto [entry, first] = known->emplace(value, false);
+  if (!first) return entry->second;
+  bool leads = false;
+  for (const Use& use : graph.value(value).uses) {
+    const Node& user = graph.node(use.node);
+    leads |= user.Is("Log");
+    if (!KeepsSmall(graph, user)) continue;
+    for (ValueId output : user.outputs) leads |= output != kNone && LeadsToLogarithm(graph, output, known);
+  }
+  return entry->second = leads;
+}
+
 }  // namespace
 
 QuantRole RoleOf(const Graph& graph, const Node& node) {
@@ -89,6 +115,16 @@ const Tensor* ConstantOperand(const Graph& graph, const Node& node) {
   const Tensor *left = graph.Constant(node.input(0)), *right = graph.Constant(node.input(1));
   if ((left != nullptr) == (right != nullptr)) return nullptr;
   return right != nullptr ? right : either ? left : nullptr;
+}
+
+std::vector<ValueId> WaysToLogarithms(const Graph& graph, ValueId value) {
+  std::map<ValueId, bool> known;
+  LeadsToLogarithm(graph, value, &known);
+  std::vector<ValueId> ways;
+  for (const auto& [id, leads] : known) {
+    if (leads) ways.push_back(id);
+  }
+  return ways;
 }
 
 bool EndsGraph(const Graph& graph, const Node& node, const std::set<NodeId>& quantized,

@@ -27,6 +27,10 @@ ValueId BeforeMoves(const Graph& graph, ValueId value);
 // tensors and other operators.
 const Tensor* ConstantOperand(const Graph& graph, const Node& node);
 
+// The values on the ways from this one to Logs, itself among them, through data movement, Clip, Relu, and
+// sums, products, maxima and minima with constants; empty where none of them leads to a Log.
+std::vector<ValueId> WaysToLogarithms(const Graph& graph, ValueId value);
+
 // Whether only outputs lie behind the operator, but for data movement, arithmetic with constants and
 // operators outside `quantized`. ends: the same of its users, by id.
 bool EndsGraph(const Graph& graph, const Node& node, const std::set<NodeId>& quantized,

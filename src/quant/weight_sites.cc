@@ -2,6 +2,8 @@
 
 #include <map>
 
+#include "quant/choices.h"
+#include "quant/interest.h"
 #include "quant/mapped.h"
 #include "quant/weight_codes.h"
 
@@ -37,6 +39,12 @@ std::vector<WeightSite> SlotsOf(const Scope& scope, const Node& node) {
   return {};
 }
 
+// One scale for all that it reads, made at run time, has no codes for what is quiet: logarithms tell the
+// difference.
+bool LosesLogarithms(const Graph& graph, const Node& node, const WeightSite& site) {
+  return site.form == WeightForm::kProduct && !WaysToLogarithms(graph, node.outputs[0]).empty();
+}
+
 // Why a weight stays float; "" when it need not.
 std::string Objection(const Tensor& weight, int axis) {
   if (weight.dtype() != DType::kFloat) return OtherFloat(weight.dtype());
@@ -61,7 +69,9 @@ std::vector<WeightSite> FindWeightSites(const Scope& scope, IgnoreList* ignored,
       const Tensor* weight = ConstantIn(scope, node.input(site.slot));
       if (weight == nullptr || !IsFloating(weight->dtype()) || weight->size() <= 1) continue;
       const char* list = ignored->Reason(node);
-      const std::string why = list != nullptr ? list : Objection(*weight, site.axis);
+      const std::string why = list != nullptr                      ? list
+                              : LosesLogarithms(graph, node, site) ? kIntoLogarithm
+                                                                   : Objection(*weight, site.axis);
       ForgetPages(*weight);
       if (!why.empty()) {
         left->push_back({node.Title(), why});

@@ -125,7 +125,8 @@ TEST(Uneven, AMaskBesideScoresInsideAFusedUnit) {
 
 TEST(Uneven, WhatALogarithmReads) {
   SmallGraph model;
-  model.Conv("power", "x");
+  model.Conv("c", "x");
+  model.Op("Sigmoid", "power", {"c"});
   model.Op("Add", "above", {"power", model.Constant({1})});
   model.Op("Log", "y", {"above"});
   model.Output("y");
@@ -134,6 +135,27 @@ TEST(Uneven, WhatALogarithmReads) {
   EXPECT_EQ(found.at(model.Node("above")), kIntoLogarithm);
   EXPECT_THAT(Uneven(model, {{"above", {0.1f, 5}}}), IsEmpty());  // each has a code of its own above zero
   EXPECT_THAT(Uneven(model, {{"above", {0, 5}}}), IsEmpty());     // infinite in the float model, too
+}
+
+TEST(Uneven, AFilterBankInFrontOfALogarithm) {
+  SmallGraph model;
+  model.Op("Transpose", "spectra", {"x"}, {{"perm", Attribute::Ints({0, 2, 3, 1})}});
+  model.Op("MatMul", "energies", {"spectra", model.Constant({4, 8})});
+  model.Op("Add", "above", {"energies", model.Constant({1})});
+  model.Op("Transpose", "moved", {"above"}, {{"perm", Attribute::Ints({0, 3, 1, 2})}});
+  model.Op("Log", "y", {"moved"});
+  model.Output("y");
+  const auto found = Uneven(model, {{"energies", {0, 5}}, {"above", {1e-6f, 5}}});
+  EXPECT_EQ(found.at(model.Node("energies")), kIntoLogarithm);
+  EXPECT_THAT(Uneven(model, {{"energies", {0.1f, 5}}, {"above", {0.2f, 5}}}), IsEmpty());
+  EXPECT_THAT(Uneven(model, {{"energies", {-5, 5}}, {"above", {-5, 5}}}), IsEmpty());
+
+  SmallGraph apart;  // a Sigmoid has lost what was small already
+  apart.Conv("c", "x");
+  apart.Op("Sigmoid", "s", {"c"});
+  apart.Op("Log", "y", {"s"});
+  apart.Output("y");
+  EXPECT_EQ(Uneven(apart, {{"c", {0, 5}}, {"s", {1e-6f, 1}}}).count(apart.Node("c")), 0u);
 }
 
 }  // namespace
