@@ -18,6 +18,9 @@ constexpr double kUneven = 16;  // a tensor this many times smaller than the sca
 constexpr float kUnseen = -16;  // exp(-16) is less than half a step of a Softmax's output in int8, or float16
 constexpr float kFarDown = 2;   // times the span of the scores
 constexpr double kSteps = 255;  // of an int8 tensor
+// Steps of the least divisor. Data that calibration has not seen may have smaller ones, and a quotient is as
+// inexact as that.
+constexpr double kFewestInDivisor = 8;
 
 // What a tensor holds. Infinities count for the mask that they are part of.
 struct Extremes {
@@ -50,8 +53,8 @@ class Finder {
       if (!plan_.nodes.count(*it)) continue;
       if (AddsMask(node)) {
         found_[*it] = kAddsMask;
-      } else if (LosesLogarithms(node)) {
-        found_[*it] = kIntoLogarithm;
+      } else if (const char* why = LosesSmall(node)) {
+        found_[*it] = why;
       } else if (protect && ends[static_cast<size_t>(*it)]) {
         CheckEnd(node);
       }
@@ -96,18 +99,29 @@ class Finder {
     return masks(*left, *right) || masks(*right, *left);
   }
 
-  bool LosesLogarithms(const Node& node) const {
+  // Why a result must not have small numbers made zeros; null where it may.
+  const char* ZeroIsFatal(ValueId value) const {
+    for (const Use& use : graph_.value(value).uses) {
+      const Node& user = graph_.node(use.node);
+      if (user.Is("Log")) return kIntoLogarithm;
+      if (user.Is("Reciprocal") || (user.Is("Div") && use.slot == 1)) return kIntoDivisor;
+      const char* behind = user.Is("Sqrt") ? ZeroIsFatal(user.outputs[0]) : nullptr;
+      if (behind != nullptr) return behind;
+    }
+    return nullptr;
+  }
+
+  const char* LosesSmall(const Node& node) const {
     const QuantRole role = RoleOf(graph_, node);
-    if (role == QuantRole::kPassive) return false;
-    if (role == QuantRole::kCompute) return ComputesEnergies(node);
-    return std::any_of(node.outputs.begin(), node.outputs.end(), [&](ValueId output) {
-      if (output == kNone) return false;
-      const std::vector<Use>& uses = graph_.value(output).uses;
-      const bool logarithm = std::any_of(uses.begin(), uses.end(),
-                                         [&](const Use& use) { return graph_.node(use.node).Is("Log"); });
-      const std::optional<Extremes> extremes = logarithm ? Of(output) : std::nullopt;
-      return extremes && extremes->lo > 0 && extremes->hi > kSteps * static_cast<double>(extremes->lo);
-    });
+    if (role == QuantRole::kPassive) return nullptr;
+    if (role == QuantRole::kCompute) return ComputesEnergies(node) ? kIntoLogarithm : nullptr;
+    for (ValueId output : node.outputs) {
+      const char* why = output == kNone ? nullptr : ZeroIsFatal(output);
+      const std::optional<Extremes> extremes = why == nullptr ? std::nullopt : Of(output);
+      const double most = why == kIntoDivisor ? kSteps / kFewestInDivisor : kSteps;
+      if (extremes && extremes->lo > 0 && extremes->hi > most * static_cast<double>(extremes->lo)) return why;
+    }
+    return nullptr;
   }
 
   // A filter bank: what it makes is never below zero, and a Log reads it. Quiet bands have no codes of their

@@ -110,7 +110,7 @@ void DataPlacement::LeaveUneven() {
   if (choices_.float_by_data.empty()) return;
   for (const auto& [id, why] : choices_.float_by_data) {
     LogInfo(graph_.node(id).Title(), " stays float: ", why);
-    if (why == kIntoLogarithm) LeaveBare(graph_.node(id));
+    if (why == kIntoLogarithm || why == kIntoDivisor) LeaveBare(graph_.node(id));
   }
   choices_.quiet = true;
   plan_ = Place(choices_);

@@ -29,6 +29,10 @@ inline constexpr char kAddsMask[] =
 inline constexpr char kIntoLogarithm[] =
     "a logarithm reads it: in int8 small numbers would be zeros, and their logarithms infinite";
 
+// The same where something is divided by the result, or by its root.
+inline constexpr char kIntoDivisor[] =
+    "something is divided by it: in int8 small numbers would be zeros, and quotients infinite";
+
 struct Choices {
   // Operators that stay float, their weights included, with the reason as the report gives it. Operators
   // behind them are placed as if these were int8.

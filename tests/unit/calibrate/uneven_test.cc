@@ -137,6 +137,28 @@ TEST(Uneven, WhatALogarithmReads) {
   EXPECT_THAT(Uneven(model, {{"above", {0, 5}}}), IsEmpty());     // infinite in the float model, too
 }
 
+TEST(Uneven, WhatSomethingIsDividedBy) {
+  for (const bool root : {false, true}) {
+    SmallGraph model;
+    model.Conv("c", "x");
+    model.Op("Sigmoid", "disparity", {"c"});
+    model.Op("Add", "above", {"disparity", model.Constant({1})});
+    if (root) model.Op("Sqrt", "root", {"above"});
+    model.Op("Div", "y", {model.Constant({1}), root ? "root" : "above"});
+    model.Output("y");
+    const auto found = Uneven(model, {{"above", {0.2f, 10}}});
+    ASSERT_EQ(found.size(), 1u);
+    EXPECT_EQ(found.at(model.Node("above")), kIntoDivisor);
+    EXPECT_THAT(Uneven(model, {{"above", {0.5f, 10}}}), IsEmpty());
+  }
+  SmallGraph divided;
+  divided.Conv("c", "x");
+  divided.Op("Sigmoid", "s", {"c"});
+  divided.Op("Div", "y", {"s", "x"});
+  divided.Output("y");
+  EXPECT_THAT(Uneven(divided, {{"s", {1e-6f, 1}}}), IsEmpty());
+}
+
 TEST(Uneven, AFilterBankInFrontOfALogarithm) {
   SmallGraph model;
   model.Op("Transpose", "spectra", {"x"}, {{"perm", Attribute::Ints({0, 2, 3, 1})}});
