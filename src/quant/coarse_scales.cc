@@ -30,6 +30,18 @@ bool IsCoarse(const Tensor& weight, const QuantParams& params) {
   });
 }
 
+// An epsilon that a sum's codes cannot show anyway.
+bool IsLostInSum(const Graph& graph, const QuantPlan& plan, const WeightQuant& weight,
+                 const Tensor& constant) {
+  const Node& node = graph.node(weight.node);
+  if (!node.Is("Add") && !node.Is("Sub")) return false;
+  const auto sum = plan.activations.find(node.outputs[0]);
+  if (sum == plan.activations.end() || !sum->second.params.set()) return false;
+  const float* x = constant.data<float>();
+  return std::all_of(x, x + constant.size(),
+                     [&](float element) { return 2 * std::fabs(element) < sum->second.params.scale[0]; });
+}
+
 }  // namespace
 
 std::vector<std::string> CoarseTensors(const Graph& graph, const QuantPlan& plan) {
@@ -42,7 +54,9 @@ std::vector<std::string> CoarseTensors(const Graph& graph, const QuantPlan& plan
   for (const WeightQuant& weight : plan.weights) {
     const ValueId id = graph.node(weight.node).input(static_cast<size_t>(weight.slot));
     const Tensor* constant = graph.Constant(id);
-    if (constant == nullptr || !weight.params.set() || !seen.insert(id).second) continue;
+    if (constant == nullptr || !weight.params.set() || IsLostInSum(graph, plan, weight, *constant) ||
+        !seen.insert(id).second)
+      continue;
     if (IsCoarse(*constant, weight.params)) names.push_back(graph.value(id).name);
   }
   return names;

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "small_graph.h"
 
 namespace xslim {
@@ -40,6 +42,20 @@ TEST(CoarseScales, NamesWhatTheLeastScaleErases) {
 TEST(CoarseScales, AChannelThatIsNothingBesideTheOthersIsNoLoss) {
   EXPECT_THAT(Coarse(1e-7f, false, 1), IsEmpty());
   EXPECT_THAT(Coarse(0, true, 1), IsEmpty());
+}
+
+TEST(CoarseScales, AnEpsilonThatTheSumCannotShowIsNoLoss) {
+  for (const float range : {1.0f, 1e-4f}) {
+    SmallGraph small;
+    small.Conv("c", "x");
+    small.graph.AddConstant("epsilon", Tensor::Scalar<float>(1e-6f));
+    small.Op("Add", "sum", {"c", "epsilon"});
+    small.Output("sum");
+    QuantPlan plan = small.Plan();
+    SetRange(&plan, small.graph.Find("sum"), -range, range, "");
+    const std::vector<std::string> coarse = CoarseTensors(small.graph, plan);
+    EXPECT_EQ(std::count(coarse.begin(), coarse.end(), "epsilon"), range == 1.0f ? 0 : 1);
+  }
 }
 
 }  // namespace
