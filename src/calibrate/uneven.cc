@@ -104,8 +104,12 @@ class Finder {
     for (const Use& use : graph_.value(value).uses) {
       const Node& user = graph_.node(use.node);
       if (user.Is("Log")) return kIntoLogarithm;
-      if (user.Is("Reciprocal") || (user.Is("Div") && use.slot == 1)) return kIntoDivisor;
-      const char* behind = user.Is("Sqrt") ? ZeroIsFatal(user.outputs[0]) : nullptr;
+      const Tensor* exponent = user.Is("Pow") && use.slot == 0 ? graph_.Constant(user.input(1)) : nullptr;
+      const std::optional<Extremes> power = exponent == nullptr ? std::nullopt : OfConstant(*exponent);
+      if (user.Is("Reciprocal") || (user.Is("Div") && use.slot == 1) || (power && power->hi < 0))
+        return kIntoDivisor;
+      const bool root = user.Is("Sqrt") || (power && power->lo > 0);
+      const char* behind = root ? ZeroIsFatal(user.outputs[0]) : nullptr;
       if (behind != nullptr) return behind;
     }
     return nullptr;

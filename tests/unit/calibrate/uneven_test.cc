@@ -151,6 +151,15 @@ TEST(Uneven, WhatSomethingIsDividedBy) {
     EXPECT_EQ(found.at(model.Node("above")), kIntoDivisor);
     EXPECT_THAT(Uneven(model, {{"above", {0.5f, 10}}}), IsEmpty());
   }
+  for (const float exponent : {-0.5f, 0.5f}) {
+    SmallGraph model;
+    model.Conv("c", "x");
+    model.Op("Sigmoid", "above", {"c"});
+    model.graph.AddConstant("exponent", Tensor::Scalar<float>(exponent));
+    model.Op("Pow", "y", {"above", "exponent"});
+    model.Output("y");
+    EXPECT_EQ(Uneven(model, {{"above", {0.01f, 1}}}).size(), exponent < 0 ? 1u : 0u);
+  }
   SmallGraph divided;
   divided.Conv("c", "x");
   divided.Op("Sigmoid", "s", {"c"});
