@@ -1,5 +1,6 @@
 #include "quant/weight_sites.h"
 
+#include <algorithm>
 #include <map>
 
 #include "quant/choices.h"
@@ -39,10 +40,32 @@ std::vector<WeightSite> SlotsOf(const Scope& scope, const Node& node) {
   return {};
 }
 
-// One scale for all that it reads, made at run time, has no codes for what is quiet: logarithms tell the
-// difference.
-bool LosesLogarithms(const Graph& graph, const Node& node, const WeightSite& site) {
-  return site.form == WeightForm::kProduct && !WaysToLogarithms(graph, node.outputs[0]).empty();
+// Whether only squares of the value are used, perhaps in another shape: the parts of a spectrum.
+bool OnlySquared(const Graph& graph, ValueId id) {
+  const Value& value = graph.value(id);
+  if (value.is_output || value.uses.empty() || graph.CapturedBySubgraph(value.name)) return false;
+  return std::all_of(value.uses.begin(), value.uses.end(), [&](const Use& use) {
+    const Node& user = graph.node(use.node);
+    if (user.Is("Mul")) return user.input(0) == user.input(1);
+    if (user.Is("ReduceL2") || user.Is("ReduceSumSquare")) return use.slot == 0;
+    if (user.Is("Pow")) {
+      const Tensor* exponent = graph.Constant(user.input(1));
+      return exponent != nullptr && exponent->size() == 1 && exponent->ToFloat32().data<float>()[0] == 2;
+    }
+    return MovesData(user) && std::all_of(user.outputs.begin(), user.outputs.end(), [&](ValueId output) {
+             return output == kNone || OnlySquared(graph, output);
+           });
+  });
+}
+
+// Why a product would lose what is small beside the rest of it: one scale for all that it reads, made at run
+// time, has no codes for that; nullptr where nothing tells the difference.
+const char* LosesSmall(const Graph& graph, const Node& node, const WeightSite& site) {
+  if (site.form != WeightForm::kProduct) return nullptr;
+  if (!WaysToLogarithms(graph, node.outputs[0]).empty()) return kIntoLogarithm;
+  return OnlySquared(graph, node.outputs[0])
+             ? "only squares of it are used: a quiet band of a spectrum has no codes"
+             : nullptr;
 }
 
 // Why a weight stays float; "" when it need not.
@@ -69,9 +92,8 @@ std::vector<WeightSite> FindWeightSites(const Scope& scope, IgnoreList* ignored,
       const Tensor* weight = ConstantIn(scope, node.input(site.slot));
       if (weight == nullptr || !IsFloating(weight->dtype()) || weight->size() <= 1) continue;
       const char* list = ignored->Reason(node);
-      const std::string why = list != nullptr                      ? list
-                              : LosesLogarithms(graph, node, site) ? kIntoLogarithm
-                                                                   : Objection(*weight, site.axis);
+      const char* reason = list == nullptr ? LosesSmall(graph, node, site) : list;
+      const std::string why = reason != nullptr ? reason : Objection(*weight, site.axis);
       ForgetPages(*weight);
       if (!why.empty()) {
         left->push_back({node.Title(), why});

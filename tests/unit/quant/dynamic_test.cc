@@ -239,6 +239,20 @@ TEST_F(Dynamic, AProductInFrontOfALogarithmStaysFloat) {
   EXPECT_THAT(outcome.left[0].why, HasSubstr("a logarithm reads it"));
 }
 
+TEST_F(Dynamic, TheProductsOfASpectrumStayFloat) {
+  for (const bool elsewhere : {false, true}) {
+    Graph graph = Empty(13);
+    const ValueId real = graph.AddValue("real"), part = graph.AddValue("part"),
+                  squares = graph.AddValue("squares");
+    graph.AddNode("MatMul", "dft", {Input(&graph, "x"), graph.AddConstant("w", Noise({16, 8}, 1))}, {real});
+    graph.AddNode("Transpose", "", {real}, {part}, {{"perm", Attribute::Ints({1, 0})}});
+    graph.AddNode("Mul", "", {part, part}, {squares});
+    graph.AddOutput(squares);
+    if (elsewhere) graph.AddOutput(real);
+    EXPECT_EQ(Run(&graph).dynamic, elsewhere ? 1 : 0);
+  }
+}
+
 TEST_F(Dynamic, AWeightThatStaysForAnotherReaderIsNotDoubled) {
   settings_.ignore_op_names = {"second"};
   Graph graph = Empty(13);
