@@ -132,11 +132,14 @@ class Finder {
   // own in what it reads, either.
   bool ComputesEnergies(const Node& node) const {
     if (graph_.Constant(node.input(0)) == nullptr && graph_.Constant(node.input(1)) == nullptr) return false;
-    const std::vector<ValueId> ways = WaysToLogarithms(graph_, node.outputs[0]);
-    return std::any_of(ways.begin(), ways.end(), [&](ValueId value) {
+    bool known = false;
+    for (ValueId value : WaysToLogarithms(graph_, node.outputs[0])) {
       const std::optional<Extremes> extremes = Of(value);
-      return extremes && extremes->lo >= 0 && extremes->hi > kSteps * static_cast<double>(extremes->lo);
-    });
+      if (!extremes) continue;
+      known = true;
+      if (!(extremes->lo >= 0 && extremes->hi > kSteps * static_cast<double>(extremes->lo))) return false;
+    }
+    return known;
   }
 
   void CheckEnd(const Node& node) {

@@ -1,6 +1,7 @@
 #include "quant/interest.h"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <map>
 
@@ -8,6 +9,8 @@ namespace xslim {
 namespace {
 
 constexpr int kDeepest = 16;  // data movements that are looked through
+constexpr float kEpsilon =
+    0.5f;  // what is less, and added to numbers in front of a Log, keeps these from zero
 
 void Join(const InterestRange& range, InterestRange* seen) {
   seen->lo = std::min(seen->lo, range.lo);
@@ -58,15 +61,26 @@ InterestRange InterestOf(const Graph& graph, ValueId id, int depth) {
   return seen;
 }
 
-// Whether small numbers are as small behind the operator.
+// What the operator adds to a tensor, or sets as its lower bound; null where that is no constant.
+const Tensor* AddedOrLeast(const Graph& graph, const Node& node) {
+  if (node.Is("Add") || node.Is("Sub")) return ConstantOperand(graph, node);
+  if (node.Is("Clip")) return node.input(1) == kNone ? nullptr : graph.Constant(node.input(1));
+  if (!node.Is("Max") || node.inputs.size() != 2) return nullptr;
+  const Tensor* left = graph.Constant(node.input(0));
+  return left != nullptr ? left : graph.Constant(node.input(1));
+}
+
+// Whether differences between small numbers are left by the operator: it moves them, multiplies them by a
+// constant, or adds an epsilon or sets it as a bound (the 1 of log(1 + x) is none).
 bool KeepsSmall(const Graph& graph, const Node& node) {
-  if (node.Is("Max") || node.Is("Min")) {
-    return std::count_if(node.inputs.begin(), node.inputs.end(), [&](ValueId input) {
-             return input != kNone && graph.Constant(input) == nullptr;
-           }) == 1;
-  }
-  return node.Is("Clip") || node.Is("Relu") || RoleOf(graph, node) == QuantRole::kPassive ||
-         ConstantOperand(graph, node) != nullptr;
+  if (RoleOf(graph, node) == QuantRole::kPassive || node.Is("Relu")) return true;
+  if (node.Is("Mul") || node.Is("Div")) return ConstantOperand(graph, node) != nullptr;
+  const Tensor* constant = AddedOrLeast(graph, node);
+  if (constant == nullptr) return node.Is("Clip") && node.Float("min", 0) < kEpsilon;
+  if (!IsFloating(constant->dtype())) return false;
+  const Tensor numbers = constant->ToFloat32();
+  return std::all_of(numbers.data<float>(), numbers.data<float>() + numbers.size(),
+                     [](float x) { return std::fabs(x) < kEpsilon; });
 }
 
 // known: of values that were looked at, whether they lead to a Log.

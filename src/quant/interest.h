@@ -27,8 +27,8 @@ ValueId BeforeMoves(const Graph& graph, ValueId value);
 // tensors and other operators.
 const Tensor* ConstantOperand(const Graph& graph, const Node& node);
 
-// The values on the ways from this one to Logs, itself among them, through data movement, Clip, Relu, and
-// sums, products, maxima and minima with constants; empty where none of them leads to a Log.
+// The values on the ways from this one to Logs, itself among them, through data movement, Relu, products with
+// constants, and constants under 0.5 that are added or are lower bounds; empty where none leads to a Log.
 std::vector<ValueId> WaysToLogarithms(const Graph& graph, ValueId value);
 
 // Whether only outputs lie behind the operator, but for data movement, arithmetic with constants and

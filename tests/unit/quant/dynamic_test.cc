@@ -222,21 +222,28 @@ TEST_F(Dynamic, WhatIsLeftIsNamedWithTheReason) {
   EXPECT_EQ(Types(graph).at("MatMul"), 4);
 }
 
-// Of a filter bank, quiet bands count in a logarithm, but have no codes beside loud ones.
+// Of a filter bank, quiet bands count in a logarithm, but have no codes beside loud ones. What 1 is added to
+// has none that count.
 TEST_F(Dynamic, AProductInFrontOfALogarithmStaysFloat) {
-  Graph graph = Empty(13);
-  const ValueId bands = graph.AddValue("bands"), above = graph.AddValue("above"), out = graph.AddValue("out"),
-                features = graph.AddValue("features");
-  graph.AddNode("MatMul", "bank", {Input(&graph, "x"), graph.AddConstant("w", Noise({16, 8}, 1))}, {bands});
-  graph.AddNode("Clip", "", {bands, graph.AddConstant("least", Tensor::Scalar<float>(1e-6f))}, {above});
-  graph.AddNode("Log", "", {above}, {out});
-  graph.AddNode("MatMul", "next", {out, graph.AddConstant("v", Noise({8, 8}, 2))}, {features});
-  graph.AddOutput(features);
-  const DynamicOutcome outcome = Run(&graph);
-  EXPECT_EQ(outcome.dynamic, 1);
-  ASSERT_EQ(outcome.left.size(), 1u);
-  EXPECT_EQ(outcome.left[0].what, "bank[MatMul]");
-  EXPECT_THAT(outcome.left[0].why, HasSubstr("a logarithm reads it"));
+  for (const float least : {1e-6f, 1.0f}) {
+    for (const char* type : {"Clip", "Max", "Add"}) {
+      Graph graph = Empty(13);
+      const ValueId bands = graph.AddValue("bands"), above = graph.AddValue("above"),
+                    out = graph.AddValue("out"), features = graph.AddValue("features");
+      graph.AddNode("MatMul", "bank", {Input(&graph, "x"), graph.AddConstant("w", Noise({16, 8}, 1))},
+                    {bands});
+      graph.AddNode(type, "", {bands, graph.AddConstant("least", Tensor::Scalar<float>(least))}, {above});
+      graph.AddNode("Log", "", {above}, {out});
+      graph.AddNode("MatMul", "next", {out, graph.AddConstant("v", Noise({8, 8}, 2))}, {features});
+      graph.AddOutput(features);
+      const DynamicOutcome outcome = Run(&graph);
+      EXPECT_EQ(outcome.dynamic, least < 1 ? 1 : 2);
+      if (least == 1) continue;
+      ASSERT_EQ(outcome.left.size(), 1u);
+      EXPECT_EQ(outcome.left[0].what, "bank[MatMul]");
+      EXPECT_THAT(outcome.left[0].why, HasSubstr("a logarithm reads it"));
+    }
+  }
 }
 
 TEST_F(Dynamic, TheProductsOfASpectrumStayFloat) {
