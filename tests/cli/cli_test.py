@@ -240,7 +240,10 @@ def usage_cases():
          environment={"XSLIM_ISA": "bogus"})
     case("log file in a folder that is not there", "-i m.onnx -o o.onnx --log-file logs/l.txt", 1, ["logs/l.txt", "no folder logs"])
     case("log file below a file", "-i m.onnx -o o.onnx --log-file text.onnx/log", 1, "text.onnx/log")
-    case("two models", "-i m.onnx -i two.onnx -o o.onnx", 2, "--input_path: is given twice")
+    case("two models", "-i none.onnx -i m.onnx -o o.onnx", 0, "--input_path is given more than once: the last one counts, m.onnx",
+         ["o.onnx"])
+    case("two opsets", "--opset=99 -i m.onnx -o o.onnx --opset 17", 0, "--opset is given more than once: the last one counts, 17",
+         ["o.onnx"])
     case("a word too much", "-i m.onnx -o o.onnx more", 2, "'more' belongs to no option (a model goes to -i")
     case("two dashes", "-i m.onnx -o o.onnx -- more", 2, "'--' belongs to no option")
 

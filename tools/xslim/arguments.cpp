@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <map>
 #include <set>
 #include <sstream>
 #include <utility>
@@ -238,6 +239,7 @@ class Writer {
  public:
   explicit Writer(const std::vector<std::string>& arguments) : arguments_(arguments) {}
 
+  // For CLI11, but for the order.
   std::vector<std::string> Write() {
     for (; at_ < arguments_.size(); ++at_) {
       const std::string& argument = arguments_[at_];
@@ -260,6 +262,9 @@ class Writer {
     return std::move(written_);
   }
 
+  // A warning for each value that another one has taken the place of.
+  const std::vector<std::string>& repeated() const { return repeated_; }
+
  private:
   // "-i", "-im.onnx"; "-vq" are two flags.
   void Short(const std::string& argument) {
@@ -274,26 +279,31 @@ class Writer {
   // value: what stands in the option's own argument, or null.
   void Add(const Option& option, const char* value) {
     const std::string name = LongName(option);
-    written_.push_back(name);
     behind_list_ = std::holds_alternative<std::vector<std::string> Arguments::*>(option.target);
     if (TakesNothing(option)) {
-      if (value != nullptr) written_.back() += std::string("=") + value;
+      written_.push_back(value == nullptr ? name : name + "=" + value);
       return;
     }
-    if (!given_.insert(&option).second && !behind_list_) throw UsageError("is given twice", name);
     if (value == nullptr) {
       if (at_ + 1 == arguments_.size() || IsOption(arguments_[at_ + 1]))
         throw UsageError("its value is missing", name, "expected " + name + " " + option.value);
       value = arguments_[++at_].c_str();
     }
-    written_.push_back(value);
+    const auto [given, first] = given_.emplace(&option, written_.size() + 1);
+    if (first || behind_list_) {
+      written_.insert(written_.end(), {name, value});
+    } else {  // as XSlim: a script may add to the options that it was given
+      written_[given->second] = value;
+      repeated_.push_back(name + " is given more than once: the last one counts, " + value);
+    }
   }
 
   static bool TakesNothing(const Option& option) { return *option.value == '\0'; }
 
   const std::vector<std::string>& arguments_;
   std::vector<std::string> written_;
-  std::set<const Option*> given_;
+  std::vector<std::string> repeated_;
+  std::map<const Option*, size_t> given_;  // where their values are written
   size_t at_ = 0;
   bool behind_list_ = false;
 };
@@ -341,7 +351,9 @@ Arguments ParseArguments(int argc, const char* const* argv) {
   app.set_help_flag();
   AddOptions(&app, &arguments);
   const std::vector<std::string> given(argv + std::min(argc, 1), argv + argc);
-  std::vector<std::string> written = Writer(given).Write();
+  Writer writer(given);
+  std::vector<std::string> written = writer.Write();
+  arguments.warnings = writer.repeated();
   std::reverse(written.begin(), written.end());  // as CLI11 wants them
   try {
     app.parse(std::move(written));

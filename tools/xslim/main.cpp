@@ -305,6 +305,7 @@ int main(int argc, char** argv) {
     }
     xslim::SetupLogging(level, "");  // first without the file, so that its own failure can be said
     if (!arguments.log_file.empty()) xslim::SetupLogging(level, arguments.log_file);
+    for (const std::string& text : arguments.warnings) xslim::LogLine(xslim::LogLevel::kWarning, text);
     return Work(arguments, &progress);
   });
 }
