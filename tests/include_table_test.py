@@ -12,6 +12,7 @@ BELOW = {
     "calibrate": ["quant", "runtime", "data"], "tune": ["quant", "runtime", "data"],
     "report": ["quant", "runtime", "data"],
     "pipeline": ["onnx", "config", "simplify", "calibrate", "tune", "report"],
+    "tools/xslim": ["include", "base"],
 }
 
 # Third-party headers (pattern of the name) -> where they may be included (pattern of the path below the project).
@@ -40,7 +41,7 @@ def allowed(folder):
 def problems_of(path, text):
     """What is wrong with the includes of the file `path` (relative to the project, with /)."""
     parts = path.split("/")
-    folder = parts[1] if parts[0] == "src" else parts[0]
+    folder = parts[1] if parts[0] == "src" else "/".join(parts[:2]) if parts[0] == "tools" else parts[0]
     for match in INCLUDE.finditer(text):
         quoted, angled, _ = match.groups()
         name = quoted or angled or ""
@@ -50,7 +51,7 @@ def problems_of(path, text):
             if not re.match(third[0], path):
                 yield f"{place}: {name} may only be included in {third[0]}"
             continue
-        if quoted and parts[0] in ("src", "include"):
+        if quoted and folder in BELOW and ("/" in quoted or parts[0] != "tools"):
             target = "include" if quoted.startswith("xslim/") else quoted.split("/")[0]
             if target not in BELOW:
                 yield f"{place}: \"{name}\" names no folder of src/"
@@ -65,9 +66,10 @@ def self_test():
     bad = {"src/quant/a.cc": '#include "calibrate/calibrate.h"', "src/base/threads.cc": "#include <spdlog/spdlog.h>",
            "src/tune/b.cc": '#include "report/measure.h"', "src/graph/c.cc": '#include "ops/operator.h"',
            "src/ops/d.cc": "#include <boost/any.hpp>", "src/data/e.cc": '#include "samples.h"',
-           "src/pipeline/f.cc": '#include <onnx/onnx_pb.h>', "src/simplify/g.cc": '#include "quant/plan.h"'}
+           "src/pipeline/f.cc": '#include <onnx/onnx_pb.h>', "src/simplify/g.cc": '#include "quant/plan.h"',
+           "tools/xslim/h.cpp": '#include "graph/graph.h"'}
     good = {"src/base/log.cc": "#include <spdlog/spdlog.h>", "src/calibrate/a.cc": '#include "tensor/tensor.h"',
-            "src/pipeline/b.cc": '#include "tune/equalize.h"\n#include <vector>', "tools/xslim/main.cpp": "#include <CLI/CLI.hpp>"}
+            "src/pipeline/b.cc": '#include "tune/equalize.h"\n#include <vector>', "tools/xslim/main.cpp": '#include <CLI/CLI.hpp>\n#include "arguments.h"\n#include "base/nearest_name.h"'}
     return ([f"self-test: nothing found in {path}: {text}" for path, text in bad.items() if not list(problems_of(path, text))] +
             [f"self-test: {problem}" for path, text in good.items() for problem in problems_of(path, text)])
 
