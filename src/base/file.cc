@@ -25,7 +25,7 @@ int OpenRegular(const std::string& path, size_t* size) {
   struct stat info;
   if (fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
     close(descriptor);
-    throw Error("not a regular file", path);
+    throw Error(S_ISDIR(info.st_mode) ? "is a folder, not a file" : "not a regular file", path);
   }
   *size = static_cast<size_t>(info.st_size);
   return descriptor;

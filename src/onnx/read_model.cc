@@ -395,6 +395,11 @@ std::string Advice(const char* bytes, size_t size) {
     return "it is a pointer of Git LFS: get the file itself by git lfs pull";
   if (begin.starts_with("<!") || begin.starts_with("<html"))
     return "it is a web page: take the address of the file itself, on GitHub that of Raw";
+  // A PyTorch file is an archive, too.
+  if (begin.starts_with("PK\x03\x04") && begin.find("/data.pkl") != begin.npos)
+    return "it is a PyTorch file: export the model by torch.onnx.export";
+  if (begin.substr(std::min<size_t>(4, begin.size())).starts_with("TFL3"))
+    return "it is a TensorFlow Lite model: convert the model that it was made from to ONNX";
   if (begin.starts_with("\x1f\x8b") || begin.starts_with("PK\x03\x04"))
     return "it is compressed: unpack it first";
   return kWhole;
