@@ -140,7 +140,7 @@ cv::Mat Imagenet(const cv::Mat& image, int H, int W) {
   return AreaResize(image, height, width)(cv::Rect((width - W) / 2, (height - H) / 2, W, H)).clone();
 }
 
-cv::Mat Decode(const std::string& path, const ImageSettings& settings) {
+cv::Mat Decode(const std::string& path, const ImageSettings& settings, bool* cut) {
   std::string bytes = ReadFile(path);
   if (bytes.empty()) throw Error("the image file is empty", path);
   if (bytes.size() > static_cast<size_t>(std::numeric_limits<int>::max()))
@@ -149,7 +149,9 @@ cv::Mat Decode(const std::string& path, const ImageSettings& settings) {
   const cv::Mat buffer(1, static_cast<int>(bytes.size()), CV_8UC1, bytes.data());
   cv::Mat image = DecodeImage(buffer, settings.channels == 1);
   if (image.empty())
-    throw Error("cannot decode the image", path, "file_type img takes what OpenCV reads: jpg, png, bmp...");
+    throw Error("cannot decode the image", path,
+                "damaged, or none of what file_type img takes by OpenCV: jpg, png, bmp...");
+  *cut = IsCutJpeg(bytes);
   return image;
 }
 
@@ -192,6 +194,25 @@ std::vector<uint8_t> PillowBilinear(const uint8_t* in, int height, int width, in
   return out;
 }
 
+namespace {
+
+// What mean_value and std_value look like that are not meant for pixels of 0..255.
+void WarnOfScale(const ImageSettings& settings, const std::string& where) {
+  constexpr double kFactor = 0.05;  // no picture of 0..1 has so small a deviation
+  const auto [least, most] = std::minmax_element(settings.std.begin(), settings.std.end());
+  const auto small = [](double mean) { return std::abs(mean) <= 1; };
+  if (*least <= 0 || *most >= 1) return;
+  if (*most < kFactor) {
+    LogWarning(where, ".std_value: pixels are 0..255 and divided by it: ", *most,
+               " looks like a factor, give its reciprocal");
+  } else if (std::all_of(settings.mean.begin(), settings.mean.end(), small)) {
+    LogWarning(where,
+               ": pixels are 0..255, mean_value and std_value look like those of 0..1: multiply both by 255");
+  }
+}
+
+}  // namespace
+
 ImageSettings MakeImageSettings(const InputParameters& entry, const Shape& shape, const std::string& where) {
   const std::string field = where + ".input_shape";
   if (shape.size() != 4) {
@@ -230,23 +251,25 @@ ImageSettings MakeImageSettings(const InputParameters& entry, const Shape& shape
   for (const double value : settings.std) {
     if (value == 0) throw Error("std_value divides and must not be 0", where + ".std_value");
   }
+  WarnOfScale(settings, where);
   return settings;
 }
 
 std::pair<int, int> ImageSize(const std::string& path) {
   try {
-    const cv::Mat image = Decode(path, ImageSettings());
+    bool cut = false;
+    const cv::Mat image = Decode(path, ImageSettings(), &cut);
     return {image.rows, image.cols};
   } catch (const cv::Exception& error) {
     throw Error("cannot decode the image", path, error.err);
   }
 }
 
-Tensor ReadImage(const std::string& path, const ImageSettings& settings) {
+Tensor ReadImage(const std::string& path, const ImageSettings& settings, bool* cut) {
   const int H = settings.height, W = settings.width, C = settings.channels;
   cv::Mat image;
   try {
-    image = Decode(path, settings);
+    image = Decode(path, settings, cut);
     if (settings.preset == Preset::kPtImagenet) {
       image = PtImagenet(image, H);
     } else if (settings.preset == Preset::kImagenet) {

@@ -75,7 +75,8 @@ ImageSettings MakeImageSettings(const InputParameters& entry, const Shape& shape
 void CheckPng(const std::string& path, std::string* bytes);
 // Height and width of the decoded image.
 std::pair<int, int> ImageSize(const std::string& path);
-Tensor ReadImage(const std::string& path, const ImageSettings& settings);
+// cut: whether the file ends before its picture does, and the rest is made up.
+Tensor ReadImage(const std::string& path, const ImageSettings& settings, bool* cut);
 
 // The part of an image that is kept, within its sides.
 struct PixelWindow {

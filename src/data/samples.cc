@@ -241,9 +241,27 @@ class ListSource : public SampleSource {
       if (!input->list.empty()) lists += (lists.empty() ? " of " : " and ") + input->list;
     }
     if (lists.empty()) return "1 all-zero sample";
+    std::string zeros;
+    for (const auto& input : inputs_) {
+      if (input->list.empty()) zeros += (zeros.empty() ? ", zeros for " : ", ") + input->name;
+    }
+    lists += zeros;
     if (batch_ > 1)
       return StrCat(size_, size_ == 1 ? " batch of " : " batches of ", batch_, " samples", lists);
     return StrCat(size_, size_ == 1 ? " sample" : " samples", lists);
+  }
+
+  std::string TitleOf(int64_t index) const override {
+    std::string places;
+    for (const auto& input : inputs_) {
+      if (input->files.empty()) continue;
+      const int64_t last = std::ssize(input->files) - 1;
+      const auto line = [&](int64_t i) { return input->lines[static_cast<size_t>(std::min(i, last))]; };
+      const int64_t begin = line(index * batch_), end = line((index + 1) * batch_ - 1);
+      places += StrCat(places.empty() ? " (" : ", ", input->list, ":", begin);
+      if (end != begin) places += StrCat("-", end);
+    }
+    return StrCat(batch_ > 1 ? "batch " : "sample ", index + 1, places, places.empty() ? "" : ")");
   }
 
   std::string Fingerprint(int64_t index) const override {
@@ -488,7 +506,12 @@ class ListSource : public SampleSource {
   Tensor ReadOne(const Input& input, const std::string& path) const {
     Tensor tensor;
     if (input.kind == Kind::kImage) {
-      tensor = FromFloat32(ReadImage(path, input.image), input.dtype);
+      bool cut = false;
+      tensor = FromFloat32(ReadImage(path, input.image, &cut), input.dtype);
+      if (cut && !warned_cut_.exchange(true))
+        LogWarning(path,
+                   ": the JPEG file is cut off, the rest of the picture is made up (further files are "
+                   "not named)");
     } else if (input.kind == Kind::kRaw) {
       tensor = Convert(ReadRaw(path, input.file_dtype, RawShape(input, path)), input.dtype, path);
     } else {
@@ -539,10 +562,12 @@ class ListSource : public SampleSource {
   std::vector<std::unique_ptr<Input>> inputs_;
   Symbols symbols_;  // that input_shape fixes
   int64_t files_ = 1, batch_ = 1, size_ = 0;
-  mutable std::atomic<bool> warned_{false}, warned_type_{false}, warned_loss_{false};
+  mutable std::atomic<bool> warned_{false}, warned_type_{false}, warned_loss_{false}, warned_cut_{false};
 };
 
 }  // namespace
+
+std::string SampleSource::TitleOf(int64_t index) const { return StrCat("sample ", index + 1); }
 
 std::string SampleSource::Fingerprint(int64_t index) const {
   Hasher hasher;

@@ -32,9 +32,10 @@ int64_t BytesOf(const Sample& sample);
 class SampleSource {
  public:
   virtual ~SampleSource() = default;
-  virtual int64_t size() const = 0;            // batches
-  virtual Sample at(int64_t index) const = 0;  // thread-safe; throws Error naming the file
-  virtual std::string Describe() const = 0;    // "64 samples of data/calib.txt"
+  virtual int64_t size() const = 0;                  // batches
+  virtual Sample at(int64_t index) const = 0;        // thread-safe; throws Error naming the file
+  virtual std::string Describe() const = 0;          // "64 samples of data/calib.txt"
+  virtual std::string TitleOf(int64_t index) const;  // "sample 3 (data/calib.txt:3)"
   // A checksum that differs where at(index) does. Files that are decoded the same way every time count by
   // their bytes and by how they are decoded, which is much quicker; anything else by the tensors.
   virtual std::string Fingerprint(int64_t index) const;

@@ -97,5 +97,21 @@ TEST(DecodeJpeg, LeavesOddFilesToOpenCv) {
   EXPECT_TRUE(Plain(WithFront(std::string("\xff\xd3", 2), exif), false).empty());
 }
 
+TEST(IsCutJpeg, TellsFilesWithoutAnEnd) {
+  for (const int flags : {0, TJFLAG_PROGRESSIVE}) {
+    const std::string file = Jpeg(TJSAMP_420, TJPF_RGB, flags);
+    // A thumbnail in Exif data has an end of its own.
+    const std::string thumbnail = WithFront(std::string("\xff\xe1\0\x04\xff\xd9", 6), file);
+    for (const std::string& whole : {file, WithExif(file), thumbnail, file + "more"}) {
+      EXPECT_FALSE(IsCutJpeg(whole));
+      EXPECT_TRUE(IsCutJpeg(whole.substr(0, whole.rfind("\xff\xd9"))));
+    }
+    EXPECT_TRUE(IsCutJpeg(thumbnail.substr(0, thumbnail.size() - 50)));
+  }
+  EXPECT_FALSE(IsCutJpeg("\x89PNG"));
+  EXPECT_FALSE(IsCutJpeg("\xff\xd8"));
+  EXPECT_FALSE(IsCutJpeg(""));
+}
+
 }  // namespace
 }  // namespace xslim
