@@ -84,8 +84,8 @@ BranchFigures FiguresOf(const Graph& graph, const ValueFacts& facts, const Quant
   figures.constants = std::ssize(plan.weights);
   figures.share = ShareOfInt8(graph, plan, facts);
   figures.coarse = CoarseTensors(graph, plan);
-  for (const auto& [id, why] : plan.left_float)
-    figures.left.push_back({title + ": " + graph.node(id).Title(), why, MacsOf(graph.node(id), facts)});
+  for (const FloatOperator& item : FloatOperators(graph, plan, facts))
+    figures.left.push_back({title + ": " + item.title, item.why, item.macs});
   for (const std::string& sentence : planned.account) figures.account.push_back(title + ": " + sentence);
   for (const std::string& note : planned.notes) figures.notes.push_back(title + ": " + note);
   return figures;

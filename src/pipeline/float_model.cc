@@ -8,6 +8,7 @@
 #include "onnx/model_io.h"
 #include "pipeline/model_inputs.h"
 #include "pipeline/modes.h"
+#include "pipeline/naming_samples.h"
 #include "quant/inline.h"
 #include "quant/named_tensors.h"
 #include "tune/equalize.h"
@@ -116,8 +117,10 @@ FloatModel PrepareFloatModel(const Graph& original, const Config& config, const 
   stage->Next("equalize");
   if (search) {
     model.drawn = reads.ForChannels();
-    EqualizeResult equalized = Equalize(&model.graph, model.drawn, model.choices.stay_float,
-                                        {pool, MemoryCeiling(options.max_memory)});
+    EqualizeResult equalized = NamingSamples(model, pool, [&] {
+      return Equalize(&model.graph, model.drawn, model.choices.stay_float,
+                      {pool, MemoryCeiling(options.max_memory)});
+    });
     LogInfo("equalized ", equalized.changed, " of ", equalized.pairs, " pairs of layers");
     model.preparation.factors = std::move(equalized.factors);
     const bool for_means = settings.finetune_level == 0 && settings.keep_means;

@@ -26,9 +26,9 @@ void NoteReasons(const PartialPlans& plans, const OutputNoise& noise, const Prec
     for (size_t unit : step.units) {
       if (!search.float_units().count(unit)) continue;
       for (NodeId id : plans.units()[unit].nodes)
-        plan->left_float[id] =
-            StrCat("auto_precision: one of ", step.units.size(), " that took the SNR of ",
-                   noise.rows()[step.row].Name(), " from ", step.before, " to ", step.after);
+        plan->left_float[id] = StrCat(
+            "auto_precision: ", step.units.size() == 1 ? "it" : StrCat("one of ", step.units.size(), " that"),
+            " took the SNR of ", noise.rows()[step.row].Name(), " from ", step.before, " to ", step.after);
     }
   }
 }

@@ -13,6 +13,7 @@
 #include "pipeline/branches.h"
 #include "pipeline/float_model.h"
 #include "pipeline/modes.h"
+#include "pipeline/naming_samples.h"
 #include "pipeline/plan_int8.h"
 #include "pipeline/precision.h"
 #include "pipeline/progress.h"
@@ -74,17 +75,21 @@ class StaticRun {
         stage_(*stage) {}
 
   RunResult Run() {
+    NamingSamples(float_, pool_, [&] { Stages(); });
+    Save();
+    return std::move(result_);
+  }
+
+ private:
+  void Stages() {
     Place();
     Plan();
     TakeBranches();
     if (settings_.sensitivity || PrecisionTarget(settings_)) MakePrecise();
     Export();
     if (IsMeasured(settings_)) Report();
-    Save();
-    return std::move(result_);
   }
 
- private:
   const std::vector<int64_t>& calibration() const { return float_.choice.calibration; }
 
   // Which operators are int8, as far as the graph tells.
@@ -227,7 +232,9 @@ class StaticRun {
     WriteModel(exported_, paths_.model, SaveOptionsFor(config_), &files);
     for (const auto& [path, text] : texts_) files.Add(path)->Write(text);
     files.Commit();
-    LeftList left = LeftFloat(graph_, plan_);
+    LeftList left;
+    for (const FloatOperator& item : FloatOperators(graph_, plan_, facts_))
+      left.push_back({item.title, item.why});
     for (const FloatOperator& item : in_branches_.left) left.push_back({item.title, item.why});
     result_.model_path = paths_.model;
     Summarize(CountModel(original_, CountMacs(original_)), CountModel(exported_, CountMacs(graph_)),
@@ -265,7 +272,9 @@ RunResult QuantizeStatic(Graph original, Config config, const RunOptions& option
   TraceStage stage("simplify");
   FloatModel model = PrepareFloatModel(original, config, options, paths.input, pool, &stage);
   stage.Next("place");
-  const ValueFacts facts(model.graph, model.samples->at(model.choice.calibration.front()), pool);
+  const ValueFacts facts = NamingSamples(model, pool, [&] {
+    return ValueFacts(model.graph, model.samples->at(model.choice.calibration.front()), pool);
+  });
   return StaticRun(std::move(original), std::move(config), options, paths, std::move(model), facts, pool,
                    &stage)
       .Run();

@@ -95,13 +95,25 @@ Int8Share ShareOfInt8(const Graph& graph, const QuantPlan& plan, const ValueFact
   return share;
 }
 
+std::vector<FloatOperator> FloatOperators(const Graph& graph, const QuantPlan& plan,
+                                          const ValueFacts& facts) {
+  std::vector<FloatOperator> list;
+  for (const auto& [id, why] : plan.left_float)
+    list.push_back({graph.node(id).Title(), why, MacsOf(graph.node(id), facts)});
+  for (NodeId id : graph.Order()) {
+    const Node& node = graph.node(id);
+    if (!plan.left_float.count(id) && (node.Is("LSTM") || node.Is("GRU") || node.Is("RNN")))
+      list.push_back({node.Title(), "recurrent, which static int8 has no form for (--dynq has)", 0});
+  }
+  return list;
+}
+
 VerdictHead StaticVerdictHead(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts,
                               const BranchFigures& branches, const std::string& model) {
   VerdictHead head{model, ShareOfInt8(graph, plan, facts) += branches.share, {}};
   for (const UnknownOperator& unknown : facts.unknown())
     head.stays_float.push_back({unknown.name, Describe(unknown), 0});
-  for (const auto& [id, why] : plan.left_float)
-    head.stays_float.push_back({graph.node(id).Title(), why, MacsOf(graph.node(id), facts)});
+  for (FloatOperator& item : FloatOperators(graph, plan, facts)) head.stays_float.push_back(std::move(item));
   head.stays_float.insert(head.stays_float.end(), branches.left.begin(), branches.left.end());
   return head;
 }
@@ -137,7 +149,7 @@ ReportHead StaticReportHead(const Graph& graph, const QuantPlan& plan, const Val
     if (found == left.end()) found = left.insert(left.end(), {why, {}});
     found->second.push_back(title);
   };
-  for (const auto& [id, why] : plan.left_float) leave(graph.node(id).Title(), why);
+  for (const FloatOperator& item : FloatOperators(graph, plan, facts)) leave(item.title, item.why);
   for (const FloatOperator& item : branches.left) leave(item.title, item.why);
   for (const auto& [why, operators] : left) {
     std::string line;

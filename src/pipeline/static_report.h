@@ -18,6 +18,9 @@ namespace xslim {
 // Whether the written model is measured, and so a verdict written.
 bool IsMeasured(const QuantizationParameters& settings);
 
+// What the plan leaves float, with the reason, and recurrent operators, which it does not know.
+std::vector<FloatOperator> FloatOperators(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts);
+
 Int8Share ShareOfInt8(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts);
 
 // model: its file name. branches: all of them together.

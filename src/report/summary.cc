@@ -86,7 +86,7 @@ void Summarize(const ModelCounts& before, const ModelCounts& after, const std::s
     reasons[at->second].second.push_back(item.what);
   }
   for (const auto& [why, names] : reasons) {
-    std::string line = std::to_string(names.size()) + " left: " + why + " (";
+    std::string line = std::to_string(names.size()) + " left float: " + why + " (";
     for (size_t i = 0; i < std::min(names.size(), kNamed); ++i) line += (i ? ", " : "") + names[i];
     result->left.push_back(line + (names.size() > kNamed ? ", ...)" : ")"));
   }

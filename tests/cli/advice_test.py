@@ -83,9 +83,12 @@ def file_cases():
     case("an empty model", "-i zero.onnx -o o.onnx", 1, ["zero.onnx", "export the .onnx file again"])
     for name, content, advice in (("a pointer of Git LFS", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "git lfs pull"),
                                   ("a web page", "\n<!DOCTYPE html><html>", "it is a web page"), ("an archive", b"PK\x03\x04abc", "unpack it first"),
+                                  ("a PyTorch file", b"PK\x03\x04" + bytes(26) + b"net/data.pkl", "torch.onnx.export"),
+                                  ("a TensorFlow Lite file", b"\x1c\0\0\0TFL3\0\0", "a TensorFlow Lite model"),
                                   ("a packed model", b"\x1f\x8b\x08\x00abc", "unpack it first"), ("a config", ' {"a": 1}', "goes to -c")):
         case(name + " as model", "-i other.onnx -o o.onnx", 1, ["other.onnx: not an ONNX model", advice],
              setup=lambda folder, content=content: write(os.path.join(folder, "other.onnx"), content))
+    case("a folder as model", "-i dir -o o.onnx", 1, "dir: is a folder, not a file")
     case("external data that are missing", "-i ext.onnx -o o.onnx", 1, ["\"ext.bin\"", "a part of the model: put it to ./ext.bin"], setup=without_data)
     case("external data that are cut off", "-i ext.onnx -o o.onnx", 1, ["\"ext.bin\"", "cut off or of another model"], setup=cut_data)
     case("a window without strides", "-i strideless.onnx -o o.onnx", 1, ["a_conv[Conv]", "strides [] has 0 entries, expected 2"],
@@ -103,6 +106,52 @@ def any_size(folder):
             info.type.tensor_type.shape.dim[axis].dim_param = "size%d" % axis
     put("any.onnx", made)(folder)
     write(os.path.join(folder, "cal", "first.txt"), "broken.png\n")
+
+
+def token_model():
+    """Looks up rows of a table; its layers can be equalized."""
+    made = model([helper.make_node("Gather", ["table", "ids"], ["rows"], name="look_up"), helper.make_node("Gemm", ["rows", "w"], ["a"], name="one"),
+                  helper.make_node("Relu", ["a"], ["b"], name="relu"), helper.make_node("Gemm", ["b", "w"], ["y"], name="two")],
+                 [("ids", [2])], [("y", [2, 8])], {"table": np.ones((9, 8), np.float32), "w": np.eye(8, dtype=np.float32)})
+    made.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
+    return made
+
+
+def recurrent_model():
+    weights = {"w": np.full((1, 16, 8), 0.1, np.float32), "r": np.full((1, 16, 4), 0.1, np.float32), "out": np.full((4, 3), 0.2, np.float32)}
+    nodes = [helper.make_node("LSTM", ["x", "w", "r"], ["all"], name="lstm", hidden_size=4), helper.make_node("MatMul", ["all", "out"], ["y"], name="product")]
+    return model(nodes, [("x", [3, 1, 8])], [("y", [3, 1, 1, 3])], weights)
+
+
+def run_cases():
+    """What a run finds: which sample is to blame, and what stays float."""
+    def put_tokens(folder, bad):
+        put("tokens.onnx", token_model())(folder)
+        for name, ids in (("good", [1, 2]), ("bad", [1, 77])):
+            np.save(os.path.join(folder, "cal", name + ".npy"), np.array(ids, np.int64))
+        write(os.path.join(folder, "cal", "ids.txt"), "".join("bad.npy\n" if i == bad else "good.npy\n" for i in range(12)))
+
+    changes = {MODEL + "onnx_model": "tokens.onnx", INPUT + "input_name": "ids", INPUT + "data_list_path": "cal/ids.txt"}
+    for bad, name in ((0, "sample 1 (cal/ids.txt:1)"), (6, "sample 7 (cal/ids.txt:7)")):
+        static("sample %d cannot be run" % bad, changes, 1, ["tokens.onnx: %s: look_up[Gather]" % name, "index 77 is out of range"],
+               remove=[INPUT + "input_shape"], setup=lambda folder, bad=bad: put_tokens(folder, bad))
+
+    def put_recurrent(folder):
+        put("recurrent.onnx", recurrent_model())(folder)
+        np.save(os.path.join(folder, "cal", "seq.npy"), np.ones((3, 1, 8), np.float32))
+        write(os.path.join(folder, "cal", "seq.txt"), "seq.npy\n" * 10)
+    static("an LSTM in int8", {MODEL + "onnx_model": "recurrent.onnx", INPUT + "data_list_path": "cal/seq.txt"},
+           says="1 left float: recurrent, which static int8 has no form for (--dynq has) (lstm[LSTM])", remove=[INPUT + "input_shape"], setup=put_recurrent)
+
+    def put_second(folder):
+        made = small_model()
+        made.graph.input.append(helper.make_tensor_value_info("offset", TensorProto.FLOAT, [1]))
+        made.graph.node[0].input[0] = "moved"
+        made.graph.node.insert(0, helper.make_node("Add", ["x", "offset"], ["moved"], name="move"))
+        put("second.onnx", made)(folder)
+    second = [dict(BASE["calibration_parameters"]["input_parameters"][0]), {"input_name": "offset"}]
+    static("an input without data", {MODEL + "onnx_model": "second.onnx", "calibration_parameters.input_parameters": second},
+           says="samples of cal/list.txt, zeros for offset", setup=put_second)
 
 
 def chunk(kind, data, off=0):
@@ -126,6 +175,13 @@ def image_cases():
             write(os.path.join(folder, "cal", "odd.txt"), "00.png\nodd.png\n01.png\n")
         static("PNG: " + name, {INPUT + "file_type": "img", INPUT + "data_list_path": "cal/odd.txt"}, 1 if error else 0,
                ["!libpng"] + (["cal/odd.txt:2: ", error] if error else ["!warning"]), setup=setup)
+
+
+    for name, mean, std, says in (("as of 0..1", [0.485, 0.456, 0.406], [0.229, 0.224, 0.225], "multiply both by 255"),
+                                  ("as a factor", [123.7, 116.3, 103.5], [0.017, 0.0175, 0.0174], "looks like a factor, give its reciprocal"),
+                                  ("of 0..255", [123.7, 116.3, 103.5], [58.4, 57.1, 57.4], "!warning"), ("none", [0], [1], "!warning")):
+        static("normalisation " + name, {INPUT + "file_type": "img", INPUT + "data_list_path": "cal/odd.txt", INPUT + "mean_value": mean, INPUT + "std_value": std},
+               says=says, setup=lambda folder: write(os.path.join(folder, "cal", "odd.txt"), "00.png\n" * 10))
 
 
 def config_cases():
@@ -172,7 +228,7 @@ def setting_cases():
         for args in ("-c c.json", "-c c.json --dynq"):
             static("%s model, %s" % (name, args), {MODEL + "onnx_model": "cast.onnx"}, args=args, setup=put("cast.onnx", cast_model(kind)),
                    says=["2 operators stay as they are (a_conv[Conv], ...): in %s, not float32; give the float32 model" % name,
-                         "2 left: in %s, not float32" % name])
+                         "2 left float: in %s, not float32" % name])
     case("float16 model to float16", "-i cast.onnx -o o.onnx --fp16", 0, "!not float32", ["o.onnx"], setup=put("cast.onnx", cast_model(TensorProto.FLOAT16)))
     for text in ("abc", "0", "-5", "1.5", "10 ", "99999999999999999999"):
         for args in ("-i m.onnx -o o.onnx", "-c c.json", "-i m.onnx -o o.onnx --dynq"):
@@ -189,10 +245,10 @@ def setting_cases():
     for mode in ("--fp16", "--dynq"):
         for name in ("product", "bias"):
             case("a name of a part: %s %s" % (name, mode), "-i linear.onnx -o o.onnx %s --ignore_op_names %s" % (mode, name), 0,
-                 ["1 left: ignore_op_names (bias_Gemm[Gemm])", "!matches no"], ["o.onnx"], setup=put("linear.onnx", linear_model()))
+                 ["1 left float: ignore_op_names (bias_Gemm[Gemm])", "!matches no"], ["o.onnx"], setup=put("linear.onnx", linear_model()))
     case("a name near that of a part", "-i linear.onnx -o o.onnx --fp16 --ignore_op_names produkt", 0, "did you mean product?", ["o.onnx"],
          setup=put("linear.onnx", linear_model()))
-    case("a name that two nodes have", "-i same.onnx -o o.onnx --fp16 --ignore_op_names same", 0, ["2 left: ignore_op_names", "!matches no"], ["o.onnx"],
+    case("a name that two nodes have", "-i same.onnx -o o.onnx --fp16 --ignore_op_names same", 0, ["2 left float: ignore_op_names", "!matches no"], ["o.onnx"],
          setup=put("same.onnx", same_names_model()))
 
 
@@ -245,7 +301,7 @@ def other_opset(program, folder):
 
 
 def all_runs(program):
-    for add in (place_cases, file_cases, config_cases, input_cases, image_cases, setting_cases):
+    for add in (place_cases, file_cases, run_cases, config_cases, input_cases, image_cases, setting_cases):
         add()
     runs = runs_of_cases(program)
     if os.path.exists("/dev/full"):

@@ -170,7 +170,7 @@ def usage_cases():
     case("bf16 of nothing that computes", "-i m.onnx -o o.onnx --bf16 --ignore_op_types Conv", 0, ["Cast", "kernels for Relu:"], ["o.onnx"])
     case("fp16 says nothing of kernels", "-i m.onnx -o o.onnx --fp16", 0, "!kernels", ["o.onnx"])
     case("quiet fp16", "-i m.onnx -o o.onnx --fp16 -q", 0, "!before", ["o.onnx"])
-    case("ignored in fp16", "-i m.onnx -o o.onnx --fp16 --ignore_op_types Conv", 0, "2 left: ignore_op_types", ["o.onnx"])
+    case("ignored in fp16", "-i m.onnx -o o.onnx --fp16 --ignore_op_types Conv", 0, "2 left float: ignore_op_types", ["o.onnx"])
     case("ignored everywhere in dynq", "-i m.onnx -o o.onnx --dynq --ignore_op_names *", 0, "no weight can become integers", ["o.onnx"])
     case("misspelt name in dynq", "-i m.onnx -o o.onnx --dynq --ignore_op_names relu_2", 0, "did you mean relu_1?", ["o.onnx"])
     case("dynq of a quantized model", "-i q.onnx -o o.onnx --dynq", 0, ["the model is quantized already and stays as it is", "!stays float"], ["o.onnx"])
@@ -286,7 +286,7 @@ def simplify_cases():
         case("quiet, an operator that is not there" + mode, "-q -i twist.onnx -o o.onnx" + mode, 0,
              ["warning: the model is not valid ONNX: twist[Twist]: opset 17 has no operator Twist"], ["o.onnx"], valid=False)
     case("NaN in a weight, fp16", "-q -i nanw.onnx -o o.onnx --fp16", 0, "warning: constant y_conv_w holds NaN", ["o.onnx"])
-    case("numbers too small for fp16", "-i tiny.onnx -o o.onnx --fp16", 0, "1 left: tiny_w is too small for float16", ["o.onnx"])
+    case("numbers too small for fp16", "-i tiny.onnx -o o.onnx --fp16", 0, "1 left float: tiny_w is too small for float16", ["o.onnx"])
     case("the same in bf16", "-i tiny.onnx -o o.onnx --bf16", 0, "!2^-25", ["o.onnx"])
     case("NaN in a weight, dynq", "-q -i nanw.onnx -o o.onnx --dynq", 0,
          "warning: y_conv[Conv] stays float: its weights hold NaN", ["o.onnx"])
