@@ -154,7 +154,8 @@ void DataPlacement::LeaveFragile(const std::vector<OutputParts>& parts, const st
   }
   LogInfo(left.said);
   finder.JudgeByAll();
-  NoteLeftNoise(finder.Worst(left.noise));
+  noise_left_ = finder.Worst(left.noise);
+  NoteLeftNoise(noise_left_);
 }
 
 DataPlacement::Outcome DataPlacement::LeaveWeightless(FragileFinder* finder, NoiseRatios int8,

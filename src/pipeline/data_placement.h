@@ -50,6 +50,9 @@ class DataPlacement {
   void LeaveFragile(const std::vector<OutputParts>& parts, const std::vector<Sample>& samples,
                     const ProgressCall& progress);
 
+  // Noise/signal of the worst output, where LeaveFragile() has looked for what ruins it; else 0.
+  double noise_left() const { return noise_left_; }
+
   // What the report should say besides the reasons in the plan.
   const std::vector<std::string>& notes() const { return notes_; }
 
@@ -92,6 +95,7 @@ class DataPlacement {
   Choices& choices_;
   QuantPlan& plan_;
   const MemoryCeiling ceiling_;
+  double noise_left_ = 0;
   std::vector<std::string> notes_;
   std::map<ValueId, ActivationQuant> chosen_;  // with ranges by the data, the same in every placement
 };

@@ -200,7 +200,7 @@ const std::vector<Stage>& Stages() {
                                             {"one_grid", &Quantization::one_grid, 0, kAny},
                                             {"protect_fragile", &Quantization::protect_fragile, 0, kAny},
                                             {"keep_means", &Quantization::keep_means, 0, kAny},
-                                            {"range_costs", &Quantization::range_costs, 1, kAny},
+                                            {"range_costs", &Quantization::range_costs, 0, kAny},
                                             {"weight_rounding", &Quantization::weight_rounding, 1, kAny},
                                             {"bias_correction", &Quantization::bias_correction, 1, kAny},
                                             {"learning", &Quantization::learning, 3, kAny}};

@@ -23,6 +23,7 @@ PlannedInt8 PlanInt8(Graph* graph, const ValueFacts& facts, const std::vector<Ou
   stage->Next("calibrate");
   RangeProposals proposals;
   ChannelMeans means;
+  bool ruined = false;
   {  // the histograms are gone again before tuning and the report
     QuantPlan observed = plan;
     if (task.spare) {
@@ -54,9 +55,22 @@ PlannedInt8 PlanInt8(Graph* graph, const ValueFacts& facts, const std::vector<Ou
     WarnOfOddTensors(*graph, found.statistics, plan);
     means = std::move(found.means);
     if (task.spare) planned.spare = placement.Spare();
-    if (task.level > 0) {
-      proposals = ProposeRanges(found.statistics, plan, task.pool);
-    }
+    ruined = placement.noise_left() > kFragileNoise;
+    if (task.level > 0 || ruined) proposals = ProposeRanges(found.statistics, plan, task.pool);
+  }
+  const auto tune = [&](TuneOptions tuning) {
+    stage->Next("tune");
+    tuning.range_costs = settings.range_costs;
+    tuning.ceiling = MemoryCeiling(task.options.max_memory);
+    planned.account =
+        Tune(graph, &plan, facts, proposals, task.samples, task.indices, tuning, task.pool,
+             [&](const char* part, int64_t done, int64_t total) { progress(part)(done, total); });
+  };
+  if (task.level == 0 && ruined && settings.range_costs) {
+    LogInfo("tuning ranges, as at finetune_level 1, for an output is noisier than a tenth of its signal");
+    TuneOptions ranges;
+    ranges.weight_rounding = ranges.bias_correction = ranges.learning = false;
+    tune(ranges);
   }
   const auto keep_means = [&](Graph* of, const QuantPlan& by) {
     if (task.drawn.empty()) task.drawn = DrawForChannels(task.samples, task.indices, task.pool);
@@ -69,19 +83,14 @@ PlannedInt8 PlanInt8(Graph* graph, const ValueFacts& facts, const std::vector<Ou
   ReleaseFreedMemory();
 
   if (task.level > 0) {
-    stage->Next("tune");
     LogInfo("tuning");
     TuneOptions tuning;
     tuning.level = task.level;
-    tuning.range_costs = settings.range_costs;
     tuning.weight_rounding = settings.weight_rounding;
     tuning.bias_correction = settings.bias_correction;
     tuning.learning = settings.learning;
-    tuning.ceiling = MemoryCeiling(task.options.max_memory);
     if (settings.keep_means) tuning.level_zero = keep_means;
-    planned.account =
-        Tune(graph, &plan, facts, proposals, task.samples, task.indices, tuning, task.pool,
-             [&](const char* part, int64_t done, int64_t total) { progress(part)(done, total); });
+    tune(tuning);
   }
   planned.plan = std::move(plan);
   return planned;

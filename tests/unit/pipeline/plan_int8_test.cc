@@ -68,5 +68,29 @@ TEST_F(PlanInt8Test, SpareTensorsChangeNothing) {
   }
 }
 
+// A channel three hundred times larger than the others, which counts for nothing behind it: two products that
+// are too large to become float.
+TEST_F(PlanInt8Test, RangesOfARuinedModelAreChosenByTheirCost) {
+  Tensor wide = Noise({16, 512}, 1), square = Noise({512, 512}, 2);
+  for (int64_t i = 0; i < 16; ++i) wide.data<float>()[i * 512] *= 300;
+  for (int64_t i = 0; i < 512; ++i) square.data<float>()[i] = 0;
+  graph_ = Graph();
+  graph_.opset_imports[""] = 13;
+  const ValueId x = graph_.AddValue("x", DType::kFloat);
+  graph_.AddInput(x);
+  const ValueId first = Op("MatMul", "first", {x, graph_.AddConstant("w1", std::move(wide))});
+  graph_.AddOutput(Op("MatMul", "second", {first, graph_.AddConstant("w2", std::move(square))}));
+  facts_ = std::make_unique<ValueFacts>(graph_, source_.at(0), pool_);
+  parts_ = FindOutputParts(graph_, *facts_, pool_);
+  config_.quantization.range_costs = false;
+  const PlannedInt8 kept = Planned(0);
+  EXPECT_THAT(kept.account, IsEmpty());
+  config_.quantization.range_costs = true;
+  const PlannedInt8 chosen = Planned(0);
+  ASSERT_FALSE(chosen.account.empty());
+  EXPECT_THAT(chosen.account.back(), HasSubstr("chosen by what they cost"));
+  EXPECT_LT(chosen.plan.activations.at(first).hi, 0.3f * kept.plan.activations.at(first).hi);
+}
+
 }  // namespace
 }  // namespace xslim
