@@ -50,6 +50,10 @@ class Finder {
     for (auto it = order.rbegin(); it != order.rend(); ++it) {
       const Node& node = graph_.node(*it);
       ends[static_cast<size_t>(*it)] = EndsGraph(graph_, node, plan_.nodes, ends);
+      for (ValueId output : node.outputs) {
+        const char* why = output == kNone ? nullptr : ZeroIsFatal(output);
+        if (why != nullptr) fatal_[output] = why;
+      }
       if (!plan_.nodes.count(*it)) continue;
       if (AddsMask(node)) {
         found_[*it] = kAddsMask;
@@ -99,18 +103,18 @@ class Finder {
     return masks(*left, *right) || masks(*right, *left);
   }
 
-  // Why a result must not have small numbers made zeros; null where it may.
+  // Why a result must not have small numbers made zeros; null where it may. That of roots is known by then.
   const char* ZeroIsFatal(ValueId value) const {
     for (const Use& use : graph_.value(value).uses) {
       const Node& user = graph_.node(use.node);
       if (user.Is("Log")) return kIntoLogarithm;
       const Tensor* exponent = user.Is("Pow") && use.slot == 0 ? graph_.Constant(user.input(1)) : nullptr;
-      const std::optional<Extremes> power = exponent == nullptr ? std::nullopt : OfConstant(*exponent);
+      const std::optional<Extremes> power =
+          exponent == nullptr ? std::nullopt : OfConstant(exponent->ToFloat32());
       if (user.Is("Reciprocal") || (user.Is("Div") && use.slot == 1) || (power && power->hi < 0))
         return kIntoDivisor;
-      const bool root = user.Is("Sqrt") || (power && power->lo > 0);
-      const char* behind = root ? ZeroIsFatal(user.outputs[0]) : nullptr;
-      if (behind != nullptr) return behind;
+      if (!user.Is("Sqrt") && !(power && power->lo > 0)) continue;
+      if (const auto root = fatal_.find(user.outputs[0]); root != fatal_.end()) return root->second;
     }
     return nullptr;
   }
@@ -120,10 +124,12 @@ class Finder {
     if (role == QuantRole::kPassive) return nullptr;
     if (role == QuantRole::kCompute) return ComputesEnergies(node) ? kIntoLogarithm : nullptr;
     for (ValueId output : node.outputs) {
-      const char* why = output == kNone ? nullptr : ZeroIsFatal(output);
-      const std::optional<Extremes> extremes = why == nullptr ? std::nullopt : Of(output);
+      const auto fatal = fatal_.find(output);
+      const std::optional<Extremes> extremes = fatal == fatal_.end() ? std::nullopt : Of(output);
+      if (!extremes) continue;
+      const char* why = fatal->second;
       const double most = why == kIntoDivisor ? kSteps / kFewestInDivisor : kSteps;
-      if (extremes && extremes->lo > 0 && extremes->hi > most * static_cast<double>(extremes->lo)) return why;
+      if (extremes->lo > 0 && extremes->hi > most * static_cast<double>(extremes->lo)) return why;
     }
     return nullptr;
   }
@@ -173,6 +179,7 @@ class Finder {
   const QuantPlan& plan_;
   const StatisticsMap& statistics_;
   const std::set<ValueId> operands_;
+  std::map<ValueId, const char*> fatal_;  // of results behind the node that is looked at: ZeroIsFatal()
   std::map<NodeId, std::string> found_;
 };
 

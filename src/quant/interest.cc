@@ -9,8 +9,8 @@ namespace xslim {
 namespace {
 
 constexpr int kDeepest = 16;  // data movements that are looked through
-constexpr float kEpsilon =
-    0.5f;  // what is less, and added to numbers in front of a Log, keeps these from zero
+// What is less, and added to numbers in front of a Log, keeps these from zero.
+constexpr float kEpsilon = 0.5f;
 
 void Join(const InterestRange& range, InterestRange* seen) {
   seen->lo = std::min(seen->lo, range.lo);
@@ -83,20 +83,6 @@ bool KeepsSmall(const Graph& graph, const Node& node) {
                      [](float x) { return std::fabs(x) < kEpsilon; });
 }
 
-// known: of values that were looked at, whether they lead to a Log.
-bool LeadsToLogarithm(const Graph& graph, ValueId value, std::map<ValueId, bool>* known) {
-  const auto [entry, first] = known->emplace(value, false);
-  if (!first) return entry->second;
-  bool leads = false;
-  for (const Use& use : graph.value(value).uses) {
-    const Node& user = graph.node(use.node);
-    leads |= user.Is("Log");
-    if (!KeepsSmall(graph, user)) continue;
-    for (ValueId output : user.outputs) leads |= output != kNone && LeadsToLogarithm(graph, output, known);
-  }
-  return entry->second = leads;
-}
-
 }  // namespace
 
 QuantRole RoleOf(const Graph& graph, const Node& node) {
@@ -132,13 +118,31 @@ const Tensor* ConstantOperand(const Graph& graph, const Node& node) {
 }
 
 std::vector<ValueId> WaysToLogarithms(const Graph& graph, ValueId value) {
-  std::map<ValueId, bool> known;
-  LeadsToLogarithm(graph, value, &known);
-  std::vector<ValueId> ways;
-  for (const auto& [id, leads] : known) {
-    if (leads) ways.push_back(id);
+  std::vector<ValueId> reached = {value}, read_by_log;
+  std::map<ValueId, std::vector<ValueId>> made_of;  // by value: those of `reached` that it is made of
+  for (size_t i = 0; i < reached.size(); ++i) {
+    const ValueId from = reached[i];
+    for (const Use& use : graph.value(from).uses) {
+      const Node& user = graph.node(use.node);
+      if (user.Is("Log")) read_by_log.push_back(from);
+      if (!KeepsSmall(graph, user)) continue;
+      for (ValueId output : user.outputs) {
+        if (output == kNone) continue;
+        const auto [entry, first] = made_of.try_emplace(output);
+        if (first) reached.push_back(output);
+        entry->second.push_back(from);
+      }
+    }
   }
-  return ways;
+  std::set<ValueId> ways;
+  for (std::vector<ValueId> open = std::move(read_by_log); !open.empty();) {
+    const ValueId way = open.back();
+    open.pop_back();
+    if (!ways.insert(way).second) continue;
+    const std::vector<ValueId>& from = made_of[way];
+    open.insert(open.end(), from.begin(), from.end());
+  }
+  return {ways.begin(), ways.end()};
 }
 
 bool EndsGraph(const Graph& graph, const Node& node, const std::set<NodeId>& quantized,

@@ -1,7 +1,7 @@
 #include "quant/weight_sites.h"
 
-#include <algorithm>
 #include <map>
+#include <set>
 
 #include "quant/choices.h"
 #include "quant/interest.h"
@@ -40,22 +40,31 @@ std::vector<WeightSite> SlotsOf(const Scope& scope, const Node& node) {
   return {};
 }
 
+bool IsSquare(const Graph& graph, const Node& node, int slot) {
+  if (node.Is("Mul")) return node.input(0) == node.input(1);
+  if (node.Is("ReduceL2") || node.Is("ReduceSumSquare")) return slot == 0;
+  if (!node.Is("Pow")) return false;
+  const Tensor* exponent = graph.Constant(node.input(1));
+  return exponent != nullptr && exponent->size() == 1 && exponent->ToFloat32().data<float>()[0] == 2;
+}
+
 // Whether only squares of the value are used, perhaps in another shape: the parts of a spectrum.
 bool OnlySquared(const Graph& graph, ValueId id) {
-  const Value& value = graph.value(id);
-  if (value.is_output || value.uses.empty() || graph.CapturedBySubgraph(value.name)) return false;
-  return std::all_of(value.uses.begin(), value.uses.end(), [&](const Use& use) {
-    const Node& user = graph.node(use.node);
-    if (user.Is("Mul")) return user.input(0) == user.input(1);
-    if (user.Is("ReduceL2") || user.Is("ReduceSumSquare")) return use.slot == 0;
-    if (user.Is("Pow")) {
-      const Tensor* exponent = graph.Constant(user.input(1));
-      return exponent != nullptr && exponent->size() == 1 && exponent->ToFloat32().data<float>()[0] == 2;
+  std::set<ValueId> seen = {id};
+  for (std::vector<ValueId> open = {id}; !open.empty();) {
+    const Value& value = graph.value(open.back());
+    open.pop_back();
+    if (value.is_output || value.uses.empty() || graph.CapturedBySubgraph(value.name)) return false;
+    for (const Use& use : value.uses) {
+      const Node& user = graph.node(use.node);
+      if (IsSquare(graph, user, use.slot)) continue;
+      if (!MovesData(user)) return false;
+      for (ValueId output : user.outputs) {
+        if (output != kNone && seen.insert(output).second) open.push_back(output);
+      }
     }
-    return MovesData(user) && std::all_of(user.outputs.begin(), user.outputs.end(), [&](ValueId output) {
-             return output == kNone || OnlySquared(graph, output);
-           });
-  });
+  }
+  return true;
 }
 
 // Why a product would lose what is small beside the rest of it: one scale for all that it reads, made at run

@@ -17,18 +17,24 @@ constexpr int64_t kKeptBytes = int64_t{96} << 20;  // of a visited operator's ou
 
 }  // namespace
 
-// A node that is run again in front of each reader instead of being stored: dequantizers, and what depends on
-// constants alone, but for codes, which Input() takes from where they are stored.
-bool LayerSweep::IsView(const Node& node) const {
-  if (node.Is("DequantizeLinear")) return true;
-  if (node.inputs.empty() || node.Is("QuantizeLinear")) return false;
-  const std::vector<ValueId> reads = ReadsOf(graph_, node);
-  return std::all_of(reads.begin(), reads.end(), [&](ValueId input) {
-    if (graph_.value(input).has_value()) return true;
-    const Node* producer = graph_.Producer(input);
-    return producer != nullptr && IsView(*producer) && !producer->Is("DequantizeLinear");
-  });
+void LayerSweep::FindViews() {
+  views_.assign(graph_.node_slots(), false);
+  for (NodeId id : graph_.Order()) {
+    const Node& node = graph_.node(id);
+    const auto of_constants = [&] {
+      const std::vector<ValueId> reads = ReadsOf(graph_, node);
+      return std::all_of(reads.begin(), reads.end(), [&](ValueId input) {
+        if (graph_.value(input).has_value()) return true;
+        const Node* producer = graph_.Producer(input);
+        return producer != nullptr && IsView(*producer) && !producer->Is("DequantizeLinear");
+      });
+    };
+    views_[static_cast<size_t>(id)] =
+        node.Is("DequantizeLinear") || (!node.inputs.empty() && !node.Is("QuantizeLinear") && of_constants());
+  }
 }
+
+bool LayerSweep::IsView(const Node& node) const { return views_[static_cast<size_t>(node.id)]; }
 
 void LayerSweep::AddInput(ValueId value, Step* step) const {
   if (graph_.value(value).has_value()) return;
@@ -122,6 +128,7 @@ void LayerSweep::Run(const std::vector<Sample>& samples, const std::vector<NodeI
   for (size_t s = 0; s < samples.size(); ++s) {
     for (size_t i = 0; i < free_inputs.size(); ++i) stored_[s][free_inputs[i]] = samples[s].at(i);
   }
+  FindViews();
   const std::vector<Step> steps = PlanSteps();
   std::map<ValueId, size_t> last;
   for (size_t i = 0; i < steps.size(); ++i) {

@@ -49,7 +49,10 @@ class LayerSweep {
 
   std::vector<Step> PlanSteps() const;
   void AddInput(ValueId value, Step* step) const;
+  // A node that is run again in front of each reader instead of being stored: dequantizers, and what depends
+  // on constants alone, but for codes, which Input() takes from where they are stored.
   bool IsView(const Node& node) const;
+  void FindViews();
   // Runs the nodes on each sample; `take` gets what they make, from several threads.
   using TakeOutputs = std::function<void(size_t sample, const std::vector<ValueId>&, std::vector<Tensor>)>;
   void RunNodes(const std::vector<NodeId>& nodes, const TakeOutputs& take);
@@ -60,6 +63,7 @@ class LayerSweep {
   // What the operators' executors take turns with, one for each thread; stored values lie there, too.
   std::vector<std::shared_ptr<BufferPool>> arenas_;
   std::vector<std::map<ValueId, Tensor>> stored_;  // by sample
+  std::vector<bool> views_;                        // by node: IsView()
   const Step* visited_ = nullptr;
   std::vector<Tensor> kept_;  // outputs of the visited node, by sample
 };

@@ -160,12 +160,37 @@ TEST(Uneven, WhatSomethingIsDividedBy) {
     model.Output("y");
     EXPECT_EQ(Uneven(model, {{"above", {0.01f, 1}}}).size(), exponent < 0 ? 1u : 0u);
   }
+  SmallGraph whole;
+  whole.Conv("c", "x");
+  whole.Op("Sigmoid", "above", {"c"});
+  whole.graph.AddConstant("exponent", Tensor::Scalar<int64_t>(-1));
+  whole.Op("Pow", "y", {"above", "exponent"});
+  whole.Output("y");
+  EXPECT_EQ(Uneven(whole, {{"above", {0.01f, 1}}}).size(), 1u);
+
   SmallGraph divided;
   divided.Conv("c", "x");
   divided.Op("Sigmoid", "s", {"c"});
   divided.Op("Div", "y", {"s", "x"});
   divided.Output("y");
   EXPECT_THAT(Uneven(divided, {{"s", {1e-6f, 1}}}), IsEmpty());
+}
+
+TEST(Uneven, ManyRootsInARow) {
+  SmallGraph model;
+  model.Op("Sigmoid", "0", {"x"});
+  constexpr int kMany = 100000;
+  for (int i = 1; i <= kMany; ++i) model.Op("Sqrt", std::to_string(i), {std::to_string(i - 1)});
+  model.Op("Reciprocal", "y", {std::to_string(kMany)});
+  model.Output("y");
+  QuantPlan plan;
+  plan.nodes.insert(model.Node("0"));
+  plan.activations[model.graph.Find("0")] = {};
+  StatisticsMap statistics;
+  statistics[model.graph.Find("0")].AddSample(std::vector<float>{1e-6f, 1}.data(), 2, 1);
+  const auto found = FindUneven(model.graph, plan, statistics, ProtectOutputs::kAuto);
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found.at(model.Node("0")), kIntoDivisor);
 }
 
 TEST(Uneven, AFilterBankInFrontOfALogarithm) {

@@ -260,6 +260,23 @@ TEST_F(Dynamic, TheProductsOfASpectrumStayFloat) {
   }
 }
 
+TEST_F(Dynamic, PartsOfASpectrumMayBeShuffledOften) {
+  Graph graph = Empty(13);
+  ValueId last = graph.AddValue("dft");
+  graph.AddNode("MatMul", "dft", {Input(&graph, "x"), graph.AddConstant("w", Noise({16, 8}, 1))}, {last});
+  for (int i = 0; i < 50; ++i) {
+    const ValueId left = graph.AddValue("left"), right = graph.AddValue("right"),
+                  both = graph.AddValue("both");
+    graph.AddNode("Split", "", {last}, {left, right}, {{"axis", Attribute::Int(1)}});
+    graph.AddNode("Concat", "", {right, left}, {both}, {{"axis", Attribute::Int(1)}});
+    last = both;
+  }
+  const ValueId squares = graph.AddValue("squares");
+  graph.AddNode("Mul", "", {last, last}, {squares});
+  graph.AddOutput(squares);
+  EXPECT_EQ(Run(&graph).dynamic, 0);
+}
+
 TEST_F(Dynamic, AWeightThatStaysForAnotherReaderIsNotDoubled) {
   settings_.ignore_op_names = {"second"};
   Graph graph = Empty(13);

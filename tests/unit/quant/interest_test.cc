@@ -1,0 +1,42 @@
+#include "quant/interest.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "small_graph.h"
+
+namespace xslim {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+TEST(WaysToLogarithms, AreThoseOnWhichSmallNumbersAreKept) {
+  SmallGraph model;
+  model.graph.AddConstant("two", Tensor::Scalar<float>(2));
+  model.graph.AddConstant("epsilon", Tensor::Scalar<float>(1e-6f));
+  model.Op("Mul", "twice", {"x", "two"});
+  model.Op("Relu", "aside", {"twice"});
+  model.Op("Add", "above", {"twice", "epsilon"});
+  model.Op("Transpose", "moved", {"above"}, {{"perm", Attribute::Ints({0, 2, 3, 1})}});
+  model.Op("Log", "y", {"moved"});
+  model.Op("Add", "far", {"x", "two"});
+  model.Op("Log", "z", {"far"});
+  for (const char* output : {"aside", "y", "z"}) model.Output(output);
+  const auto id = [&](const char* name) { return model.graph.Find(name); };
+  EXPECT_THAT(WaysToLogarithms(model.graph, id("x")),
+              ElementsAre(id("x"), id("twice"), id("above"), id("moved")));
+  EXPECT_THAT(WaysToLogarithms(model.graph, id("far")), ElementsAre(id("far")));
+  EXPECT_THAT(WaysToLogarithms(model.graph, id("aside")), IsEmpty());
+}
+
+TEST(WaysToLogarithms, MayBeLong) {
+  constexpr int kMany = 100000;
+  SmallGraph model;
+  for (int i = 0; i < kMany; ++i) model.Op("Relu", std::to_string(i), {i > 0 ? std::to_string(i - 1) : "x"});
+  model.Op("Log", "y", {std::to_string(kMany - 1)});
+  EXPECT_EQ(WaysToLogarithms(model.graph, model.graph.Find("x")).size(), size_t{kMany} + 1);
+}
+
+}  // namespace
+}  // namespace xslim
