@@ -59,6 +59,10 @@ std::string KeepOld(const std::string& path) {
 
 }  // namespace
 
+bool IsBelow(const std::filesystem::path& file, const std::filesystem::path& folder) {
+  return std::mismatch(folder.begin(), folder.end(), file.begin(), file.end()).first == folder.end();
+}
+
 std::string WhyNotCreated(const std::string& path, int reason) {
   const std::filesystem::path folder = std::filesystem::path(path).parent_path();
   std::error_code ignored;

@@ -3,6 +3,7 @@
 #define XSLIM_BASE_FILE_H_
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -23,6 +24,9 @@ std::string ReadFileOrPipe(const std::string& path);
 
 // Whether the text begins with the byte order mark of UTF-16, as some editors save it.
 bool IsUtf16(const std::string& text);
+
+// Whether the file lies in the folder or in one inside it. Canonical paths: nothing is looked up.
+bool IsBelow(const std::filesystem::path& file, const std::filesystem::path& folder);
 
 // A file in memory, read by the system page by page where it is touched. Its bytes must not be written to.
 class MappedFile {

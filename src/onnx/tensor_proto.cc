@@ -48,10 +48,6 @@ void Unfile(const char* from, DType type, int64_t count, std::byte* out) {
   for (int64_t i = 0; i < count; ++i) out[i] = static_cast<std::byte>(out[i] != std::byte{0});
 }
 
-bool IsBelow(const fs::path& file, const fs::path& folder) {
-  return std::mismatch(folder.begin(), folder.end(), file.begin(), file.end()).first == folder.end();
-}
-
 // The file of external data, inside the folders and nowhere else.
 fs::path ExternalFile(const std::string& location, const DataFolders& folders, const std::string& where) {
   const fs::path relative(location);

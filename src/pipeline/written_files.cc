@@ -1,6 +1,5 @@
 #include "pipeline/written_files.h"
 
-#include <algorithm>
 #include <filesystem>
 #include <vector>
 
@@ -24,10 +23,6 @@ fs::path Canonical(const std::string& path) {
   const fs::path absolute = fs::absolute(path, ignored);
   const fs::path canonical = fs::weakly_canonical(absolute, ignored);
   return canonical.empty() ? absolute.lexically_normal() : canonical;
-}
-
-bool IsBelow(const fs::path& file, const fs::path& folder) {
-  return std::mismatch(folder.begin(), folder.end(), file.begin(), file.end()).first == folder.end();
 }
 
 std::vector<Named> FilesRead(const Config& config, const RunOptions& options, const OutputPaths& paths) {

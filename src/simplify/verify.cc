@@ -166,6 +166,16 @@ int64_t Flipped(const Tensor& a, const Tensor& b) {
   return flipped;
 }
 
+// Whether sizes differ only along axes where rounding changes them, too: how many there are of something
+// (NonZero) may hang on a last bit.
+bool DifferByRounding(const Shape& got, const Shape& wanted, const Shape& rounded) {
+  if (got.size() != wanted.size() || rounded.size() != wanted.size()) return false;
+  for (size_t axis = 0; axis < wanted.size(); ++axis) {
+    if (got[axis] != wanted[axis] && rounded[axis] == wanted[axis]) return false;
+  }
+  return true;
+}
+
 // `rounded`: the same output after the rounding of inputs and weights; undefined where that is not known.
 std::string Difference(const Tensor& got, const Tensor& wanted, const Tensor& rounded) {
   if (!wanted.defined()) return "";  // depends on an operator that cannot be computed
@@ -173,8 +183,7 @@ std::string Difference(const Tensor& got, const Tensor& wanted, const Tensor& ro
     return StrCat("is ", NameOf(got.dtype()), " instead of ", NameOf(wanted.dtype()));
   const bool known = rounded.defined() && rounded.shape() == wanted.shape();
   if (got.shape() != wanted.shape()) {
-    // How many there are may hang on a last bit.
-    if (rounded.defined() && !known && rounded.rank() == got.rank()) return "";
+    if (rounded.defined() && DifferByRounding(got.shape(), wanted.shape(), rounded.shape())) return "";
     return "has shape " + ToString(got.shape()) + " instead of " + ToString(wanted.shape());
   }
   if (wanted.dtype() == DType::kSequence) {

@@ -260,5 +260,12 @@ TEST_F(OutputFilesTest, AFolderThatIsNotThereIsAnError) {
   EXPECT_THROW(files.Add(At("no/a")), Error);
 }
 
+TEST(IsBelow, TakesWholeNames) {
+  EXPECT_TRUE(IsBelow("/a/b/c.onnx", "/a"));
+  EXPECT_TRUE(IsBelow("/a/c.onnx", "/a"));
+  EXPECT_FALSE(IsBelow("/ab/c.onnx", "/a"));
+  EXPECT_FALSE(IsBelow("/c.onnx", "/a"));
+}
+
 }  // namespace
 }  // namespace xslim

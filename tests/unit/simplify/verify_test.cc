@@ -125,6 +125,21 @@ TEST(Verify, ChoicesAmongEqualsAreComparedWithRounding) {
   EXPECT_EQ(reference.Differs(model(3, 0.1f).graph), "");
 }
 
+TEST(Verify, OnlySizesThatRoundingChangesMayDiffer) {
+  ThreadPool pool(1);
+  const auto model = [](bool twice) {
+    Model m;
+    const ValueId x = m.Input("x", {1, 20});
+    const ValueId a = m.Op("Mul", {x, m.F(0.3f)});
+    const ValueId b = m.Op("Mul", {m.Op("Mul", {x, m.F(0.1f)}), m.F(3)});
+    const ValueId found = m.Op("NonZero", {m.Op("Less", {a, b})});
+    m.Output(twice ? m.Op("Concat", {found, found}, {{"axis", I(0)}}) : m.Op("Identity", {found}));
+    return m;
+  };
+  const Model m = model(false);
+  EXPECT_THAT(Reference(m.graph, pool, 1).Differs(model(true).graph), HasSubstr("has shape"));
+}
+
 // With scales that were rounded, too, nothing would fit what is added.
 TEST(Verify, RoundingLeavesShapesAlone) {
   ThreadPool pool(1);

@@ -159,6 +159,27 @@ TEST(LayerSweep, StoresWhatBodiesReadAndCodesOfConstants) {
   }
 }
 
+// Each operator asks what is in front of it only once.
+TEST(LayerSweep, TakesLinearTimeBehindConstantsThatMeetOften) {
+  ThreadPool pool(1);
+  Graph graph;
+  graph.opset_imports[""] = 13;
+  const ValueId x = graph.AddValue("x", DType::kFloat), y = graph.AddValue("y", DType::kFloat);
+  graph.AddInput(x);
+  ValueId last = graph.AddConstant("k", Noise({4}, 3));
+  for (int i = 0; i < 60; ++i) {
+    const ValueId less = graph.AddValue("less", DType::kFloat), sum = graph.AddValue("sum", DType::kFloat);
+    graph.AddNode("Neg", "", {last}, {less});
+    graph.AddNode("Add", "", {last, less}, {sum});
+    last = sum;
+  }
+  const NodeId product = graph.AddNode("Mul", "mul", {x, last}, {y});
+  graph.AddOutput(y);
+  int visits = 0;
+  LayerSweep(graph, pool).Run({{Noise({1, 4}, 1)}}, {product}, [&](NodeId) { ++visits; });
+  EXPECT_EQ(visits, 1);
+}
+
 TEST(TuneLayers, LowersTheNoiseAndGivesTheSameForAnyNumberOfThreads) {
   std::vector<Tensor> codes, biases;
   for (int threads : {1, 3}) {
