@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <numeric>
 #include <queue>
 #include <set>
 #include <unordered_set>
@@ -189,25 +190,34 @@ std::vector<ValueId> Graph::FreeInputs() const {
 }
 
 std::vector<NodeId> Graph::Order() const {
-  std::vector<int> waits(nodes_.size(), 0);
-  std::vector<std::vector<NodeId>> followers(nodes_.size());
+  // (producer, reader), one for each reading; then by producer, from begins[producer] on.
+  std::vector<std::pair<NodeId, NodeId>> readings;
+  std::vector<int> waits(nodes_.size(), 0);  // readings of what is not in the order yet
+  std::vector<size_t> begins(nodes_.size() + 1, 0);
   size_t count = 0;
   for (const Node& node : nodes_) {
     if (node.id == kNone) continue;
     ++count;
-    std::set<NodeId> before;
-    for (ValueId id : node.inputs) {
-      if (id != kNone && value(id).producer != kNone) before.insert(value(id).producer);
-    }
+    const auto read = [&](ValueId id) {
+      if (id == kNone || value(id).producer == kNone) return;
+      readings.emplace_back(value(id).producer, node.id);
+      ++waits[static_cast<size_t>(node.id)];
+      ++begins[static_cast<size_t>(value(id).producer) + 1];
+    };
+    for (ValueId id : node.inputs) read(id);
     std::set<std::string> captures;
     AddCaptures(node, &captures);
-    for (const std::string& captured : captures) {
-      const ValueId id = Find(captured);
-      if (id != kNone && value(id).producer != kNone) before.insert(value(id).producer);
-    }
-    waits[static_cast<size_t>(node.id)] = static_cast<int>(before.size());
-    for (NodeId id : before) followers[static_cast<size_t>(id)].push_back(node.id);
+    for (const std::string& captured : captures) read(Find(captured));
   }
+  std::partial_sum(begins.begin(), begins.end(), begins.begin());
+  std::vector<NodeId> readers(readings.size());
+  std::vector<size_t> ends(begins.begin(), begins.end() - 1);
+  for (const auto& [producer, reader] : readings) readers[ends[static_cast<size_t>(producer)]++] = reader;
+  const auto for_each_reader = [&](NodeId id, const auto& visit) {
+    const auto at = static_cast<size_t>(id);
+    std::for_each(readers.begin() + static_cast<std::ptrdiff_t>(begins[at]),
+                  readers.begin() + static_cast<std::ptrdiff_t>(ends[at]), visit);
+  };
   std::priority_queue<NodeId, std::vector<NodeId>, std::greater<>> ready;
   for (const Node& node : nodes_) {
     if (node.id != kNone && waits[static_cast<size_t>(node.id)] == 0) ready.push(node.id);
@@ -218,9 +228,9 @@ std::vector<NodeId> Graph::Order() const {
     const NodeId id = ready.top();
     ready.pop();
     order.push_back(id);
-    for (NodeId next : followers[static_cast<size_t>(id)]) {
+    for_each_reader(id, [&](NodeId next) {
       if (--waits[static_cast<size_t>(next)] == 0) ready.push(next);
-    }
+    });
   }
   if (order.size() == count) return order;
   // What is left waits on a cycle; walking back along unfinished producers ends on one.
@@ -229,7 +239,7 @@ std::vector<NodeId> Graph::Order() const {
   for (const Node& node : nodes_) {
     if (node.id == kNone || waits[static_cast<size_t>(node.id)] == 0) continue;
     at = node.id;
-    for (NodeId next : followers[static_cast<size_t>(node.id)]) back[static_cast<size_t>(next)] = node.id;
+    for_each_reader(node.id, [&](NodeId next) { back[static_cast<size_t>(next)] = node.id; });
   }
   for (size_t step = 0; step < nodes_.size(); ++step) at = back[static_cast<size_t>(at)];
   throw Error("the graph has a cycle.", "node " + node(at).Title(),
