@@ -247,15 +247,14 @@ class Placer {
   void DropIdleMoves() {
     for (auto it = order_.rbegin(); it != order_.rend(); ++it) {
       const Node& node = graph_.node(*it);
-      if (!plan_.nodes.count(*it) || RoleOf(graph_, node) != QuantRole::kPassive || !ComesFromPassed(node))
-        continue;
+      if (!plan_.nodes.count(*it) || RoleOf(graph_, node) != QuantRole::kPassive) continue;
       const bool serves = std::any_of(node.outputs.begin(), node.outputs.end(), [&](ValueId output) {
         if (output == kNone) return false;
         const std::vector<Use>& uses = graph_.value(output).uses;
         return std::any_of(uses.begin(), uses.end(),
                            [&](const Use& use) { return plan_.nodes.count(use.node) != 0; });
       });
-      if (!serves) plan_.nodes.erase(*it);
+      if (!serves && ComesFromPassed(node)) plan_.nodes.erase(*it);
     }
   }
 
@@ -284,10 +283,12 @@ class Placer {
 
   // The value's numbers already lie on some int8 grid: it has a pair, or is a passive operator's view of one
   // that has.
-  bool OnGrid(ValueId id) const {
-    if (HasPair(id)) return true;
+  bool OnGrid(ValueId id) {
+    if (HasPair(id) || viewed_.count(id) != 0) return true;
     const Node* mover = PassiveProducer(graph_, id);
-    return mover != nullptr && plan_.nodes.count(mover->id) && OnGrid(mover->input(0));
+    if (mover == nullptr || !plan_.nodes.count(mover->id) || !OnGrid(mover->input(0))) return false;
+    viewed_.insert(id);
+    return true;
   }
 
   void PlaceNode(const Node& node) {
@@ -332,6 +333,7 @@ class Placer {
   std::vector<NodeId> order_;
   IgnoreList ignored_;
   std::set<NodeId> passed_;   // float by choice; operators behind them are placed as if they were int8
+  std::set<ValueId> viewed_;  // without a pair, but OnGrid()
   std::set<ValueId> inside_;  // tensors inside fused units and beside what LacksInt8Form()
   QuantPlan plan_;
 };
