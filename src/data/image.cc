@@ -140,6 +140,7 @@ cv::Mat Imagenet(const cv::Mat& image, int H, int W) {
   return AreaResize(image, height, width)(cv::Rect((width - W) / 2, (height - H) / 2, W, H)).clone();
 }
 
+// cut: as ReadImage() has it, or null.
 cv::Mat Decode(const std::string& path, const ImageSettings& settings, bool* cut) {
   std::string bytes = ReadFile(path);
   if (bytes.empty()) throw Error("the image file is empty", path);
@@ -151,7 +152,7 @@ cv::Mat Decode(const std::string& path, const ImageSettings& settings, bool* cut
   if (image.empty())
     throw Error("cannot decode the image", path,
                 "damaged, or none of what file_type img takes by OpenCV: jpg, png, bmp...");
-  *cut = IsCutJpeg(bytes);
+  if (cut != nullptr) *cut = IsCutJpeg(bytes);
   return image;
 }
 
@@ -257,8 +258,7 @@ ImageSettings MakeImageSettings(const InputParameters& entry, const Shape& shape
 
 std::pair<int, int> ImageSize(const std::string& path) {
   try {
-    bool cut = false;
-    const cv::Mat image = Decode(path, ImageSettings(), &cut);
+    const cv::Mat image = Decode(path, ImageSettings(), nullptr);
     return {image.rows, image.cols};
   } catch (const cv::Exception& error) {
     throw Error("cannot decode the image", path, error.err);

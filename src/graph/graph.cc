@@ -211,12 +211,12 @@ std::vector<NodeId> Graph::Order() const {
   }
   std::partial_sum(begins.begin(), begins.end(), begins.begin());
   std::vector<NodeId> readers(readings.size());
-  std::vector<size_t> ends(begins.begin(), begins.end() - 1);
-  for (const auto& [producer, reader] : readings) readers[ends[static_cast<size_t>(producer)]++] = reader;
+  std::vector<size_t> places(begins.begin(), begins.end() - 1);
+  for (const auto& [producer, reader] : readings) readers[places[static_cast<size_t>(producer)]++] = reader;
   const auto for_each_reader = [&](NodeId id, const auto& visit) {
     const auto at = static_cast<size_t>(id);
     std::for_each(readers.begin() + static_cast<std::ptrdiff_t>(begins[at]),
-                  readers.begin() + static_cast<std::ptrdiff_t>(ends[at]), visit);
+                  readers.begin() + static_cast<std::ptrdiff_t>(begins[at + 1]), visit);
   };
   std::priority_queue<NodeId, std::vector<NodeId>, std::greater<>> ready;
   for (const Node& node : nodes_) {

@@ -23,8 +23,8 @@ PlannedInt8 PlanInt8(Graph* graph, const ValueFacts& facts, const std::vector<Ou
   stage->Next("calibrate");
   RangeProposals proposals;
   ChannelMeans means;
-  bool ruined = false;
-  {  // the histograms are gone again before tuning and the report
+  bool tunes_ranges = false;  // at level 0, of a model that is ruined otherwise
+  {                           // the histograms are gone again before tuning and the report
     QuantPlan observed = plan;
     if (task.spare) {
       QuantPlan spare = SpareActivations(*graph, facts, plan, settings.visible_ranges, *choices);
@@ -55,8 +55,8 @@ PlannedInt8 PlanInt8(Graph* graph, const ValueFacts& facts, const std::vector<Ou
     WarnOfOddTensors(*graph, found.statistics, plan);
     means = std::move(found.means);
     if (task.spare) planned.spare = placement.Spare();
-    ruined = placement.noise_left() > kFragileNoise;
-    if (task.level > 0 || ruined) proposals = ProposeRanges(found.statistics, plan, task.pool);
+    tunes_ranges = task.level == 0 && settings.range_costs && placement.noise_left() > kFragileNoise;
+    if (task.level > 0 || tunes_ranges) proposals = ProposeRanges(found.statistics, plan, task.pool);
   }
   const auto tune = [&](TuneOptions tuning) {
     stage->Next("tune");
@@ -66,7 +66,7 @@ PlannedInt8 PlanInt8(Graph* graph, const ValueFacts& facts, const std::vector<Ou
         Tune(graph, &plan, facts, proposals, task.samples, task.indices, tuning, task.pool,
              [&](const char* part, int64_t done, int64_t total) { progress(part)(done, total); });
   };
-  if (task.level == 0 && ruined && settings.range_costs) {
+  if (tunes_ranges) {
     LogInfo("tuning ranges, as at finetune_level 1, for an output is noisier than a tenth of its signal");
     TuneOptions ranges;
     ranges.weight_rounding = ranges.bias_correction = ranges.learning = false;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
+#include <vector>
 
 #include "quant/weight_codes.h"
 
@@ -24,18 +26,16 @@ std::optional<WeightQuant> WithRoomForBias(const WeightQuant& weight, const Tens
   }
   if (scales == weight.params.scale) return std::nullopt;
   WeightQuant roomy = weight;
-  roomy.codes = weight.codes.Clone();
-  const AxisView view = channels == 1 ? AxisView{1, 1, weight.codes.size()}
-                                      : ViewAround(weight.codes.shape(), weight.params.axis);
-  int8_t* codes = roomy.codes.data<int8_t>();
+  roomy.params.scale = std::move(scales);
+  const AxisView view = ViewAround(weight.codes.shape(), weight.params.axis);
+  const int8_t* codes = weight.codes.data<int8_t>();
+  Tensor numbers(DType::kFloat, weight.codes.shape());
   for (int64_t i = 0; i < weight.codes.size(); ++i) {
     const auto channel = static_cast<size_t>(i / view.inner % view.axis);
-    const int32_t zero = weight.params.zero_point[channel];
-    const float steps =
-        static_cast<float>(codes[i] - zero) * (weight.params.scale[channel] / scales[channel]);
-    codes[i] = static_cast<int8_t>(std::clamp(static_cast<int>(std::nearbyint(steps)) + zero, -128, 127));
+    numbers.data<float>()[i] =
+        static_cast<float>(codes[i] - weight.params.zero_point[channel]) * weight.params.scale[channel];
   }
-  roomy.params.scale = std::move(scales);
+  roomy.codes = EncodeInt8(numbers, roomy.params);
   return roomy;
 }
 
