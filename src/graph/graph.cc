@@ -405,19 +405,15 @@ bool Graph::ReplaceUses(ValueId from, ValueId to) {
   if (swap &&
       (value(from).is_input || value(to).producer == kNone || value(to).is_output || value(to).is_input))
     return false;
-  const std::vector<Use> uses = value(from).uses;
-  for (const Use& use : uses) SetInput(use.node, static_cast<size_t>(use.slot), to);
+  for (const Use& use : std::exchange(value(from).uses, {})) {
+    node(use.node).inputs[static_cast<size_t>(use.slot)] = to;
+    value(to).uses.push_back(use);
+  }
   const std::string from_name = value(from).name, to_name = value(to).name;
   // Bodies read by name. After an exchange of names readers of `from` read `to` as they stand, and readers of
   // `to` have to follow it to its new name.
-  for (Node& reader : nodes_) {
-    if (reader.id == kNone) continue;
-    if (swap) {
-      RenameCapture(&reader, to_name, from_name);
-    } else {
-      RenameCapture(&reader, from_name, to_name);
-    }
-  }
+  for (NodeId reader : holders_)
+    RenameCapture(&node(reader), swap ? to_name : from_name, swap ? from_name : to_name);
   if (!swap) return true;
   std::swap(value(from).name, value(to).name);
   std::swap(value(from).source, value(to).source);
@@ -506,9 +502,7 @@ void Graph::Rename(ValueId id, const std::string& to) {
     throw Error("cannot rename tensor " + from + " to \"" + to + "\".", "", "the name is empty or taken");
   }
   if (Defined(value(id))) {
-    for (Node& reader : nodes_) {
-      if (reader.id != kNone) RenameCapture(&reader, from, to);
-    }
+    for (NodeId reader : holders_) RenameCapture(&node(reader), from, to);
   }
   by_name_.erase(from);
   Release(from, &value_suffixes_);
