@@ -21,9 +21,7 @@ class Exporter {
   Graph Export() {
     DropEnforcedActivations();
     for (const WeightQuant& weight : plan_.weights) ExportWeight(weight);
-    if (plan_.quantize_bias) {
-      for (NodeId id : plan_.nodes) ExportBias(id);
-    }
+    if (plan_.quantize_bias) ExportBiases();
     for (const auto& [value, quant] : plan_.activations) ExportActivation(value, quant);
     for (NodeId id : graph_.Order()) PairForBodies(id);
     graph_.RemoveDead();
@@ -97,27 +95,38 @@ class Exporter {
     graph_.SetInput(weight.node, slot, found->second);
   }
 
+  // Whether input 2 is a bias that the operator adds to its products.
+  static bool TakesBias(const Node& node) {
+    return node.Is("Conv") || node.Is("ConvTranspose") || node.Is("Gemm");
+  }
+
   std::optional<WeightQuant> Roomy(const WeightQuant& weight) const {
     const Node& node = graph_.node(weight.node);
-    if (weight.slot != 1 || (!node.Is("Conv") && !node.Is("ConvTranspose") && !node.Is("Gemm"))) return {};
+    if (weight.slot != 1 || !TakesBias(node)) return {};
     const Tensor* bias = node.input(2) == kNone ? nullptr : graph_.Constant(node.input(2));
     const QuantParams* input = bias == nullptr ? nullptr : InputParams(node.input(0));
     if (input == nullptr || !weight.params.set()) return {};
     return WithRoomForBias(weight, *bias, input->scale[0]);
   }
 
-  // int32 bias: scale = input scale x weight scale; left float where |bias / scale| would pass 2^20.
-  void ExportBias(NodeId id) {
-    if (!graph_.alive(id)) return;
-    const Node& node = graph_.node(id);
-    if (!node.Is("Conv") && !node.Is("ConvTranspose") && !node.Is("Gemm")) return;
-    const Tensor* bias = node.input(2) == kNone ? nullptr : graph_.Constant(node.input(2));
-    const WeightQuant* weight = nullptr;
-    for (const WeightQuant& candidate : plan_.weights) {
-      if (candidate.node == id && candidate.slot == 1) weight = &candidate;
+  void ExportBiases() {
+    std::map<NodeId, const WeightQuant*> weights;  // of slot 1
+    for (const WeightQuant& weight : plan_.weights) {
+      if (weight.slot == 1) weights[weight.node] = &weight;
     }
+    for (NodeId id : plan_.nodes) {
+      const auto weight = weights.find(id);
+      if (weight != weights.end() && graph_.alive(id)) ExportBias(id, weight->second);
+    }
+  }
+
+  // int32 bias: scale = input scale x weight scale; left float where |bias / scale| would pass 2^20.
+  void ExportBias(NodeId id, const WeightQuant* weight) {
+    const Node& node = graph_.node(id);
+    if (!TakesBias(node)) return;
+    const Tensor* bias = node.input(2) == kNone ? nullptr : graph_.Constant(node.input(2));
     const QuantParams* input = InputParams(node.input(0));
-    if (bias == nullptr || bias->rank() != 1 || weight == nullptr || input == nullptr) return;
+    if (bias == nullptr || bias->rank() != 1 || input == nullptr) return;
     const int64_t n = bias->size();
     if (weight->params.scale.size() != 1 && static_cast<int64_t>(weight->params.scale.size()) != n) return;
     std::vector<float> scales;
