@@ -10,6 +10,7 @@
 #include "pipeline/modes.h"
 #include "pipeline/naming_samples.h"
 #include "quant/inline.h"
+#include "quant/integer_operators.h"
 #include "quant/named_tensors.h"
 #include "tune/equalize.h"
 
@@ -17,12 +18,6 @@ namespace xslim {
 namespace {
 
 constexpr int kQdqOpset = 13;  // per-axis QuantizeLinear and DequantizeLinear
-
-// ONNX Runtime's quantizer writes those of com.microsoft where ai.onnx has no such type yet (16 and 4 bits).
-bool IsPairHalf(const Node& node) {
-  return (node.domain.empty() || node.domain == "com.microsoft") &&
-         (node.op_type == "QuantizeLinear" || node.op_type == "DequantizeLinear");
-}
 
 void RefuseQuantized(const Graph& graph, const std::string& path) {
   std::string names;

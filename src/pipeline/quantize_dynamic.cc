@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -8,6 +7,7 @@
 #include "pipeline/model_inputs.h"
 #include "pipeline/modes.h"
 #include "quant/dynamic.h"
+#include "quant/integer_operators.h"
 #include "report/summary.h"
 #include "simplify/macs.h"
 
@@ -26,15 +26,9 @@ void RaiseFor(Graph* graph, int needed, const Config& config, const std::string&
     throw Error(reason + " and it cannot be raised to it: " + *obstacle, path);
 }
 
-// Whether an operator computes on integer weights, or makes floats of them.
 bool IsQuantized(const Graph& graph) {
-  static const std::set<std::string> kTypes = {
-      "ConvInteger",   "DequantizeLinear",     "DynamicQuantizeLSTM", "DynamicQuantizeMatMul",
-      "MatMulInteger", "MatMulIntegerToFloat", "MatMulNBits",         "QAttention",
-      "QGemm",         "QLinearConv",          "QLinearMatMul"};
   const std::vector<NodeId> order = graph.Order();
-  return std::any_of(order.begin(), order.end(),
-                     [&](NodeId id) { return kTypes.count(graph.node(id).op_type) != 0; });
+  return std::any_of(order.begin(), order.end(), [&](NodeId id) { return IsOnCodes(graph.node(id)); });
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "quant/element_types.h"
+#include "quant/integer_operators.h"
 #include "quant/mapped.h"
 
 namespace xslim {
@@ -20,7 +21,7 @@ bool IsOneOf(const Node& node, const std::vector<std::string_view>& types) {
 }
 
 // Indices, sampling, random numbers and signals: 11 bits change which result comes out, not just its digits.
-// Integer operators work with float32 scales.
+// Integer operators of ai.onnx work with float32 scales.
 bool IsBlocked(const Node& node) {
   static const std::vector<std::string_view> types = {"NonMaxSuppression",
                                                       "TopK",
@@ -35,11 +36,6 @@ bool IsBlocked(const Node& node) {
                                                       "HannWindow",
                                                       "HammingWindow",
                                                       "BlackmanWindow",
-                                                      "QuantizeLinear",
-                                                      "DequantizeLinear",
-                                                      "DynamicQuantizeLinear",
-                                                      "QLinearConv",
-                                                      "QLinearMatMul",
                                                       "RandomNormal",
                                                       "RandomUniform",
                                                       "RandomNormalLike",
@@ -47,7 +43,7 @@ bool IsBlocked(const Node& node) {
                                                       "Bernoulli",
                                                       "Multinomial",
                                                       "AffineGrid"};
-  return IsOneOf(node, types);
+  return IsOneOf(node, types) || (node.domain.empty() && IsOnCodes(node));
 }
 
 // As many addends as indices say (the messages that reach a node of a graph); ONNX Runtime's CPU provider has
