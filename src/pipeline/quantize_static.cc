@@ -185,6 +185,7 @@ class StaticRun {
     DropUnusedFunctions(&graph_);
     exported_ = ExportQdq(graph_, plan_);
     PutBranches(AllOf(branches_), &exported_);
+    figures_ = FiguresOf(graph_, plan_, facts_, in_branches_);
     if (plan_.nodes.empty() && in_branches_.operators == 0)
       LogWarning(paths_.input, ": no operator can be quantized, the output stays float");
   }
@@ -204,17 +205,16 @@ class StaticRun {
       result_.missed.insert(result_.missed.end(), gate.missed.begin(), gate.missed.end());
     }
     if (!branches_.empty()) sections_.push_back({"branches", BranchesJson(branches_)});
-    texts_.push_back(
-        {paths_.verdict, VerdictJson(StaticVerdictHead(graph_, plan_, facts_, in_branches_, model),
-                                     *measures_, gates, sections_)});
+    texts_.push_back({paths_.verdict,
+                      VerdictJson(StaticVerdictHead(figures_, facts_, model), *measures_, gates, sections_)});
     result_.verdict_path = paths_.verdict;
   }
 
   void WriteMarkdown(const std::string& model) {
     const SampleChoice& choice = float_.choice;
     ReportHead head =
-        StaticReportHead(graph_, plan_, facts_, in_branches_, config_, model, float_.samples->Describe(),
-                         choice.calibration.size(), choice.report.size());
+        StaticReportHead(graph_, plan_, facts_, figures_, in_branches_, config_, model,
+                         float_.samples->Describe(), choice.calibration.size(), choice.report.size());
     head.tuning = account_;
     head.tuning.insert(head.tuning.end(), in_branches_.account.begin(), in_branches_.account.end());
     for (const auto& notes : {notes_, in_branches_.notes})
@@ -233,9 +233,7 @@ class StaticRun {
     for (const auto& [path, text] : texts_) files.Add(path)->Write(text);
     files.Commit();
     LeftList left;
-    for (const FloatOperator& item : FloatOperators(graph_, plan_, facts_))
-      left.push_back({item.title, item.why});
-    for (const FloatOperator& item : in_branches_.left) left.push_back({item.title, item.why});
+    for (const FloatOperator& item : figures_.left) left.push_back({item.title, item.why});
     result_.model_path = paths_.model;
     Summarize(CountModel(original_, CountMacs(original_)), CountModel(exported_, CountMacs(graph_)),
               paths_.input, left, &result_);
@@ -257,6 +255,7 @@ class StaticRun {
   std::vector<std::string> account_, notes_;  // of tuning; of placement by the data
   std::vector<QuantizedBranch> branches_;
   BranchFigures in_branches_;
+  StaticFigures figures_;
   std::optional<Measures> measures_;
   std::string sensitivity_markdown_;
   Sections sections_;

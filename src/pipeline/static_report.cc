@@ -108,20 +108,28 @@ std::vector<FloatOperator> FloatOperators(const Graph& graph, const QuantPlan& p
   return list;
 }
 
-VerdictHead StaticVerdictHead(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts,
-                              const BranchFigures& branches, const std::string& model) {
-  VerdictHead head{model, ShareOfInt8(graph, plan, facts) += branches.share, {}};
+StaticFigures FiguresOf(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts,
+                        const BranchFigures& branches) {
+  StaticFigures figures{ShareOfInt8(graph, plan, facts) += branches.share,
+                        FloatOperators(graph, plan, facts)};
+  figures.left.insert(figures.left.end(), branches.left.begin(), branches.left.end());
+  return figures;
+}
+
+VerdictHead StaticVerdictHead(const StaticFigures& figures, const ValueFacts& facts,
+                              const std::string& model) {
+  VerdictHead head{model, figures.share, {}};
   for (const UnknownOperator& unknown : facts.unknown())
     head.stays_float.push_back({unknown.name, Describe(unknown), 0});
-  for (FloatOperator& item : FloatOperators(graph, plan, facts)) head.stays_float.push_back(std::move(item));
-  head.stays_float.insert(head.stays_float.end(), branches.left.begin(), branches.left.end());
+  head.stays_float.insert(head.stays_float.end(), figures.left.begin(), figures.left.end());
   return head;
 }
 
 ReportHead StaticReportHead(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts,
-                            const BranchFigures& branches, const Config& config, const std::string& model,
-                            const std::string& data, size_t calibrated, size_t measured) {
-  const Int8Share share = ShareOfInt8(graph, plan, facts) += branches.share;
+                            const StaticFigures& figures, const BranchFigures& branches, const Config& config,
+                            const std::string& model, const std::string& data, size_t calibrated,
+                            size_t measured) {
+  const Int8Share& share = figures.share;
   std::string operators = StrCat(share.int8_compute, " of ", share.compute);
   if (branches.share.compute > 0)
     operators += StrCat(", in branches ", branches.share.int8_compute, " of ", branches.share.compute);
@@ -149,8 +157,7 @@ ReportHead StaticReportHead(const Graph& graph, const QuantPlan& plan, const Val
     if (found == left.end()) found = left.insert(left.end(), {why, {}});
     found->second.push_back(title);
   };
-  for (const FloatOperator& item : FloatOperators(graph, plan, facts)) leave(item.title, item.why);
-  for (const FloatOperator& item : branches.left) leave(item.title, item.why);
+  for (const FloatOperator& item : figures.left) leave(item.title, item.why);
   for (const auto& [why, operators] : left) {
     std::string line;
     for (const std::string& title : operators) line += (line.empty() ? "" : ", ") + title;

@@ -23,14 +23,24 @@ std::vector<FloatOperator> FloatOperators(const Graph& graph, const QuantPlan& p
 
 Int8Share ShareOfInt8(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts);
 
-// model: its file name. branches: all of them together.
-VerdictHead StaticVerdictHead(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts,
-                              const BranchFigures& branches, const std::string& model);
+// What report, verdict and summary say of the whole model, its branches included.
+struct StaticFigures {
+  Int8Share share;
+  std::vector<FloatOperator> left;  // float, by FloatOperators and the branches
+};
+StaticFigures FiguresOf(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts,
+                        const BranchFigures& branches);
 
-// model, data: how the report names them; calibrated, measured: numbers of samples.
+// model: its file name.
+VerdictHead StaticVerdictHead(const StaticFigures& figures, const ValueFacts& facts,
+                              const std::string& model);
+
+// branches: all of them together. model, data: how the report names them; calibrated, measured: numbers of
+// samples.
 ReportHead StaticReportHead(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts,
-                            const BranchFigures& branches, const Config& config, const std::string& model,
-                            const std::string& data, size_t calibrated, size_t measured);
+                            const StaticFigures& figures, const BranchFigures& branches, const Config& config,
+                            const std::string& model, const std::string& data, size_t calibrated,
+                            size_t measured);
 
 // The outermost branches that hold products, as JSON for the verdict.
 std::string BranchesJson(const std::vector<QuantizedBranch>& branches);
