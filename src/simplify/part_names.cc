@@ -21,6 +21,12 @@ class Namer {
     for (NodeId id : before.Order()) named_[before.node(id).name] = &before.node(id);
   }
 
+  // The node of `before` that is still there under its name and type; null for a new one.
+  const Node* Same(const Node& node) const {
+    const auto found = named_.find(node.name);
+    return found != named_.end() && found->second->op_type == node.op_type ? found->second : nullptr;
+  }
+
   // Those of `before` that compute the node's outputs from values that are still there, and the one that a
   // name like "product_part" comes from.
   std::vector<std::string> PartsOf(const Graph& after, const Node& node) const {
@@ -68,18 +74,16 @@ class Namer {
 
 void NameParts(const Graph& before, Graph* after) {
   const Namer namer(before, *after);
-  std::map<std::string, const Node*> known;
-  for (NodeId id : before.Order()) known[before.node(id).Title()] = &before.node(id);
   for (NodeId id : after->Order()) {
     Node& node = after->node(id);
-    const auto same = known.find(node.Title());
-    if (same == known.end()) {
+    const Node* same = namer.Same(node);
+    if (same == nullptr) {
       node.parts = namer.PartsOf(*after, node);
       continue;
     }
     for (auto& [name, attribute] : node.attributes) {
-      const auto old = same->second->attributes.find(name);
-      if (!attribute.graph || old == same->second->attributes.end() || !old->second.graph ||
+      const auto old = same->attributes.find(name);
+      if (!attribute.graph || old == same->attributes.end() || !old->second.graph ||
           old->second.graph == attribute.graph)
         continue;
       auto body = std::make_shared<Graph>(*attribute.graph);  // copies of a graph share their bodies
