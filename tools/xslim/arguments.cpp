@@ -5,7 +5,6 @@
 #include <charconv>
 #include <cmath>
 #include <map>
-#include <set>
 #include <sstream>
 #include <utility>
 #include <variant>
@@ -26,7 +25,13 @@ struct Option {
       target;
   double low = 0, high = 0;    // range of a number
   std::vector<int> only = {};  // the numbers that there are, where they are few
+  bool of_xslim = false;       // XSlim has it, too
 };
+
+Option OfXslim(Option option) {
+  option.of_xslim = true;
+  return option;
+}
 
 const std::string kOpsetHelp =
     "opset of the output, " + std::to_string(kLowestOpset) + " to " + std::to_string(kHighestOpset);
@@ -34,10 +39,11 @@ const std::string kOpsetHelp =
 const std::vector<int> kBits = {4, 8}, kBlocks = {16, 32, 64, 128, 256};
 
 const std::vector<Option> kOptions = {
-    {"-c,--config", "FILE", "JSON configuration of a quantization", &Arguments::config_path},
-    {"-i,--input_path", "FILE", "float model; overrides model_parameters.onnx_model", &Arguments::input_path},
-    {"-o,--output_path", "PATH", "output: a .onnx file, or a directory", &Arguments::output_path},
-    {"--dynq", "", "quantize dynamically: no data, no config needed", &Arguments::dynq},
+    OfXslim({"-c,--config", "FILE", "JSON configuration of a quantization", &Arguments::config_path}),
+    OfXslim({"-i,--input_path", "FILE", "float model; overrides model_parameters.onnx_model",
+             &Arguments::input_path}),
+    OfXslim({"-o,--output_path", "PATH", "output: a .onnx file, or a directory", &Arguments::output_path}),
+    OfXslim({"--dynq", "", "quantize dynamically: no data, no config needed", &Arguments::dynq}),
     {"--dynq-contrib", "", "--dynq with com.microsoft operators where they fit", &Arguments::dynq_contrib},
     {"--dynq-full-range", "", "--dynq with int8 codes that may overflow on x86 without VNNI",
      &Arguments::dynq_full_range},
@@ -46,18 +52,18 @@ const std::vector<Option> kOptions = {
     {"--weight-block", "N", "4 bits: weights per scale, 16 to 256 (default: 32)", &Arguments::weight_block, 0,
      0, kBlocks},
     {"--weight-zero-points", "", "4 bits: unsigned weights with zero points", &Arguments::weight_zero_points},
-    {"--fp16", "", "convert to float16: no data, no config needed", &Arguments::fp16},
+    OfXslim({"--fp16", "", "convert to float16: no data, no config needed", &Arguments::fp16}),
     {"--bf16", "", "convert to bfloat16", &Arguments::bf16},
     {"--fp16-io", "", "--fp16, --bf16: 16-bit model inputs and outputs, too", &Arguments::fp16_io},
-    {"--ignore_op_types", "A,B", "operator types that stay float", &Arguments::ignore_op_types},
-    {"--ignore_op_names", "x,y", "nodes that stay float", &Arguments::ignore_op_names},
+    OfXslim({"--ignore_op_types", "A,B", "operator types that stay float", &Arguments::ignore_op_types}),
+    OfXslim({"--ignore_op_names", "x,y", "nodes that stay float", &Arguments::ignore_op_names}),
     {"--min-cosine", "X", "gate: least cosine of every output", &Arguments::min_cosine, -1, 1},
     {"--max-snr", "X", "gate: largest noise/signal of every output", &Arguments::max_snr, 0, 1000000},
     {"--fail-on-collapse", "", "gate: no output may have collapsed", &Arguments::fail_on_collapse},
     {"--sensitivity", "", "measure what each int8 operator costs in accuracy", &Arguments::sensitivity},
     {"--auto-precision", "X", "leave operators float until every output's noise/signal is at most X",
      &Arguments::auto_precision, 1e-6, 1e6},
-    {"--opset", "N", kOpsetHelp.c_str(), &Arguments::opset, kLowestOpset, kHighestOpset},
+    OfXslim({"--opset", "N", kOpsetHelp.c_str(), &Arguments::opset, kLowestOpset, kHighestOpset}),
     {"--strict", "", "an operator that cannot be computed is an error", &Arguments::strict},
     {"--op-library", "FILE", "shared library with more operators; may be repeated", &Arguments::op_libraries},
     {"--skip-pass", "NAME", "simplifier pass to leave out; may be repeated", &Arguments::skip_passes},
@@ -79,7 +85,7 @@ const std::vector<Option> kOptions = {
     {"--log-file", "FILE", "write every log line to FILE, too", &Arguments::log_file},
     {"--help-config", "", "list the keys of a JSON configuration and exit", &Arguments::help_config},
     {"--version", "", "print the version and exit", &Arguments::version},
-    {"-h,--help", "", "print this help and exit", &Arguments::help},
+    OfXslim({"-h,--help", "", "print this help and exit", &Arguments::help}),
 };
 
 constexpr const char* kExamples =
@@ -163,14 +169,9 @@ std::string Even(std::string name) {
   return name;
 }
 
-// XSlim's parser takes any beginning of a name that one of its options alone has: options of ours do not
-// change which one that is.
-const std::set<std::string> kOfXslim = {"--config", "--input_path",      "--output_path",     "--dynq",
-                                        "--fp16",   "--ignore_op_types", "--ignore_op_names", "--opset",
-                                        "--help"};
-
 // The options whose long name begins like `name`; where one is called so, or one of XSlim's alone begins so,
-// that one.
+// that one: XSlim's parser takes any beginning that one of its options alone has, and options of ours do not
+// change which one that is.
 std::vector<const Option*> Called(const std::string& name) {
   std::vector<const Option*> found, of_xslim;
   for (const Option& option : kOptions) {
@@ -178,7 +179,7 @@ std::vector<const Option*> Called(const std::string& name) {
     if (whole == Even(name)) return {&option};
     if (whole.rfind(Even(name), 0) != 0) continue;
     found.push_back(&option);
-    if (kOfXslim.count(LongName(option)) != 0) of_xslim.push_back(&option);
+    if (option.of_xslim) of_xslim.push_back(&option);
   }
   return of_xslim.size() == 1 ? of_xslim : found;
 }
