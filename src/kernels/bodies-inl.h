@@ -11,37 +11,38 @@
 #include "kernels/quantize-inl.h"
 // clang-format on
 
+// Every field by its name, so that the compiler misses one that is left out.
 Table MakeTable(const char* name) {
-  Table t;
-  t.name = name;
-  t.mr = XSLIM_MR;
-  t.nr = 2 * static_cast<int32_t>(hn::Lanes(F32()));
-  t.gemm = Gemm;
-  t.gemm_gather = GemmGather;
-  t.pack_a = PackA;
-  t.pack_b = PackB;
-  t.depthwise_plane = DepthwisePlane;
-  t.unary = Unary;
-  t.binary = Binary;
-  t.binary_scalar = BinaryScalar;
-  t.scalar_binary = ScalarBinary;
-  t.clamp = Clamp;
-  t.hard_sigmoid = HardSigmoid;
-  t.leaky_relu = LeakyRelu;
-  t.scale_shift = ScaleShift;
-  t.every_second = EverySecond;
-  t.sum = Sum;
-  t.sum_of_squares = SumOfSquares;
-  t.max = Max;
-  t.min = Min;
-  t.softmax = Softmax;
-  t.layer_norm = LayerNorm;
-  t.quantize_s8 = QuantizeS8;
-  t.quantize_u8 = QuantizeU8;
-  t.dequantize_s8 = DequantizeS8;
-  t.dequantize_u8 = DequantizeU8;
-  t.fake_quantize = FakeQuantize;
-  t.min_max = MinMaxOf;
-  t.histogram_slots = HistogramSlots;
-  return t;
+  return {
+      .name = name,
+      .mr = XSLIM_MR,
+      .nr = 2 * static_cast<int32_t>(hn::Lanes(F32())),
+      .gemm = Gemm,
+      .gemm_gather = GemmGather,
+      .pack_a = PackA,
+      .pack_b = PackB,
+      .depthwise_plane = DepthwisePlane,
+      .unary = Unary,
+      .binary = Binary,
+      .binary_scalar = BinaryScalar,
+      .scalar_binary = ScalarBinary,
+      .clamp = Clamp,
+      .hard_sigmoid = HardSigmoid,
+      .leaky_relu = LeakyRelu,
+      .scale_shift = ScaleShift,
+      .every_second = EverySecond,
+      .sum = Sum,
+      .sum_of_squares = SumOfSquares,
+      .max = Max,
+      .min = Min,
+      .softmax = Softmax,
+      .layer_norm = LayerNorm,
+      .quantize_s8 = QuantizeS8,
+      .quantize_u8 = QuantizeU8,
+      .dequantize_s8 = DequantizeS8,
+      .dequantize_u8 = DequantizeU8,
+      .fake_quantize = FakeQuantize,
+      .min_max = MinMaxOf,
+      .histogram_slots = HistogramSlots,
+  };
 }
