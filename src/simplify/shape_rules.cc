@@ -3,7 +3,6 @@
 #include "simplify/shape_rules.h"
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "simplify/same_shape.h"
 
@@ -35,7 +34,8 @@ const Size& At(const Sizes& content, size_t i) { return content.size() == 1 ? co
 std::optional<Size> Arithmetic(RuleContext& c, const Size& a, const Size& b) {
   // Sums and products of sizes stay far below this; beyond it are markers such as a Slice's end.
   constexpr int64_t kLargest = int64_t{1} << 40;
-  if (std::abs(a.factor) > kLargest || std::abs(b.factor) > kLargest) return std::nullopt;
+  const auto marks = [](const Size& size) { return size.factor > kLargest || size.factor < -kLargest; };
+  if (marks(a) || marks(b)) return std::nullopt;
   const std::string& op = c.node.op_type;
   const bool numbers = a.is_number() && b.is_number();
   const bool sure = c.symbols.NeverNegative(a) && c.symbols.NeverNegative(b);

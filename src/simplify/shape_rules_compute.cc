@@ -1,7 +1,6 @@
 // Rules of operators that compute over windows, rows or whole axes.
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <limits>
 
 #include "simplify/shape_rules.h"
@@ -13,8 +12,9 @@ namespace {
 Size WindowSize(const RuleContext& c, const Size& in, size_t output_axis, int64_t kernel, int64_t stride,
                 int64_t dilation, int64_t begin, int64_t end, bool ceil, const std::string& automatic) {
   constexpr int64_t kMost = std::numeric_limits<int32_t>::max();  // below which nothing overflows
-  const bool small = kernel <= kMost && stride <= kMost && dilation <= kMost && std::abs(begin) <= kMost &&
-                     std::abs(end) <= kMost && (!in.is_number() || in.factor <= kMost);
+  const auto within = [](int64_t number) { return number <= kMost && number >= -kMost; };
+  const bool small = within(kernel) && within(stride) && within(dilation) && within(begin) && within(end) &&
+                     (!in.is_number() || within(in.factor));
   if (stride <= 0 || kernel < 0 || dilation < 0 || !small) return c.FreshDim(0, output_axis);
   const int64_t extent = dilation * (kernel - 1) + 1;
   if (automatic == "SAME_UPPER" || automatic == "SAME_LOWER") {
