@@ -35,7 +35,8 @@ size_t ReadCommon(const Node& node, const Shape& x, const Shape& w, Geometry& g,
   g.batch = x[0];
   g.channels_in = x[1];
   g.group = node.Int("group", 1);
-  if (g.group < 1 || g.channels_in % g.group != 0) {
+  // Of no channels any number is a divisor, and work for each group would not end.
+  if (g.group < 1 || g.group > std::max<int64_t>(g.channels_in, 1) || g.channels_in % g.group != 0) {
     throw Error(StrCat("group ", g.group, " does not divide the ", g.channels_in, " input channels"));
   }
   for (size_t i = 0; i < rank; ++i) {
@@ -54,7 +55,7 @@ ConvGeometry GeometryOfConv(const Node& node, const Shape& x, const Shape& w) {
   WindowAttributes window;
   const size_t first = ReadCommon(node, x, w, g, window), rank = 3 - first;
   g.channels_out = w[0];
-  if (w[1] * g.group != g.channels_in || g.channels_out % g.group != 0) {
+  if (w[1] != g.channels_in / g.group || g.channels_out % g.group != 0) {
     throw Error(StrCat("weights of shape ", ToString(w), " do not fit ", g.channels_in, " input channels in ",
                        g.group, " groups"));
   }

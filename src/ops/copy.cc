@@ -174,6 +174,14 @@ Tensor Stacked(const EvalContext& context, const std::vector<Tensor>& parts, int
   return Joined(context, slices, axis);
 }
 
+bool AddUpTo(const std::vector<int64_t>& sizes, int64_t whole) {
+  for (const int64_t size : sizes) {
+    if (size < 0 || size > whole) return false;
+    whole -= size;
+  }
+  return whole == 0;
+}
+
 Tensor Part(const EvalContext& context, const Tensor& x, int64_t axis, int64_t begin, int64_t count) {
   Shape shape = x.shape();
   shape[static_cast<size_t>(axis)] = count;

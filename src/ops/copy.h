@@ -58,6 +58,10 @@ struct StridedCopy {
 };
 void CopyStrided(ThreadPool& pool, const Tensor& in, Tensor& out, StridedCopy copy);
 
+// Whether the sizes of parts, none of which is negative, are together `whole`; their sum need not fit
+// int64_t.
+bool AddUpTo(const std::vector<int64_t>& sizes, int64_t whole);
+
 // `parts`, at least one and equal but for `axis`, one after the other along it; throws Error when they do not
 // fit. Negative axes count from the end.
 Tensor Joined(const EvalContext& context, const std::vector<Tensor>& parts, int64_t axis);

@@ -180,8 +180,7 @@ void Split(EvalContext& c) {
     sizes.assign(Z(parts), each);
     sizes.back() = n - each * (parts - 1);
   }
-  if (static_cast<int64_t>(sizes.size()) != parts ||
-      std::accumulate(sizes.begin(), sizes.end(), int64_t{0}) != n) {
+  if (static_cast<int64_t>(sizes.size()) != parts || !AddUpTo(sizes, n)) {
     throw Error("split " + ToString(sizes) + " does not fit axis " + std::to_string(axis) + " of shape " +
                 ToString(x.shape()) + " and " + std::to_string(parts) + " outputs");
   }

@@ -1,7 +1,6 @@
 // Sequences and optionals. A sequence is one value that holds tensors (Tensor::Sequence); an optional with a
 // value is that value itself.
 #include <algorithm>
-#include <numeric>
 
 #include "ops/copy.h"
 #include "ops/graph_runner.h"
@@ -78,8 +77,7 @@ void SplitToSequence(EvalContext& c) {
     for (int64_t begin = 0; begin < n; begin += std::min(each, n - begin))
       sizes.push_back(std::min(each, n - begin));
   }
-  const bool negative = std::any_of(sizes.begin(), sizes.end(), [](int64_t size) { return size < 0; });
-  if (negative || std::accumulate(sizes.begin(), sizes.end(), int64_t{0}) != n) {
+  if (!AddUpTo(sizes, n)) {
     throw Error("split " + ToString(sizes) + " does not fit axis " + std::to_string(axis) + " of shape " +
                 ToString(x.shape()));
   }

@@ -2,33 +2,31 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "base/log.h"
 #include "ops/copy.h"
 #include "ops/float_result.h"
 #include "ops/matmul.h"
+#include "ops/window.h"
 #include "xslim/error.h"
 
 namespace xslim {
 namespace {
 
-// Strides, dilations and pads of `rank` spatial dimensions; throws Error unless all have their entries.
-struct WindowAttributes {
+// Strides, dilations and pads of `rank` spatial dimensions; throws Error unless all have their entries, of
+// which none is out of range.
+struct Steps {
   std::vector<int64_t> strides, dilations, pads;  // pads: all begins, then all ends
 
-  WindowAttributes(const Node& node, size_t rank)
+  Steps(const Node& node, size_t rank)
       : strides(node.Ints("strides", std::vector<int64_t>(rank, 1))),
         dilations(node.Ints("dilations", std::vector<int64_t>(rank, 1))),
         pads(node.Ints("pads", std::vector<int64_t>(2 * rank, 0))) {
-    if (strides.size() != rank || dilations.size() != rank || pads.size() != 2 * rank) {
-      throw Error(StrCat("strides, dilations and pads must have entries for ", rank, " spatial dimensions"));
-    }
-    const auto positive = [](int64_t value) { return value > 0; };
-    if (!std::all_of(strides.begin(), strides.end(), positive) ||
-        !std::all_of(dilations.begin(), dilations.end(), positive)) {
-      throw Error("strides and dilations must be positive");
-    }
+    CheckWindowValues("strides", strides, rank, 1);
+    CheckWindowValues("dilations", dilations, rank, 1);
+    CheckWindowValues("pads", pads, 2 * rank, std::numeric_limits<int32_t>::min());
   }
 
   // Windows of `kernel` elements along one dimension of `size` elements.
@@ -44,11 +42,13 @@ void Col2Im(EvalContext& c) {
   const Tensor x = c.in(0).ToFloat32();
   const Shape image = c.in(1).ToInts(), block = c.in(2).ToInts();
   const size_t rank = image.size();
+  CheckWindowValues("image_shape", image, rank, 0);
+  CheckWindowValues("block_shape", block, rank, 1);
   if (x.rank() != 3 || block.size() != rank) {
     throw Error(StrCat("input of shape ", ToString(x.shape()), ", image ", ToString(image), " and block ",
                        ToString(block), " do not fit together"));
   }
-  const WindowAttributes window(c.node, rank);
+  const Steps window(c.node, rank);
   const int64_t taps = ElementCount(block), pixels = ElementCount(image);
   Shape counts;
   for (size_t axis = 0; axis < rank; ++axis) counts.push_back(window.Count(axis, image[axis], block[axis]));
@@ -108,12 +108,13 @@ void DeformConv(EvalContext& c) {
     throw Error(StrCat("input of shape ", ToString(x.shape()), " and weights of shape ", ToString(w.shape())),
                 "", "expected two spatial dimensions");
   }
-  const WindowAttributes window(c.node, 2);
+  const Steps window(c.node, 2);
   const int64_t group = c.node.Int("group", 1), offset_group = c.node.Int("offset_group", 1);
   const int64_t batch = x.dim(0), channels = x.dim(1), height = x.dim(2), width = x.dim(3), m = w.dim(0);
   const int64_t kernel_h = w.dim(2), kernel_w = w.dim(3), taps = kernel_h * kernel_w;
-  if (group < 1 || offset_group < 1 || channels != w.dim(1) * group || m % group != 0 ||
-      channels % offset_group != 0) {
+  const int64_t most = std::max<int64_t>(channels, 1);  // any number divides no channels
+  if (group < 1 || offset_group < 1 || group > most || offset_group > most || channels % group != 0 ||
+      channels / group != w.dim(1) || m % group != 0 || channels % offset_group != 0) {
     throw Error(StrCat("weights of shape ", ToString(w.shape()), " do not fit ", channels,
                        " channels in group ", group, " and offset_group ", offset_group));
   }
@@ -181,11 +182,12 @@ void DeformConv(EvalContext& c) {
 void MaxUnpool(EvalContext& c) {
   const Tensor& x = c.in(0);
   const size_t rank = x.rank() < 2 ? 0 : static_cast<size_t>(x.rank() - 2);
-  const WindowAttributes window(c.node, rank);
+  const Steps window(c.node, rank);
   const std::vector<int64_t> kernel = c.node.Ints("kernel_shape");
-  if (rank == 0 || kernel.size() != rank || c.in(1).shape() != x.shape()) {
-    throw Error(StrCat("kernel_shape ", ToString(kernel), " and indices ", ToString(c.in(1).shape()),
-                       " do not fit input ", ToString(x.shape())));
+  CheckWindowValues("kernel_shape", kernel, rank, 1);
+  if (rank == 0 || c.in(1).shape() != x.shape()) {
+    throw Error(StrCat("indices ", ToString(c.in(1).shape()), " do not fit input ", ToString(x.shape())), "",
+                "expected the same shape, of rank 3 at least");
   }
   Shape pooled = x.shape();
   for (size_t d = 0; d < rank; ++d) {

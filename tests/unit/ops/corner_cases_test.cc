@@ -108,6 +108,56 @@ TEST(CornerCases, WindowsOutOfRangeAreRefused) {
   ExpectRefused("ConvTranspose", {x, w}, {{"output_padding", Attribute::Ints({-1, 0})}}, "output_padding");
 }
 
+TEST(CornerCases, StepsOfUnfoldedWindowsOutOfRangeAreRefused) {
+  const int64_t huge = int64_t{1} << 62;
+  const std::vector<Tensor> unfolded{Ramp({1, 2, 3}), I64({1}, {4}), I64({1}, {2})};
+  const std::vector<Tensor> deformed{Ramp({1, 1, 1, 3}), Ramp({1, 1, 1, 1}), Ramp({1, 2, 1, 3})};
+  const std::vector<Tensor> pooled{Ramp({1, 1, 2}), I64({1, 1, 2}, {1, 2})};
+  for (const int64_t step : {int64_t{0}, int64_t{-1}, huge}) {
+    for (const char* key : {"strides", "dilations"}) {
+      ExpectRefused("Col2Im", unfolded, {{key, Attribute::Ints({step})}}, key);
+      ExpectRefused("DeformConv", deformed, {{key, Attribute::Ints({1, step})}}, key);
+    }
+    ExpectRefused("MaxUnpool", pooled,
+                  {{"kernel_shape", Attribute::Ints({2})}, {"strides", Attribute::Ints({step})}}, "strides");
+    ExpectRefused("MaxUnpool", pooled, {{"kernel_shape", Attribute::Ints({step})}}, "kernel_shape");
+  }
+  ExpectRefused("Col2Im", unfolded, {{"pads", Attribute::Ints({huge, huge})}}, "pads");
+  ExpectRefused("DeformConv", deformed, {{"pads", Attribute::Ints({huge, huge, huge, huge})}}, "pads");
+  ExpectRefused("MaxUnpool", pooled,
+                {{"kernel_shape", Attribute::Ints({2})}, {"pads", Attribute::Ints({huge, huge})}}, "pads");
+}
+
+// Any number divides a tensor's no channels; there is no end of so many groups.
+TEST(CornerCases, GroupsOfNoChannelsAreRefused) {
+  const Attribute many = Attribute::Int(int64_t{1} << 62);
+  ExpectRefused("Conv", {Ramp({1, 0, 5, 5}), Ramp({0, 0, 3, 3})}, {{"group", many}}, "does not divide");
+  ExpectRefused("ConvTranspose", {Ramp({1, 0, 5, 5}), Ramp({0, 4, 3, 3})}, {{"group", many}},
+                "does not divide");
+  const std::vector<Tensor> deformed{Ramp({1, 0, 5, 5}), Ramp({0, 0, 3, 3}), Ramp({1, 0, 3, 3})};
+  ExpectRefused("DeformConv", deformed, {{"group", many}}, "do not fit");
+  ExpectRefused("DeformConv", deformed, {{"offset_group", many}}, "do not fit");
+  ExpectRefused("GroupNormalization", {Ramp({1, 0, 5}), Ramp({0}), Ramp({0})}, {{"num_groups", many}},
+                "does not divide");
+}
+
+// What lies before a part that nobody wants is counted all the same.
+TEST(CornerCases, PartsOutsideOfTheAxisAreRefused) {
+  const int64_t most = std::numeric_limits<int64_t>::max();
+  for (const std::vector<int64_t>& sizes :
+       {std::vector<int64_t>{-1, 5}, {5, -1}, {most, most}, {most, 5}, {1, 2}}) {
+    ExpectRefused("SplitToSequence", {Ramp({4}), I64({2}, sizes)}, {}, "does not fit");
+    Node node;
+    node.op_type = "Split";
+    node.outputs = {kNone, 2};
+    const Tensor x = Ramp({4}), split = I64({2}, sizes);
+    ThreadPool pool(1);
+    std::shared_ptr<void> state;
+    EvalContext context(node, 18, {&x, &split}, pool, nullptr, state, {}, nullptr);
+    EXPECT_THROW(FindOperator("", "Split", 18)->evaluate(context), Error) << sizes[0] << " " << sizes[1];
+  }
+}
+
 // As ONNX's shape inference has it: only a transposed convolution takes them, for lists of ones and zeros.
 TEST(CornerCases, EmptyListsOfWindowsAreRefused) {
   const Tensor x = Ramp({1, 2, 5, 5}), w = Ramp({2, 2, 3, 3});
