@@ -7,19 +7,13 @@
 #include "base/log.h"
 #include "config/keys.h"
 #include "config/tolerant_json.h"
+#include "config/words.h"
 #include "xslim/xslim.h"
 
 namespace xslim {
 namespace {
 
 using nlohmann::json;
-
-const std::vector<std::pair<const char*, CalibrationType>> kCalibrationTypes = {
-    {"default", CalibrationType::kDefault},
-    {"kl", CalibrationType::kKl},
-    {"minmax", CalibrationType::kMinMax},
-    {"percentile", CalibrationType::kPercentile},
-    {"mse", CalibrationType::kMse}};
 
 // Refuses a name that stands twice in a list; `text` is XSlim's wording.
 void RefuseDuplicates(const Field& field, const std::vector<std::string>& names, const std::string& text) {
@@ -140,7 +134,7 @@ const Keys<Calibration> kCalibrationKeys = {
        c->calibration_device = "cpu";
      }},
     {"calibration_type", "string", "default, kl, minmax, percentile or mse (default: default)",
-     [](Calibration* c, const Field& f) { c->calibration_type = f.Word(kCalibrationTypes, true); }},
+     [](Calibration* c, const Field& f) { c->calibration_type = f.Word(CalibrationTypes(), true); }},
     {"input_parameters", "list of objects", "one per model input, in the model's order",
      [](Calibration* c, const Field& f) { SetInputs(c, f); }},
     {"input_parametres", "list of objects", "the same, in the spelling of older configs",
@@ -162,7 +156,7 @@ const Keys<Custom> kCustomKeys = {
        c->precision_level = level;
      }},
     {"calibration_type", "string", "as the global key, for this subgraph",
-     [](Custom* c, const Field& f) { c->calibration_type = f.Word(kCalibrationTypes, true); }},
+     [](Custom* c, const Field& f) { c->calibration_type = f.Word(CalibrationTypes(), true); }},
 };
 
 void SetCustom(QuantizationParameters* out, const Field& field) {

@@ -7,6 +7,7 @@
 
 #include "base/json_text.h"
 #include "base/log.h"
+#include "config/words.h"
 #include "pipeline/idle_settings.h"
 #include "pipeline/precision.h"
 #include "xslim/xslim.h"
@@ -17,22 +18,6 @@ namespace {
 std::string Percent(int64_t part, int64_t whole) {
   const int64_t tenths = whole > 0 ? (part * 1000 + whole / 2) / whole : 0;
   return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " %";
-}
-
-const char* NameOf(CalibrationType type) {
-  switch (type) {
-    case CalibrationType::kDefault:
-      return "default";
-    case CalibrationType::kKl:
-      return "kl";
-    case CalibrationType::kMinMax:
-      return "minmax";
-    case CalibrationType::kPercentile:
-      return "percentile";
-    case CalibrationType::kMse:
-      return "mse";
-  }
-  return "";
 }
 
 std::string Listed(const char* what, const std::vector<std::string>& names) {
@@ -138,11 +123,11 @@ ReportHead StaticReportHead(const Graph& graph, const QuantPlan& plan, const Val
       {"Model", model + " (opset " + std::to_string(graph.opset()) + ")"},
       {"Data", data + ", " + std::to_string(calibrated) + " used for calibration, " +
                    std::to_string(measured) + " for this report"},
-      {"Settings", std::string("calibration_type ") + NameOf(config.calibration.calibration_type) +
-                       ", precision_level " + std::to_string(config.quantization.precision_level) +
-                       ", finetune_level " + std::to_string(config.quantization.finetune_level) +
-                       ", equalization " + (config.quantization.equalization ? "on" : "off") +
-                       FurtherSettings(config.quantization)},
+      {"Settings",
+       std::string("calibration_type ") + WordOf(CalibrationTypes(), config.calibration.calibration_type) +
+           ", precision_level " + std::to_string(config.quantization.precision_level) + ", finetune_level " +
+           std::to_string(config.quantization.finetune_level) + ", equalization " +
+           (config.quantization.equalization ? "on" : "off") + FurtherSettings(config.quantization)},
       {"Multiply-adds in int8", Percent(share.int8_macs, share.macs) + " of " + std::to_string(share.macs)},
       {"Computing operators in int8", operators},
       {"Tensors with Q/DQ", StrCat(std::ssize(plan.activations) + branches.activations, " activations, ",
