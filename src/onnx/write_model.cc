@@ -4,7 +4,6 @@
 #include <set>
 #include <string_view>
 #include <utility>
-#include <variant>
 
 #include "base/file.h"
 #include "base/hash.h"
@@ -12,6 +11,7 @@
 #include "graph/function.h"
 #include "onnx/model_io.h"
 #include "onnx/proto.h"
+#include "onnx/rope.h"
 #include "xslim/error.h"
 #include "xslim/xslim.h"
 
@@ -24,66 +24,6 @@ constexpr uint32_t kModelGraph = 7, kModelFunctions = 25, kGraphNode = 1, kGraph
                    kGraphValueInfo = 13, kTensorRawData = 9, kNodeAttribute = 5, kAttributeTensor = 5;
 // Small tensors stay in the model; large ones start on a page, so that they can be mapped.
 constexpr size_t kSmallestExternal = 1024, kSmallestPaged = 1 << 20, kAlignment = 64, kPage = 4096;
-
-void AppendVarint(uint64_t number, std::string* out) {
-  for (; number >= 128; number >>= 7) out->push_back(static_cast<char>(number | 128));
-  out->push_back(static_cast<char>(number));
-}
-
-std::string FieldHead(uint32_t field, size_t bytes) {
-  std::string head;
-  AppendVarint(field << 3 | 2, &head);
-  AppendVarint(bytes, &head);
-  return head;
-}
-
-// A message in pieces: text of ours, and the bytes of tensors where they lie.
-class Rope {
- public:
-  void Add(std::string text) {
-    size_ += text.size();
-    if (!pieces_.empty() && std::holds_alternative<std::string>(pieces_.back())) {
-      std::get<std::string>(pieces_.back()) += text;
-    } else {
-      pieces_.emplace_back(std::move(text));
-    }
-  }
-  void Add(Tensor tensor) {
-    size_ += tensor.bytes();
-    pieces_.emplace_back(std::move(tensor));
-  }
-  void Add(Rope rope) {
-    for (auto& piece : rope.pieces_) std::visit([this](auto& part) { Add(std::move(part)); }, piece);
-  }
-  void AddField(uint32_t field, const std::string& bytes) { Add(FieldHead(field, bytes.size()) + bytes); }
-  void AddField(uint32_t field, Rope rope) {
-    Add(FieldHead(field, rope.size_));
-    Add(std::move(rope));
-  }
-  size_t size() const { return size_; }
-  std::string Text() const {
-    std::string text;
-    text.reserve(size_);
-    ForEach([&](const void* data, size_t bytes) { text.append(static_cast<const char*>(data), bytes); });
-    return text;
-  }
-  template <typename Sink>
-  void ForEach(const Sink& sink) const {
-    for (const auto& piece : pieces_) {
-      if (const auto* text = std::get_if<std::string>(&piece)) {
-        sink(text->data(), text->size());
-      } else {
-        const Tensor& tensor = std::get<Tensor>(piece);
-        sink(tensor.raw(), tensor.bytes());
-        if (tensor.mapped()) ForgetMapped(tensor.raw(), tensor.bytes());
-      }
-    }
-  }
-
- private:
-  std::vector<std::variant<std::string, Tensor>> pieces_;
-  size_t size_ = 0;
-};
 
 // The data file beside a model.
 class External {
