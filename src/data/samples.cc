@@ -436,7 +436,7 @@ class ListSource : public SampleSource {
 
   Tensor Zeros(const Input& input, const Symbols& symbols) const {
     Shape shape = input.item;
-    if (!shape.empty() && shape[0] >= 0) shape[0] *= batch_;
+    if (!shape.empty() && shape[0] >= 0) shape[0] = ElementCount({shape[0], batch_});  // refuses an overflow
     Fill(input, symbols, &shape);
     if (!shape.empty() && shape[0] < 0) shape[0] = batch_;
     if (CountUnknown(shape) > 0) FailUnknown(input, "the data of the other inputs do not tell it");

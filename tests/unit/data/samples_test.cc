@@ -90,6 +90,17 @@ TEST_F(SamplesTest, BatchesBroadcastsAndDropsTheTail) {
   EXPECT_THAT(firsts, ElementsAre(2, 0, 2));
 }
 
+TEST_F(SamplesTest, ZerosOfMoreRowsThanThereCanBeAreRefused) {
+  Config config;
+  config.calibration.calibration_batch_size = 4;
+  const std::string path = WriteFloats("one.raw", {7});
+  config.calibration.input_parameters = {
+      Entry(Write("a.txt", path + "\n" + path + "\n" + path + "\n" + path), FileType::kRaw),
+      InputParameters()};
+  const auto source = OpenSamples(config, {Floats("a", {-1, 1}), Floats("c", {int64_t{1} << 62, 1})}, 0);
+  EXPECT_THROW(source->at(0), Error);  // four times as many are none in 64 bits
+}
+
 TEST_F(SamplesTest, PathsWithBlanksMayHaveLabels) {
   float number = 0;
   for (const char* name : {"plain.raw", "with two blanks.raw", "with two", "a 7"})
