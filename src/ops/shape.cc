@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <type_traits>
 
 #include "ops/copy.h"
 #include "tensor/minifloat.h"
@@ -75,7 +76,11 @@ void RangeOf(EvalContext& c) {
   if (!(steps < 0x1p46)) throw Error("the range is too long");
   Tensor& y = c.out(0, DTypeOf<T>::value, {static_cast<int64_t>(std::max(steps, 0.0))});
   T* out = y.template data<T>();
-  for (int64_t i = 0; i < y.size(); ++i) out[i] = static_cast<T>(start + static_cast<T>(i) * delta);
+  // Modulo 2^64, where overflow is defined: i * delta may be beyond T, though the sum is not.
+  using Ring = std::conditional_t<std::is_integral_v<T>, uint64_t, T>;
+  for (int64_t i = 0; i < y.size(); ++i) {
+    out[i] = static_cast<T>(static_cast<Ring>(start) + static_cast<Ring>(i) * static_cast<Ring>(delta));
+  }
 }
 
 void Range(EvalContext& c) {

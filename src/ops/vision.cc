@@ -271,6 +271,7 @@ void EvaluateRoiAlign(EvalContext& c) {
       throw Error("batch index " + std::to_string(image) + " is out of range");
   }
   Tensor y = c.scratch(DType::kFloat, {count, channels, out_h, out_w});
+  if (y.size() > 0 && height * width == 0) throw Error("the input has no elements to sample");
   c.pool.ParallelFor(count, 1, [&](int64_t begin, int64_t end, int) {
     for (int64_t r = begin; r < end; ++r) {
       const float* roi = rois.data<float>() + r * 4;

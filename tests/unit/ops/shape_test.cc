@@ -35,6 +35,9 @@ TEST(ConstantOfShape, DefaultsToFloatZero) {
 TEST(Range, CountsUpAndDown) {
   EXPECT_TRUE(Eval1("Range", {I64({}, {10}), I64({}, {4}), I64({}, {-3})}).SameBytes(I64({2}, {10, 7})));
   ExpectNear(Eval1("Range", {F({}, {1}), F({}, {2}), F({}, {0.5f})}), F({2}, {1, 1.5f}));
+  const int64_t least = std::numeric_limits<int64_t>::min(), step = int64_t{1} << 62;
+  EXPECT_TRUE(Eval1("Range", {I64({}, {least}), I64({}, {-(least + 1)}), I64({}, {step})})
+                  .SameBytes(I64({4}, {least, -step, 0, step})));
   EXPECT_EQ(Eval1("Range", {I64({}, {3}), I64({}, {1}), I64({}, {1})}).size(), 0);
   EXPECT_THROW(Eval1("Range", {I64({}, {0}), I64({}, {1}), I64({}, {0})}), Error);
 }

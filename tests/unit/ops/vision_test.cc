@@ -70,6 +70,14 @@ TEST(VisionTest, RoiAlignOfNoRegionsIsEmptyAndOfNoImageAnError) {
   EXPECT_THROW(Eval1("RoiAlign", {x, F({1, 4}, {0, 0, 1, 1}), I64({1}, {-1})}), Error);
 }
 
+TEST(VisionTest, RoiAlignOfAnImageWithoutPixelsIsAnError) {
+  const Attributes one{{"sampling_ratio", Attribute::Int(1)}};
+  for (const Shape& shape : {Shape{1, 2, 0, 0}, Shape{1, 2, 0, 5}, Shape{1, 2, 5, 0}})
+    EXPECT_THROW(
+        Eval1("RoiAlign", {Tensor(DType::kFloat, shape), F({1, 4}, {0, 0, 0, 0}), I64({1}, {0})}, one),
+        Error);
+}
+
 TEST(VisionTest, RoiAlignRefusesRegionsWithoutEnd) {
   const Tensor x(DType::kFloat, {1, 1, 4, 4});
   const float inf = std::numeric_limits<float>::infinity();
