@@ -25,6 +25,7 @@ class BodiesTest : public testing::Test {
     branch->name = "branch";
     branch->AddNode("Constant", "three", {}, {branch->AddValue("own")},
                     {{"value", Attribute::OfTensor(Tensor::Scalar(3.0f))}});
+    branch->AddNode("Relu", "reads_x", {branch->AddValue("x")}, {branch->AddValue("of_x")});
     branch->AddNode("Loop", "loop", {}, {branch->AddValue("state")}, {{"body", Holding(loop)}});
     graph_.name = "main";
     graph_.AddInput(graph_.AddValue("x", DType::kFloat));
@@ -59,11 +60,11 @@ TEST_F(BodiesTest, BodiesOfACopyAreChangedAlone) {
   Node& changed = graph_.node(0);
   const Graph& branch = *BodiesOf(&changed).at(0);
   EXPECT_EQ(branch.name, "branch changed");
-  EXPECT_EQ(branch.node(1).attributes.at("body").graph->name, "loop changed");
+  EXPECT_EQ(branch.node(2).attributes.at("body").graph->name, "loop changed");
   EXPECT_EQ(changed.attributes.at("then_branch").source, "");  // no longer what was read
   const Graph& kept = *before.node(0).attributes.at("then_branch").graph;
   EXPECT_EQ(kept.name, "branch");
-  EXPECT_EQ(kept.node(1).attributes.at("body").graph->name, "loop");
+  EXPECT_EQ(kept.node(2).attributes.at("body").graph->name, "loop");
 }
 
 TEST_F(BodiesTest, NamesAreLookedUpFromTheInsideOut) {
@@ -107,7 +108,7 @@ TEST_F(BodiesTest, AFreshNameIsTakenInNoGraph) {
   EXPECT_EQ(names.Fresh("new"), "new_1");
   EXPECT_EQ(names.Fresh("k"), "k_1");
   EXPECT_EQ(names.Fresh("own"), "own_1");    // in the branch
-  EXPECT_EQ(names.Fresh("of_x"), "of_x_1");  // in the loop in the branch
+  EXPECT_EQ(names.Fresh("of_k"), "of_k_1");  // in the loop in the branch
 }
 
 }  // namespace

@@ -46,6 +46,15 @@ TEST_F(PartNamesTest, AreWhatMadeTheOutputOfValuesThatAreStillThere) {
   EXPECT_THAT(PartsOf("first"), IsEmpty());
 }
 
+TEST_F(PartNamesTest, WhatAnotherNewOperatorComputesIsItsPart) {
+  Op(&before_, "Relu", "first", "x", "a");
+  Op(&before_, "Neg", "second", "a", "b");
+  Op(&after_, "Clip", "one", "x", "a");
+  Op(&after_, "Fused", "two", "a", "b");
+  EXPECT_THAT(PartsOf("one"), ElementsAre("first"));
+  EXPECT_THAT(PartsOf("two"), ElementsAre("second"));
+}
+
 TEST_F(PartNamesTest, AnOperatorThatIsKeptIsNoPart) {
   Op(&before_, "Relu", "first", "x", "a");
   Op(&before_, "Neg", "second", "a", "b");

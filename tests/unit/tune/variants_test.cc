@@ -71,7 +71,7 @@ TEST_F(VariantsTest, GiveWhatWholeRunsGive) {
   EXPECT_EQ(ratios[4], (NoiseRatios{0, 0}));
 }
 
-// An operator more behind a value that is there, as Q/DQ put it, and one less.
+// An operator more behind a value that is there, as Q/DQ put it, one less, and another one of the same name.
 TEST_F(VariantsTest, MayHaveOtherOperators) {
   Graph more = graph_;
   const ValueId b = more.Find("b"), half = more.AddValue("half", DType::kFloat);
@@ -82,9 +82,14 @@ TEST_F(VariantsTest, MayHaveOtherOperators) {
   const NodeId add = less.value(less.Find("b")).producer;
   less.SetInput(less.value(less.Find("y")).producer, 0, less.Find("a"));
   less.RemoveNode(add);
-  const std::vector<Graph> variants = {more, less};
+  Graph other = graph_;
+  const ValueId sum = other.Find("b");
+  other.RemoveNode(other.value(sum).producer);
+  other.AddNode("Sub", "b", {other.Find("a"), other.Find("side")}, {sum});
+  const std::vector<Graph> variants = {more, less, other};
   const std::vector<NoiseRatios> ratios = Run(variants);
   EXPECT_NEAR(ratios[0][0], 0.25, 1e-6);
+  EXPECT_GT(ratios[2][0], 0);
   for (size_t i = 0; i < variants.size(); ++i)
     EXPECT_EQ(ratios[i], NoiseOf(variants[i], *noise_, samples_, pool_)) << i;
 }
