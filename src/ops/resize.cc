@@ -188,7 +188,12 @@ Taps TapsOf(const Plan& plan, size_t axis, int64_t in_size, int64_t o) {
   Taps taps;
   float x = Coordinate(plan, axis, in_size, o);
   const int64_t last = in_size - 1;
-  taps.outside = plan.coordinates == "tf_crop_and_resize" && (x < 0 || x > static_cast<float>(last));
+  taps.outside = plan.coordinates == "tf_crop_and_resize" && !(x >= 0 && x <= static_cast<float>(last));
+  if (taps.outside) {  // a region may lie anywhere, or be NaN; what is read here is written over
+    taps.index = {0};
+    taps.weight = {1.0f};
+    return taps;
+  }
   if (plan.mode == Mode::kNearest) {
     taps.index = {std::clamp<int64_t>(Nearest(plan, axis, x), 0, last)};
     taps.weight = {1.0f};

@@ -73,6 +73,20 @@ TEST(CornerCases, ResizeOfARegion) {
   EXPECT_EQ(Values<int8_t>(y), (std::vector<int8_t>{20, 40, -128}));  // positions 1.5, 3 and 4.5
 }
 
+TEST(CornerCases, ResizeOfARegionFarAwayOrNowhereIsAllExtrapolation) {
+  const float inf = std::numeric_limits<float>::infinity();
+  for (const char* mode : {"nearest", "linear", "cubic"}) {
+    for (const float at : {5.0f, -7.0f, 1e10f, 1e30f, -inf, inf, std::nanf("")}) {
+      const Tensor y = Eval1("Resize", {Ramp({2, 3}), F({4}, {0, at, 1, at}), F({2}, {1, 1})},
+                             {{"mode", Attribute::String(mode)},
+                              {"exclude_outside", Attribute::Int(1)},
+                              {"coordinate_transformation_mode", Attribute::String("tf_crop_and_resize")},
+                              {"extrapolation_value", Attribute::Float(9)}});
+      EXPECT_EQ(Values<float>(y), std::vector<float>(6, 9)) << mode << " " << at;
+    }
+  }
+}
+
 TEST(CornerCases, ThresholdedReluOfNanIsZero) {
   const Tensor y = Eval1("ThresholdedRelu", {F({3}, {std::nanf(""), 2, 0.5f})});
   EXPECT_EQ(Values<float>(y), (std::vector<float>{0, 2, 0}));
