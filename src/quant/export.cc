@@ -43,24 +43,43 @@ class Exporter {
                       -128.0f, 127.0f);
   }
 
+  // By output of a folded activation: the parameters of the pair that its results get, its own one or that of
+  // the last activation behind it.
+  std::map<ValueId, const QuantParams*> PairsOfFolded(const std::vector<NodeId>& order) const {
+    std::map<ValueId, const QuantParams*> pairs;
+    for (auto id = order.rbegin(); id != order.rend(); ++id) {
+      for (ValueId output : graph_.node(*id).outputs) {
+        const auto folded = plan_.folded.find(output);
+        if (folded == plan_.folded.end()) continue;
+        const auto own = plan_.activations.find(output);
+        if (own != plan_.activations.end()) pairs[output] = &own->second.params;
+        const auto pair = pairs.find(output);
+        if (pair != pairs.end()) pairs.emplace(folded->second, pair->second);
+      }
+    }
+    return pairs;
+  }
+
   // Relu and Clip behind a folded edge go where their bounds have the end codes: all beyond has these codes,
   // too. XSlim keeps a Clip whose bounds the range passes by less than half a step; ONNX Runtime drops it
   // itself, and then refuses the graph where a product or a Sigmoid stands before it.
   void DropEnforcedActivations() {
-    for (const auto& [output, input] : plan_.folded) {
-      const auto quant = plan_.activations.find(output);
-      if (quant == plan_.activations.end() || !quant->second.params.set()) continue;
-      const Node& node = *graph_.Producer(output);
+    const std::vector<NodeId> order = graph_.Order();
+    const std::map<ValueId, const QuantParams*> pairs = PairsOfFolded(order);
+    for (NodeId activation : order) {
+      const Node& node = graph_.node(activation);
+      const ValueId output = node.outputs.empty() ? kNone : node.outputs[0];
+      const auto pair = pairs.find(output);
+      if (plan_.folded.count(output) == 0 || pair == pairs.end() || !pair->second->set()) continue;
+      const QuantParams& params = *pair->second;  // a NaN bound is one that we do not know
       float least = 0.0f, most = std::numeric_limits<float>::infinity();
       if (node.Is("Clip")) {
         least = Bound(node, 1, "min", -std::numeric_limits<float>::infinity());
         most = Bound(node, 2, "max", std::numeric_limits<float>::infinity());
       }
-      const QuantParams& params = quant->second.params;  // a NaN bound is one that we do not know
       if (!(CodeOf(least, params) <= -128 && CodeOf(most, params) >= 127)) continue;
       // The producer writes the activation's output under its own name: outputs keep theirs.
-      const NodeId activation = node.id;
-      const Value& from = graph_.value(input);
+      const Value& from = graph_.value(node.input(0));
       const NodeId producer = from.producer;
       const size_t slot = static_cast<size_t>(from.producer_slot);
       graph_.RemoveNode(activation);

@@ -266,7 +266,8 @@ class Placer {
     return producer != nullptr && passed_.count(producer->id) != 0;
   }
 
-  // X -> Relu/Clip with no other reader of X: the pair takes one scale, at the activation's output.
+  // X -> Relu/Clip with no other reader of X: the pair takes one scale, at the activation's output. Behind a
+  // passive operator, which has no pair of its own, too: the codes then do what the activation did.
   void FoldActivations() {
     for (NodeId id : order_) {
       const Node& node = graph_.node(id);
@@ -274,7 +275,6 @@ class Placer {
       const Node* producer = graph_.Producer(node.input(0));
       if (producer == nullptr || !plan_.nodes.count(producer->id) || graph_.SoleUser(node.input(0)) != id)
         continue;
-      if (RoleOf(graph_, *producer) == QuantRole::kPassive) continue;
       plan_.folded[node.outputs[0]] = node.input(0);
     }
   }

@@ -98,5 +98,57 @@ TEST(Export, MovedDataThatABodyReadsHasAPair) {
   EXPECT_EQ(exported.Producer(exported.Find("behind"))->input(0), exported.Find("captured"));
 }
 
+// The types of the operators of a chain, from the end to the first that reads no other one.
+std::vector<std::string> Chain(const Graph& exported, const std::string& end) {
+  std::vector<std::string> types;
+  for (const Node* node = exported.Producer(exported.Find(end)); node != nullptr;
+       node = exported.Producer(node->input(0)))
+    types.push_back(node->op_type);
+  return types;
+}
+
+// As XSlim writes it: Conv, pair, MaxPool, pair.
+TEST(Export, AnActivationBehindDataMovementGoesWhereTheCodesEnforceIt) {
+  for (const float least : {0.0f, -2.0f}) {
+    SmallGraph small;
+    small.Conv("c", "x");
+    small.Op("MaxPool", "p", {"c"}, {{"kernel_shape", Attribute::Ints({1, 1})}});
+    small.Op("Relu", "r", {"p"});
+    small.Conv("y", "r");
+    small.Output("y");
+    QuantPlan plan = small.Plan();
+    SetRange(&plan, small.graph.Find("r"), least, 2.0f, "");
+    const Graph exported = ExportQdq(small.graph, plan);
+    exported.Validate();
+    std::vector<std::string> wanted = {"DequantizeLinear", "QuantizeLinear", "MaxPool",
+                                       "DequantizeLinear", "QuantizeLinear", "Conv",
+                                       "DequantizeLinear", "QuantizeLinear"};
+    if (least < 0) wanted.insert(wanted.begin() + 2, "Relu");
+    EXPECT_EQ(Chain(exported, "r"), wanted) << least;
+  }
+}
+
+TEST(Export, OfARowOfActivationsAllGoThatTheCodesBehindItEnforce) {
+  SmallGraph small;
+  small.Conv("c", "x");
+  small.Op("Relu", "r1", {"c"});
+  small.Op("Clip", "one", {"r1"});
+  small.graph.AddConstant("most", Tensor::Scalar<float>(1.0f));
+  small.graph.SetInput(small.Node("one"), 2, small.graph.Find("most"));
+  small.Op("Relu", "r2", {"one"});
+  small.Output("r2");
+  QuantPlan plan = small.Plan();
+  SetRange(&plan, small.graph.Find("r2"), 0.0f, 2.0f, "");
+  const auto types = [&](const char* clip) {
+    std::vector<std::string> row = {"DequantizeLinear", "QuantizeLinear", "Conv", "DequantizeLinear",
+                                    "QuantizeLinear"};
+    if (clip != nullptr) row.insert(row.begin() + 2, clip);
+    return row;
+  };
+  EXPECT_EQ(Chain(ExportQdq(small.graph, plan), "r2"), types("Clip")) << "its bound has a code in between";
+  SetRange(&plan, small.graph.Find("r2"), 0.0f, 1.0f, "");
+  EXPECT_EQ(Chain(ExportQdq(small.graph, plan), "r2"), types(nullptr));
+}
+
 }  // namespace
 }  // namespace xslim
