@@ -199,18 +199,24 @@ class KlSums {
   std::vector<double> entropy_;
 };
 
+// The window of lowest divergence among those of no higher squared error than the full one. The divergence
+// alone cuts rare values off whatever they weigh, and of few values it sees chance: most of 4096 bins hold
+// none or one.
 Window BestKl(const std::vector<Bin>& bins, const Window& full) {
   const KlSums sums(bins, full.lo, full.hi);
+  const MseSums errors(bins);
   const double unit = (full.hi - full.lo) / kKlBins, zero = -full.lo / unit;
+  const double allowed = errors.Cost(full.lo, full.hi, 1);
   Window best{full.lo, full.hi, sums.Cost(0, kKlBins)};
   for (int start = 0; start <= zero; start += kKlStep)
     for (int end = kKlBins; end >= zero && end - start >= kLevels; end -= kKlStep) {
+      const double lo = start == 0 ? full.lo : full.lo + start * unit,
+                   hi = end == kKlBins ? full.hi : full.lo + end * unit;
+      if (errors.Cost(lo, hi, 1) > allowed) continue;
       const double cost = sums.Cost(start, end - start);
-      if (cost < best.cost)
-        best = {start == 0 ? full.lo : full.lo + start * unit,
-                end == kKlBins ? full.hi : full.lo + end * unit, cost};
+      if (cost < best.cost) best = {lo, hi, cost};
     }
-  return best;
+  return errors.Rounded(best.lo, best.hi, 1) <= errors.Rounded(full.lo, full.hi, 1) ? best : full;
 }
 
 // Cuts off values so few and so far out that they would cost all others three bits.

@@ -115,7 +115,7 @@ struct RangeLimits {
 //               steps of 2^-1/16 to a quarter, then 2^-1/4), plus the percentiles;
 //               taken if its cost with each bin truly rounded is below that of the full range
 //   kl          the window of lowest KlCost among those of whole 1/128 parts of [min, max] and at least 1/16
-//               of it
+//               of it whose MseCost is not above that of the full range, taken as for mse
 //   default     min-max, after stray values are cut off (at most 1 element in 16384, further out than 8 times
 //               the range of all others); left for a window only when the MSE with clipping counted four
 //               times falls by more than 20%: a thin tail may carry the answer, and clipping it does far more
