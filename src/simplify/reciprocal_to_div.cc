@@ -1,4 +1,5 @@
 // Before: Mul(Reciprocal(x) | Div(1, x), y)        After: Div(y, x)
+// Not of Reciprocal before quantization: the Mul can be int8, a Div cannot.
 #include "simplify/match.h"
 #include "simplify/shape_facts.h"
 #include "simplify/simplify.h"
@@ -7,9 +8,10 @@ namespace xslim {
 namespace {
 
 // x when `id` is 1 / x and nothing else needs that.
-ValueId Inverted(const Graph& graph, const ShapeFacts& facts, ValueId id) {
+ValueId Inverted(const Graph& graph, const ShapeFacts& facts, ValueId id, bool legalize) {
   if (graph.SoleUser(id) == kNone) return kNone;
-  if (const Node* reciprocal = ProducerOfType(graph, id, "Reciprocal")) return reciprocal->input(0);
+  if (const Node* reciprocal = ProducerOfType(graph, id, "Reciprocal"))
+    return legalize ? kNone : reciprocal->input(0);
   const Node* div = ProducerOfType(graph, id, "Div");
   if (div == nullptr || ScalarOf(graph, div->input(0)) != 1.0f) return kNone;
   const bool widens = graph.Constant(div->input(0))->rank() > 0 && !facts.SameShape(div->input(1), id);
@@ -25,7 +27,8 @@ int ReciprocalToDiv(Graph* graph, const SimplifyOptions& options) {
     const Node& node = graph->node(id);
     if (!node.Is("Mul") || node.inputs.size() != 2 || node.inputs[0] == node.inputs[1]) continue;
     for (size_t side = 0; side < 2; ++side) {
-      const ValueId x = Inverted(*graph, facts, node.inputs[side]), y = node.inputs[1 - side];
+      const ValueId x = Inverted(*graph, facts, node.inputs[side], options.legalize),
+                    y = node.inputs[1 - side];
       if (x == kNone) continue;
       ReplaceWith(graph, id, "Div", {y, x}, {});
       ++count;

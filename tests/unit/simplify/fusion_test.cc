@@ -488,6 +488,10 @@ TEST(ReciprocalToDiv, BothForms) {
   const ValueId y = m.Op("Mul", {m.Op("Reciprocal", {x}), m.Op("Relu", {x})});
   m.Output(m.Op("Mul", {y, m.Op("Div", {m.F(1), m.Op("Exp", {x})})}));
   ExpectRewrite(m, {"reciprocal-to-div"}, {{"Relu", 1}, {"Exp", 1}, {"Div", 2}});
+  SimplifyOptions options;
+  options.legalize = true;
+  ExpectRewrite(m, {"reciprocal-to-div"},
+                {{"Relu", 1}, {"Exp", 1}, {"Reciprocal", 1}, {"Mul", 1}, {"Div", 1}}, options);
   Model other;
   const ValueId z = other.Input("x", {-1, 3});
   other.Output(other.Op("Mul", {other.Op("Div", {other.F(2), z}), z}));
