@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "quant/bias_room.h"
+#include "quant/interest.h"
 #include "quant/plan.h"
 
 namespace xslim {
@@ -23,6 +24,7 @@ class Exporter {
     for (const WeightQuant& weight : plan_.weights) ExportWeight(weight);
     if (plan_.quantize_bias) ExportBiases();
     for (const auto& [value, quant] : plan_.activations) ExportActivation(value, quant);
+    DropBetweenPairs();
     for (NodeId id : graph_.Order()) PairForBodies(id);
     graph_.RemoveDead();
     return std::move(graph_);
@@ -60,9 +62,19 @@ class Exporter {
     return pairs;
   }
 
-  // Relu and Clip behind a folded edge go where their bounds have the end codes: all beyond has these codes,
-  // too. XSlim keeps a Clip whose bounds the range passes by less than half a step; ONNX Runtime drops it
-  // itself, and then refuses the graph where a product or a Sigmoid stands before it.
+  // Whether codes of these parameters are all that a Relu or Clip does: its bounds have the end codes, so all
+  // beyond has these codes, too. XSlim keeps a Clip whose bounds the range passes by less than half a step;
+  // ONNX Runtime drops it itself, and then refuses the graph where a product or a Sigmoid stands before it.
+  bool Enforces(const QuantParams& params, const Node& node) const {
+    float least = 0.0f, most = std::numeric_limits<float>::infinity();  // a NaN: one that we do not know
+    if (node.Is("Clip")) {
+      least = Bound(node, 1, "min", -std::numeric_limits<float>::infinity());
+      most = Bound(node, 2, "max", std::numeric_limits<float>::infinity());
+    }
+    return CodeOf(least, params) <= -128 && CodeOf(most, params) >= 127;
+  }
+
+  // Behind folded edges.
   void DropEnforcedActivations() {
     const std::vector<NodeId> order = graph_.Order();
     const std::map<ValueId, const QuantParams*> pairs = PairsOfFolded(order);
@@ -71,19 +83,28 @@ class Exporter {
       const ValueId output = node.outputs.empty() ? kNone : node.outputs[0];
       const auto pair = pairs.find(output);
       if (plan_.folded.count(output) == 0 || pair == pairs.end() || !pair->second->set()) continue;
-      const QuantParams& params = *pair->second;  // a NaN bound is one that we do not know
-      float least = 0.0f, most = std::numeric_limits<float>::infinity();
-      if (node.Is("Clip")) {
-        least = Bound(node, 1, "min", -std::numeric_limits<float>::infinity());
-        most = Bound(node, 2, "max", std::numeric_limits<float>::infinity());
-      }
-      if (!(CodeOf(least, params) <= -128 && CodeOf(most, params) >= 127)) continue;
+      if (!Enforces(*pair->second, node)) continue;
       // The producer writes the activation's output under its own name: outputs keep theirs.
       const Value& from = graph_.value(node.input(0));
       const NodeId producer = from.producer;
       const size_t slot = static_cast<size_t>(from.producer_slot);
       graph_.RemoveNode(activation);
       graph_.SetOutput(producer, slot, output);
+    }
+  }
+
+  // Of a tensor with other readers and a pair of its own: the activation's pair then reads that one.
+  void DropBetweenPairs() {
+    for (const auto& [value, quant] : plan_.activations) {
+      const Node* dequantize = graph_.Producer(value);
+      if (dequantize == nullptr || !dequantize->Is("DequantizeLinear")) continue;
+      const NodeId quantize = graph_.value(dequantize->input(0)).producer;
+      const Node* activation = graph_.Producer(graph_.node(quantize).input(0));
+      if (activation == nullptr || RoleOf(graph_, *activation) != QuantRole::kActivation) continue;
+      if (plan_.folded.count(value) != 0 || !Enforces(quant.params, *activation)) continue;
+      const NodeId dropped = activation->id;
+      graph_.SetInput(quantize, 0, activation->input(0));
+      graph_.RemoveNode(dropped);
     }
   }
 

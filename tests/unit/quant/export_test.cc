@@ -128,6 +128,33 @@ TEST(Export, AnActivationBehindDataMovementGoesWhereTheCodesEnforceIt) {
   }
 }
 
+// c has readers that see its negative numbers, and so a pair of its own.
+TEST(Export, AnActivationBesideOtherReadersGoesWhereTheCodesEnforceIt) {
+  for (const char* type : {"Relu", "Clip"}) {
+    SmallGraph small;
+    small.Conv("c", "x");
+    small.Op(type, "r", {"c"});
+    small.Op("Sigmoid", "s", {"c"});
+    small.Op("Mul", "y", {"r", "s"});
+    small.Output("y");
+    QuantPlan plan = small.Plan();
+    SetRange(&plan, small.graph.Find("r"), 0.0f, 2.0f, "");
+    if (type == std::string("Clip")) {
+      small.graph.AddConstant("least", Tensor::Scalar<float>(-0.5f));
+      small.graph.SetInput(small.Node("r"), 1, small.graph.Find("least"));
+      SetRange(&plan, small.graph.Find("r"), -0.5f, 2.0f, "");
+    }
+    const Graph exported = ExportQdq(small.graph, plan);
+    exported.Validate();
+    const Node& first = *exported.Producer(exported.Producer(exported.Find("r"))->input(0));
+    EXPECT_EQ(first.input(0), exported.Find("c")) << type;
+    EXPECT_EQ(exported.Producer(exported.Find("s_float"))->input(0), exported.Find("c")) << type;
+    SetRange(&plan, small.graph.Find("r"), -1.0f, 2.0f, "");
+    const Graph kept = ExportQdq(small.graph, plan);
+    EXPECT_TRUE(kept.Producer(kept.Producer(kept.Producer(kept.Find("r"))->input(0))->input(0))->Is(type));
+  }
+}
+
 TEST(Export, OfARowOfActivationsAllGoThatTheCodesBehindItEnforce) {
   SmallGraph small;
   small.Conv("c", "x");
