@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <memory>
 #include <mutex>
+#include <set>
 
 #include "base/log.h"
+#include "graph/subgraph.h"
 #include "kernels/kernels.h"
 #include "runtime/executor.h"
 #include "runtime/sample_lanes.h"
@@ -176,20 +178,47 @@ void ChooseRanges(const Graph& graph, const StatisticsMap& statistics, Calibrati
 }
 
 void WarnOfOddTensors(const Graph& graph, const StatisticsMap& statistics, const QuantPlan& plan) {
-  for (const auto& [id, quant] : plan.activations) {
+  // What an operator makes of NaN is as odd as its input: the first tensors on each way tell where to look.
+  std::set<ValueId> odd;
+  int behind = 0;
+  const auto look_at = [&](ValueId id, bool behind_odd) {
+    if (plan.activations.count(id) == 0) {  // nobody knows
+      if (behind_odd) odd.insert(id);
+      return;
+    }
     const std::string& name = graph.value(id).name;
     const auto found = statistics.find(id);
-    if (found == statistics.end() || found->second.count() == 0) {
-      const bool empty =
-          found != statistics.end() && found->second.nan_count() == 0 && found->second.infinite_count() == 0;
-      LogWarning("tensor ", name,
-                 empty ? " was empty in all samples" : " had no finite element during calibration",
-                 "; its range is a placeholder");
-    } else if (found->second.nan_count() + found->second.infinite_count() > 0) {
+    const bool seen = found != statistics.end();
+    const int64_t left_out = seen ? found->second.nan_count() + found->second.infinite_count() : 0;
+    const bool nothing = !seen || found->second.count() == 0;
+    if (!nothing && left_out == 0) return;
+    odd.insert(id);
+    if (behind_odd) {
+      ++behind;
+      LogDebug("tensor ", name, nothing ? " had no finite element" : " held NaN or infinite elements",
+               ", too");
+    } else if (nothing) {
+      LogWarning(
+          "tensor ", name,
+          seen && left_out == 0 ? " was empty in all samples" : " had no finite element during calibration",
+          "; its range is a placeholder");
+    } else {
       LogWarning("tensor ", name, " held ", found->second.nan_count(), " NaN and ",
                  found->second.infinite_count(), " infinite elements; they were left out of its range");
     }
+  };
+  for (ValueId id : graph.FreeInputs()) look_at(id, false);
+  for (NodeId id : graph.Order()) {
+    const Node& node = graph.node(id);
+    const std::vector<ValueId> reads = ReadsOf(graph, node);
+    const bool behind_odd =
+        std::any_of(reads.begin(), reads.end(), [&](ValueId input) { return odd.count(input) != 0; });
+    for (ValueId output : node.outputs) {
+      if (output != kNone) look_at(output, behind_odd);
+    }
   }
+  if (behind > 0)
+    LogWarning("so it was with ", behind, behind == 1 ? " tensor" : " tensors", " behind (-v names them)");
 }
 
 void WarnOfStrayInputs(const Graph& graph, const StatisticsMap& statistics) {

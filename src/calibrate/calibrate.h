@@ -44,7 +44,8 @@ Observations CollectStatistics(const Graph& graph, const std::vector<ValueId>& v
 void ChooseRanges(const Graph& graph, const StatisticsMap& statistics, CalibrationType type, ThreadPool& pool,
                   QuantPlan* plan);
 
-// Warns, by tensor, of NaN and infinities, and of tensors without any finite element.
+// Warns of tensors that held NaN or infinities, or no element at all: by name of those that nothing of the
+// kind is in front of.
 void WarnOfOddTensors(const Graph& graph, const StatisticsMap& statistics, const QuantPlan& plan);
 
 // Warns of model inputs in which a few elements are far from all others: more than 100 times as far apart as

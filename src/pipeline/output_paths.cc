@@ -12,10 +12,20 @@ namespace xslim {
 namespace {
 namespace fs = std::filesystem;
 
-// In capitals, too.
-bool IsEnding(std::string text) {
+std::string Lower(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
-  return text == ".onnx";
+  return text;
+}
+
+// In capitals, too.
+bool IsEnding(const std::string& text) { return Lower(text) == ".onnx"; }
+
+// What nobody calls a folder.
+bool IsOtherFile(const fs::path& path) {
+  constexpr const char* kEndings[] = {".bin", ".engine", ".h5",  ".json", ".md",     ".mnn", ".ncnn", ".ort",
+                                      ".pb",  ".pt",     ".pth", ".rknn", ".tflite", ".trt", ".txt",  ".xml"};
+  return std::find(std::begin(kEndings), std::end(kEndings), Lower(path.extension().string())) !=
+         std::end(kEndings);
 }
 
 bool Same(const fs::path& a, const fs::path& b) {
@@ -59,6 +69,10 @@ OutputPaths ResolveOutputPaths(const Config& config, const RunOptions& options) 
       prefix = output.stem().string();
       ending = output.extension().string();
     } else {
+      if (IsOtherFile(output) && !fs::exists(output, error)) {
+        throw UsageError("is not the name of a .onnx file", "-o " + options.output_path,
+                         "give a name that ends in .onnx, or a folder");
+      }
       folder = output;
       named = true;
     }

@@ -8,6 +8,11 @@ namespace xslim {
 namespace {
 
 std::string Hint(const Graph& graph, const std::string& name) {
+  for (NodeId id : graph.Order()) {
+    const Node& node = graph.node(id);
+    if (node.name != name || node.outputs.empty() || node.outputs[0] == kNone) continue;
+    return "that is an operator (" + node.op_type + "); its output is " + graph.value(node.outputs[0]).name;
+  }
   std::vector<std::string> known;
   for (size_t i = 0; i < graph.value_slots(); ++i) {
     const Value& value = graph.value(static_cast<ValueId>(i));

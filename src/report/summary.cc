@@ -17,14 +17,19 @@ std::string Grouped(int64_t number) {
   return digits;
 }
 
+void CountConstant(const Tensor& constant, ModelCounts* counts) {
+  counts->parameters += constant.size();
+  if (constant.dtype() == DType::kInt8 || constant.dtype() == DType::kUint8) counts->int8 += constant.size();
+}
+
 void Count(const Graph& graph, ModelCounts* counts) {
   for (ValueId id = 0; id < static_cast<ValueId>(graph.value_slots()); ++id)
-    counts->parameters += graph.value(id).constant.size();
+    CountConstant(graph.value(id).constant, counts);
   for (NodeId id : graph.Order()) {
     const Node& node = graph.node(id);
     ++counts->operators[node.domain.empty() ? node.op_type : node.domain + "." + node.op_type];
     for (const auto& [key, attribute] : node.attributes) {
-      if (node.Is("Constant")) counts->parameters += attribute.tensor.size();
+      if (node.Is("Constant")) CountConstant(attribute.tensor, counts);
       if (attribute.graph) Count(*attribute.graph, counts);
     }
   }
@@ -74,6 +79,7 @@ void Summarize(const ModelCounts& before, const ModelCounts& after, const std::s
   }
   add("all operators", total_before, total_after);
   add("parameters", before.parameters, after.parameters);
+  if (before.int8 != after.int8) add("of these in 8 bits", before.int8, after.int8);
   const auto known = [](int64_t macs) { return macs < 0 ? std::string("sizes open") : Grouped(macs); };
   result->summary.push_back({"multiply-adds", known(before.macs), known(after.macs)});
   add("bytes", BytesOf(input_path), BytesOf(result->model_path));

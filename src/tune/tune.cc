@@ -329,16 +329,20 @@ class Tuner {
       changes.push_back({id, range});
       Take(changes.back());
     }
+    if (changes.empty()) {
+      Say("0 ranges chosen by what they cost at the outputs: noise-to-signal ratio ", noise_.mean);
+      return {};
+    }
     PutOnOneGrid(*graph_, plan_);
     Noise now = MeasureNoise();
     const Effect effect = EffectOf(noise_, now);
     // A loss may still turn into a gain when weights are tuned: tuning them twice takes level 2's time.
-    const bool back = !changes.empty() && effect == Effect::kLoss && level < 2;
+    const bool back = effect == Effect::kLoss && level < 2;
     Say(changes.size(), " ranges chosen by what they cost at the outputs: noise-to-signal ratio ",
         noise_.mean, " -> ", now.mean,
-        back                                         ? ", a rise: they are taken back"
-        : changes.empty() || effect == Effect::kGain ? ""
-        : effect != Effect::kChance                  ? ", a rise that is judged again once weights are tuned"
+        back                        ? ", a rise: they are taken back"
+        : effect == Effect::kGain   ? ""
+        : effect != Effect::kChance ? ", a rise that is judged again once weights are tuned"
                                     : ", which may be chance and is judged again once weights are tuned");
     if (back) {
       *plan_ = before;

@@ -271,6 +271,7 @@ def simplify_cases():
 
     case("a config as model", "-i comments.json -o o.onnx", 1, ["comments.json", "configuration goes to -c"])
     case("a device as output", "-i m.onnx -o /dev/null", 1, ["/dev/null", "neither a .onnx file nor a folder"])
+    case("a model of another format as output", "-i m.onnx -o o.tflite", 2, ["-o o.tflite", "is not the name of a .onnx file"])
     case("external data of a small model", "-i noin.onnx -o o.onnx --external-data", 0, "no tensor of the model is large enough", ["o.onnx"])
     case("functions that are not there", "-i m.onnx -o o.onnx --spacemit-functions", 0, "warning: spacemit_functions has no effect", ["o.onnx"])
     for mode in ("", " --fp16", " --dynq"):

@@ -1,11 +1,21 @@
 #include "calibrate/calibrate.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <filesystem>
+#include <limits>
+
+#include "base/file.h"
+#include "base/log.h"
 #include "base/random.h"
 
 namespace xslim {
 namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr int64_t kSamples = 70;  // more than channel means are taken over
 
@@ -33,7 +43,8 @@ Observations Observe(int threads) {
   std::vector<int64_t> indices;
   for (int64_t i = 0; i < kSamples; ++i) indices.push_back(i);
   ThreadPool pool(threads);
-  return CollectStatistics(graph, {y}, {{x, 1}, {y, -1}, {y, 5}}, Noise(), indices, {0.99, {}}, pool, nullptr);
+  return CollectStatistics(graph, {y}, {{x, 1}, {y, -1}, {y, 5}}, Noise(), indices, {0.99, {}}, pool,
+                           nullptr);
 }
 
 TEST(CollectStatistics, TakesMeansOfChannels) {
@@ -76,6 +87,44 @@ TEST(ChooseRanges, WhatFadesIsSeenBesideTheLargestOnly) {
   EXPECT_EQ(range({-30, 5}), std::pair(-10.0f, 5.0f));
   EXPECT_EQ(range({-30, -12}), std::pair(-22.0f, 0.0f));
   EXPECT_EQ(range({-14, -12}), std::pair(-14.0f, 0.0f));
+}
+
+// x holds NaN, and with it what is made of it; log makes infinities of its own.
+TEST(WarnOfOddTensors, NamesThoseThatNothingOddIsInFrontOf) {
+  Graph graph;
+  graph.opset_imports[""] = 13;
+  std::map<std::string, ValueId> ids;
+  QuantPlan plan;
+  StatisticsMap statistics;
+  const auto value = [&](const std::string& name, float element) {
+    const ValueId id = ids[name] = graph.AddValue(name, DType::kFloat);
+    plan.activations[id];
+    TensorStatistics& seen = statistics[id];
+    const float elements[] = {1.0f, element};
+    seen.AddSample(elements, 2, 0.99);
+  };
+  const float nan = std::numeric_limits<float>::quiet_NaN(),
+              infinite = std::numeric_limits<float>::infinity();
+  value("x", nan);
+  value("clean", 0);
+  value("sum", nan);
+  value("more", nan);
+  value("log", -infinite);
+  graph.AddInput(ids["x"]);
+  graph.AddInput(ids["clean"]);
+  graph.AddNode("Add", "add", {ids["x"], ids["clean"]}, {ids["sum"]});
+  graph.AddNode("Neg", "negate", {ids["sum"]}, {ids["more"]});
+  graph.AddNode("Log", "log", {ids["clean"]}, {ids["log"]});
+  const std::string log = ::testing::TempDir() + "odd_tensors_" + std::to_string(getpid());
+  SetupLogging(LogLevel::kError, log);
+  WarnOfOddTensors(graph, statistics, plan);
+  SetupLogging(LogLevel::kError, "");
+  const std::string said = ReadFile(log);
+  std::filesystem::remove(log);
+  EXPECT_THAT(said, HasSubstr("tensor x held 1 NaN and 0 infinite elements"));
+  EXPECT_THAT(said, HasSubstr("tensor log held 0 NaN and 1 infinite elements"));
+  EXPECT_THAT(said, HasSubstr("so it was with 2 tensors behind"));
+  EXPECT_THAT(said, Not(HasSubstr("warning: tensor sum")));
 }
 
 }  // namespace

@@ -39,6 +39,15 @@ TEST_F(OutputPathsTest, TheEndingMayBeInCapitals) {
   EXPECT_THROW(ResolveOutputPaths(config_, options_), UsageError);
 }
 
+TEST_F(OutputPathsTest, ANameOfAnotherFormatIsNoFolder) {
+  options_.output_path = At("x.TFLite");
+  EXPECT_THROW(ResolveOutputPaths(config_, options_), UsageError);
+  fs::create_directory(At("x.TFLite"));
+  EXPECT_EQ(ResolveOutputPaths(config_, options_).folder, At("x.TFLite"));
+  options_.output_path = At("v1.2");
+  EXPECT_EQ(ResolveOutputPaths(config_, options_).folder, At("v1.2"));
+}
+
 // The first of two folders can be made, but not the one in it.
 TEST_F(OutputPathsTest, WhatIsMadeInPartIsRemovedToo) {
   if (geteuid() != 0) GTEST_SKIP() << "only root can become a user who may write to no folder";

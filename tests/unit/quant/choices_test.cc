@@ -97,6 +97,13 @@ TEST_F(ChoicesTest, NamesThatAreNotThereAreErrorsWithPathAndNeighbour) {
                     HasSubstr("did you mean c3?")));
 }
 
+TEST_F(ChoicesTest, AnOperatorsNameIsToldFromATensors) {
+  const ValueId negated = model_.graph.AddValue("negated", DType::kFloat);
+  model_.graph.AddNode("Neg", "negate", {model_.graph.Find("c2")}, {negated});
+  config_.quantization.truncate_var_names = {"negate"};
+  EXPECT_THAT(Failure(), HasSubstr("that is an operator (Neg); its output is negated"));
+}
+
 TEST_F(ChoicesTest, AnOutputThatIsNotReachedIsAnError) {
   Custom({"c2"}, {"side"}, 3);
   EXPECT_THAT(Failure(), AllOf(HasSubstr("custom_setting[0].output_names"),
