@@ -108,6 +108,10 @@ class StaticRun {
 
   // Ranges, codes and biases, by the data.
   void Plan() {
+    if (plan_.nodes.empty() && options_.save_stats.empty()) {
+      graph_ = float_.graph;
+      return;
+    }
     LogInfo("calibrating on ", calibration().size(), " of ", float_.samples->Describe());
     graph_ = float_.graph;
     const Percentiles percentiles = PercentilesOf(graph_, float_.choices, settings_.max_percentile);

@@ -20,6 +20,7 @@ class Finder {
 
   OutputParts Find(ValueId output, ThreadPool& pool) {
     OutputParts found{{{graph_.value(output).name, {output}}}, {}, {}};
+    found.rounded = IsRounded(output);
     if (!facts_.is_float(output)) return found;
     Visit(output, {});
     if (!divisible_ || parts_.size() < 2 || parts_.size() > kMostParts) return found;
@@ -31,6 +32,16 @@ class Finder {
   }
 
  private:
+  // Moved data aside. What ArgMax and the like choose are integers that no Cast makes of floats.
+  bool IsRounded(ValueId id) const {
+    const Node* producer = graph_.Producer(id);
+    while (producer != nullptr && Transparent(*producer) && !producer->Is("Concat"))
+      producer = graph_.Producer(producer->input(0));
+    const DType type = facts_.of(id).dtype;
+    return producer != nullptr && producer->Is("Cast") && facts_.is_float(producer->input(0)) &&
+           IsInteger(type);
+  }
+
   void Visit(ValueId id, std::vector<ValueId> path) {
     if (!seen_.insert(id).second || !divisible_) return;
     path.push_back(id);

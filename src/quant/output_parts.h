@@ -14,7 +14,8 @@ namespace xslim {
 // Noise power / signal power, lower is better; the addend keeps the ratio of a silent output finite.
 inline double NoiseRatio(double noise, double signal) { return noise / (signal + 1e-7); }
 
-// Samples with less than this part of the mean signal tell next to nothing.
+// Samples with less than this part of the mean signal are silent: their ratios, which tell next to nothing,
+// are left out of means.
 inline constexpr double kLeastSignal = 1e-3;
 
 struct OutputPart {
@@ -26,6 +27,7 @@ struct OutputParts {
   std::vector<OutputPart> parts;  // at least one
   std::vector<int32_t> labels;    // by element of the output: its part; empty when there is one part only
   Shape shape;                    // that `labels` are for
+  bool rounded = false;  // integers that a Cast makes of float32 (an image in bytes): measured like it
 
   // The number of the part that an element of an output of that shape belongs to is labels[element]; an
   // output of another shape counts as one part.

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "base/log.h"
+#include "graph/subgraph.h"
 #include "quant/fused_units.h"
 #include "quant/ignore_list.h"
 #include "quant/interest.h"
@@ -76,6 +77,7 @@ class Placer {
   // Quantizable and downstream of a computing operator through quantizable ones (XSlim's "conservative"
   // dispatch).
   void MarkOperators() {
+    const std::set<NodeId> of_data = FindOfData();
     for (NodeId id : order_) {
       const Node& node = graph_.node(id);
       const QuantRole role = RoleOf(graph_, node);
@@ -101,7 +103,8 @@ class Placer {
         continue;
       }
       if (!Computes(node, role) && !Reached(node, role)) continue;
-      const std::string chosen = ChosenFloat(node);
+      std::string chosen = ChosenFloat(node);
+      if (chosen.empty() && !of_data.count(id)) chosen = "no data go into it, only constants and sizes";
       if (chosen.empty()) {
         plan_.nodes.insert(id);
       } else {
@@ -109,6 +112,25 @@ class Placer {
         passed_.insert(id);
       }
     }
+  }
+
+  // Operators whose results depend on the data, not on sizes alone. (Positions, and the angles made of them,
+  // are far too large and exact for 8 bits.)
+  std::set<NodeId> FindOfData() const {
+    std::set<NodeId> found;
+    const std::vector<ValueId>& inputs = graph_.inputs();
+    const std::set<ValueId> data(inputs.begin(), inputs.end());
+    for (NodeId id : order_) {
+      const Node& node = graph_.node(id);
+      if (node.Is("Shape") || node.Is("Size")) continue;
+      const std::vector<ValueId> reads = ReadsOf(graph_, node);
+      if (IsRandom(node) || std::any_of(reads.begin(), reads.end(), [&](ValueId read) {
+            return data.count(read) != 0 ||
+                   (graph_.Producer(read) != nullptr && found.count(graph_.Producer(read)->id) != 0);
+          }))
+        found.insert(id);
+    }
+    return found;
   }
 
   // A product of two constants stays as it is: there is no activation to quantize.

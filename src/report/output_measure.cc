@@ -165,7 +165,7 @@ OutputResult CompareOutputs(const Tensor& expected, const Tensor& actual, const 
   result.other_shape = expected.shape() != actual.shape() || expected.dtype() != actual.dtype();
   result.total = expected.size();
   if (result.other_shape) return result;
-  if (HoldsFloats(expected.dtype())) {
+  if (HoldsFloats(expected.dtype()) || parts.rounded) {
     const Tensor f = expected.ToFloat32(), q = actual.ToFloat32();
     const float *x = f.data<float>(), *y = q.data<float>();
     result.sums = Compare(x, y, f.size());
@@ -204,19 +204,25 @@ OutputMeasure Summary(const std::string& name, const OutputParts& parts,
   int64_t lost = 0, other_shape = 0, other_kind = 0, equal = 0, total = 0;
   double apart = 0, furthest = 0;
   const char* type = "";
+  double mean_signal = 0;
+  for (const OutputResult* result : results)
+    mean_signal += result->sums ? result->sums->signal / static_cast<double>(results.size()) : 0;
+  int64_t silent = 0;
   for (const OutputResult* result : results) {
     lost += result->lost;
     other_shape += result->other_shape;
     other_kind += result->other_kind;
     if (result->other_kind) type = NameOf(result->dtype);
-    if (result->sums) {
+    if (result->sums && result->sums->signal < kLeastSignal * mean_signal) {
+      ++silent;
+    } else if (result->sums) {
       const double snr = result->sums->Snr(), cosine = result->sums->Cosine();
       ++output.samples;
       output.snr += snr;
       output.cosine += cosine;
       output.snr_worst = std::max(output.snr_worst, snr);
       output.cosine_worst = std::min(output.cosine_worst, cosine);
-    } else if (!result->lost && !result->other_kind && !HoldsFloats(result->dtype)) {
+    } else if (!result->lost && !result->other_kind && !HoldsFloats(result->dtype) && !parts.rounded) {
       output.is_float = false;
       type = NameOf(result->dtype);
       equal += result->equal;
@@ -241,6 +247,9 @@ OutputMeasure Summary(const std::string& name, const OutputParts& parts,
                                      " in the mean and ", furthest, " at most")
                             : ""));
   }
+  if (silent > 0)
+    add(StrCat(silent, silent == 1 ? " sample is" : " samples are",
+               " left out of its mean: silent, under a thousandth of the mean signal"));
   if (other_shape > 0)
     add("not measured" + of_samples(other_shape) + ": its shape differs from the float model's");
   if (other_kind > 0) add("not measured" + of_samples(other_kind) + ": its type is " + type);

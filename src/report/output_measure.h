@@ -45,9 +45,10 @@ struct PartMeasure {
 
 struct OutputMeasure {
   std::string name;
-  double snr = 0, snr_worst = 0, cosine = 0, cosine_worst = 1;  // mean and worst over samples
-  int64_t samples = 0;  // that were compared; 0: the numbers say nothing
-  std::string note;     // why samples were not compared, or what was instead; "" when all were
+  double snr = 0, snr_worst = 0, cosine = 0,
+         cosine_worst = 1;  // mean and worst over samples that are not silent
+  int64_t samples = 0;      // that were compared; 0: the numbers say nothing
+  std::string note;         // why samples were not compared, or what was instead; "" when all were
   bool is_float = true;
   std::vector<PartMeasure> parts;  // one for the whole output where it has no parts; empty: not compared
 };
@@ -55,8 +56,8 @@ struct OutputMeasure {
 // "output y is all zero ...", one line for each part that has collapsed.
 std::vector<std::string> Collapses(const OutputMeasure& output);
 
-// "output y keeps little ..." or, of less noise, "output y is noisy ...": one line for each output that has not
-// collapsed, but whose noise, or that of a part of it, is more than a third, or a tenth, of its signal.
+// "output y keeps little ..." or, of less noise, "output y is noisy ...": one line for each output that has
+// not collapsed, but whose noise, or that of a part of it, is more than a third, or a tenth, of its signal.
 std::vector<std::string> Lost(const OutputMeasure& output);
 
 // What the elements of one part are: of one sample or, added up, of all. Elements whose float value is NaN or

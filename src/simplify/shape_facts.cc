@@ -5,7 +5,7 @@ namespace {
 
 constexpr int64_t kLongestContent = 64;
 
-bool IsInteger(DType dtype) {
+bool MayHoldSizes(DType dtype) {
   return dtype == DType::kInt64 || dtype == DType::kInt32 || dtype == DType::kBool;
 }
 
@@ -13,7 +13,7 @@ TensorFacts FactsOf(const Tensor& tensor) {
   TensorFacts facts;
   facts.dtype = tensor.dtype();
   facts.dims = Numbers(tensor.shape());
-  if (IsInteger(tensor.dtype()) && tensor.rank() <= 1 && tensor.size() <= kLongestContent)
+  if (MayHoldSizes(tensor.dtype()) && tensor.rank() <= 1 && tensor.size() <= kLongestContent)
     facts.content = Numbers(tensor.ToInts());
   return facts;
 }
@@ -63,7 +63,7 @@ ShapeFacts::ShapeFacts(const Graph& graph, bool body) : facts_(graph.value_slots
     for (size_t i = 0; i < outputs.size(); ++i) {
       if (node.outputs[i] == kNone) continue;
       if (outputs[i].content && (static_cast<int64_t>(outputs[i].content->size()) > kLongestContent ||
-                                 !IsInteger(outputs[i].dtype))) {
+                                 !MayHoldSizes(outputs[i].dtype))) {
         outputs[i].content.reset();
       }
       facts_[static_cast<size_t>(node.outputs[i])] = std::move(outputs[i]);

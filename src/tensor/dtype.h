@@ -54,6 +54,12 @@ constexpr bool IsFloating(DType type) {
          type == DType::kBFloat16;
 }
 
+// Of whole bytes, signed or not; not bool.
+constexpr bool IsInteger(DType type) {
+  return type == DType::kInt8 || type == DType::kUint8 || type == DType::kInt16 || type == DType::kUint16 ||
+         type == DType::kInt32 || type == DType::kUint32 || type == DType::kInt64 || type == DType::kUint64;
+}
+
 // 16-bit floats are stored as their bits.
 struct Half {
   uint16_t bits;

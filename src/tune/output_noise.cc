@@ -10,6 +10,11 @@ namespace {
 
 constexpr double kLost = 1e30;  // noise power where nothing can be compared
 
+bool IsMeasured(const Tensor& output, const OutputParts& parts) {
+  return output.defined() &&
+         (output.dtype() == DType::kFloat || (parts.rounded && IsInteger(output.dtype())));
+}
+
 }  // namespace
 
 OutputNoise::OutputNoise(const Graph& reference, std::vector<OutputParts> parts,
@@ -26,7 +31,7 @@ OutputNoise::OutputNoise(const Graph& reference, std::vector<OutputParts> parts,
     int64_t bytes = 0;
     for (size_t o = 0; o < parts_.size(); ++o) {
       const Tensor& output = outputs[o];
-      judged[o] = judged[o] && output.defined() && output.dtype() == DType::kFloat && output.size() > 0;
+      judged[o] = judged[o] && IsMeasured(output, parts_[o]) && output.size() > 0;
       if (!judged[o]) continue;
       signal_[o].push_back(Powers(o, output, nullptr));
       bytes += static_cast<int64_t>(output.bytes());
@@ -56,8 +61,9 @@ std::vector<double> OutputNoise::Powers(size_t output, const Tensor& reference, 
   const size_t divisions = parts.parts.size() < 2 ? 0 : parts.parts.size();
   std::vector<double> powers(1 + divisions, 0.0);
   const bool divides = parts.Divides(reference.shape());
-  const float* x = reference.data<float>();
-  const float* y = value == nullptr ? nullptr : value->data<float>();
+  const Tensor wanted = reference.ToFloat32(), given = value == nullptr ? Tensor() : value->ToFloat32();
+  const float* const x = wanted.data<float>();
+  const float* const y = value == nullptr ? nullptr : given.data<float>();
   for (int64_t i = 0; i < reference.size(); ++i) {
     if (!std::isfinite(x[i])) continue;
     const double d = y == nullptr ? x[i] : static_cast<double>(y[i]) - x[i];
@@ -87,7 +93,7 @@ std::vector<double> OutputNoise::Of(size_t output, size_t sample, const Tensor& 
   if (signal_[output].empty()) return {};
   const Tensor& reference = wanted != nullptr ? *wanted : reference_[output][sample];
   const std::vector<double>& signal = signal_[output][sample];
-  if (!value.defined() || value.dtype() != DType::kFloat) return std::vector<double>(signal.size(), kLost);
+  if (!IsMeasured(value, parts_[output])) return std::vector<double>(signal.size(), kLost);
   if (value.shape() != reference.shape()) return signal;
   return Powers(output, reference, &value);
 }
@@ -97,10 +103,16 @@ std::vector<double> OutputNoise::Ratios(const std::vector<std::vector<std::vecto
   for (size_t o = 0; o < parts_.size(); ++o) {
     if (signal_[o].empty()) continue;
     const size_t samples = noise[o].size();
-    double mean = 0;
-    for (size_t s = 0; s < samples; ++s)
-      mean += NoiseRatio(noise[o][s][0], signal_[o][s][0]) / static_cast<double>(samples);
-    ratios.push_back(mean);
+    double mean_signal = 0;
+    for (size_t s = 0; s < samples; ++s) mean_signal += signal_[o][s][0] / static_cast<double>(samples);
+    double sum = 0;
+    int loud = 0;
+    for (size_t s = 0; s < samples; ++s) {
+      if (signal_[o][s][0] < kLeastSignal * mean_signal) continue;
+      sum += NoiseRatio(noise[o][s][0], signal_[o][s][0]);
+      ++loud;
+    }
+    ratios.push_back(sum / std::max(loud, 1));
     for (size_t p = 1; p < signal_[o][0].size(); ++p) {
       double all = 0, signal = 0;
       for (size_t s = 0; s < samples; ++s) {

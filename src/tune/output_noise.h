@@ -22,9 +22,10 @@ struct NoiseRow {
 
 class OutputNoise {
  public:
-  // reference: the float graph, parts: of its outputs. Outputs that are no float32 tensors have no rows.
-  // kept_bytes: of the reference's outputs, at most. Those of the first samples are kept, as far as they fit;
-  // of the others whoever measures computes them anew, so the graph must outlive this object.
+  // reference: the float graph, parts: of its outputs. Outputs that are neither float32 nor rounded from it
+  // have no rows. kept_bytes: of the reference's outputs, at most. Those of the first samples are kept, as
+  // far as they fit; of the others whoever measures computes them anew, so the graph must outlive this
+  // object.
   OutputNoise(const Graph& reference, std::vector<OutputParts> parts, const std::vector<Sample>& samples,
               ThreadPool& pool, int64_t kept_bytes = std::numeric_limits<int64_t>::max());
   OutputNoise(Graph&& gone, std::vector<OutputParts> parts, const std::vector<Sample>& samples,
@@ -47,7 +48,7 @@ class OutputNoise {
                          const Tensor* wanted = nullptr) const;
 
   // noise[output][sample], as Of() gives it, of all samples or of the first ones: the ratio of each row. Of a
-  // whole output the mean over the samples, of a part that of all samples together.
+  // whole output the mean over the samples that are not silent, of a part that of all samples together.
   std::vector<double> Ratios(const std::vector<std::vector<std::vector<double>>>& noise) const;
 
  private:
