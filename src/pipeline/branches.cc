@@ -123,11 +123,11 @@ void Quantize(const Branch& branch, const BranchTask& task, QuantizedBranch* res
   result->inner = QuantizeBranches(
       untuned, facts, {task.config, task.options, samples, indices, choices, task.meaningful, task.pool});
   const std::optional<double> target = PrecisionTarget(settings);
-  const bool partial = target && !plan.nodes.empty() &&
-                       std::any_of(graph.outputs().begin(), graph.outputs().end(),
-                                   [&](ValueId id) { return facts.is_float(id); });
-  TraceStage stage("quantize a branch");
   const std::vector<OutputParts> parts = FindOutputParts(graph, facts, task.pool);
+  const bool partial =
+      target && !plan.nodes.empty() &&
+      std::any_of(parts.begin(), parts.end(), [](const OutputParts& of) { return of.IsMeasured(); });
+  TraceStage stage("quantize a branch");
   PlanTask planning{task.config, task.options,   samples, indices, settings.finetune_level,
                     task.pool,   task.meaningful};
   planning.spare = partial;

@@ -116,7 +116,7 @@ FloatModel PrepareFloatModel(const Graph& original, const Config& config, const 
       return Equalize(&model.graph, model.drawn, model.choices.stay_float,
                       {pool, MemoryCeiling(options.max_memory)});
     });
-    LogInfo("equalized ", equalized.changed, " of ", equalized.pairs, " pairs of layers");
+    LogInfo("equalized ", equalized.changed, " of ", equalized.groups, " groups of layers");
     model.preparation.factors = std::move(equalized.factors);
     const bool for_means = settings.finetune_level == 0 && settings.keep_means;
     if (!for_means || !MayWait(model.drawn)) model.drawn.clear();

@@ -129,18 +129,18 @@ std::optional<double> PrecisionTarget(const QuantizationParameters& settings) {
   return std::nullopt;
 }
 
-void SettlePrecision(const Graph& graph, const ValueFacts& facts, bool any_int8,
+void SettlePrecision(const ValueFacts& facts, const std::vector<OutputParts>& parts, bool any_int8,
                      QuantizationParameters* settings) {
   if (!settings->sensitivity && !PrecisionTarget(*settings)) return;
-  const std::vector<ValueId>& outputs = graph.outputs();
   std::string lacking, hint;
   if (!facts.unknown().empty()) {
     lacking = "need a model that can be computed: " + Describe(facts.unknown().front());
     hint = "use precision_level 0 without them, or --op-library";
   } else if (!any_int8) {
     lacking = "need int8 operators, and there are none";
-  } else if (std::none_of(outputs.begin(), outputs.end(), [&](ValueId id) { return facts.is_float(id); })) {
-    lacking = "need an output of type float32";
+  } else if (std::none_of(parts.begin(), parts.end(),
+                          [](const OutputParts& of) { return of.IsMeasured(); })) {
+    lacking = "need an output of type float32 (or integers that a Cast makes of such)";
   }
   if (lacking.empty()) return;
   if (settings->sensitivity || settings->auto_precision)

@@ -28,9 +28,9 @@ using MeasurePlan = std::function<Measures(const Graph& graph, const QuantPlan& 
 using Sections = std::vector<std::pair<std::string, std::string>>;  // of the verdict: name, JSON
 
 // Where precision cannot be measured (the model cannot be computed, nothing is int8, or no output is
-// float32): throws Error when sensitivity or auto_precision is set; precision_level 1 alone becomes 0, with a
-// warning. any_int8: in the plan or, perhaps, in branches.
-void SettlePrecision(const Graph& graph, const ValueFacts& facts, bool any_int8,
+// float32 or rounded from it): throws Error when sensitivity or auto_precision is set; precision_level 1
+// alone becomes 0, with a warning. any_int8: in the plan or, perhaps, in branches.
+void SettlePrecision(const ValueFacts& facts, const std::vector<OutputParts>& parts, bool any_int8,
                      QuantizationParameters* settings);
 
 // What a tuned run knows beside graph and plan.

@@ -100,7 +100,7 @@ class StaticRun {
     WarnOfOtherFloats(LeftFloat(float_.graph, plan_), paths_.input);
     LogInfo("quantizing ", plan_.nodes.size(), " of ", float_.graph.Order().size(), " operators");
     parts_ = FindOutputParts(float_.graph, facts_, pool_);
-    SettlePrecision(float_.graph, facts_, !plan_.nodes.empty() || HasBranches(float_.graph), &settings_);
+    SettlePrecision(facts_, parts_, !plan_.nodes.empty() || HasBranches(float_.graph), &settings_);
   }
 
   // Tuning asks what settings do to the outputs.
@@ -140,7 +140,7 @@ class StaticRun {
     branches_ = QuantizeBranches(
         float_.graph, facts_,
         {config_, options_, *float_.samples, calibration(), float_.choices, float_.meaningful, pool_});
-    SettlePrecision(graph_, facts_, !plan_.nodes.empty() || Together(branches_).operators > 0, &settings_);
+    SettlePrecision(facts_, parts_, !plan_.nodes.empty() || Together(branches_).operators > 0, &settings_);
   }
 
   Measures MeasureWritten(const Graph& exported, const QuantPlan& plan) const {

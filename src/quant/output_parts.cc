@@ -20,8 +20,9 @@ class Finder {
 
   OutputParts Find(ValueId output, ThreadPool& pool) {
     OutputParts found{{{graph_.value(output).name, {output}}}, {}, {}};
+    found.is_float = facts_.is_float(output);
     found.rounded = IsRounded(output);
-    if (!facts_.is_float(output)) return found;
+    if (!found.is_float) return found;
     Visit(output, {});
     if (!divisible_ || parts_.size() < 2 || parts_.size() > kMostParts) return found;
     found.labels = Labels(output, pool);

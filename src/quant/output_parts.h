@@ -27,7 +27,10 @@ struct OutputParts {
   std::vector<OutputPart> parts;  // at least one
   std::vector<int32_t> labels;    // by element of the output: its part; empty when there is one part only
   Shape shape;                    // that `labels` are for
+  bool is_float = true;
   bool rounded = false;  // integers that a Cast makes of float32 (an image in bytes): measured like it
+
+  bool IsMeasured() const { return is_float || rounded; }  // whether there is a noise to tell of
 
   // The number of the part that an element of an output of that shape belongs to is labels[element]; an
   // output of another shape counts as one part.

@@ -103,8 +103,11 @@ class Placer {
         continue;
       }
       if (!Computes(node, role) && !Reached(node, role)) continue;
-      std::string chosen = ChosenFloat(node);
-      if (chosen.empty() && !of_data.count(id)) chosen = "no data go into it, only constants and sizes";
+      if (!of_data.count(id)) {
+        plan_.left_float[id] = "no data go into it, only constants and sizes";
+        continue;
+      }
+      const std::string chosen = ChosenFloat(node);
       if (chosen.empty()) {
         plan_.nodes.insert(id);
       } else {

@@ -2,225 +2,20 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
-#include <map>
-#include <vector>
+#include <set>
 
 #include "base/log.h"
 #include "kernels/kernels.h"
 #include "quant/facts.h"
 #include "runtime/tapped_samples.h"
-#include "tune/bias.h"
+#include "tune/channel_groups.h"
 
 namespace xslim {
 namespace {
 
-// Commutes with a factor for each channel. Pools do where channels are axis 1, and mix what lies along the
-// others.
-bool ScalesThrough(const Node& node, bool channels_first) {
-  for (const char* type : {"Relu", "LeakyRelu", "PRelu", "Identity"}) {
-    if (node.Is(type)) return true;
-  }
-  for (const char* type : {"MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool"}) {
-    if (node.Is(type)) return channels_first;
-  }
-  return false;
-}
-
-// An operator's input.
-struct Slot {
-  NodeId node = kNone;
-  size_t slot = 0;
-};
-
-bool IsNormalizationType(const Node& node) {
-  return node.Is("LayerNormalization") || node.Is("RMSNormalization");
-}
-
-// The vectors of the operator that scale with its output's channels: biases, the scale of a normalization,
-// what an Add adds and a Mul multiplies by. Others may read them, too: who rescales one sees to that
-// (ScaleVector).
-std::vector<Slot> ScaledVectors(const Graph& graph, const Node& node) {
-  std::vector<Slot> vectors;
-  const auto add = [&](size_t slot) {
-    const Tensor* constant = node.input(slot) == kNone ? nullptr : graph.Constant(node.input(slot));
-    if (constant != nullptr && constant->dtype() == DType::kFloat && constant->rank() == 1)
-      vectors.push_back({node.id, slot});
-  };
-  const bool either = node.Is("Add") || node.Is("Mul"), normalization = IsNormalizationType(node);
-  if (either) add(0);
-  if (either || normalization) add(1);
-  if (normalization || AddsBias(node)) add(2);
-  return vectors;
-}
-
-const Tensor& VectorAt(const Graph& graph, const Slot& at) {
-  return *graph.Constant(graph.node(at.node).input(at.slot));
-}
-
-// A layer in front of or behind a pair's tensor: it has constant float weights that nothing else reads.
-bool HasWeights(const Graph& graph, const Node& node) {
-  if (!IsComputing(node) || !HasOwnConstant(graph, node, 1)) return false;
-  const Tensor& weight = *graph.Constant(node.input(1));
-  if (node.Is("MatMul")) return weight.rank() == 2;
-  if (weight.rank() < 2) return false;
-  if (node.Is("Gemm") &&
-      (node.Int("transA", 0) || node.Float("alpha", 1) != 1.0f || node.Float("beta", 1) != 1.0f))
-    return false;
-  if (node.Is("ConvTranspose") && node.Int("group", 1) != 1) return false;
-  return node.input(2) == kNone || !ScaledVectors(graph, node).empty();
-}
-
-// LayerNormalization or RMSNormalization over the last axis, with constant vectors.
-bool IsNormalization(const Graph& graph, const Node& node) {
-  if (!IsNormalizationType(node) || node.Int("axis", -1) != -1) return false;
-  if (node.outputs.size() > 1 && (node.outputs[1] != kNone || node.outputs.size() > 2)) return false;
-  return ScaledVectors(graph, node).size() == (node.input(2) == kNone ? 1 : 2);
-}
-
-// A Mul by a vector along the last axis (the gain of a normalization written as arithmetic).
-bool IsGain(const Graph& graph, const Node& node) {
-  if (!node.Is("Mul")) return false;
-  const std::vector<Slot> vectors = ScaledVectors(graph, node);
-  return vectors.size() == 1 && VectorAt(graph, vectors[0]).size() > 1 &&
-         graph.Constant(node.input(1 - vectors[0].slot)) == nullptr;
-}
-
-bool ChannelsFirst(const Node& node) { return node.Is("Conv") || node.Is("ConvTranspose"); }
-
-// Output (or input) channel of every element of a weight.
-class ChannelMap {
- public:
-  ChannelMap(const Node& node, const Tensor& weight, bool output) : group_(1) {
-    int64_t spatial = 1;
-    for (int64_t i = 2; i < weight.rank(); ++i) spatial *= weight.dim(i);
-    const int64_t rows = weight.dim(0), columns = weight.dim(1);
-    const bool row_is_output = node.Is("Conv") || (node.Is("Gemm") && node.Int("transB", 0));
-    if (output == row_is_output) {
-      inner_ = columns * spatial;
-      count_ = rows;
-    } else {
-      inner_ = spatial;
-      count_ = columns;
-      if (node.Is("Conv")) {
-        group_ = node.Int("group", 1);
-        rows_per_group_ = rows / group_;
-        row_size_ = columns * spatial;
-      }
-    }
-  }
-  int64_t channels() const { return count_ * group_; }
-  int64_t operator()(int64_t at) const {
-    const int64_t within = (at / inner_) % count_;
-    return group_ == 1 ? within : (at / row_size_ / rows_per_group_) * count_ + within;
-  }
-
- private:
-  int64_t inner_ = 1, count_ = 1, group_, rows_per_group_ = 1, row_size_ = 1;
-};
-
-// A vector that others read, too (exporters merge equal ones: all the zero biases, say), becomes the
-// operator's own.
-void ScaleVector(Graph* graph, const Slot& at, const std::vector<double>& factor) {
-  const Node& node = graph->node(at.node);
-  const ValueId vector = node.input(at.slot);
-  Tensor scaled = graph->Constant(vector)->Clone();
-  for (int64_t c = 0; c < scaled.size(); ++c)
-    scaled.data<float>()[c] = static_cast<float>(scaled.data<float>()[c] * factor[static_cast<size_t>(c)]);
-  if (HasOwnConstant(*graph, node, at.slot))
-    graph->SetConstant(vector, std::move(scaled));
-  else
-    graph->SetInput(at.node, at.slot,
-                    graph->AddConstant(graph->value(vector).name + "_own", std::move(scaled)));
-}
-
-void ScaleWeights(Graph* graph, NodeId id, bool output, const std::vector<double>& factor) {
-  const Node& node = graph->node(id);
-  Tensor weight = graph->Constant(node.input(1))->Clone();
-  const ChannelMap channel(node, weight, output);
-  float* w = weight.data<float>();
-  for (int64_t at = 0; at < weight.size(); ++at)
-    w[at] = static_cast<float>(w[at] * factor[static_cast<size_t>(channel(at))]);
-  graph->SetConstant(node.input(1), std::move(weight));
-}
-
-struct Pair {
-  NodeId front = kNone;
-  std::vector<NodeId> behind;
-  std::vector<Slot> vectors;  // that scale with the front's channels: its bias ...
-  size_t channels = 0;
-  bool channels_first = false;
-  bool weights = true;  // the front has weights besides the vectors
-};
-
-// A Reshape that leaves the last axis as it is.
-bool KeepsChannels(const Graph& graph, const Node& node, const Pair& pair) {
-  const Tensor* shape = node.Is("Reshape") && !pair.channels_first ? graph.Constant(node.input(1)) : nullptr;
-  return shape != nullptr && shape->size() > 0 &&
-         shape->ToInts().back() == static_cast<int64_t>(pair.channels);
-}
-
-// All readers of `id`, through operators that scale, are layers with weights; false otherwise.
-bool CollectBehind(const Graph& graph, ValueId id, Pair* pair) {
-  const Value& value = graph.value(id);
-  if (value.is_output || value.uses.empty() || graph.CapturedBySubgraph(value.name)) return false;
-  for (const Use& use : value.uses) {
-    const Node& user = graph.node(use.node);
-    if (use.slot != 0 || user.outputs.size() != 1) return false;
-    if (HasWeights(graph, user)) {
-      if (ChannelsFirst(user) != pair->channels_first) return false;
-      pair->behind.push_back(user.id);
-    } else if (ScalesThrough(user, pair->channels_first) || KeepsChannels(graph, user, *pair)) {
-      if (!CollectBehind(graph, user.outputs[0], pair)) return false;
-    } else {
-      return false;
-    }
-  }
-  return true;
-}
-
-size_t ChannelsOf(const Graph& graph, const Node& node, bool output) {
-  const Tensor& weight = *graph.Constant(node.input(1));
-  return static_cast<size_t>(ChannelMap(node, weight, output).channels());
-}
-
-// MatMul + Add of a vector: the Add belongs to the front. Returns the value behind it.
-ValueId BehindBias(const Graph& graph, const Node& front, Pair* pair) {
-  const ValueId product = front.outputs[0];
-  const NodeId user = front.Is("MatMul") ? graph.SoleUser(product) : kNone;
-  if (user == kNone || !graph.node(user).Is("Add")) return product;
-  const Node& add = graph.node(user);
-  const std::vector<Slot> vectors = ScaledVectors(graph, add);
-  if (vectors.size() != 1 || static_cast<size_t>(VectorAt(graph, vectors[0]).size()) != pair->channels)
-    return product;
-  pair->vectors.push_back(vectors[0]);
-  return add.outputs[0];
-}
-
-std::vector<Pair> FindPairs(const Graph& graph, const std::map<NodeId, std::string>& untouched) {
-  std::vector<Pair> pairs;
-  for (NodeId id : graph.Order()) {
-    const Node& node = graph.node(id);
-    const bool only_vectors = IsNormalization(graph, node) || IsGain(graph, node);
-    if (!only_vectors && !HasWeights(graph, node)) continue;
-    Pair pair;
-    pair.front = id;
-    pair.weights = !only_vectors;
-    pair.vectors = ScaledVectors(graph, node);
-    pair.channels = only_vectors ? static_cast<size_t>(VectorAt(graph, pair.vectors[0]).size())
-                                 : ChannelsOf(graph, node, true);
-    pair.channels_first = ChannelsFirst(node);
-    if (!CollectBehind(graph, BehindBias(graph, node, &pair), &pair)) continue;
-    bool fits = untouched.count(id) == 0;
-    fits &= std::all_of(pair.behind.begin(), pair.behind.end(), [&](NodeId behind) {
-      return untouched.count(behind) == 0 && ChannelsOf(graph, graph.node(behind), false) == pair.channels;
-    });
-    for (const Slot& vector : pair.vectors)
-      fits &= static_cast<size_t>(VectorAt(graph, vector).size()) == pair.channels;
-    if (fits) pairs.push_back(std::move(pair));
-  }
-  return pairs;
-}
+// What may be left of the predicted noise. Behind sums the prediction is rough: it knows nothing of what the
+// layers between them do to the noise.
+constexpr double kWorthwhile = 0.97, kWorthwhileWithSums = 0.7;
 
 // What is known of a tensor's channels.
 struct ChannelStatistics {
@@ -266,9 +61,10 @@ void Add(const ChannelStatistics& one, ChannelStatistics* all) {
   all->count += one.count;
 }
 
-// The weights behind a pair's tensor, seen from its channels.
-struct Behind {
-  std::vector<double> energy;  // sum of squared weights that read the channel
+// A layer behind a group.
+struct Reader {
+  NodeId node = kNone;
+  std::vector<double> energy;  // by channel: sum of squared weights that read it
   // For each output channel: the largest weight of each input channel that it reads, from `first` on.
   struct Row {
     size_t first = 0;
@@ -277,52 +73,175 @@ struct Behind {
   std::vector<Row> rows;
 };
 
-Behind Describe(const Graph& graph, const Pair& pair) {
-  Behind all;
-  all.energy.resize(pair.channels, 0.0);
-  for (NodeId id : pair.behind) {
-    const Node& node = graph.node(id);
-    const Tensor& weight = *graph.Constant(node.input(1));
-    const ChannelMap input(node, weight, false), output(node, weight, true);
-    // An output channel of a convolution reads the channels of its group, others read all.
-    const size_t groups = node.Is("Conv") ? static_cast<size_t>(node.Int("group", 1)) : 1;
-    const size_t outputs = static_cast<size_t>(output.channels()), reads = pair.channels / groups;
-    const size_t before = all.rows.size();
-    for (size_t o = 0; o < outputs; ++o)
-      all.rows.push_back({o / (outputs / groups) * reads, std::vector<float>(reads, 0.0f)});
-    const float* w = weight.data<float>();
-    for (int64_t at = 0; at < weight.size(); ++at) {
-      const size_t c = static_cast<size_t>(input(at));
-      const float magnitude = std::fabs(w[at]);
-      all.energy[c] += static_cast<double>(magnitude) * magnitude;
-      Behind::Row& row = all.rows[before + static_cast<size_t>(output(at))];
-      float& most = row.largest[c - row.first];
-      most = std::max(most, magnitude);
-    }
+Reader Describe(const Graph& graph, NodeId id, size_t channels) {
+  const Node& node = graph.node(id);
+  const Tensor& weight = *graph.Constant(node.input(1));
+  const ChannelMap input(node, weight, false), output(node, weight, true);
+  // An output channel of a convolution reads the channels of its group, others read all.
+  const size_t groups = node.Is("Conv") ? static_cast<size_t>(node.Int("group", 1)) : 1;
+  const size_t outputs = static_cast<size_t>(output.channels()), reads = channels / groups;
+  Reader reader{id, std::vector<double>(channels, 0.0), {}};
+  for (size_t o = 0; o < outputs; ++o)
+    reader.rows.push_back({o / (outputs / groups) * reads, std::vector<float>(reads, 0.0f)});
+  const float* w = weight.data<float>();
+  for (int64_t at = 0; at < weight.size(); ++at) {
+    const size_t c = static_cast<size_t>(input(at));
+    const float magnitude = std::fabs(w[at]);
+    reader.energy[c] += static_cast<double>(magnitude) * magnitude;
+    Reader::Row& row = reader.rows[static_cast<size_t>(output(at))];
+    float& most = row.largest[c - row.first];
+    most = std::max(most, magnitude);
   }
-  return all;
+  return reader;
 }
 
-// The noise behind the pair, as the header says, in units of 1/12.
-double PredictedNoise(const ChannelStatistics& seen, const Behind& behind, const std::vector<double>& scale) {
-  double lo = 0, hi = 0, noise = 0;
-  for (size_t c = 0; c < scale.size(); ++c) {
-    lo = std::min(lo, scale[c] * seen.lo[c]);
-    hi = std::max(hi, scale[c] * seen.hi[c]);
-  }
-  const double step = (hi - lo) / 255;
-  for (size_t c = 0; c < scale.size(); ++c) noise += step * step * behind.energy[c] / (scale[c] * scale[c]);
-  for (const Behind::Row& row : behind.rows) {
-    double most = 0, power = 0;
-    for (size_t i = 0; i < row.largest.size(); ++i) {
-      const size_t c = row.first + i;
-      most = std::max(most, row.largest[i] / scale[c]);
-      power += scale[c] * scale[c] * seen.squares[c] / seen.count;
-    }
-    noise += most / 127 * (most / 127) * power;
-  }
-  return noise;
+using StatisticsByValue = std::map<ValueId, ChannelStatistics>;
+
+// What layers and sums of the group read: all of it is rounded to int8.
+std::vector<ValueId> TensorsOf(const Graph& graph, const ChannelGroup& group) {
+  std::set<ValueId> tensors;
+  for (NodeId id : group.behind) tensors.insert(graph.node(id).input(0));
+  for (NodeId id : group.sums) tensors.insert({graph.node(id).input(0), graph.node(id).input(1)});
+  return {tensors.begin(), tensors.end()};
 }
+
+// Predicts what rounding in a group does to the layers behind it.
+class NoiseModel {
+ public:
+  NoiseModel(const Graph& graph, const ChannelGroup& group, const StatisticsByValue& statistics)
+      : channels_(group.channels) {
+    std::map<ValueId, std::vector<double>> energy;  // of all that a rounding of the tensor reaches
+    for (NodeId id : group.behind) {
+      const ValueId input = graph.node(id).input(0);
+      const auto seen = statistics.find(input);
+      if (seen == statistics.end() || seen->second.lo.size() != channels_ || seen->second.count == 0)
+        continue;
+      Reader reader = Describe(graph, id, channels_);
+      const double power = group.sums.empty() ? 1 : OutputPower(reader, seen->second);
+      if (!(power > 0) || !std::isfinite(power)) continue;
+      std::vector<double>& sum = energy[input];
+      sum.resize(channels_, 0.0);
+      for (size_t c = 0; c < channels_; ++c) sum[c] += reader.energy[c] / power;
+      readers_.push_back({std::move(reader), &seen->second, power});
+    }
+    HandBack(graph, group, &energy);
+    for (ValueId id : TensorsOf(graph, group)) {
+      const auto seen = statistics.find(id);
+      if (seen == statistics.end() || seen->second.lo.size() != channels_ || energy[id].empty()) continue;
+      tensors_.push_back({&seen->second, energy[id]});
+    }
+  }
+
+  bool empty() const { return readers_.empty(); }
+
+  // As the header says, in units of 1/12.
+  double Of(const std::vector<double>& scale) const {
+    double noise = 0;
+    for (const auto& [seen, energy] : tensors_) {
+      double lo = 0, hi = 0;
+      for (size_t c = 0; c < channels_; ++c) {
+        lo = std::min(lo, scale[c] * seen->lo[c]);
+        hi = std::max(hi, scale[c] * seen->hi[c]);
+      }
+      const double step = (hi - lo) / 255;
+      for (size_t c = 0; c < channels_; ++c) noise += step * step * energy[c] / (scale[c] * scale[c]);
+    }
+    for (const auto& [reader, seen, power] : readers_) {
+      for (const Reader::Row& row : reader.rows) {
+        double most = 0, squares = 0;
+        for (size_t i = 0; i < row.largest.size(); ++i) {
+          const size_t c = row.first + i;
+          most = std::max(most, row.largest[i] / scale[c]);
+          squares += scale[c] * scale[c] * seen->squares[c] / seen->count;
+        }
+        noise += most / 127 * (most / 127) * squares / power;
+      }
+    }
+    return noise;
+  }
+
+  // By channel, the largest share that it has of a tensor's widest range; 0: dead in all of them.
+  std::vector<double> Ranges() const {
+    std::vector<double> ranges(channels_, 0.0);
+    for (const auto& [seen, energy] : tensors_) {
+      double widest = 0;
+      for (size_t c = 0; c < channels_; ++c)
+        widest = std::max(widest, static_cast<double>(seen->hi[c]) - seen->lo[c]);
+      if (!(widest > 0) || !std::isfinite(widest)) continue;
+      for (size_t c = 0; c < channels_; ++c)
+        ranges[c] = std::max(ranges[c], (static_cast<double>(seen->hi[c]) - seen->lo[c]) / widest);
+    }
+    return ranges;
+  }
+
+  // By channel, its largest weight as a share of the largest of that output channel.
+  std::vector<double> Shares() const {
+    std::vector<double> shares(channels_, 0.0);
+    for (const auto& [reader, seen, power] : readers_) {
+      for (const Reader::Row& row : reader.rows) {
+        const double most =
+            row.largest.empty() ? 0.0 : *std::max_element(row.largest.begin(), row.largest.end());
+        if (most == 0) continue;
+        for (size_t i = 0; i < row.largest.size(); ++i)
+          shares[row.first + i] = std::max(shares[row.first + i], row.largest[i] / most);
+      }
+    }
+    return shares;
+  }
+
+ private:
+  // As if channels did not go together.
+  double OutputPower(const Reader& reader, const ChannelStatistics& seen) const {
+    double power = 0;
+    for (size_t c = 0; c < channels_; ++c) power += reader.energy[c] * seen.squares[c];
+    return power / seen.count;
+  }
+
+  // What is added to a sum reaches all that the sum reaches. Later sums come first, so that each is complete.
+  void HandBack(const Graph& graph, const ChannelGroup& group,
+                std::map<ValueId, std::vector<double>>* energy) const {
+    for (auto sum = group.sums.rbegin(); sum != group.sums.rend(); ++sum) {
+      const Node& node = graph.node(*sum);
+      std::vector<double> reached(channels_, 0.0);
+      CollectReached(graph, node.outputs[0], *energy, &reached);
+      for (ValueId input : node.inputs) {
+        std::vector<double>& to = (*energy)[input];
+        to.resize(channels_, 0.0);
+        for (size_t c = 0; c < channels_; ++c) to[c] += reached[c];
+      }
+    }
+  }
+  // Adds up what is known of the tensors that `id` is handed on to without a sum.
+  void CollectReached(const Graph& graph, ValueId from, const std::map<ValueId, std::vector<double>>& energy,
+                      std::vector<double>* reached) const {
+    std::vector<ValueId> waiting = {from};
+    while (!waiting.empty()) {
+      const ValueId id = waiting.back();
+      waiting.pop_back();
+      if (const auto own = energy.find(id); own != energy.end()) {
+        for (size_t c = 0; c < channels_; ++c) (*reached)[c] += own->second[c];
+      }
+      for (const Use& use : graph.value(id).uses) {
+        const Node& user = graph.node(use.node);
+        const bool sum = user.Is("Add") && graph.Constant(user.input(1 - use.slot)) == nullptr;
+        if (!sum && !IsComputing(user)) waiting.push_back(user.outputs[0]);
+      }
+    }
+  }
+
+  struct Weighted {
+    Reader reader;
+    const ChannelStatistics* seen;  // of what it reads
+    double power;
+  };
+  struct Rounded {
+    const ChannelStatistics* seen;
+    std::vector<double> energy;
+  };
+  const size_t channels_;
+  std::vector<Weighted> readers_;
+  std::vector<Rounded> tensors_;
+};
 
 // x^(quarters / 4) by square roots alone, which are the same on every machine.
 double Power(double x, int quarters) {
@@ -334,29 +253,21 @@ double Power(double x, int quarters) {
   return power;
 }
 
-std::vector<double> Factors(const ChannelStatistics& seen, const Behind& behind) {
+// worthwhile: what must be left of the noise, at most.
+std::vector<double> Factors(const NoiseModel& model, size_t channels, double worthwhile) {
   constexpr double kMost = 64;
-  const size_t channels = behind.energy.size();
-  std::vector<double> share(channels, 0.0), range(channels), best(channels, 1.0);
-  for (const Behind::Row& row : behind.rows) {
-    const double most = row.largest.empty() ? 0.0 : *std::max_element(row.largest.begin(), row.largest.end());
-    if (most == 0) continue;
-    for (size_t i = 0; i < row.largest.size(); ++i)
-      share[row.first + i] = std::max(share[row.first + i], row.largest[i] / most);
-  }
-  for (size_t c = 0; c < channels; ++c) range[c] = static_cast<double>(seen.hi[c]) - seen.lo[c];
-  const double widest = *std::max_element(range.begin(), range.end());
-  if (!(widest > 0) || !std::isfinite(widest)) return best;
-  double least = 0.97 * PredictedNoise(seen, behind, best);
+  const std::vector<double> range = model.Ranges(), share = model.Shares();
+  std::vector<double> best(channels, 1.0);
+  double least = worthwhile * model.Of(best);
   for (int a = 0; a <= 4; ++a) {
     for (int d = 0; d <= 2; ++d) {
       if (a + d == 0) continue;
       std::vector<double> scale(channels, 1.0);
       for (size_t c = 0; c < channels; ++c) {
         if (range[c] <= 0 || share[c] <= 0) continue;  // a dead channel
-        scale[c] = std::clamp(Power(widest / range[c], a) * Power(share[c], d), 1 / kMost, kMost);
+        scale[c] = std::clamp(Power(1 / range[c], a) * Power(share[c], d), 1 / kMost, kMost);
       }
-      const double noise = PredictedNoise(seen, behind, scale);
+      const double noise = model.Of(scale);
       if (!(noise < least)) continue;
       least = noise;
       best = std::move(scale);
@@ -365,76 +276,57 @@ std::vector<double> Factors(const ChannelStatistics& seen, const Behind& behind)
   return best;
 }
 
-const std::string& OutputName(const Graph& graph, const Pair& pair) {
-  return graph.value(graph.node(pair.front).outputs[0]).name;
-}
-
-void RescalePair(Graph* graph, const Pair& pair, const std::vector<double>& factor) {
-  std::vector<double> inverse;
-  for (double f : factor) inverse.push_back(1 / f);
-  if (pair.weights) ScaleWeights(graph, pair.front, true, factor);
-  for (const Slot& vector : pair.vectors) ScaleVector(graph, vector, factor);
-  for (NodeId id : pair.behind) ScaleWeights(graph, id, false, inverse);
+const std::string& OutputName(const Graph& graph, const ChannelGroup& group) {
+  return graph.value(graph.node(group.fronts[0]).outputs[0]).name;
 }
 
 }  // namespace
 
 EqualizeResult Equalize(Graph* graph, const std::vector<Sample>& samples,
                         const std::map<NodeId, std::string>& untouched, const SampleLanes& lanes) {
-  const std::vector<Pair> pairs = FindPairs(*graph, untouched);
+  const std::vector<ChannelGroup> groups = FindChannelGroups(*graph, untouched);
   EqualizeResult result;
-  if (pairs.empty()) return result;
-  std::map<ValueId, ChannelStatistics> statistics;
+  if (groups.empty()) return result;
   std::map<ValueId, bool> channels_first;
   std::vector<ValueId> taps;
-  for (const Pair& pair : pairs) {
-    for (NodeId id : pair.behind) channels_first[graph->node(id).input(0)] = pair.channels_first;
+  for (const ChannelGroup& group : groups) {
+    for (ValueId id : TensorsOf(*graph, group)) channels_first[id] = group.channels_first;
   }
   for (const auto& [id, first] : channels_first) taps.push_back(id);
-  std::vector<std::map<ValueId, ChannelStatistics>> by_sample(samples.size());
+  std::vector<StatisticsByValue> by_sample(samples.size());
   const auto observe = [&](size_t sample, ValueId id, const Tensor& tensor) {
     if (tensor.dtype() == DType::kFloat)
       by_sample[sample].emplace(id, Observe(tensor, channels_first.at(id)));
   };
   RunTapped("equalization", *graph, samples, taps, observe, nullptr, lanes);
-  for (const auto& seen : by_sample) {
+  StatisticsByValue statistics;
+  for (const StatisticsByValue& seen : by_sample) {
     for (const auto& [id, one] : seen) Add(one, &statistics[id]);
   }
 
-  for (const Pair& pair : pairs) {
-    std::vector<double>& factors = result.factors[OutputName(*graph, pair)];
-    // Several layers behind may see the tensor at different places, around a pool: the widest ranges count.
-    ChannelStatistics seen;
-    for (NodeId id : pair.behind) {
-      const ChannelStatistics& one = statistics[graph->node(id).input(0)];
-      if (one.lo.size() != pair.channels) continue;
-      if (seen.lo.empty()) {
-        seen = one;
-        continue;
-      }
-      for (size_t c = 0; c < pair.channels; ++c) {
-        seen.lo[c] = std::min(seen.lo[c], one.lo[c]);
-        seen.hi[c] = std::max(seen.hi[c], one.hi[c]);
-      }
-    }
-    if (seen.lo.empty() || seen.count == 0) continue;
-    ++result.pairs;
-    std::vector<double> found = Factors(seen, Describe(*graph, pair));
+  for (const ChannelGroup& group : groups) {
+    std::vector<double>& factors = result.factors[OutputName(*graph, group)];
+    const NoiseModel model(*graph, group, statistics);
+    if (model.empty()) continue;
+    ++result.groups;
+    std::vector<double> found =
+        Factors(model, group.channels, group.sums.empty() ? kWorthwhile : kWorthwhileWithSums);
     if (std::all_of(found.begin(), found.end(), [](double f) { return f == 1; })) continue;
     ++result.changed;
-    LogDebug("equalized ", graph->node(pair.front).Title(), " with ", pair.behind.size(),
-             " layers behind it");
-    RescalePair(graph, pair, found);
+    LogDebug("equalized ", graph->node(group.fronts[0]).Title(),
+             group.fronts.size() > 1 ? StrCat(" and ", group.fronts.size() - 1, " more") : std::string(),
+             " with ", group.behind.size(), " layers behind");
+    RescaleGroup(graph, group, found);
     factors = std::move(found);
   }
   return result;
 }
 
 bool Rescale(Graph* graph, const ChannelFactors& factors, const std::map<NodeId, std::string>& untouched) {
-  for (const Pair& pair : FindPairs(*graph, untouched)) {
-    const auto known = factors.find(OutputName(*graph, pair));
+  for (const ChannelGroup& group : FindChannelGroups(*graph, untouched)) {
+    const auto known = factors.find(OutputName(*graph, group));
     if (known == factors.end()) return false;
-    if (known->second.size() == pair.channels) RescalePair(graph, pair, known->second);
+    if (known->second.size() == group.channels) RescaleGroup(graph, group, known->second);
   }
   return true;
 }

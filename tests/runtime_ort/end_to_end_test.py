@@ -241,23 +241,27 @@ def check_shared_names(checks, program, folder):
 
 
 def check_no_float_output(checks, program, folder):
-    """Level 1 has nothing to judge by and is level 0; what was asked for by name is an error. All outputs are reported."""
-    made, samples = odd_models.no_float_output()
-    entries = write_inputs(folder, made, samples)
-    onnx.save(made, os.path.join(folder, "m.onnx"))
-    for settings, status in (({"precision_level": 1}, 0), ({"auto_precision": 0.01}, 1), ({"sensitivity": True}, 1)):
-        with open(os.path.join(folder, "c.json"), "w") as file:
-            json.dump({"model_parameters": {"onnx_model": "m.onnx"}, "calibration_parameters": {"input_parameters": entries},
-                       "quantization_parameters": settings}, file)
-        done = subprocess.run([program, "-c", "c.json", "-o", "o.onnx"], cwd=folder, capture_output=True, text=True)
-        checks.that(done.returncode == status, f"no float output, {settings}: {done.returncode} {done.stderr}")
-        checks.that("need an output of type float32" in done.stderr, f"no float output, {settings}: {done.stderr}")
-    with open(os.path.join(folder, "o_report.md")) as file:
-        report = file.read()
-    for text in ("| parts | not measured: its type is sequence |", "| pixels | uint8: ", " in the mean and "):
-        checks.that(text in report, f"no float output: the report lacks {text}")
-    checks.that(sum(n.op_type == "QuantizeLinear" for n in onnx.load(os.path.join(folder, "o.onnx")).graph.node) >= 1, "no float output: not int8")
-    session(os.path.join(folder, "o.onnx")).run(None, samples[0])
+    """Level 1 has nothing to judge by and is level 0; what was asked for by name is an error. An image in bytes is judged like floats."""
+    for pixels in (False, True):
+        made, samples = odd_models.no_float_output(pixels)
+        entries = write_inputs(folder, made, samples)
+        onnx.save(made, os.path.join(folder, "m.onnx"))
+        where = f"no float output, pixels {pixels}"
+        for settings, status in (({"auto_precision": 0.01}, 1), ({"sensitivity": True}, 1), ({"precision_level": 1}, 0)):
+            with open(os.path.join(folder, "c.json"), "w") as file:
+                json.dump({"model_parameters": {"onnx_model": "m.onnx"}, "calibration_parameters": {"input_parameters": entries},
+                           "quantization_parameters": settings}, file)
+            done = subprocess.run([program, "-c", "c.json", "-o", "o.onnx"], cwd=folder, capture_output=True, text=True)
+            checks.that(done.returncode == (0 if pixels else status), f"{where}, {settings}: {done.returncode} {done.stderr}")
+            lacks = "need an output of type float32" in done.stderr
+            checks.that(lacks != pixels, f"{where}, {settings}: {done.stderr}")
+        with open(os.path.join(folder, "o_report.md")) as file:
+            report = file.read()
+        for text in ("| parts | not measured: its type is sequence |", "| classes | int64: ", " in the mean and "):
+            checks.that(text in report, f"{where}: the report lacks {text}")
+        checks.that(("| pixels | 0." in report) == pixels, f"{where}: the report has no figure of pixels")
+        checks.that(sum(n.op_type == "QuantizeLinear" for n in onnx.load(os.path.join(folder, "o.onnx")).graph.node) >= 1, f"{where}: not int8")
+        session(os.path.join(folder, "o.onnx")).run(None, samples[0])
 
 
 def main(program, library, other_version, *names):

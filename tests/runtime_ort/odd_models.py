@@ -335,14 +335,17 @@ def shared_names():
     return made, [dict(sample, flag=np.array(i % 2 == 0)) for i, sample in enumerate(floats(29, 8, x=(1, 3, 8, 8)))]
 
 
-def no_float_output():
-    """Class numbers, pixels and a sequence: nothing that a measure of floats can judge."""
+def no_float_output(pixels):
+    """Class numbers and a sequence, nothing that a measure of floats can judge; with pixels, that it can."""
     n = Net(30)
     x = n.conv("x", 3, 4)
     n.name(n.op("ArgMax", x, axis=1), "classes")
-    n.name(n.op("Cast", n.op("Clip", n.op("Mul", x, n.const(50)), n.const(0), n.const(255)), to=TensorProto.UINT8), "pixels")
+    outputs = {"classes": (I, [1, 1, 8, 8])}
+    if pixels:
+        outputs["pixels"] = (TensorProto.UINT8, [1, 4, 8, 8])
+        n.name(n.op("Cast", n.op("Clip", n.op("Mul", x, n.const(50)), n.const(0), n.const(255)), to=TensorProto.UINT8), "pixels")
     n.name(n.op("SplitToSequence", x, axis=1), "parts")
-    graph = n.graph({"x": (F, [1, 3, 8, 8])}, {"classes": (I, [1, 1, 8, 8]), "pixels": (TensorProto.UINT8, [1, 4, 8, 8])})
+    graph = n.graph({"x": (F, [1, 3, 8, 8])}, outputs)
     graph.output.append(helper.make_tensor_sequence_value_info("parts", F, [1, 1, 8, 8]))
     return model(graph), floats(31, 8, x=(1, 3, 8, 8))
 

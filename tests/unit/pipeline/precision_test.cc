@@ -156,19 +156,23 @@ TEST_F(RunPrecisionTest, SensitivityChangesNothing) {
 
 TEST_F(RunPrecisionTest, NeedsOperatorsAndAFloatOutput) {
   settings_.sensitivity = true;
-  EXPECT_THROW(SettlePrecision(graph_, *facts_, false, &settings_), Error);
-  SettlePrecision(graph_, *facts_, true, &settings_);
+  EXPECT_THROW(SettlePrecision(*facts_, parts_, false, &settings_), Error);
+  SettlePrecision(*facts_, parts_, true, &settings_);
+  parts_[0].is_float = false;
+  EXPECT_THROW(SettlePrecision(*facts_, parts_, true, &settings_), Error);
+  parts_[0].rounded = true;
+  SettlePrecision(*facts_, parts_, true, &settings_);
 }
 
 TEST_F(RunPrecisionTest, LevelOneAloneBecomesZeroWhereNothingCanBeMeasured) {
   settings_ = {};
   settings_.precision_level = kPrecisionAuto;
-  SettlePrecision(graph_, *facts_, true, &settings_);
+  SettlePrecision(*facts_, parts_, true, &settings_);
   EXPECT_EQ(settings_.precision_level, kPrecisionAuto);
   QuantizationParameters wanted = settings_;
   wanted.sensitivity = true;
-  EXPECT_THROW(SettlePrecision(graph_, *facts_, false, &wanted), Error);
-  SettlePrecision(graph_, *facts_, false, &settings_);
+  EXPECT_THROW(SettlePrecision(*facts_, parts_, false, &wanted), Error);
+  SettlePrecision(*facts_, parts_, false, &settings_);
   EXPECT_EQ(settings_.precision_level, 0);
 }
 

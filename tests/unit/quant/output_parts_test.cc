@@ -74,5 +74,27 @@ TEST_F(OutputPartsTest, AConstantIsNotDivided) {
   EXPECT_EQ(Find(Node("Concat", {boxes_, constant}, "y", {{"axis", Attribute::Int(0)}})).parts.size(), 1u);
 }
 
+// What ArgMax chooses are no numbers that a noise says something of.
+TEST_F(OutputPartsTest, IntegersThatACastMakesOfFloatsAreRounded) {
+  const auto integers = [&](const char* type, ValueId input, const char* name, DType dtype,
+                            std::map<std::string, Attribute> attributes) {
+    const ValueId out = graph_.AddValue(name, dtype);
+    graph_.AddNode(type, std::string(name) + "_node", {input}, {out}, std::move(attributes));
+    return out;
+  };
+  const ValueId bytes = integers("Cast", boxes_, "bytes", DType::kUint8, {{"to", Attribute::Int(2)}});
+  const ValueId moved =
+      integers("Transpose", bytes, "moved", DType::kUint8, {{"perm", Attribute::Ints({1, 0})}});
+  const ValueId chosen = integers("ArgMax", boxes_, "chosen", DType::kInt64, {});
+  const ValueId narrow = integers("Cast", chosen, "narrow", DType::kInt32, {{"to", Attribute::Int(6)}});
+  for (ValueId id : {moved, chosen, narrow}) graph_.AddOutput(id);
+  ThreadPool pool(1);
+  const ValueFacts facts(graph_, {Tensor::Of<float>({2, 3}, {1, 2, 3, 4, 5, 6})}, pool);
+  const std::vector<OutputParts> parts = FindOutputParts(graph_, facts, pool);
+  EXPECT_TRUE(parts.at(0).rounded);
+  EXPECT_FALSE(parts.at(1).rounded);
+  EXPECT_FALSE(parts.at(2).rounded);
+}
+
 }  // namespace
 }  // namespace xslim

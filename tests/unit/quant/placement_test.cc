@@ -64,6 +64,24 @@ TEST(Placement, AProductOfTwoConstantsStaysAsItIs) {
   EXPECT_THAT(model.Pairs(plan), UnorderedElementsAre("x", "m", "n", "o"));
 }
 
+// Positions and the angles made of them.
+TEST(Placement, WhatOnlySizesGoIntoStaysFloat) {
+  SmallGraph model;
+  const ValueId sizes = model.graph.AddValue("sizes", DType::kInt64);
+  model.graph.AddNode("Shape", "sizes", {model.graph.Find("x")}, {sizes});
+  const ValueId count = model.graph.AddValue("count", DType::kFloat);
+  model.graph.AddNode("Cast", "count", {sizes}, {count}, {{"to", Attribute::Int(1)}});
+  model.Op("MatMul", "angles", {"count", model.Constant({4, 6})});
+  model.Op("Mul", "turned", {"angles", model.Constant({6})});
+  model.Op("Add", "behind", {"x", "turned"});
+  model.Conv("c", "behind");
+  model.Op("Add", "y", {"c", "turned"});
+  model.Output("y");
+  const QuantPlan plan = model.Plan();
+  EXPECT_THAT(model.Quantized(plan), UnorderedElementsAre("c", "y"));
+  EXPECT_EQ(plan.left_float.at(model.Node("angles")), "no data go into it, only constants and sizes");
+}
+
 TEST(Placement, OfAFloatOperatorOnlyInt8ReadersSeeTheDequantizedTensor) {
   SmallGraph model;
   model.Conv("c1", "x");

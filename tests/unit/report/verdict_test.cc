@@ -146,6 +146,29 @@ TEST(Outputs, IntegersSayHowFarTheyAreApart) {
             "int64: 2 of 2 elements are equal");
 }
 
+TEST(Outputs, AnImageInBytesIsMeasuredLikeFloats) {
+  OutputParts bytes = Whole();
+  bytes.rounded = true;
+  const OutputResult result =
+      CompareOutputs(Tensor::Of<uint8_t>({2}, {30, 40}), Tensor::Of<uint8_t>({2}, {30, 90}), bytes, {{}});
+  const OutputMeasure output = Summary("y", bytes, {&result});
+  EXPECT_TRUE(output.is_float);
+  EXPECT_NEAR(output.snr, 1, 1e-6);
+  EXPECT_THAT(Lost(output), ElementsAre(HasSubstr("keeps little of the float model's")));
+}
+
+TEST(Outputs, SilentSamplesAreLeftOutOfTheMean) {
+  const auto result = [](float f, float q) {
+    return CompareOutputs(Tensor::Of<float>({1}, {f}), Tensor::Of<float>({1}, {q}), Whole(), {{}});
+  };
+  const OutputResult loud = result(10, 11), silent = result(0.1f, 1);
+  const OutputMeasure output = Summary("y", Whole(), {&loud, &silent});
+  EXPECT_NEAR(output.snr, 0.01, 1e-6);
+  EXPECT_EQ(output.samples, 1);
+  EXPECT_THAT(output.note, HasSubstr("1 sample is left out of its mean: silent"));
+  EXPECT_EQ(Summary("y", Whole(), {&silent}).samples, 1);
+}
+
 TEST(Outputs, FloatsOfEightBitsAreMeasured) {
   Tensor f(DType::kFloat8E4M3FN, {2}), q(DType::kFloat8E4M3FN, {2});
   f.raw()[0] = f.raw()[1] = q.raw()[0] = std::byte{0x38};  // 1

@@ -105,9 +105,49 @@ TEST_F(EqualizeTest, ConvReluConv) {
   graph_.AddOutput(Op("Conv", {middle, Weight(Noise({5, 8, 3, 3}, 9))}));
   const float before = Evenness(middle, shape, false);
   const EqualizeResult result = Run(shape);
-  EXPECT_EQ(result.pairs, 1);
+  EXPECT_EQ(result.groups, 1);
   EXPECT_EQ(result.changed, 1);
   EXPECT_GT(Evenness(middle, shape, false), 4 * before);
+}
+
+// A residual connection: what is added has the same factors, and so have all layers that read a sum.
+TEST_F(EqualizeTest, LayersInFrontOfSums) {
+  const Shape shape = {1, 3, 6, 6};
+  const ValueId first = Op("Conv", {x_, Weight(Uneven({8, 3, 1, 1}, 7)), Weight(Uneven({8}, 8))});
+  const ValueId inner = Op("Tanh", {Op("Conv", {first, Weight(Noise({6, 8, 1, 1}, 9))})});
+  const ValueId second = Op("Relu", {Op("Conv", {inner, Weight(Uneven({8, 6, 1, 1}, 10))})});
+  const ValueId sum = Op("Add", {second, first});
+  graph_.AddOutput(Op("Conv", {Op("MaxPool", {sum}, {{"kernel_shape", Attribute::Ints({2, 2})}}),
+                               Weight(Noise({5, 8, 3, 3}, 11))}));
+  const float before = Evenness(sum, shape, false);
+  const EqualizeResult result = Run(shape);
+  EXPECT_EQ(result.groups, 1);
+  EXPECT_EQ(result.changed, 1);
+  EXPECT_GT(Evenness(sum, shape, false), 2 * before);
+}
+
+TEST_F(EqualizeTest, VectorsAddedToSumsOfProducts) {
+  const ValueId first = Op("MatMul", {x_, Weight(Transposed(Uneven({8, 6}, 7)))});
+  const ValueId second = Op("Gemm", {x_, Weight(Transposed(Uneven({8, 6}, 9)))});
+  const ValueId sum = Op("Add", {Weight(Uneven({8}, 10)), Op("Add", {first, second})});
+  graph_.AddOutput(Op("MatMul", {sum, Weight(Noise({8, 3}, 11))}));
+  EXPECT_EQ(Run({5, 6}).changed, 1);
+}
+
+// One of what is added is no layer's, or an output, or read by what does not commute.
+TEST_F(EqualizeTest, SumsThatCannotBeRescaled) {
+  const Shape shape = {1, 8, 6, 6};
+  const auto layer = [&](ValueId input, uint64_t seed) {
+    return Op("Conv", {input, Weight(Uneven({8, 8, 1, 1}, seed))});
+  };
+  graph_.AddOutput(layer(Op("Add", {layer(x_, 1), x_}), 2));
+  const ValueId shown = layer(x_, 3);
+  graph_.AddOutput(shown);
+  graph_.AddOutput(layer(Op("Add", {layer(x_, 4), shown}), 5));
+  const ValueId bent = Op("Add", {layer(x_, 6), layer(x_, 7)});
+  graph_.AddOutput(Op("Sigmoid", {bent}));
+  graph_.AddOutput(layer(bent, 8));
+  EXPECT_EQ(Run(shape).groups, 0);
 }
 
 TEST_F(EqualizeTest, GroupsAndTransposedConvolutionsOnBothSides) {
@@ -119,7 +159,7 @@ TEST_F(EqualizeTest, GroupsAndTransposedConvolutionsOnBothSides) {
          {y, Weight(Transposed(Uneven({6, 8}, 9)).Reshaped({8, 6, 1, 1})), Weight(Noise({6}, 3))});
   graph_.AddOutput(Op("Conv", {y, Weight(Noise({2, 3, 1, 1}, 10))}, {{"group", Attribute::Int(2)}}));
   const EqualizeResult result = Run(shape);
-  EXPECT_EQ(result.pairs, 3);
+  EXPECT_EQ(result.groups, 3);
   EXPECT_EQ(result.changed, 3);
 }
 
@@ -165,7 +205,7 @@ TEST_F(EqualizeTest, VectorsThatSeveralOperatorsReadStayOneWhereNothingChanges) 
   graph_.AddOutput(Op("Gemm", {front, Weight(Noise({4, 3}, 6))}));
   const size_t readers = graph_.value(shared).uses.size();
   const EqualizeResult result = Run({5, 4});
-  EXPECT_EQ(result.pairs, 2);
+  EXPECT_EQ(result.groups, 2);
   EXPECT_EQ(result.changed, 1);
   EXPECT_EQ(graph_.value(shared).uses.size(), readers - 1);  // but for that of `front`
 }
@@ -181,7 +221,7 @@ TEST_F(EqualizeTest, GainsAndReshapesInFrontOfProducts) {
   graph_.AddOutput(Op("MatMul", {right, Weight(Noise({8, 3}, 8))}));
   graph_.AddOutput(Op("MatMul", {mixed, Weight(Noise({4, 3}, 9))}));  // not along the gain's axis
   const EqualizeResult result = Run({2, 5, 8});
-  EXPECT_EQ(result.pairs, 2);
+  EXPECT_EQ(result.groups, 2);
   EXPECT_EQ(result.changed, 2);
 }
 
@@ -199,7 +239,7 @@ TEST_F(EqualizeTest, LeavesAloneWhatBodiesRead) {
   body.graph->AddOutput(out);
   const ValueId yes = graph_.AddConstant("yes", Tensor::Scalar(true));
   graph_.AddOutput(Op("If", {yes}, {{"then_branch", body}, {"else_branch", body}}));
-  EXPECT_EQ(Run({1, 3, 6, 6}).pairs, 0);
+  EXPECT_EQ(Run({1, 3, 6, 6}).groups, 0);
 }
 
 // A pool runs along the last axis, which holds the product's channels.
@@ -208,14 +248,14 @@ TEST_F(EqualizeTest, PoolsOverTheChannelsOfProducts) {
   const ValueId pooled =
       Op("MaxPool", {y}, {{"kernel_shape", Attribute::Ints({3})}, {"pads", Attribute::Ints({1, 1})}});
   graph_.AddOutput(Op("MatMul", {pooled, Weight(Noise({8, 3}, 6))}));
-  EXPECT_EQ(Run({2, 5, 6}).pairs, 0);
+  EXPECT_EQ(Run({2, 5, 6}).groups, 0);
 }
 
 TEST_F(EqualizeTest, LeavesEvenChannelsAlone) {
   const ValueId y = Op("Conv", {x_, Weight(Tensor::Of<float>({4, 1, 1, 1}, {0.5f, -0.5f, 0.5f, -0.5f}))});
   graph_.AddOutput(Op("Conv", {y, Weight(Tensor::Of<float>({1, 4, 1, 1}, {1, -1, 1, 1}))}));
   const EqualizeResult result = Run({1, 1, 6, 6});
-  EXPECT_EQ(result.pairs, 1);
+  EXPECT_EQ(result.groups, 1);
   EXPECT_EQ(result.changed, 0);
 }
 
@@ -228,14 +268,14 @@ TEST_F(EqualizeTest, LeavesAloneWhatOthersRead) {
   graph_.AddOutput(Op("Conv", {shown, Weight(Noise({5, 8, 1, 1}, 11))}));
   const ValueId shared = Weight(Uneven({3, 3, 1, 1}, 12));
   graph_.AddOutput(Op("Conv", {Op("Conv", {x_, shared}), shared}));
-  EXPECT_EQ(Run({1, 3, 6, 6}).pairs, 0);
+  EXPECT_EQ(Run({1, 3, 6, 6}).groups, 0);
 }
 
 TEST_F(EqualizeTest, LeavesAloneWhatStaysFloat) {
   const ValueId y = Op("Conv", {x_, Weight(Uneven({8, 3, 1, 1}, 7))});
   graph_.AddOutput(Op("Conv", {y, Weight(Noise({5, 8, 1, 1}, 9))}));
   untouched_[graph_.value(y).uses[0].node] = "asked for";
-  EXPECT_EQ(Run({1, 3, 6, 6}).pairs, 0);
+  EXPECT_EQ(Run({1, 3, 6, 6}).groups, 0);
 }
 
 TEST_F(EqualizeTest, DeadChannelsAndNoSamples) {

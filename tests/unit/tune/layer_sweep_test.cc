@@ -43,8 +43,8 @@ struct Model {
   }
 };
 
-QuantPlan PlanOf(const Graph& graph, const ValueFacts& facts, ThreadPool& pool) {
-  QuantPlan plan = PlacePlan(graph, facts, {});
+// plan: without ranges.
+QuantPlan PlanOf(const Graph& graph, QuantPlan plan, ThreadPool& pool) {
   std::map<ValueId, kernels::MinMax> seen;
   std::vector<ValueId> taps;
   for (const auto& [id, quant] : plan.activations) taps.push_back(id);
@@ -80,7 +80,7 @@ TEST(LayerSweep, ShowsEachLayerItsQuantizedInputAndItsOutput) {
   ThreadPool pool(2);
   const Model model;
   const ValueFacts facts(model.graph, Source().at(0), pool);
-  const QuantPlan plan = PlanOf(model.graph, facts, pool);
+  const QuantPlan plan = PlanOf(model.graph, PlacePlan(model.graph, facts, {}), pool);
   const Graph exported = ExportQdq(model.graph, plan);
   const std::vector<Sample> samples = {Source().at(0), Source().at(1), Source().at(2)};
   // What an executor sees.
@@ -142,7 +142,9 @@ TEST(LayerSweep, StoresWhatBodiesReadAndCodesOfConstants) {
     for (ValueId id : {y, z}) graph.AddOutput(id);
     const Sample sample = Source().at(0);
     const ValueFacts facts(graph, sample, pool);
-    const Graph exported = ExportQdq(graph, PlanOf(graph, facts, pool));
+    QuantPlan plan = PlaceOnly(graph, facts, {}, {conv}, {});
+    QuantizeWeights(graph, {}, &plan);
+    const Graph exported = ExportQdq(graph, PlanOf(graph, std::move(plan), pool));
     ASSERT_TRUE(exported.Producer(exported.node(conv).input(0))->Is("DequantizeLinear"));
     Tensor expected;
     Executor executor(exported, pool);
@@ -187,7 +189,7 @@ TEST(TuneLayers, LowersTheNoiseAndGivesTheSameForAnyNumberOfThreads) {
     Model model;
     const Graph reference = model.graph;
     const ValueFacts facts(model.graph, Source().at(0), pool);
-    QuantPlan plan = PlanOf(model.graph, facts, pool);
+    QuantPlan plan = PlanOf(model.graph, PlacePlan(model.graph, facts, {}), pool);
     const double before = Snr(reference, ExportQdq(model.graph, plan), pool);
     const std::vector<Sample> samples = DrawSamples(Source(), {0, 1, 2, 3, 4, 5, 6, 7, 8, 9}, 10, 1, pool);
     FloatMeans means(reference, plan, samples.size());

@@ -45,6 +45,29 @@ TEST_F(OutputNoiseTest, InfinitiesOfItsOwnLoseAnOutput) {
   EXPECT_GT(Ratio(Tensor::Of<float>({2}, {1, 2}), Tensor::Of<float>({2}, {1, kInf})), 1e20);
 }
 
+TEST_F(OutputNoiseTest, AnImageInBytesIsMeasuredLikeFloats) {
+  OutputParts bytes;
+  bytes.rounded = true;
+  Graph of_bytes;
+  of_bytes.opset_imports[""] = 13;
+  const ValueId x = of_bytes.AddValue("x", DType::kUint8), y = of_bytes.AddValue("y", DType::kUint8);
+  of_bytes.AddInput(x);
+  of_bytes.AddNode("Identity", "same", {x}, {y});
+  of_bytes.AddOutput(y);
+  const Tensor image = Tensor::Of<uint8_t>({2}, {30, 40}), other = Tensor::Of<uint8_t>({2}, {30, 90});
+  const OutputNoise noise(of_bytes, {bytes}, {{image}}, pool_);
+  EXPECT_NEAR(noise.Ratios({{noise.Of(0, 0, other)}}).at(0), 1, 1e-6);
+  const OutputNoise none(of_bytes, std::vector<OutputParts>(1), {{image}}, pool_);
+  EXPECT_TRUE(none.rows().empty());
+}
+
+TEST_F(OutputNoiseTest, SilentSamplesAreLeftOutOfTheMean) {
+  const OutputNoise noise(graph_, std::vector<OutputParts>(1),
+                          {{Tensor::Of<float>({1}, {10})}, {Tensor::Of<float>({1}, {0.1f})}}, pool_);
+  const Tensor off = Tensor::Of<float>({1}, {11});
+  EXPECT_NEAR(noise.Ratios({{noise.Of(0, 0, off), noise.Of(0, 1, off)}}).at(0), 0.01, 1e-6);
+}
+
 TEST_F(OutputNoiseTest, AnotherShapeHasAsMuchNoiseAsSignal) {
   EXPECT_NEAR(Ratio(Tensor::Of<float>({2}, {1, 2}), Tensor::Of<float>({3}, {1, 2, 3})), 1, 1e-6);
 }

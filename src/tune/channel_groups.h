@@ -1,0 +1,56 @@
+// Groups of layers that can be rescaled together: tensors whose channels may all be multiplied by one factor
+// each, since layers make them and layers alone read them.
+#ifndef XSLIM_TUNE_CHANNEL_GROUPS_H_
+#define XSLIM_TUNE_CHANNEL_GROUPS_H_
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "graph/graph.h"
+
+namespace xslim {
+
+// An operator's input.
+struct Slot {
+  NodeId node = kNone;
+  size_t slot = 0;
+};
+
+// What equalization may rescale. Its tensors are joined by operators that commute with a factor per channel
+// and by Adds of two of them (residual connections): all of them have the same factors.
+struct ChannelGroup {
+  std::vector<NodeId> fronts;  // what makes the tensors: layers, normalizations, gains; in the graph's order
+  std::vector<NodeId> behind;  // layers that read them
+  std::vector<NodeId> sums;    // Adds of two of the tensors
+  std::vector<Slot> vectors;   // constants that scale with the channels: biases, a normalization's gain ...
+  size_t channels = 0;
+  bool channels_first = false;  // axis 1, else the last one
+};
+
+// Output (or input) channel of every element of a weight.
+class ChannelMap {
+ public:
+  ChannelMap(const Node& node, const Tensor& weight, bool output);
+  int64_t channels() const { return count_ * group_; }
+  int64_t operator()(int64_t at) const {
+    const int64_t within = (at / inner_) % count_;
+    return group_ == 1 ? within : (at / row_size_ / rows_per_group_) * count_ + within;
+  }
+
+ private:
+  int64_t inner_ = 1, count_ = 1, group_, rows_per_group_ = 1, row_size_ = 1;
+};
+
+// Groups without an operator of `untouched`, by the order of their first fronts; linear in the graph's size.
+std::vector<ChannelGroup> FindChannelGroups(const Graph& graph,
+                                            const std::map<NodeId, std::string>& untouched);
+
+// Multiplies channel c of the group's tensors by factor[c] > 0: the fronts' output channels, and the inverse
+// on the input channels of the layers behind. The group's outputs stay the same up to float rounding.
+void RescaleGroup(Graph* graph, const ChannelGroup& group, const std::vector<double>& factor);
+
+}  // namespace xslim
+
+#endif  // XSLIM_TUNE_CHANNEL_GROUPS_H_
