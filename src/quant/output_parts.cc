@@ -6,6 +6,7 @@
 
 #include "graph/subgraph.h"
 #include "quant/interest.h"
+#include "quant/selected.h"
 #include "runtime/executor.h"
 
 namespace xslim {
@@ -102,7 +103,12 @@ class Finder {
 
 std::vector<OutputParts> FindOutputParts(const Graph& graph, const ValueFacts& facts, ThreadPool& pool) {
   std::vector<OutputParts> found;
-  for (ValueId id : graph.outputs()) found.push_back(Finder(graph, facts).Find(id, pool));
+  const std::map<ValueId, NodeId> selected = FindSelected(graph, facts);
+  for (ValueId id : graph.outputs()) {
+    found.push_back(Finder(graph, facts).Find(id, pool));
+    if (const auto by = selected.find(id); by != selected.end())
+      found.back().selected_by = graph.node(by->second).Title();
+  }
   return found;
 }
 

@@ -30,6 +30,8 @@ struct OutputParts {
   bool is_float = true;
   bool rounded = false;  // integers that a Cast makes of float32 (an image in bytes): measured like it
 
+  std::string selected_by = "";  // the operator (selected.h) that selects its elements; "" when none does
+
   bool IsMeasured() const { return is_float || rounded; }  // whether there is a noise to tell of
 
   // The number of the part that an element of an output of that shape belongs to is labels[element]; an

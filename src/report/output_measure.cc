@@ -140,6 +140,13 @@ std::vector<std::string> Lost(const OutputMeasure& output) {
   std::vector<std::string> lines;
   const auto check = [&](const std::string& name, double snr) {
     if (!(snr > kSome) || !std::isfinite(snr)) return;
+    if (!output.selected_by.empty()) {
+      lines.push_back(
+          StrCat(name, " differs: the noise is ", snr, " of the signal, but ", output.selected_by,
+                 " selects its elements, and others, or these in another order, count as noise; compare what "
+                 "is selected (boxes that match, say)"));
+      return;
+    }
     lines.push_back(StrCat(name, snr > kMuch ? " keeps little of the float model's" : " is noisy",
                            ": the noise is ", snr, " of the signal (docs/tuning.md says what to try)"));
   };
@@ -201,6 +208,7 @@ OutputMeasure Summary(const std::string& name, const OutputParts& parts,
                       const std::vector<const OutputResult*>& results) {
   OutputMeasure output;
   output.name = name;
+  output.selected_by = parts.selected_by;
   int64_t lost = 0, other_shape = 0, other_kind = 0, equal = 0, total = 0;
   double apart = 0, furthest = 0;
   const char* type = "";

@@ -50,6 +50,7 @@ struct OutputMeasure {
   int64_t samples = 0;      // that were compared; 0: the numbers say nothing
   std::string note;         // why samples were not compared, or what was instead; "" when all were
   bool is_float = true;
+  std::string selected_by;         // as in OutputParts
   std::vector<PartMeasure> parts;  // one for the whole output where it has no parts; empty: not compared
 };
 

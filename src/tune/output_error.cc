@@ -9,6 +9,7 @@
 #include "ops/precise_math.h"
 #include "quant/interest.h"
 #include "quant/output_parts.h"
+#include "quant/selected.h"
 #include "runtime/tapped_samples.h"
 
 namespace xslim {
@@ -21,7 +22,7 @@ constexpr double kLost = 1e6;  // the largest ratio, which NaN and another shape
 class PointFinder {
  public:
   PointFinder(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts)
-      : graph_(graph), plan_(plan), facts_(facts) {}
+      : graph_(graph), plan_(plan), facts_(facts), selected_(FindSelected(graph, facts)) {}
 
   std::vector<std::string> Find() {
     for (ValueId id : graph_.outputs()) Visit(id);
@@ -32,8 +33,8 @@ class PointFinder {
   void Visit(ValueId id) {
     if (id == kNone || !seen_.insert(id).second || graph_.value(id).has_value()) return;
     const Node* producer = graph_.Producer(id);
-    if (producer == nullptr) return;
-    if (facts_.is_float(id) && !Joined(*producer, 0)) {
+    if (producer == nullptr || producer->Is("Shape")) return;
+    if (facts_.is_float(id) && !selected_.count(id) && !Joined(*producer, 0)) {
       points_.push_back(graph_.value(id).name);
       if (facts_.elements(id) < kFewElements) Widen(*producer);
       return;
@@ -73,6 +74,7 @@ class PointFinder {
   const Graph& graph_;
   const QuantPlan& plan_;
   const ValueFacts& facts_;
+  const std::map<ValueId, NodeId> selected_;
   std::set<ValueId> seen_, widened_;
   std::vector<std::string> points_;
 };

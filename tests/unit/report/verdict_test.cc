@@ -157,6 +157,15 @@ TEST(Outputs, AnImageInBytesIsMeasuredLikeFloats) {
   EXPECT_THAT(Lost(output), ElementsAre(HasSubstr("keeps little of the float model's")));
 }
 
+TEST(Outputs, WhatIsSelectedMayDiffer) {
+  OutputParts best = Whole();
+  best.selected_by = "top[TopK]";
+  const OutputResult result =
+      CompareOutputs(Tensor::Of<float>({2}, {1, 5}), Tensor::Of<float>({2}, {5, 1}), best, {{}});
+  EXPECT_THAT(Lost(Summary("y", best, {&result})),
+              ElementsAre(AllOf(HasSubstr("output y differs"), HasSubstr("top[TopK] selects its elements"))));
+}
+
 TEST(Outputs, SilentSamplesAreLeftOutOfTheMean) {
   const auto result = [](float f, float q) {
     return CompareOutputs(Tensor::Of<float>({1}, {f}), Tensor::Of<float>({1}, {q}), Whole(), {{}});

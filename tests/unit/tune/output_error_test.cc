@@ -56,6 +56,21 @@ TEST(OutputPoints, AQuantizedConcatIsOne) {
   EXPECT_THAT(Points(model), UnorderedElementsAre("y"));
 }
 
+// Which ones the best are may change: what they are taken from is judged.
+TEST(OutputPoints, AreWhatElementsAreSelectedFrom) {
+  SmallGraph model = Detector();
+  const ValueId best = model.graph.AddValue("best", DType::kFloat),
+                places = model.graph.AddValue("places", DType::kInt64);
+  model.graph.AddNode(
+      "TopK", "top",
+      {model.graph.Find("scores"), model.graph.AddConstant("two", Tensor::Of<int64_t>({1}, {2}))},
+      {best, places});
+  model.Op("GatherElements", "taken", {"boxes", "places"}, {{"axis", Attribute::Int(3)}});
+  model.Op("Concat", "y", {"taken", "best"}, {{"axis", Attribute::Int(1)}});
+  model.Output("y");
+  EXPECT_THAT(Points(model), UnorderedElementsAre("boxes", "scores"));
+}
+
 // y = factor * Conv(x).
 Graph Scaled(float factor) {
   Graph graph;
