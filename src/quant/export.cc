@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "quant/bias_room.h"
+#include "quant/facts.h"
 #include "quant/interest.h"
 #include "quant/plan.h"
 
@@ -133,11 +134,6 @@ class Exporter {
       found = weights_.emplace(key, output).first;
     }
     graph_.SetInput(weight.node, slot, found->second);
-  }
-
-  // Whether input 2 is a bias that the operator adds to its products.
-  static bool TakesBias(const Node& node) {
-    return node.Is("Conv") || node.Is("ConvTranspose") || node.Is("Gemm");
   }
 
   std::optional<WeightQuant> Roomy(const WeightQuant& weight) const {

@@ -27,6 +27,8 @@ bool IsComputing(const Node& node) {
   return node.Is("Conv") || node.Is("ConvTranspose") || node.Is("Gemm") || node.Is("MatMul");
 }
 
+bool TakesBias(const Node& node) { return node.Is("Conv") || node.Is("ConvTranspose") || node.Is("Gemm"); }
+
 DType OtherFloatOf(const Node& node, const ValueFacts& facts) {
   if (!IsComputing(node) || node.input(0) == kNone) return DType::kUndefined;
   const DType type = facts.of(node.input(0)).dtype;

@@ -36,6 +36,9 @@ class ValueFacts {
 // Conv, ConvTranspose, Gemm or MatMul.
 bool IsComputing(const Node& node);
 
+// Whether input 2 is a bias that the operator adds to its products.
+bool TakesBias(const Node& node);
+
 // What a computing operator of another float type than float32 computes in; kUndefined for other operators.
 DType OtherFloatOf(const Node& node, const ValueFacts& facts);
 

@@ -3,6 +3,8 @@
 #include <string>
 #include <vector>
 
+#include "quant/facts.h"
+
 namespace xslim {
 
 bool HasOwnConstant(const Graph& graph, const Node& node, size_t slot) {
@@ -11,11 +13,9 @@ bool HasOwnConstant(const Graph& graph, const Node& node, size_t slot) {
          graph.SoleUser(id) != kNone;
 }
 
-bool AddsBias(const Node& node) { return node.Is("Conv") || node.Is("ConvTranspose") || node.Is("Gemm"); }
-
 bool GiveBias(Graph* graph, NodeId id) {
   const Node& node = graph->node(id);
-  if (!AddsBias(node)) return false;
+  if (!TakesBias(node)) return false;
   const Tensor& weight = *graph->Constant(node.input(1));
   int64_t channels = weight.dim(0);
   if (node.Is("ConvTranspose")) channels = weight.dim(1) * node.Int("group", 1);

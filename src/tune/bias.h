@@ -11,9 +11,6 @@ namespace xslim {
 // Whether the input is a float constant that nothing else reads.
 bool HasOwnConstant(const Graph& graph, const Node& node, size_t slot);
 
-// Conv, ConvTranspose and Gemm add a bias themselves.
-bool AddsBias(const Node& node);
-
 // Makes sure that the operator has a constant bias of its own, one number per output channel; a missing one
 // is zero. False for other operators, and for a Gemm with alpha or beta.
 bool GiveBias(Graph* graph, NodeId id);

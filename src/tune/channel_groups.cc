@@ -38,7 +38,7 @@ std::vector<Slot> ScaledVectors(const Graph& graph, const Node& node) {
   const bool either = node.Is("Add") || node.Is("Mul"), normalization = IsNormalizationType(node);
   if (either) add(0);
   if (either || normalization) add(1);
-  if (normalization || AddsBias(node)) add(2);
+  if (normalization || TakesBias(node)) add(2);
   return vectors;
 }
 

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "base/vector_clones.h"
+#include "quant/facts.h"
 #include "quant/interest.h"
 #include "tune/bias.h"
 #include "tune/layer_sweep.h"
@@ -307,7 +308,7 @@ FloatMeans::FloatMeans(const Graph& graph, const QuantPlan& plan, size_t samples
     : graph_(graph), by_sample_(samples) {
   for (const Layer& layer : FindLayers(graph, plan)) {
     const Node& node = graph.node(layer.node);
-    if (AddsBias(node)) values_.insert(node.outputs[0]);
+    if (TakesBias(node)) values_.insert(node.outputs[0]);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "graph/subgraph.h"
+#include "quant/facts.h"
 #include "runtime/executor.h"
 #include "tune/bias.h"
 
@@ -82,7 +83,7 @@ LearningGraph::LearningGraph(const Graph& clipped, const QuantPlan& plan, const 
     const Node& node = graph.node(layer.node);
     const auto derivative = gradient.of.find(node.outputs[0]);
     if (derivative == gradient.of.end()) continue;
-    if (AddsBias(node) && HasOwnConstant(graph, node, 2) && graph.Constant(node.input(2))->rank() == 1)
+    if (TakesBias(node) && HasOwnConstant(graph, node, 2) && graph.Constant(node.input(2))->rank() == 1)
       biases.push_back({layer.node, node.input(2), derivative->second});
     if (node.Is("ConvTranspose")) continue;  // its rows are no plain patches of the output
     WeightPlace place{layer, node.input(1), node.input(0), derivative->second, {}};
