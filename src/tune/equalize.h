@@ -37,10 +37,11 @@ struct EqualizeResult {
 // D_c: its largest weight behind, as a share of the largest of that output channel. The exponents a and d are
 // those (0 among them) of the least predicted noise behind, in which each layer counts by P, 1 or, where
 // tensors are added and layers of different depths read them, its outputs' power sum_c |w_c|^2 E[x_c^2]:
-//   for each tensor of the group: sum_c (range / 255 / s_c)^2 / 12 * (|w_c|^2 / P of all layers that it
-//   reaches) for each layer: sum_o (max_c |w_oc / s_c| / 127)^2 / 12 * sum_c s_c^2 E[x_c^2] / P
-// with range that of the rescaled tensor; the group is left alone when that is not at least 3 % (with sums 25
-// %) below the noise without, or when an operator of it is `untouched` (what stays float, with the reason).
+//   for each tensor: sum_c (range / 255 / s_c)^2 / 12 * (|w_c|^2 / P of all layers that it reaches),
+//   for each layer: sum_o (max_c |w_oc / s_c| / 127)^2 / 12 * sum_c s_c^2 E[x_c^2] / P,
+// with range that of the rescaled tensor. The group is left alone when that is not at least 3 % below the
+// noise without (30 % where tensors are added), or when an operator of it is `untouched` (what stays float,
+// with the reason).
 EqualizeResult Equalize(Graph* graph, const std::vector<Sample>& samples,
                         const std::map<NodeId, std::string>& untouched, const SampleLanes& lanes);
 
