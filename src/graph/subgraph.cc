@@ -103,6 +103,20 @@ std::vector<ValueId> ReadsOf(const Graph& graph, const Node& node) {
   return reads;
 }
 
+std::set<ValueId> DependingOn(const Graph& graph, std::set<ValueId> from) {
+  for (NodeId id : graph.Order()) {
+    const Node& node = graph.node(id);
+    if (node.Is("Shape") || node.Is("Size")) continue;
+    const std::vector<ValueId> reads = ReadsOf(graph, node);
+    if (std::none_of(reads.begin(), reads.end(), [&](ValueId read) { return from.count(read) != 0; }))
+      continue;
+    for (ValueId output : node.outputs) {
+      if (output != kNone) from.insert(output);
+    }
+  }
+  return from;
+}
+
 Subgraph Extract(const Graph& source, const std::vector<NodeId>& nodes) {
   return Extractor(source, nodes).Run();
 }

@@ -2,6 +2,7 @@
 #ifndef XSLIM_GRAPH_SUBGRAPH_H_
 #define XSLIM_GRAPH_SUBGRAPH_H_
 
+#include <set>
 #include <vector>
 
 #include "graph/graph.h"
@@ -10,6 +11,9 @@ namespace xslim {
 
 // What a node reads: its inputs, and what its bodies capture of the graph around it. Without kNone.
 std::vector<ValueId> ReadsOf(const Graph& graph, const Node& node);
+
+// `from`, and all values that depend on what is in them. Shape and Size tell nothing of that.
+std::set<ValueId> DependingOn(const Graph& graph, std::set<ValueId> from);
 
 struct Subgraph {
   Graph graph;

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "ops/contrib.h"
+#include "ops/copy.h"
 #include "ops/float_result.h"
 #include "ops/matmul.h"
 #include "ops/operator.h"
@@ -35,8 +36,7 @@ size_t ReadCommon(const Node& node, const Shape& x, const Shape& w, Geometry& g,
   g.batch = x[0];
   g.channels_in = x[1];
   g.group = node.Int("group", 1);
-  // Of no channels any number is a divisor, and work for each group would not end.
-  if (g.group < 1 || g.group > std::max<int64_t>(g.channels_in, 1) || g.channels_in % g.group != 0) {
+  if (!AreGroups(g.group, g.channels_in)) {
     throw Error(StrCat("group ", g.group, " does not divide the ", g.channels_in, " input channels"));
   }
   for (size_t i = 0; i < rank; ++i) {

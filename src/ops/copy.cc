@@ -182,6 +182,10 @@ bool AddUpTo(const std::vector<int64_t>& sizes, int64_t whole) {
   return whole == 0;
 }
 
+bool AreGroups(int64_t groups, int64_t channels) {
+  return groups >= 1 && groups <= std::max<int64_t>(channels, 1) && channels % groups == 0;
+}
+
 Tensor Part(const EvalContext& context, const Tensor& x, int64_t axis, int64_t begin, int64_t count) {
   Shape shape = x.shape();
   shape[static_cast<size_t>(axis)] = count;

@@ -62,6 +62,10 @@ void CopyStrided(ThreadPool& pool, const Tensor& in, Tensor& out, StridedCopy co
 // int64_t.
 bool AddUpTo(const std::vector<int64_t>& sizes, int64_t whole);
 
+// Whether channels can be split into that many equal groups. Any number divides no channels, but work for
+// each group would not end: of none there is one group at most.
+bool AreGroups(int64_t groups, int64_t channels);
+
 // `parts`, at least one and equal but for `axis`, one after the other along it; throws Error when they do not
 // fit. Negative axes count from the end.
 Tensor Joined(const EvalContext& context, const std::vector<Tensor>& parts, int64_t axis);

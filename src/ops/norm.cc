@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kernels/kernels.h"
+#include "ops/copy.h"
 #include "ops/float_result.h"
 #include "ops/operator.h"
 #include "xslim/error.h"
@@ -117,7 +118,7 @@ void EvaluateInstanceNormalization(EvalContext& context) {
 void EvaluateGroupNormalization(EvalContext& context) {
   const Tensor x = context.in(0).ToFloat32();
   const int64_t groups = context.node.Int("num_groups", 0);
-  if (x.rank() < 2 || groups < 1 || groups > std::max<int64_t>(x.dim(1), 1) || x.dim(1) % groups != 0) {
+  if (x.rank() < 2 || !AreGroups(groups, x.dim(1))) {
     throw Error("num_groups " + std::to_string(groups) + " does not divide the channels of " +
                 ToString(x.shape()));
   }

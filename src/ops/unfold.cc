@@ -44,7 +44,7 @@ void Col2Im(EvalContext& c) {
   const size_t rank = image.size();
   CheckWindowValues("image_shape", image, rank, 0);
   CheckWindowValues("block_shape", block, rank, 1);
-  if (x.rank() != 3 || block.size() != rank) {
+  if (x.rank() != 3) {
     throw Error(StrCat("input of shape ", ToString(x.shape()), ", image ", ToString(image), " and block ",
                        ToString(block), " do not fit together"));
   }
@@ -112,9 +112,8 @@ void DeformConv(EvalContext& c) {
   const int64_t group = c.node.Int("group", 1), offset_group = c.node.Int("offset_group", 1);
   const int64_t batch = x.dim(0), channels = x.dim(1), height = x.dim(2), width = x.dim(3), m = w.dim(0);
   const int64_t kernel_h = w.dim(2), kernel_w = w.dim(3), taps = kernel_h * kernel_w;
-  const int64_t most = std::max<int64_t>(channels, 1);  // any number divides no channels
-  if (group < 1 || offset_group < 1 || group > most || offset_group > most || channels % group != 0 ||
-      channels / group != w.dim(1) || m % group != 0 || channels % offset_group != 0) {
+  if (!AreGroups(group, channels) || !AreGroups(offset_group, channels) || channels / group != w.dim(1) ||
+      m % group != 0) {
     throw Error(StrCat("weights of shape ", ToString(w.shape()), " do not fit ", channels,
                        " channels in group ", group, " and offset_group ", offset_group));
   }

@@ -108,12 +108,9 @@ class StaticRun {
 
   // Ranges, codes and biases, by the data.
   void Plan() {
-    if (plan_.nodes.empty() && options_.save_stats.empty()) {
-      graph_ = float_.graph;
-      return;
-    }
-    LogInfo("calibrating on ", calibration().size(), " of ", float_.samples->Describe());
     graph_ = float_.graph;
+    if (plan_.nodes.empty() && options_.save_stats.empty()) return;
+    LogInfo("calibrating on ", calibration().size(), " of ", float_.samples->Describe());
     const Percentiles percentiles = PercentilesOf(graph_, float_.choices, settings_.max_percentile);
     const auto observe = [&](const QuantPlan& of) {
       Observations found =

@@ -3,7 +3,9 @@
 #ifndef XSLIM_QUANT_OUTPUT_PARTS_H_
 #define XSLIM_QUANT_OUTPUT_PARTS_H_
 
+#include <algorithm>
 #include <cstdint>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -17,6 +19,11 @@ inline double NoiseRatio(double noise, double signal) { return noise / (signal +
 // Samples with less than this part of the mean signal are silent: their ratios, which tell next to nothing,
 // are left out of means.
 inline constexpr double kLeastSignal = 1e-3;
+// The signal, of those of all samples, under which a sample is silent.
+inline double SilentBelow(const std::vector<double>& signals) {
+  return kLeastSignal * std::accumulate(signals.begin(), signals.end(), 0.0) /
+         static_cast<double>(std::max<size_t>(signals.size(), 1));
+}
 
 struct OutputPart {
   std::string tensor;         // that the part holds; of a single part: the output itself

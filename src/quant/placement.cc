@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "base/log.h"
 #include "graph/subgraph.h"
@@ -77,7 +78,7 @@ class Placer {
   // Quantizable and downstream of a computing operator through quantizable ones (XSlim's "conservative"
   // dispatch).
   void MarkOperators() {
-    const std::set<NodeId> of_data = FindOfData();
+    const std::set<ValueId> of_data = FindOfData();
     for (NodeId id : order_) {
       const Node& node = graph_.node(id);
       const QuantRole role = RoleOf(graph_, node);
@@ -103,7 +104,7 @@ class Placer {
         continue;
       }
       if (!Computes(node, role) && !Reached(node, role)) continue;
-      if (!of_data.count(id)) {
+      if (!of_data.count(node.outputs[0])) {
         plan_.left_float[id] = "no data go into it, only constants and sizes";
         continue;
       }
@@ -117,23 +118,15 @@ class Placer {
     }
   }
 
-  // Operators whose results depend on the data, not on sizes alone. (Positions, and the angles made of them,
-  // are far too large and exact for 8 bits.)
-  std::set<NodeId> FindOfData() const {
-    std::set<NodeId> found;
-    const std::vector<ValueId>& inputs = graph_.inputs();
-    const std::set<ValueId> data(inputs.begin(), inputs.end());
+  // Values that depend on the data, not on sizes alone. (Positions, and the angles made of them, are far too
+  // large and exact for 8 bits.)
+  std::set<ValueId> FindOfData() const {
+    std::set<ValueId> data(graph_.inputs().begin(), graph_.inputs().end());
     for (NodeId id : order_) {
       const Node& node = graph_.node(id);
-      if (node.Is("Shape") || node.Is("Size")) continue;
-      const std::vector<ValueId> reads = ReadsOf(graph_, node);
-      if (IsRandom(node) || std::any_of(reads.begin(), reads.end(), [&](ValueId read) {
-            return data.count(read) != 0 ||
-                   (graph_.Producer(read) != nullptr && found.count(graph_.Producer(read)->id) != 0);
-          }))
-        found.insert(id);
+      if (IsRandom(node)) data.insert(node.outputs.begin(), node.outputs.end());
     }
-    return found;
+    return DependingOn(graph_, std::move(data));
   }
 
   // A product of two constants stays as it is: there is no activation to quantize.

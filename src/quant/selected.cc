@@ -1,6 +1,9 @@
 #include "quant/selected.h"
 
 #include <algorithm>
+#include <set>
+#include <utility>
+#include <vector>
 
 #include "graph/subgraph.h"
 
@@ -18,29 +21,25 @@ bool Selects(const Node& node) {
 }  // namespace
 
 std::map<ValueId, NodeId> FindSelected(const Graph& graph, const ValueFacts& facts) {
+  std::set<ValueId> floats;
+  for (ValueId id = 0; id < static_cast<ValueId>(graph.value_slots()); ++id) {
+    if (graph.value(id).id != kNone && !graph.value(id).has_value() && facts.is_float(id)) floats.insert(id);
+  }
+  const std::set<ValueId> of_floats = DependingOn(graph, std::move(floats));
   std::map<ValueId, NodeId> selected;
-  std::map<ValueId, bool> of_floats;  // whether float data are among what a value is made of
-  const auto is_of_floats = [&](ValueId id) {
-    const auto made = of_floats.find(id);
-    return facts.is_float(id) || (made != of_floats.end() && made->second);
-  };
   for (NodeId id : graph.Order()) {
     const Node& node = graph.node(id);
-    if (node.Is("Shape") || node.Is("Size")) continue;
+    if (node.Is("Shape") || node.Is("Size") || IsComputing(node)) continue;
     const std::vector<ValueId> reads = ReadsOf(graph, node);
-    const bool floats = std::any_of(reads.begin(), reads.end(), [&](ValueId read) {
-      return !graph.value(read).has_value() && is_of_floats(read);
-    });
     const auto by =
         std::find_if(reads.begin(), reads.end(), [&](ValueId read) { return selected.count(read) != 0; });
+    const bool selects = Selects(node) && std::any_of(reads.begin(), reads.end(), [&](ValueId read) {
+                           return of_floats.count(read) != 0;
+                         });
+    if (by == reads.end() && !selects) continue;
+    const NodeId selector = by == reads.end() ? id : selected.at(*by);
     for (ValueId output : node.outputs) {
-      if (output == kNone) continue;
-      of_floats[output] = floats;
-      if (IsComputing(node)) continue;
-      if (by != reads.end())
-        selected[output] = selected.at(*by);
-      else if (floats && Selects(node))
-        selected[output] = id;
+      if (output != kNone) selected[output] = selector;
     }
   }
   return selected;

@@ -47,7 +47,9 @@ bool IsComparable(const Tensor& tensor) {
 }
 
 // Whether it is compared as numbers with a noise; 8-bit floats as their values.
-bool HoldsFloats(DType type) { return IsFloating(type) || IsMiniFloat(type); }
+bool HasNoise(DType type, const OutputParts& parts) {
+  return IsFloating(type) || IsMiniFloat(type) || parts.rounded;
+}
 
 // The parts over all samples; one for the whole when a sample was not divided.
 std::vector<PartMeasure> PartsOf(const std::string& name, const OutputParts& parts,
@@ -172,7 +174,7 @@ OutputResult CompareOutputs(const Tensor& expected, const Tensor& actual, const 
   result.other_shape = expected.shape() != actual.shape() || expected.dtype() != actual.dtype();
   result.total = expected.size();
   if (result.other_shape) return result;
-  if (HoldsFloats(expected.dtype()) || parts.rounded) {
+  if (HasNoise(expected.dtype(), parts)) {
     const Tensor f = expected.ToFloat32(), q = actual.ToFloat32();
     const float *x = f.data<float>(), *y = q.data<float>();
     result.sums = Compare(x, y, f.size());
@@ -212,16 +214,16 @@ OutputMeasure Summary(const std::string& name, const OutputParts& parts,
   int64_t lost = 0, other_shape = 0, other_kind = 0, equal = 0, total = 0;
   double apart = 0, furthest = 0;
   const char* type = "";
-  double mean_signal = 0;
-  for (const OutputResult* result : results)
-    mean_signal += result->sums ? result->sums->signal / static_cast<double>(results.size()) : 0;
+  std::vector<double> signals;
+  for (const OutputResult* result : results) signals.push_back(result->sums ? result->sums->signal : 0);
+  const double least = SilentBelow(signals);
   int64_t silent = 0;
   for (const OutputResult* result : results) {
     lost += result->lost;
     other_shape += result->other_shape;
     other_kind += result->other_kind;
     if (result->other_kind) type = NameOf(result->dtype);
-    if (result->sums && result->sums->signal < kLeastSignal * mean_signal) {
+    if (result->sums && result->sums->signal < least) {
       ++silent;
     } else if (result->sums) {
       const double snr = result->sums->Snr(), cosine = result->sums->Cosine();
@@ -230,7 +232,7 @@ OutputMeasure Summary(const std::string& name, const OutputParts& parts,
       output.cosine += cosine;
       output.snr_worst = std::max(output.snr_worst, snr);
       output.cosine_worst = std::min(output.cosine_worst, cosine);
-    } else if (!result->lost && !result->other_kind && !HoldsFloats(result->dtype) && !parts.rounded) {
+    } else if (!result->lost && !result->other_kind && !HasNoise(result->dtype, parts)) {
       output.is_float = false;
       type = NameOf(result->dtype);
       equal += result->equal;

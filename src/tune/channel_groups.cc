@@ -46,7 +46,7 @@ const Tensor& VectorAt(const Graph& graph, const Slot& at) {
   return *graph.Constant(graph.node(at.node).input(at.slot));
 }
 
-// A layer in front of or behind a pair's tensor: it has constant float weights that nothing else reads.
+// A layer in front of or behind a group's tensors: it has constant float weights that nothing else reads.
 bool HasWeights(const Graph& graph, const Node& node) {
   if (!IsComputing(node) || !HasOwnConstant(graph, node, 1)) return false;
   const Tensor& weight = *graph.Constant(node.input(1));
@@ -160,13 +160,7 @@ class Collector {
   int AddedVector(const Node& node) const {
     if (!node.Is("Add") || group_.channels_first) return -1;
     const std::vector<Slot> vectors = ScaledVectors(graph_, node);
-    return vectors.size() == 1 && VectorAt(graph_, vectors[0]).rank() == 1 ? static_cast<int>(vectors[0].slot)
-                                                                           : -1;
-  }
-
-  bool IsSum(const Node& node) const {
-    return node.Is("Add") && graph_.Constant(node.input(0)) == nullptr &&
-           graph_.Constant(node.input(1)) == nullptr;
+    return vectors.size() == 1 ? static_cast<int>(vectors[0].slot) : -1;
   }
 
   void LookBack(ValueId id) {
@@ -185,7 +179,7 @@ class Collector {
       fits_ &= untouched_.count(producer->id) == 0;
       group_.vectors.push_back({producer->id, static_cast<size_t>(slot)});
       Reach(producer->input(static_cast<size_t>(1 - slot)));
-    } else if (IsSum(*producer)) {
+    } else if (IsSum(graph_, *producer)) {
       group_.sums.push_back(producer->id);
       Reach(producer->input(0));
       Reach(producer->input(1));
@@ -205,7 +199,7 @@ class Collector {
     fits_ &= !value.is_output && !value.uses.empty() && !graph_.CapturedBySubgraph(value.name);
     for (const Use& use : value.uses) {
       const Node& user = graph_.node(use.node);
-      if (IsSum(user) || AddedVector(user) >= 0) {
+      if (IsSum(graph_, user) || AddedVector(user) >= 0) {
         Reach(user.outputs[0]);
       } else if (use.slot != 0) {
         fits_ = false;
@@ -250,6 +244,12 @@ ChannelMap::ChannelMap(const Node& node, const Tensor& weight, bool output) : gr
     }
   }
 }
+
+bool IsSum(const Graph& graph, const Node& node) {
+  return node.Is("Add") && graph.Constant(node.input(0)) == nullptr &&
+         graph.Constant(node.input(1)) == nullptr;
+}
+
 std::vector<ChannelGroup> FindChannelGroups(const Graph& graph,
                                             const std::map<NodeId, std::string>& untouched) {
   std::vector<ChannelGroup> groups;

@@ -29,6 +29,9 @@ struct ChannelGroup {
   bool channels_first = false;  // axis 1, else the last one
 };
 
+// An Add of two tensors, none of which is a constant.
+bool IsSum(const Graph& graph, const Node& node);
+
 // Output (or input) channel of every element of a weight.
 class ChannelMap {
  public:

@@ -63,7 +63,6 @@ void Add(const ChannelStatistics& one, ChannelStatistics* all) {
 
 // A layer behind a group.
 struct Reader {
-  NodeId node = kNone;
   std::vector<double> energy;  // by channel: sum of squared weights that read it
   // For each output channel: the largest weight of each input channel that it reads, from `first` on.
   struct Row {
@@ -80,7 +79,7 @@ Reader Describe(const Graph& graph, NodeId id, size_t channels) {
   // An output channel of a convolution reads the channels of its group, others read all.
   const size_t groups = node.Is("Conv") ? static_cast<size_t>(node.Int("group", 1)) : 1;
   const size_t outputs = static_cast<size_t>(output.channels()), reads = channels / groups;
-  Reader reader{id, std::vector<double>(channels, 0.0), {}};
+  Reader reader{std::vector<double>(channels, 0.0), {}};
   for (size_t o = 0; o < outputs; ++o)
     reader.rows.push_back({o / (outputs / groups) * reads, std::vector<float>(reads, 0.0f)});
   const float* w = weight.data<float>();
@@ -113,22 +112,20 @@ class NoiseModel {
     std::map<ValueId, std::vector<double>> energy;  // of all that a rounding of the tensor reaches
     for (NodeId id : group.behind) {
       const ValueId input = graph.node(id).input(0);
-      const auto seen = statistics.find(input);
-      if (seen == statistics.end() || seen->second.lo.size() != channels_ || seen->second.count == 0)
-        continue;
+      const ChannelStatistics* const seen = Seen(statistics, input);
+      if (seen == nullptr) continue;
       Reader reader = Describe(graph, id, channels_);
-      const double power = group.sums.empty() ? 1 : OutputPower(reader, seen->second);
+      const double power = group.sums.empty() ? 1 : OutputPower(reader, *seen);
       if (!(power > 0) || !std::isfinite(power)) continue;
       std::vector<double>& sum = energy[input];
       sum.resize(channels_, 0.0);
       for (size_t c = 0; c < channels_; ++c) sum[c] += reader.energy[c] / power;
-      readers_.push_back({std::move(reader), &seen->second, power});
+      readers_.push_back({std::move(reader), seen, power});
     }
     HandBack(graph, group, &energy);
     for (ValueId id : TensorsOf(graph, group)) {
-      const auto seen = statistics.find(id);
-      if (seen == statistics.end() || seen->second.lo.size() != channels_ || energy[id].empty()) continue;
-      tensors_.push_back({&seen->second, energy[id]});
+      const ChannelStatistics* const seen = Seen(statistics, id);
+      if (seen != nullptr && !energy[id].empty()) tensors_.push_back({seen, std::move(energy[id])});
     }
   }
 
@@ -190,6 +187,12 @@ class NoiseModel {
   }
 
  private:
+  // Null for a tensor that was never seen to hold numbers in these channels.
+  const ChannelStatistics* Seen(const StatisticsByValue& statistics, ValueId id) const {
+    const auto found = statistics.find(id);
+    return found == statistics.end() || found->second.lo.size() != channels_ ? nullptr : &found->second;
+  }
+
   // As if channels did not go together.
   double OutputPower(const Reader& reader, const ChannelStatistics& seen) const {
     double power = 0;
@@ -211,7 +214,8 @@ class NoiseModel {
       }
     }
   }
-  // Adds up what is known of the tensors that `id` is handed on to without a sum.
+
+  // Adds up what is known of the tensors that `from` is handed on to without a sum.
   void CollectReached(const Graph& graph, ValueId from, const std::map<ValueId, std::vector<double>>& energy,
                       std::vector<double>* reached) const {
     std::vector<ValueId> waiting = {from};
@@ -223,8 +227,7 @@ class NoiseModel {
       }
       for (const Use& use : graph.value(id).uses) {
         const Node& user = graph.node(use.node);
-        const bool sum = user.Is("Add") && graph.Constant(user.input(1 - use.slot)) == nullptr;
-        if (!sum && !IsComputing(user)) waiting.push_back(user.outputs[0]);
+        if (!IsSum(graph, user) && !IsComputing(user)) waiting.push_back(user.outputs[0]);
       }
     }
   }

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <deque>
 #include <limits>
-#include <numeric>
 #include <utility>
 
 #include "base/log.h"
@@ -24,15 +23,15 @@ constexpr int64_t kKeptBytes = 96 << 20;  // of the float graph's outputs
 // Those that are not silent at any output: others would be all that a mean of ratios tells of.
 std::vector<Sample> WithSignal(const OutputNoise& noise, const std::vector<Sample>& samples) {
   const std::vector<std::vector<double>> signals = noise.Signals();
+  std::vector<bool> silent(samples.size(), false);
+  for (size_t r = 0; r < signals.size(); ++r) {
+    if (!noise.rows()[r].part.empty()) continue;
+    const double least = SilentBelow(signals[r]);
+    for (size_t s = 0; s < samples.size(); ++s) silent[s] = silent[s] || !(signals[r][s] >= least);
+  }
   std::vector<Sample> loud;
   for (size_t s = 0; s < samples.size(); ++s) {
-    bool silent = false;
-    for (size_t r = 0; r < signals.size(); ++r) {
-      const double mean =
-          std::accumulate(signals[r].begin(), signals[r].end(), 0.0) / static_cast<double>(samples.size());
-      silent |= noise.rows()[r].part.empty() && !(signals[r][s] >= kLeastSignal * mean);
-    }
-    if (!silent) loud.push_back(samples[s]);
+    if (!silent[s]) loud.push_back(samples[s]);
   }
   return loud;
 }

@@ -103,13 +103,14 @@ std::vector<double> OutputNoise::Ratios(const std::vector<std::vector<std::vecto
   for (size_t o = 0; o < parts_.size(); ++o) {
     if (signal_[o].empty()) continue;
     const size_t samples = noise[o].size();
-    double mean_signal = 0;
-    for (size_t s = 0; s < samples; ++s) mean_signal += signal_[o][s][0] / static_cast<double>(samples);
+    std::vector<double> signals;
+    for (size_t s = 0; s < samples; ++s) signals.push_back(signal_[o][s][0]);
+    const double least = SilentBelow(signals);
     double sum = 0;
     int loud = 0;
     for (size_t s = 0; s < samples; ++s) {
-      if (signal_[o][s][0] < kLeastSignal * mean_signal) continue;
-      sum += NoiseRatio(noise[o][s][0], signal_[o][s][0]);
+      if (signals[s] < least) continue;
+      sum += NoiseRatio(noise[o][s][0], signals[s]);
       ++loud;
     }
     ratios.push_back(sum / std::max(loud, 1));

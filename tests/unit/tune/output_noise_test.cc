@@ -13,23 +13,25 @@ namespace {
 constexpr float kInf = std::numeric_limits<float>::infinity();
 
 // The output is the input.
+Graph Same(DType type) {
+  Graph graph;
+  graph.opset_imports[""] = 13;
+  const ValueId x = graph.AddValue("x", type), y = graph.AddValue("y", type);
+  graph.AddInput(x);
+  graph.AddNode("Identity", "same", {x}, {y});
+  graph.AddOutput(y);
+  return graph;
+}
+
 class OutputNoiseTest : public testing::Test {
  protected:
-  OutputNoiseTest() {
-    graph_.opset_imports[""] = 13;
-    const ValueId x = graph_.AddValue("x", DType::kFloat), y = graph_.AddValue("y", DType::kFloat);
-    graph_.AddInput(x);
-    graph_.AddNode("Identity", "same", {x}, {y});
-    graph_.AddOutput(y);
-  }
-
   // Of one sample whose output is `reference` in the float graph and `value` in another.
   double Ratio(const Tensor& reference, const Tensor& value) {
     const OutputNoise noise(graph_, std::vector<OutputParts>(1), {{reference}}, pool_);
     return noise.Ratios({{noise.Of(0, 0, value)}})[0];
   }
 
-  Graph graph_;
+  Graph graph_ = Same(DType::kFloat);
   ThreadPool pool_{1};
 };
 
@@ -48,12 +50,7 @@ TEST_F(OutputNoiseTest, InfinitiesOfItsOwnLoseAnOutput) {
 TEST_F(OutputNoiseTest, AnImageInBytesIsMeasuredLikeFloats) {
   OutputParts bytes;
   bytes.rounded = true;
-  Graph of_bytes;
-  of_bytes.opset_imports[""] = 13;
-  const ValueId x = of_bytes.AddValue("x", DType::kUint8), y = of_bytes.AddValue("y", DType::kUint8);
-  of_bytes.AddInput(x);
-  of_bytes.AddNode("Identity", "same", {x}, {y});
-  of_bytes.AddOutput(y);
+  const Graph of_bytes = Same(DType::kUint8);
   const Tensor image = Tensor::Of<uint8_t>({2}, {30, 40}), other = Tensor::Of<uint8_t>({2}, {30, 90});
   const OutputNoise noise(of_bytes, {bytes}, {{image}}, pool_);
   EXPECT_NEAR(noise.Ratios({{noise.Of(0, 0, other)}}).at(0), 1, 1e-6);
