@@ -10,5 +10,10 @@ echo "installing: ${missing[*]}"
 sudo=""
 if [ "$(id -u)" -ne 0 ]; then sudo="sudo"; fi
 export DEBIAN_FRONTEND=noninteractive
-$sudo apt-get update -qq
+# A source that fails (a mirror being synchronised, a third party's) need not be the one that has these packages.
+for pause in 5 20 0; do
+  if $sudo apt-get update -qq; then break; fi
+  echo "install_packages.sh: apt-get update failed" >&2
+  sleep "$pause"
+done
 $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

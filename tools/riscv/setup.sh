@@ -2,11 +2,15 @@
 # Brings what building and running for riscv64 needs on Debian 12: clang-19 and lld-19 (installed, as root or through
 # sudo), and into a folder: qemu-riscv64 and a riscv64 sysroot, both from Debian 13 by the mirror that apt already uses.
 #   setup.sh [DIR]     default: .riscv in the checkout, or $XSLIM_RISCV_DIR. Quick when all is there.
+# Exit status 75: the mirror does not serve Debian 13 now (try again later); 1: anything else.
 # Debian 12's own qemu 7.2 aborts on conversions of the vector extension, and its libraries are not built for riscv64.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 dir=$(realpath -m "${1:-${XSLIM_RISCV_DIR:-$root/.riscv}}")
-suite=trixie
+codename=trixie
+# A release goes by two names on a mirror. One that is being synchronised may serve an index under one of them that its
+# signature does not match, and a whole one under the other.
+names="trixie stable"
 
 "$root/tools/install_packages.sh" clang-19 lld-19 llvm-19 cmake ninja-build ccache googletest
 
@@ -18,7 +22,7 @@ skip='^(libllvm[0-9]+|libz3-4|mesa-libgallium|libglx-mesa0|libgbm1|libgl1-mesa-d
 skip+='|fonts-.*|fontconfig.*|gnupg.*|gpg.*|gpgconf|gpgsm|dirmngr|pinentry.*|passwd|login.*|adduser|lib[alt]san[0-9]+'
 skip+='|libubsan1|debconf.*|perl-base)$'
 # A stamp of what was asked for: a changed list starts over.
-stamp=$(echo "$suite" $packages "$skip" 2 | sha256sum | cut -d' ' -f1)
+stamp=$(echo "$codename" $packages "$skip" 2 | sha256sum | cut -d' ' -f1)
 if [ "$(cat "$dir/stamp" 2>/dev/null)" = "$stamp" ]; then exit 0; fi
 mkdir -p "$dir"
 exec 9>"$dir/lock"
@@ -28,7 +32,7 @@ rm -f "$dir/stamp"
 
 # apt_root DIR ARCH: a private apt state that takes only the mirror's address and the keyring from the host.
 apt_root() {
-  local apt=$1 arch=$2 keyring=/usr/share/keyrings/debian-archive-keyring.gpg mirror
+  local apt=$1 arch=$2 keyring=/usr/share/keyrings/debian-archive-keyring.gpg mirror name
   mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
     sed -nE -e 's/^URIs:[[:space:]]*([^[:space:]]+).*/\1/p' \
       -e 's/^deb[[:space:]]+(\[[^]]*\][[:space:]]+)?([^[:space:]]+).*/\2/p' | grep -E '/debian/?$' | head -1) || true
@@ -39,7 +43,6 @@ apt_root() {
   mkdir -p "$apt"/etc/apt/{apt.conf.d,preferences.d,trusted.gpg.d,sources.list.d} "$apt/debs" \
     "$apt"/var/lib/{dpkg,apt/lists/partial} "$apt/var/cache/apt/archives/partial"
   : >"$apt/var/lib/dpkg/status"
-  echo "deb [signed-by=$keyring] $mirror $suite main" >"$apt/etc/apt/sources.list"
   cat >"$apt/apt.conf" <<CONF
 Dir "$apt";
 Dir::State::status "$apt/var/lib/dpkg/status";
@@ -47,12 +50,27 @@ APT::Architecture "$arch"; APT::Architectures { "$arch"; };
 APT::Install-Recommends "false"; Acquire::Languages "none"; Acquire::Retries "3"; APT::Sandbox::User "root";
 CONF
   export APT_CONFIG=$apt/apt.conf
-  apt-get update -qq
+  for name in $names; do
+    rm -rf "$apt"/var/lib/apt/lists/*
+    mkdir -p "$apt/var/lib/apt/lists/partial"
+    echo "deb [signed-by=$keyring] $mirror $name main" >"$apt/etc/apt/sources.list"
+    if apt-get update -qq && grep -qx "Codename: $codename" "$apt"/var/lib/apt/lists/*InRelease; then return; fi
+    echo "setup.sh: $mirror does not serve Debian's $codename for $arch by the name of $name" >&2
+  done
+  exit 75
+}
+
+# fetch DIR PACKAGE...: the packages' files, into DIR/debs.
+fetch() {
+  local debs=$1/debs
+  shift
+  rm -f "$debs"/*.deb
+  (cd "$debs" && apt-get download -qq "$@") || exit 75
 }
 
 if [ ! -x "$dir/qemu/qemu-riscv64" ]; then
   apt_root "$dir/apt-amd64" amd64
-  (cd "$dir/apt-amd64/debs" && rm -f ./*.deb && apt-get download -qq qemu-user)
+  fetch "$dir/apt-amd64" qemu-user
   mkdir -p "$dir/qemu"
   # A static program: it runs without the rest of its suite.
   dpkg-deb --fsys-tarfile "$dir"/apt-amd64/debs/qemu-user_*.deb |
@@ -65,7 +83,7 @@ apt_root "$dir/apt-riscv64" riscv64
 # shellcheck disable=SC2086
 list=$(apt-get install -s $packages | awk '/^Inst /{print $2}' | grep -vE "$skip")
 # shellcheck disable=SC2086
-(cd "$dir/apt-riscv64/debs" && rm -f ./*.deb && apt-get download -qq $list)
+fetch "$dir/apt-riscv64" $list
 sysroot=$dir/sysroot
 rm -rf "$sysroot"
 mkdir -p "$sysroot"/usr/{lib,bin,sbin}
