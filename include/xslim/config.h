@@ -92,7 +92,8 @@ struct QuantizationParameters {
   MatrixWeights matrix_weights = MatrixWeights::kPerChannel;
   BiasType bias = BiasType::kFloat;  // environment XQUANT_BIAS_TO_FP32=0 means int32
   // Stages that can be left out (docs/accuracy.md): at every finetune_level; at 0; from 1 on; at 3.
-  bool equalization = true, visible_ranges = true, one_grid = true, protect_fragile = true;
+  bool centering = true, equalization = true, visible_ranges = true, one_grid = true;
+  bool protect_fragile = true;
   bool keep_means = true;
   bool range_costs = true, weight_rounding = true, bias_correction = true;
   bool learning = true;

@@ -15,7 +15,7 @@ namespace xslim {
 namespace {
 
 constexpr char kMagic[] = "xslim-st";
-constexpr uint32_t kVersion = 4;
+constexpr uint32_t kVersion = 5;
 constexpr size_t kChecksum = 32;
 constexpr uint32_t kBins = 8 * 2048;  // of one sign
 constexpr int kLowestTop = 32, kHighestTop = 254;
@@ -198,10 +198,12 @@ void SaveStatistics(const std::string& path, const Graph& graph, const Statistic
   out.Text(key.model);
   out.Text(key.data);
   out.Fixed(file.preparation.compared, 4);
-  out.Fixed(file.preparation.factors.size(), 4);
-  for (const auto& [name, factors] : file.preparation.factors) {
-    out.Text(name);
-    out.Doubles(factors);
+  for (const auto* vectors : {&file.preparation.centers, &file.preparation.factors}) {
+    out.Fixed(vectors->size(), 4);
+    for (const auto& [name, numbers] : *vectors) {
+      out.Text(name);
+      out.Doubles(numbers);
+    }
   }
   out.Fixed(by_name.size(), 4);
   for (const auto& [name, id] : by_name) {
@@ -242,12 +244,16 @@ LoadedStatistics::LoadedStatistics(const std::string& path) : path_(path), bytes
   key_.model = in.Text();
   key_.data = in.Text();
   preparation_.compared = in.Fixed(4) != 0;
-  for (uint64_t left = in.Fixed(4); left > 0; --left) {
-    const std::string name = in.Text();
-    std::vector<double> factors = in.Doubles();
-    if (!std::all_of(factors.begin(), factors.end(), [](double f) { return std::isfinite(f) && f > 0; }))
-      in.Bad("a factor is not positive");
-    preparation_.factors[name] = std::move(factors);
+  for (auto* vectors : {&preparation_.centers, &preparation_.factors}) {
+    for (uint64_t left = in.Fixed(4); left > 0; --left) {
+      const std::string name = in.Text();
+      std::vector<double> numbers = in.Doubles();
+      const bool factors = vectors == &preparation_.factors;
+      if (!std::all_of(numbers.begin(), numbers.end(),
+                       [&](double x) { return std::isfinite(x) && (x > 0 || !factors); }))
+        in.Bad(factors ? "a factor is not positive" : "a center is not finite");
+      (*vectors)[name] = std::move(numbers);
+    }
   }
   tensors_at_ = in.at();
 }

@@ -2,9 +2,9 @@
 //
 // All numbers are little-endian; a "count" is a LEB128 number of up to 64 bits. After the magic "xslim-st"
 // and a 32-bit version: model hash, data hash (strings: 32-bit length, bytes); 1 if the simplified
-// graph was compared with the original, else 0 (32-bit); number of factor vectors (32-bit), then for each, in
-// the order of their names: name, number of factors (a count), each factor (float64); number of tensors
-// (32-bit), then for each, in the order of their names: name; percentile (float64); top (32-bit), min and max
+// graph was compared with the original, else 0 (32-bit); what was taken from channels: number of vectors
+// (32-bit), then for each, in the order of their names: name, number of channels (a count), each number
+// (float64); the factors of channels likewise; number of tensors (32-bit), then for each, in the order of their names: name; percentile (float64); top (32-bit), min and max
 // (float32); counts of finite elements, NaN, infinities and zeros; for each sign the number of occupied bins,
 // then each bin's distance from the one before and its count; the number of samples with percentiles, then
 // each one's index (64-bit), low and high (float32). Then the number of channel means (32-bit), and for each,
@@ -29,7 +29,8 @@ struct StatisticsKey {
 // What was found out on the way to the graph that was run: a later run does the same without the trials.
 struct Preparation {
   bool compared = false;  // what the simplifier made, with the original: equal, and no pass was undone
-  std::map<std::string, std::vector<double>> factors;  // of equalization, by tensor; none: left alone
+  std::map<std::string, std::vector<double>> centers;  // of centering, by tensor; none: left alone
+  std::map<std::string, std::vector<double>> factors;  // of equalization, likewise
 };
 
 struct StatisticsFile {

@@ -212,6 +212,8 @@ const Keys<Quantization> kQuantizationKeys = {
      [](Quantization* q, const Field& f) {
        q->bias = f.Word<BiasType>({{"float", BiasType::kFloat}, {"int32", BiasType::kInt32}});
      }},
+    {"centering", "bool", "channels between layers lie around zero where it pays (default: true)",
+     [](Quantization* q, const Field& f) { q->centering = f.Bool(); }},
     {"equalization", "bool", "rescale channels between layers where it pays (default: true)",
      [](Quantization* q, const Field& f) { q->equalization = f.Bool(); }},
     {"visible_ranges", "bool", "no codes for what consumers cannot see (default: true)",

@@ -18,7 +18,7 @@
 #include "quant/coarse_scales.h"
 #include "quant/ignore_list.h"
 #include "quant/output_parts.h"
-#include "tune/equalize.h"
+#include "tune/prepare_channels.h"
 
 namespace xslim {
 namespace {
@@ -98,9 +98,9 @@ void Quantize(const Branch& branch, const BranchTask& task, QuantizedBranch* res
   std::vector<int64_t> indices(branch.samples.size());
   std::iota(indices.begin(), indices.end(), 0);
   Graph graph = result->model;
-  if (settings.equalization)
-    Equalize(&graph, DrawForChannels(samples, indices, task.pool), {},
-             {task.pool, MemoryCeiling(task.options.max_memory)});
+  if (const ChannelStages stages{settings.centering, settings.equalization}; stages.any())
+    PrepareChannels(&graph, stages, DrawForChannels(samples, indices, task.pool), {},
+                    {task.pool, MemoryCeiling(task.options.max_memory)});
   const ValueFacts facts(graph, samples.at(0), task.pool);
   if (!facts.unknown().empty()) {
     const UnknownOperator& unknown = facts.unknown().front();

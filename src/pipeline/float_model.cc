@@ -12,7 +12,7 @@
 #include "quant/inline.h"
 #include "quant/integer_operators.h"
 #include "quant/named_tensors.h"
-#include "tune/equalize.h"
+#include "tune/prepare_channels.h"
 
 namespace xslim {
 namespace {
@@ -79,11 +79,15 @@ Choices SimplifyForInt8(const Config& config, const std::string& path, ThreadPoo
   return MakeChoices(graph, named, config);
 }
 
-void RescaleAsLoaded(const std::string& path, FloatModel* model) {
-  if (Rescale(&model->graph, model->loaded->preparation().factors, model->choices.stay_float)) return;
+void PrepareAsLoaded(const std::string& path, const ChannelStages& stages, FloatModel* model) {
+  const Preparation& known = model->loaded->preparation();
+  const auto& untouched = model->choices.stay_float;
+  if ((!stages.centering || Recenter(&model->graph, known.centers, untouched)) &&
+      (!stages.equalization || Rescale(&model->graph, known.factors, untouched)))
+    return;
   throw Error(
-      "the statistics are of another model, of a run with another --opset or without equalization, or of "
-      "one that left more layers alone",
+      "the statistics are of another model, of a run with another --opset or without centering or "
+      "equalization, or of one that left more layers alone",
       path, "make the file anew with --save-stats");
 }
 
@@ -98,7 +102,8 @@ FloatModel PrepareFloatModel(const Graph& original, const Config& config, const 
   const std::vector<ModelInput> inputs = InputsOf(original);
   model.samples = OpenSamples(config, inputs, 0);
   model.choice = ChooseSamples(model.samples->size(), config.calibration);
-  const bool search = settings.equalization && options.load_stats.empty();
+  const ChannelStages stages{settings.centering, settings.equalization};
+  const bool search = stages.any() && options.load_stats.empty();
   FirstReads reads(*model.samples, model.choice, inputs, config, search);
 
   model.graph = original;
@@ -112,16 +117,19 @@ FloatModel PrepareFloatModel(const Graph& original, const Config& config, const 
   stage->Next("equalize");
   if (search) {
     model.drawn = reads.ForChannels();
-    EqualizeResult equalized = NamingSamples(model, pool, [&] {
-      return Equalize(&model.graph, model.drawn, model.choices.stay_float,
-                      {pool, MemoryCeiling(options.max_memory)});
+    PreparedChannels prepared = NamingSamples(model, pool, [&] {
+      return PrepareChannels(&model.graph, stages, model.drawn, model.choices.stay_float,
+                             {pool, MemoryCeiling(options.max_memory)});
     });
-    LogInfo("equalized ", equalized.changed, " of ", equalized.groups, " groups of layers");
-    model.preparation.factors = std::move(equalized.factors);
+    const auto& [centered, equalized] = prepared;
+    LogInfo("centered ", centered.changed, " of ", centered.groups, " groups of tensors, equalized ",
+            equalized.changed, " of ", equalized.groups, " groups of layers");
+    model.preparation.centers = std::move(prepared.centered.centers);
+    model.preparation.factors = std::move(prepared.equalized.factors);
     const bool for_means = settings.finetune_level == 0 && settings.keep_means;
     if (!for_means || !MayWait(model.drawn)) model.drawn.clear();
-  } else if (settings.equalization) {
-    RescaleAsLoaded(options.load_stats, &model);
+  } else if (stages.any()) {
+    PrepareAsLoaded(options.load_stats, stages, &model);
   }
   return model;
 }

@@ -55,6 +55,7 @@ const Row kRows[] = {
        return q.bias != d.bias &&
               EnvironmentText("XQUANT_BIAS_TO_FP32").empty();  // which sets it for all runs
      }},
+    {"centering", kInt8, [](const auto& q, const auto&) { return !q.centering; }},
     {"equalization", kInt8, [](const auto& q, const auto& d) { return q.equalization != d.equalization; }},
     {"visible_ranges", kInt8, [](const auto& q, const auto&) { return !q.visible_ranges; }},
     {"one_grid", kInt8, [](const auto& q, const auto&) { return !q.one_grid; }},
@@ -196,7 +197,8 @@ class Finder {
 
 const std::vector<Stage>& Stages() {
   constexpr int kAny = std::numeric_limits<int>::max();
-  static const std::vector<Stage> stages = {{"visible_ranges", &Quantization::visible_ranges, 0, kAny},
+  static const std::vector<Stage> stages = {{"centering", &Quantization::centering, 0, kAny},
+                                            {"visible_ranges", &Quantization::visible_ranges, 0, kAny},
                                             {"one_grid", &Quantization::one_grid, 0, kAny},
                                             {"protect_fragile", &Quantization::protect_fragile, 0, kAny},
                                             {"keep_means", &Quantization::keep_means, 0, kAny},

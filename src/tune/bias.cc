@@ -1,6 +1,6 @@
 #include "tune/bias.h"
 
-#include <string>
+#include <utility>
 #include <vector>
 
 #include "quant/facts.h"
@@ -13,31 +13,50 @@ bool HasOwnConstant(const Graph& graph, const Node& node, size_t slot) {
          graph.SoleUser(id) != kNone;
 }
 
+namespace {
+
+// Of the output of an operator that takes a bias.
+int64_t OutputChannels(const Graph& graph, const Node& node) {
+  const Tensor& weight = *graph.Constant(node.input(1));
+  if (node.Is("ConvTranspose")) return weight.dim(1) * node.Int("group", 1);
+  if (node.Is("Gemm")) return weight.dim(node.Int("transB", 0) ? 0 : 1);
+  return weight.dim(0);
+}
+
+}  // namespace
+
+bool MayHaveBias(const Graph& graph, const Node& node) {
+  if (!TakesBias(node) || graph.Constant(node.input(1)) == nullptr) return false;
+  if (node.Is("Gemm") && (node.Float("alpha", 1) != 1.0f || node.Float("beta", 1) != 1.0f)) return false;
+  if (node.input(2) == kNone) return true;
+  const Tensor* bias = graph.Constant(node.input(2));
+  return bias != nullptr && bias->dtype() == DType::kFloat && bias->rank() == 1 &&
+         bias->size() == OutputChannels(graph, node);
+}
+
 bool GiveBias(Graph* graph, NodeId id) {
   const Node& node = graph->node(id);
-  if (!TakesBias(node)) return false;
-  const Tensor& weight = *graph->Constant(node.input(1));
-  int64_t channels = weight.dim(0);
-  if (node.Is("ConvTranspose")) channels = weight.dim(1) * node.Int("group", 1);
-  if (node.Is("Gemm")) {
-    if (node.Float("alpha", 1) != 1.0f || node.Float("beta", 1) != 1.0f) return false;
-    channels = weight.dim(node.Int("transB", 0) ? 0 : 1);
-  }
+  if (!MayHaveBias(*graph, node)) return false;
   if (node.input(2) == kNone) {
-    const std::string name = node.name + "_bias";
+    const int64_t channels = OutputChannels(*graph, node);
     graph->SetInput(
         id, 2,
         graph->AddConstant(
-            name, Tensor::Of<float>({channels}, std::vector<float>(static_cast<size_t>(channels), 0.0f))));
-    return true;
+            node.name + "_bias",
+            Tensor::Of<float>({channels}, std::vector<float>(static_cast<size_t>(channels), 0.0f))));
+  } else if (!HasOwnConstant(*graph, node, 2)) {
+    SetOwnConstant(graph, id, 2, graph->Constant(node.input(2))->Clone());
   }
-  if (!HasOwnConstant(*graph, node, 2)) {
-    const Tensor* shared = graph->Constant(node.input(2));
-    if (shared == nullptr || shared->dtype() != DType::kFloat) return false;
-    graph->SetInput(id, 2, graph->AddConstant(graph->value(node.input(2)).name + "_own", shared->Clone()));
-  }
-  const Tensor& bias = *graph->Constant(graph->node(id).input(2));
-  return bias.rank() == 1 && bias.size() == channels;
+  return true;
+}
+
+void SetOwnConstant(Graph* graph, NodeId id, size_t slot, Tensor constant) {
+  const Node& node = graph->node(id);
+  const ValueId old = node.input(slot);
+  if (HasOwnConstant(*graph, node, slot))
+    graph->SetConstant(old, std::move(constant));
+  else
+    graph->SetInput(id, slot, graph->AddConstant(graph->value(old).name + "_own", std::move(constant)));
 }
 
 }  // namespace xslim

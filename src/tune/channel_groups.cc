@@ -5,6 +5,7 @@
 
 #include "quant/facts.h"
 #include "tune/bias.h"
+#include "tune/channel_walk.h"
 
 namespace xslim {
 namespace {
@@ -74,21 +75,12 @@ bool IsGain(const Graph& graph, const Node& node) {
          graph.Constant(node.input(1 - vectors[0].slot)) == nullptr;
 }
 
-bool ChannelsFirst(const Node& node) { return node.Is("Conv") || node.Is("ConvTranspose"); }
-
-// A vector that others read, too (exporters merge equal ones: all the zero biases, say), becomes the
-// operator's own.
 void ScaleVector(Graph* graph, const Slot& at, const std::vector<double>& factor) {
-  const Node& node = graph->node(at.node);
-  const ValueId vector = node.input(at.slot);
-  Tensor scaled = graph->Constant(vector)->Clone();
+  Tensor scaled = VectorAt(*graph, at).Clone();
+  float* vector = scaled.data<float>();
   for (int64_t c = 0; c < scaled.size(); ++c)
-    scaled.data<float>()[c] = static_cast<float>(scaled.data<float>()[c] * factor[static_cast<size_t>(c)]);
-  if (HasOwnConstant(*graph, node, at.slot))
-    graph->SetConstant(vector, std::move(scaled));
-  else
-    graph->SetInput(at.node, at.slot,
-                    graph->AddConstant(graph->value(vector).name + "_own", std::move(scaled)));
+    vector[c] = static_cast<float>(vector[c] * factor[static_cast<size_t>(c)]);
+  SetOwnConstant(graph, at.node, at.slot, std::move(scaled));
 }
 
 void ScaleWeights(Graph* graph, NodeId id, bool output, const std::vector<double>& factor) {
@@ -101,23 +93,11 @@ void ScaleWeights(Graph* graph, NodeId id, bool output, const std::vector<double
   graph->SetConstant(node.input(1), std::move(weight));
 }
 
-// A Reshape that leaves the last axis as it is.
-bool KeepsChannels(const Graph& graph, const Node& node, const ChannelGroup& group) {
-  const Tensor* shape = node.Is("Reshape") && !group.channels_first ? graph.Constant(node.input(1)) : nullptr;
-  return shape != nullptr && shape->size() > 0 &&
-         shape->ToInts().back() == static_cast<int64_t>(group.channels);
-}
-
-size_t ChannelsOf(const Graph& graph, const Node& node, bool output) {
-  const Tensor& weight = *graph.Constant(node.input(1));
-  return static_cast<size_t>(ChannelMap(node, weight, output).channels());
-}
-
 // Collects what hangs together with a front's output.
-class Collector {
+class Collector : private ChannelWalk {
  public:
   Collector(const Graph& graph, const std::map<NodeId, std::string>& untouched, std::set<ValueId>* seen)
-      : graph_(graph), untouched_(untouched), seen_(seen) {}
+      : ChannelWalk(graph, seen), untouched_(untouched) {}
 
   // False for a front whose tensors cannot be rescaled. Either way they are all `seen` then.
   bool Collect(NodeId front) {
@@ -127,28 +107,19 @@ class Collector {
     group_.channels = layer ? ChannelsOf(graph_, node, true)
                             : static_cast<size_t>(VectorAt(graph_, ScaledVectors(graph_, node)[0]).size());
     if (group_.channels_first) rank_ = graph_.Constant(node.input(1))->rank();
-    Reach(node.outputs[0]);
-    while (!waiting_.empty()) {
-      const ValueId id = waiting_.back();
-      waiting_.pop_back();
-      LookBack(id);
-      LookAhead(id);
-    }
+    bool fits = WalkFrom(node.outputs[0]);
     for (const Slot& vector : group_.vectors)
-      fits_ &= static_cast<size_t>(VectorAt(graph_, vector).size()) == group_.channels;
-    return fits_ && !group_.behind.empty();
+      fits &= static_cast<size_t>(VectorAt(graph_, vector).size()) == group_.channels;
+    return fits && !group_.behind.empty();
   }
 
   ChannelGroup Take() && { return std::move(group_); }
 
  private:
-  void Reach(ValueId id) {
-    if (seen_->insert(id).second) waiting_.push_back(id);
-  }
-
   bool PassesChannels(const Node& node) const {
     return node.outputs.size() == 1 &&
-           (ScalesThrough(node, group_.channels_first) || KeepsChannels(graph_, node, group_));
+           (ScalesThrough(node, group_.channels_first) ||
+            (!group_.channels_first && KeepsLastAxis(graph_, node, group_.channels)));
   }
 
   bool SameAxis(const Node& layer) const {
@@ -156,98 +127,63 @@ class Collector {
            (!group_.channels_first || graph_.Constant(layer.input(1))->rank() == rank_);
   }
 
-  // The slot of a vector along the last axis that an Add adds; -1 when there is none.
-  int AddedVector(const Node& node) const {
-    if (!node.Is("Add") || group_.channels_first) return -1;
-    const std::vector<Slot> vectors = ScaledVectors(graph_, node);
-    return vectors.size() == 1 ? static_cast<int>(vectors[0].slot) : -1;
-  }
+  int AddedHere(const Node& node) const { return group_.channels_first ? -1 : AddedVector(graph_, node); }
 
-  void LookBack(ValueId id) {
-    const Node* producer = graph_.Producer(id);
-    if (producer == nullptr) {
-      fits_ = false;
-    } else if (HasWeights(graph_, *producer)) {
-      fits_ &= SameAxis(*producer) && ChannelsOf(graph_, *producer, true) == group_.channels;
-      TakeFront(*producer);
-    } else if (IsNormalization(graph_, *producer) || IsGain(graph_, *producer)) {
-      fits_ &= !group_.channels_first;
-      TakeFront(*producer);
-    } else if (PassesChannels(*producer)) {
-      Reach(producer->input(0));
-    } else if (const int slot = AddedVector(*producer); slot >= 0) {
-      fits_ &= untouched_.count(producer->id) == 0;
-      group_.vectors.push_back({producer->id, static_cast<size_t>(slot)});
-      Reach(producer->input(static_cast<size_t>(1 - slot)));
-    } else if (IsSum(graph_, *producer)) {
-      group_.sums.push_back(producer->id);
-      Reach(producer->input(0));
-      Reach(producer->input(1));
-    } else {
-      fits_ = false;
+  bool TakeProducer(const Node& node) override {
+    if (HasWeights(graph_, node))
+      return TakeFront(node) && SameAxis(node) && ChannelsOf(graph_, node, true) == group_.channels;
+    if (IsNormalization(graph_, node) || IsGain(graph_, node))
+      return TakeFront(node) && !group_.channels_first;
+    if (PassesChannels(node)) {
+      Reach(node.input(0));
+      return true;
     }
+    if (const int slot = AddedHere(node); slot >= 0) {
+      group_.vectors.push_back({node.id, static_cast<size_t>(slot)});
+      Reach(node.input(static_cast<size_t>(1 - slot)));
+      return untouched_.count(node.id) == 0;
+    }
+    if (!IsSum(graph_, node)) return false;
+    group_.sums.push_back(node.id);
+    Reach(node.input(0));
+    Reach(node.input(1));
+    return true;
   }
 
-  void TakeFront(const Node& node) {
-    fits_ &= untouched_.count(node.id) == 0;
+  bool TakeFront(const Node& node) {
     group_.fronts.push_back(node.id);
     for (const Slot& vector : ScaledVectors(graph_, node)) group_.vectors.push_back(vector);
+    return untouched_.count(node.id) == 0;
   }
 
-  void LookAhead(ValueId id) {
-    const Value& value = graph_.value(id);
-    fits_ &= !value.is_output && !value.uses.empty() && !graph_.CapturedBySubgraph(value.name);
-    for (const Use& use : value.uses) {
-      const Node& user = graph_.node(use.node);
-      if (IsSum(graph_, user) || AddedVector(user) >= 0) {
-        Reach(user.outputs[0]);
-      } else if (use.slot != 0) {
-        fits_ = false;
-      } else if (HasWeights(graph_, user)) {
-        fits_ &= SameAxis(user) && ChannelsOf(graph_, user, false) == group_.channels &&
-                 untouched_.count(user.id) == 0;
-        group_.behind.push_back(user.id);
-      } else if (PassesChannels(user)) {
-        Reach(user.outputs[0]);
-      } else {
-        fits_ = false;
-      }
+  bool TakeUser(const Node& node, size_t slot) override {
+    if (IsSum(graph_, node) || AddedHere(node) >= 0) {
+      Reach(node.outputs[0]);
+      return true;
     }
+    if (slot != 0) return false;
+    if (HasWeights(graph_, node)) {
+      group_.behind.push_back(node.id);
+      return SameAxis(node) && ChannelsOf(graph_, node, false) == group_.channels &&
+             untouched_.count(node.id) == 0;
+    }
+    if (!PassesChannels(node)) return false;
+    Reach(node.outputs[0]);
+    return true;
   }
 
-  const Graph& graph_;
   const std::map<NodeId, std::string>& untouched_;
-  std::set<ValueId>* const seen_;
   ChannelGroup group_;
   int64_t rank_ = 0;  // of the convolutions' weights: those of other ranks have their channels elsewhere
-  std::vector<ValueId> waiting_;
-  bool fits_ = true;
 };
 
 }  // namespace
 
-ChannelMap::ChannelMap(const Node& node, const Tensor& weight, bool output) : group_(1) {
-  int64_t spatial = 1;
-  for (int64_t i = 2; i < weight.rank(); ++i) spatial *= weight.dim(i);
-  const int64_t rows = weight.dim(0), columns = weight.dim(1);
-  const bool row_is_output = node.Is("Conv") || (node.Is("Gemm") && node.Int("transB", 0));
-  if (output == row_is_output) {
-    inner_ = columns * spatial;
-    count_ = rows;
-  } else {
-    inner_ = spatial;
-    count_ = columns;
-    if (node.Is("Conv")) {
-      group_ = node.Int("group", 1);
-      rows_per_group_ = rows / group_;
-      row_size_ = columns * spatial;
-    }
-  }
-}
-
-bool IsSum(const Graph& graph, const Node& node) {
-  return node.Is("Add") && graph.Constant(node.input(0)) == nullptr &&
-         graph.Constant(node.input(1)) == nullptr;
+std::vector<ValueId> RoundedTensors(const Graph& graph, const ChannelGroup& group) {
+  std::set<ValueId> tensors;
+  for (NodeId id : group.behind) tensors.insert(graph.node(id).input(0));
+  for (NodeId id : group.sums) tensors.insert({graph.node(id).input(0), graph.node(id).input(1)});
+  return {tensors.begin(), tensors.end()};
 }
 
 std::vector<ChannelGroup> FindChannelGroups(const Graph& graph,

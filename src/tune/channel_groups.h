@@ -9,14 +9,9 @@
 #include <vector>
 
 #include "graph/graph.h"
+#include "tune/channels.h"
 
 namespace xslim {
-
-// An operator's input.
-struct Slot {
-  NodeId node = kNone;
-  size_t slot = 0;
-};
 
 // What equalization may rescale. Its tensors are joined by operators that commute with a factor per channel
 // and by Adds of two of them (residual connections): all of them have the same factors.
@@ -29,22 +24,8 @@ struct ChannelGroup {
   bool channels_first = false;  // axis 1, else the last one
 };
 
-// An Add of two tensors, none of which is a constant.
-bool IsSum(const Graph& graph, const Node& node);
-
-// Output (or input) channel of every element of a weight.
-class ChannelMap {
- public:
-  ChannelMap(const Node& node, const Tensor& weight, bool output);
-  int64_t channels() const { return count_ * group_; }
-  int64_t operator()(int64_t at) const {
-    const int64_t within = (at / inner_) % count_;
-    return group_ == 1 ? within : (at / row_size_ / rows_per_group_) * count_ + within;
-  }
-
- private:
-  int64_t inner_ = 1, count_ = 1, group_, rows_per_group_ = 1, row_size_ = 1;
-};
+// What layers and sums of the group read: all of it is rounded to int8.
+std::vector<ValueId> RoundedTensors(const Graph& graph, const ChannelGroup& group);
 
 // Groups without an operator of `untouched`, by the order of their first fronts; linear in the graph's size.
 std::vector<ChannelGroup> FindChannelGroups(const Graph& graph,

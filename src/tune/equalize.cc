@@ -2,12 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <set>
 
 #include "base/log.h"
-#include "kernels/kernels.h"
 #include "quant/facts.h"
-#include "runtime/tapped_samples.h"
 #include "tune/channel_groups.h"
 
 namespace xslim {
@@ -16,50 +13,6 @@ namespace {
 // What may be left of the predicted noise. Behind sums the prediction is rough: it knows nothing of what the
 // layers between them do to the noise.
 constexpr double kWorthwhile = 0.97, kWorthwhileWithSums = 0.7;
-
-// What is known of a tensor's channels.
-struct ChannelStatistics {
-  std::vector<float> lo, hi;
-  std::vector<double> squares;  // sum of squares
-  double count = 0;             // elements of a channel
-};
-
-ChannelStatistics Observe(const Tensor& tensor, bool channels_first) {
-  ChannelStatistics seen;
-  const int64_t axis = channels_first ? 1 : tensor.rank() - 1;
-  if (tensor.rank() < 2 || tensor.size() == 0) return seen;
-  const size_t channels = static_cast<size_t>(tensor.dim(axis));
-  const int64_t inner = InnerCount(tensor.shape(), axis);
-  seen.lo.resize(channels, 0.0f);
-  seen.hi.resize(channels, 0.0f);
-  seen.squares.resize(channels, 0.0);
-  const float* x = tensor.data<float>();
-  const int64_t outer = tensor.size() / (tensor.dim(axis) * inner);
-  for (int64_t o = 0; o < outer; ++o) {
-    for (size_t c = 0; c < channels; ++c, x += inner) {
-      kernels::MinMax range;
-      kernels::Active().min_max(x, inner, &range);
-      seen.lo[c] = std::min(seen.lo[c], range.min);
-      seen.hi[c] = std::max(seen.hi[c], range.max);
-      seen.squares[c] += kernels::Active().sum_of_squares(x, 0.0f, inner);
-    }
-  }
-  seen.count = static_cast<double>(outer * inner);
-  return seen;
-}
-
-void Add(const ChannelStatistics& one, ChannelStatistics* all) {
-  if (one.count == 0) return;
-  all->lo.resize(one.lo.size(), 0.0f);
-  all->hi.resize(one.hi.size(), 0.0f);
-  all->squares.resize(one.squares.size(), 0.0);
-  for (size_t c = 0; c < one.lo.size(); ++c) {
-    all->lo[c] = std::min(all->lo[c], one.lo[c]);
-    all->hi[c] = std::max(all->hi[c], one.hi[c]);
-    all->squares[c] += one.squares[c];
-  }
-  all->count += one.count;
-}
 
 // A layer behind a group.
 struct Reader {
@@ -94,16 +47,6 @@ Reader Describe(const Graph& graph, NodeId id, size_t channels) {
   return reader;
 }
 
-using StatisticsByValue = std::map<ValueId, ChannelStatistics>;
-
-// What layers and sums of the group read: all of it is rounded to int8.
-std::vector<ValueId> TensorsOf(const Graph& graph, const ChannelGroup& group) {
-  std::set<ValueId> tensors;
-  for (NodeId id : group.behind) tensors.insert(graph.node(id).input(0));
-  for (NodeId id : group.sums) tensors.insert({graph.node(id).input(0), graph.node(id).input(1)});
-  return {tensors.begin(), tensors.end()};
-}
-
 // Predicts what rounding in a group does to the layers behind it.
 class NoiseModel {
  public:
@@ -123,7 +66,7 @@ class NoiseModel {
       readers_.push_back({std::move(reader), seen, power});
     }
     HandBack(graph, group, &energy);
-    for (ValueId id : TensorsOf(graph, group)) {
+    for (ValueId id : RoundedTensors(graph, group)) {
       const ChannelStatistics* const seen = Seen(statistics, id);
       if (seen != nullptr && !energy[id].empty()) tensors_.push_back({seen, std::move(energy[id])});
     }
@@ -161,12 +104,13 @@ class NoiseModel {
   std::vector<double> Ranges() const {
     std::vector<double> ranges(channels_, 0.0);
     for (const auto& [seen, energy] : tensors_) {
-      double widest = 0;
+      std::vector<double> own(channels_);
       for (size_t c = 0; c < channels_; ++c)
-        widest = std::max(widest, static_cast<double>(seen->hi[c]) - seen->lo[c]);
+        own[c] =
+            std::max(0.0, static_cast<double>(seen->hi[c])) - std::min(0.0, static_cast<double>(seen->lo[c]));
+      const double widest = *std::max_element(own.begin(), own.end());
       if (!(widest > 0) || !std::isfinite(widest)) continue;
-      for (size_t c = 0; c < channels_; ++c)
-        ranges[c] = std::max(ranges[c], (static_cast<double>(seen->hi[c]) - seen->lo[c]) / widest);
+      for (size_t c = 0; c < channels_; ++c) ranges[c] = std::max(ranges[c], own[c] / widest);
     }
     return ranges;
   }
@@ -285,29 +229,19 @@ const std::string& OutputName(const Graph& graph, const ChannelGroup& group) {
 
 }  // namespace
 
-EqualizeResult Equalize(Graph* graph, const std::vector<Sample>& samples,
-                        const std::map<NodeId, std::string>& untouched, const SampleLanes& lanes) {
-  const std::vector<ChannelGroup> groups = FindChannelGroups(*graph, untouched);
-  EqualizeResult result;
-  if (groups.empty()) return result;
+std::map<ValueId, bool> TensorsToEqualize(const Graph& graph,
+                                          const std::map<NodeId, std::string>& untouched) {
   std::map<ValueId, bool> channels_first;
-  std::vector<ValueId> taps;
-  for (const ChannelGroup& group : groups) {
-    for (ValueId id : TensorsOf(*graph, group)) channels_first[id] = group.channels_first;
+  for (const ChannelGroup& group : FindChannelGroups(graph, untouched)) {
+    for (ValueId id : RoundedTensors(graph, group)) channels_first[id] = group.channels_first;
   }
-  for (const auto& [id, first] : channels_first) taps.push_back(id);
-  std::vector<StatisticsByValue> by_sample(samples.size());
-  const auto observe = [&](size_t sample, ValueId id, const Tensor& tensor) {
-    if (tensor.dtype() == DType::kFloat)
-      by_sample[sample].emplace(id, Observe(tensor, channels_first.at(id)));
-  };
-  RunTapped("equalization", *graph, samples, taps, observe, nullptr, lanes);
-  StatisticsByValue statistics;
-  for (const StatisticsByValue& seen : by_sample) {
-    for (const auto& [id, one] : seen) Add(one, &statistics[id]);
-  }
+  return channels_first;
+}
 
-  for (const ChannelGroup& group : groups) {
+EqualizeResult Equalize(Graph* graph, const StatisticsByValue& statistics,
+                        const std::map<NodeId, std::string>& untouched) {
+  EqualizeResult result;
+  for (const ChannelGroup& group : FindChannelGroups(*graph, untouched)) {
     std::vector<double>& factors = result.factors[OutputName(*graph, group)];
     const NoiseModel model(*graph, group, statistics);
     if (model.empty()) continue;

@@ -11,9 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "data/samples.h"
 #include "graph/graph.h"
-#include "runtime/sample_lanes.h"
+#include "tune/channel_statistics.h"
 
 namespace xslim {
 
@@ -26,6 +25,9 @@ struct EqualizeResult {
   ChannelFactors factors;  // of all groups, also those that were never seen to hold numbers
 };
 
+// The tensors that Equalize has to know of, and whether their channels are axis 1 (else the last one).
+std::map<ValueId, bool> TensorsToEqualize(const Graph& graph, const std::map<NodeId, std::string>& untouched);
+
 // A group (channel_groups.h) has Conv, ConvTranspose, Gemm, MatMul, LayerNormalization, RMSNormalization or
 // Muls by a vector along the last axis in front, and Conv, ConvTranspose, Gemm or MatMul behind, joined
 // through Relu, LeakyRelu, PRelu, pools, Identity, Adds of a vector or of each other, and Reshapes that keep
@@ -33,7 +35,7 @@ struct EqualizeResult {
 // operator's own where they change. Weights are quantized per output channel, so the fronts' do not care;
 // channel c is multiplied by
 //   s_c = A_c^-a * D_c^d, in [1/64, 64],
-// A_c: its range over `samples` as a share of the tensor's widest (of several tensors the largest share),
+// A_c: its range as a share of the tensor's widest (of several tensors the largest share),
 // D_c: its largest weight behind, as a share of the largest of that output channel. The exponents a and d are
 // those (0 among them) of the least predicted noise behind, in which each layer counts by P, 1 or, where
 // tensors are added and layers of different depths read them, its outputs' power sum_c |w_c|^2 E[x_c^2]:
@@ -42,8 +44,8 @@ struct EqualizeResult {
 // with range that of the rescaled tensor. The group is left alone when that is not at least 3 % below the
 // noise without (30 % where tensors are added), or when an operator of it is `untouched` (what stays float,
 // with the reason).
-EqualizeResult Equalize(Graph* graph, const std::vector<Sample>& samples,
-                        const std::map<NodeId, std::string>& untouched, const SampleLanes& lanes);
+EqualizeResult Equalize(Graph* graph, const StatisticsByValue& statistics,
+                        const std::map<NodeId, std::string>& untouched);
 
 // Rescales with the factors that Equalize found in an equal graph. False for a group that it did not look at.
 bool Rescale(Graph* graph, const ChannelFactors& factors, const std::map<NodeId, std::string>& untouched);

@@ -38,7 +38,7 @@ class StatisticsFileTest : public ::testing::Test {
     }
     file_.observed.means[{graph_.Find("a"), -1}] = {0.25, -3};
     file_.observed.means[{graph_.Find("a"), 1}] = {};
-    file_.preparation = {true, {{"a", {0.5, 2}}, {"b", {}}}};
+    file_.preparation = {true, {{"c", {-1.5, 0}}, {"d", {}}}, {{"a", {0.5, 2}}, {"b", {}}}};
     SaveStatistics(path_, graph_, key_, file_);
     bytes_ = ReadFile(path_);
   }
@@ -73,6 +73,7 @@ class StatisticsFileTest : public ::testing::Test {
 TEST_F(StatisticsFileTest, ComesBackAsItWas) {
   const StatisticsFile loaded = LoadedStatistics(path_).Read(graph_, key_);
   EXPECT_TRUE(loaded.preparation.compared);
+  EXPECT_EQ(loaded.preparation.centers, file_.preparation.centers);
   EXPECT_EQ(loaded.preparation.factors, file_.preparation.factors);
   EXPECT_EQ(loaded.percentiles, file_.percentiles);
   EXPECT_EQ(loaded.observed.means, file_.observed.means);

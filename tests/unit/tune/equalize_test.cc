@@ -6,8 +6,7 @@
 #include <cmath>
 #include <memory>
 
-#include "noise.h"
-#include "runtime/executor.h"
+#include "channels_fixture.h"
 
 namespace xslim {
 namespace {
@@ -29,50 +28,26 @@ Tensor Transposed(const Tensor& x) {
   return y;
 }
 
-class EqualizeTest : public ::testing::Test {
+class EqualizeTest : public ChannelsTest {
  protected:
-  EqualizeTest() : pool_(2) {
-    graph_.opset_imports[""] = 17;
-    x_ = graph_.AddValue("x", DType::kFloat);
-    graph_.AddInput(x_);
-  }
-
-  ValueId Op(const char* type, std::vector<ValueId> inputs,
-             std::map<std::string, Attribute> attributes = {}) {
-    const std::string name = type + std::to_string(++nodes_);
-    const ValueId y = graph_.AddValue(name, DType::kFloat);
-    graph_.AddNode(type, name + "_node", std::move(inputs), {y}, std::move(attributes));
-    return y;
-  }
-  ValueId Weight(Tensor tensor) {
-    return graph_.AddConstant("w" + std::to_string(++nodes_), std::move(tensor));
-  }
-
   // Equalizes on samples of `shape`; the outputs must stay what they were.
   EqualizeResult Run(const Shape& shape) {
-    std::vector<Sample> samples;
-    for (uint64_t s = 1; s < 4; ++s) samples.push_back({Noise(shape, s)});
+    const std::vector<Sample> samples = Samples(shape);
     const Graph before = graph_;
-    const EqualizeResult result = Equalize(&graph_, samples, untouched_, pool_);
-    const std::vector<Tensor> want = Executor(before, pool_).Run(samples[0]);
-    const std::vector<Tensor> got = Executor(graph_, pool_).Run(samples[0]);
-    for (size_t o = 0; o < want.size(); ++o) {
-      float most = 0;
-      for (int64_t i = 0; i < want[o].size(); ++i) most = std::max(most, std::fabs(want[o].data<float>()[i]));
-      for (int64_t i = 0; i < want[o].size(); ++i)
-        EXPECT_NEAR(got[o].data<float>()[i], want[o].data<float>()[i], 1e-5 * most);
-    }
+    const EqualizeResult result = EqualizeOn(samples);
+    ExpectSameOutputs(before, samples[0]);
     // The factors alone do the same to an equal graph.
     Graph again = before;
     EXPECT_TRUE(Rescale(&again, result.factors, untouched_));
     Graph strange = before;
     EXPECT_EQ(Rescale(&strange, {}, untouched_), result.factors.empty());
-    for (ValueId id = 0; id < static_cast<ValueId>(graph_.value_slots()); ++id) {
-      const Tensor* constant = graph_.Constant(id);
-      if (constant == nullptr) continue;
-      EXPECT_TRUE(again.Constant(id)->SameBytes(*constant)) << graph_.value(id).name;
-    }
+    ExpectSameConstants(again);
     return result;
+  }
+
+  EqualizeResult EqualizeOn(const std::vector<Sample>& samples) {
+    return Equalize(&graph_, ObserveChannels(graph_, samples, TensorsToEqualize(graph_, untouched_), pool_),
+                    untouched_);
   }
 
   // The narrowest of the value's channels (axis 1, or the last one) against the widest.
@@ -90,12 +65,6 @@ class EqualizeTest : public ::testing::Test {
     executor.Run({Noise(shape, 1)});
     return *std::min_element(most.begin(), most.end()) / *std::max_element(most.begin(), most.end());
   }
-
-  ThreadPool pool_;
-  Graph graph_;
-  ValueId x_ = kNone;
-  std::map<NodeId, std::string> untouched_;
-  int nodes_ = 0;
 };
 
 TEST_F(EqualizeTest, ConvReluConv) {
@@ -283,7 +252,7 @@ TEST_F(EqualizeTest, DeadChannelsAndNoSamples) {
   for (int64_t i = 0; i < 6; ++i) front.data<float>()[i] = 0;  // channels 0 and 1 are always 0
   const ValueId y = Op("Conv", {x_, Weight(front)});
   graph_.AddOutput(Op("Conv", {y, Weight(Noise({5, 8, 1, 1}, 9))}));
-  EXPECT_EQ(Equalize(&graph_, {}, {}, pool_).changed, 0);
+  EXPECT_EQ(EqualizeOn({}).changed, 0);
   EXPECT_EQ(Run({1, 3, 6, 6}).changed, 1);
 }
 

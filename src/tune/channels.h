@@ -1,0 +1,49 @@
+// Where the channels of tensors and weights are, and what operators do with them.
+#ifndef XSLIM_TUNE_CHANNELS_H_
+#define XSLIM_TUNE_CHANNELS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "graph/graph.h"
+
+namespace xslim {
+
+// An operator's input.
+struct Slot {
+  NodeId node = kNone;
+  size_t slot = 0;
+};
+
+// An Add of two tensors, none of which is a constant.
+bool IsSum(const Graph& graph, const Node& node);
+
+// Output (or input) channel of every element of a weight.
+class ChannelMap {
+ public:
+  ChannelMap(const Node& node, const Tensor& weight, bool output);
+  int64_t channels() const { return count_ * group_; }
+  int64_t operator()(int64_t at) const {
+    const int64_t within = (at / inner_) % count_;
+    return group_ == 1 ? within : (at / row_size_ / rows_per_group_) * count_ + within;
+  }
+
+ private:
+  int64_t inner_ = 1, count_ = 1, group_, rows_per_group_ = 1, row_size_ = 1;
+};
+
+// Whether the operator's output channels are axis 1 (Conv, ConvTranspose); else they are the last one.
+bool ChannelsFirst(const Node& node);
+
+// Output (or input) channels of an operator with constant weights.
+size_t ChannelsOf(const Graph& graph, const Node& node, bool output);
+
+// The slot of a constant vector along the last axis that an Add adds to a tensor; -1 where there is none.
+int AddedVector(const Graph& graph, const Node& node);
+
+// A Reshape that leaves the last axis as it is.
+bool KeepsLastAxis(const Graph& graph, const Node& node, size_t channels);
+
+}  // namespace xslim
+
+#endif  // XSLIM_TUNE_CHANNELS_H_
