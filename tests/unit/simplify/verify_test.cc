@@ -258,6 +258,18 @@ TEST(Verify, GuessesInputsThatTheModelTakes) {
   EXPECT_EQ(Reference(m.graph, pool, 1).obstacle(), "");
 }
 
+// Of 16 samples no spectrum of 64 can be computed: what comes out are the zeros between frames.
+TEST(Verify, GuessesSizesThatGiveNumbers) {
+  ThreadPool pool(1);
+  Model m;
+  const ValueId frames =
+      m.Op("Conv", {m.Input("x", {1, 1, -1}), m.Random({8, 1, 64})}, {{"strides", Is({32})}});
+  m.Output(m.Op("ConvTranspose", {frames, m.Random({8, 1, 64})}, {{"strides", Is({32})}}));
+  const Reference reference(m.graph, pool, 2);
+  EXPECT_EQ(reference.obstacle(), "");
+  EXPECT_EQ(reference.outputs(), 1);
+}
+
 // With an epsilon that float32 cannot hold, the folded weights overflow while the graph itself does not.
 TEST(Verify, APassThatChangesTheResultIsUndone) {
   ThreadPool pool(1);
