@@ -130,6 +130,8 @@ class Finder {
       const char* why = fatal->second;
       const double most = why == kIntoDivisor ? kSteps / kFewestInDivisor : kSteps;
       if (extremes->lo > 0 && extremes->hi > most * static_cast<double>(extremes->lo)) return why;
+      // Numbers of both signs come as close to zero as they like.
+      if (why == kIntoDivisor && extremes->lo < 0 && extremes->hi > 0) return why;
     }
     return nullptr;
   }

@@ -150,6 +150,8 @@ TEST(Uneven, WhatSomethingIsDividedBy) {
     ASSERT_EQ(found.size(), 1u);
     EXPECT_EQ(found.at(model.Node("above")), kIntoDivisor);
     EXPECT_THAT(Uneven(model, {{"above", {0.5f, 10}}}), IsEmpty());
+    EXPECT_EQ(Uneven(model, {{"above", {-3, 10}}}).size(), 1u);   // passes zero
+    EXPECT_THAT(Uneven(model, {{"above", {0, 10}}}), IsEmpty());  // infinite in the float model, too
   }
   for (const float exponent : {-0.5f, 0.5f}) {
     SmallGraph model;
