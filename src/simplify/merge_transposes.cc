@@ -3,6 +3,8 @@
 // Before: Transpose p of a, Transpose p of b -> Add | Sub | Mul | Div | Max | Min        After: Transpose p
 // of a + b
 // Before: Transpose p of a, Transpose p of b, ... -> Concat        After: Concat -> Transpose p
+// Before: Reshape that joins neighbouring axes -> Transpose -> Reshape that takes the same axes apart
+// After:  Transpose of the axes themselves
 #include <algorithm>
 #include <optional>
 #include <set>
@@ -160,15 +162,60 @@ bool JoinConcat(Graph* graph, const ShapeFacts& facts, NodeId id) {
   return true;
 }
 
+// Which neighbouring axes of `parts` make each axis of `joined`, when all of them do.
+std::optional<std::vector<std::vector<int64_t>>> JoinedAxes(const Sizes& parts, const Sizes& joined,
+                                                            SymbolTable* symbols) {
+  std::vector<std::vector<int64_t>> groups;
+  size_t next = 0;
+  for (const Size& wanted : joined) {
+    groups.emplace_back();
+    Size product = Number(1);
+    while (groups.back().empty() || product != wanted) {
+      if (next == parts.size()) return std::nullopt;
+      product = symbols->Multiply(product, parts[next]);
+      groups.back().push_back(static_cast<int64_t>(next++));
+    }
+  }
+  return next == parts.size() ? std::optional(groups) : std::nullopt;
+}
+
+// PyTorch's attention turns keys in matrices of batch x heads, whatever the rank.
+bool MergeBetweenReshapes(Graph* graph, const ShapeFacts& facts, SymbolTable* symbols, NodeId id) {
+  const Node& node = graph->node(id);
+  const Node *join = ProducerOfType(*graph, node.input(0), "Reshape"),
+             *part = SoleUserOfType(*graph, node.outputs[0], "Reshape");
+  if (join == nullptr || part == nullptr || part->input(0) != node.outputs[0]) return false;
+  const ValueId x = join->input(0);
+  const auto &from = facts.of(x).dims, &joined = facts.of(node.input(0)).dims,
+             &to = facts.of(part->outputs[0]).dims;
+  const std::vector<int64_t> perm = PermOf(node);
+  if (!from || !joined || !to || perm.empty() || perm.size() != joined->size()) return false;
+  const auto groups = JoinedAxes(*from, *joined, symbols);
+  if (!groups) return false;
+  std::vector<int64_t> axes;
+  Sizes sizes;
+  for (int64_t axis : perm) {
+    for (int64_t inner : (*groups)[static_cast<size_t>(axis)]) {
+      axes.push_back(inner);
+      sizes.push_back((*from)[static_cast<size_t>(inner)]);
+    }
+  }
+  if (sizes != *to) return false;
+  ReplaceWith(graph, part->id, "Transpose", {x}, {{"perm", Attribute::Ints(axes)}});
+  return true;
+}
+
 }  // namespace
 
 int MergeTransposes(Graph* graph, const SimplifyOptions& options) {
   const ShapeFacts facts(*graph, options.body);
+  SymbolTable symbols = facts.symbols();
   int count = 0;
   for (NodeId id : graph->Order()) {
     if (!graph->alive(id)) continue;
     const Node& node = graph->node(id);
-    if (node.Is("Transpose")) count += MergeChain(graph, id);
+    if (node.Is("Transpose"))
+      count += MergeBetweenReshapes(graph, facts, &symbols, id) || MergeChain(graph, id);
     if (graph->alive(id) && IsBinary(graph->node(id))) count += Join(graph, facts, id);
     if (graph->alive(id) && graph->node(id).Is("Concat")) count += JoinConcat(graph, facts, id);
   }

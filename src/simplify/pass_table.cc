@@ -97,13 +97,17 @@ const std::vector<Pass>& Passes() {
       {"rebuild-shapes", kSlimOnly, RebuildShapes,
        "what is left of shape arithmetic becomes Shape, Slice, Concat"},
       {"inline-if", kAlways, InlineIf, "If on a constant becomes the branch taken"},
+      {"idle-masks", kAlways, IdleMasks,
+       "Where on a condition of one value becomes what it takes; tests for NaN behind a Softmax of finite "
+       "numbers go"},
       {"remove-identities", kAlways, RemoveIdentities, "operators that change nothing are removed"},
       {"merge-duplicates", kAlways, MergeDuplicates, "equal operators on equal inputs become one"},
       {"merge-constants", kSlimOnly, MergeConstants, "equal initializers become one"},
       {"merge-reshapes", kAlways, MergeReshapes,
        "chains of Reshape, Flatten, Squeeze, Unsqueeze become one Reshape"},
       {"merge-transposes", kAlways, MergeTransposes,
-       "chains of Transpose become one, also through elementwise operators, biases, slopes, Concat"},
+       "chains of Transpose become one, also through elementwise operators, biases, slopes, Concat, "
+       "Reshapes"},
       {"reciprocal-to-div", kAlways, ReciprocalToDiv,
        "(1 / x) * y becomes y / x; before int8 not where 1 / x is a Reciprocal"},
       {"slices-to-split", kAlways, SlicesToSplit, "Slices that cut a tensor into parts become a Split"},

@@ -8,6 +8,7 @@
 #include "simplify/match.h"
 #include "simplify/shape_facts.h"
 #include "simplify/simplify.h"
+#include "simplify/uniform.h"
 
 namespace xslim {
 namespace {
@@ -92,24 +93,19 @@ std::optional<size_t> ScalesOfOne(const Context& c) {
                                [](float scale) { return scale == 1.0f; }));
 }
 
-// The constant in `slot` is `number` everywhere and does not widen the other operand.
+// The operand in `slot` is `number` everywhere and does not widen the other one.
 bool Neutral(const Context& c, size_t slot, double number) {
-  const Tensor* tensor = c.node.input(slot) == kNone ? nullptr : c.graph.Constant(c.node.input(slot));
-  if (tensor == nullptr || tensor->size() == 0 || tensor->dtype() == DType::kString) return false;
-  if (tensor->rank() > 0 && !c.facts.SameShape(c.node.input(1 - slot), c.node.outputs[0])) return false;
-  if (tensor->dtype() == DType::kInt64 || tensor->dtype() == DType::kInt32) {
-    const std::vector<int64_t> numbers = tensor->ToInts();
-    return std::all_of(numbers.begin(), numbers.end(),
-                       [&](int64_t n) { return static_cast<double>(n) == number; });
-  }
-  if (tensor->dtype() == DType::kDouble) {
-    return std::all_of(tensor->data<double>(), tensor->data<double>() + tensor->size(),
-                       [&](double n) { return n == number; });
-  }
-  if (tensor->dtype() != DType::kFloat && tensor->dtype() != DType::kFloat16) return false;
-  const Tensor floats = tensor->ToFloat32();
-  return std::all_of(floats.data<float>(), floats.data<float>() + floats.size(),
-                     [&](float n) { return static_cast<double>(n) == number; });
+  const std::optional<Tensor> uniform = UniformOf(c.graph, c.node.input(slot));
+  if (!uniform) return false;
+  const Tensor* constant = c.graph.Constant(c.node.input(slot));
+  if ((constant == nullptr || constant->rank() > 0) &&
+      !c.facts.SameShape(c.node.input(1 - slot), c.node.outputs[0]))
+    return false;
+  if (uniform->dtype() == DType::kInt64 || uniform->dtype() == DType::kInt32)
+    return static_cast<double>(uniform->ToInts()[0]) == number;
+  if (uniform->dtype() == DType::kDouble) return uniform->data<double>()[0] == number;
+  if (uniform->dtype() != DType::kFloat && uniform->dtype() != DType::kFloat16) return false;
+  return static_cast<double>(uniform->ToFloat32().data<float>()[0]) == number;
 }
 
 template <int kNumber, bool kCommutes>
