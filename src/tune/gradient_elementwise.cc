@@ -161,28 +161,52 @@ bool Softmax(const GradientSite& site) {
   return true;
 }
 
-// dx = (s - mean(s) - n mean(s n)) / deviation, where n is the normalised x and s = g * scale.
+// What the normalization of x over these axes hands back of s, the derivative by the normalized n:
+// (s - mean(s) - n mean(s n)) / deviation; where no mean is taken off x, without that of s.
+ValueId ThroughNorm(GradientBuilder& b, ValueId x, ValueId s, const Shape& shape,
+                    const std::vector<int64_t>& axes, float epsilon, bool centres = true) {
+  double count = 1;
+  for (int64_t axis : axes) count *= static_cast<double>(shape[static_cast<size_t>(axis)]);
+  const auto mean = [&](ValueId id) { return b.Scaled(b.SumOver(id, axes), 1 / count); };
+  const ValueId centred = centres ? b.Emit("Sub", {x, mean(x)}) : x;
+  const ValueId variance = mean(b.Emit("Mul", {centred, centred}));
+  const ValueId deviation = b.Emit("Sqrt", {b.Emit("Add", {variance, b.Scalar(epsilon)})});
+  const ValueId normal = b.Emit("Div", {centred, deviation});
+  const ValueId along = b.Emit("Mul", {normal, mean(b.Emit("Mul", {s, normal}))});
+  const ValueId rest = b.Emit("Sub", {centres ? b.Emit("Sub", {s, mean(s)}) : s, along});
+  return b.Emit("Div", {rest, deviation});
+}
+
 bool LayerNorm(const GradientSite& site) {
   GradientBuilder& b = site.builder;
   const Shape& shape = site.shape(0);
-  std::vector<int64_t> axes;
-  double count = 1;
-  for (int64_t i = Axis(site.node, -1, static_cast<int64_t>(shape.size()));
-       i < static_cast<int64_t>(shape.size()); ++i) {
-    axes.push_back(i);
-    count *= static_cast<double>(shape[static_cast<size_t>(i)]);
-  }
   if (b.Needs(site.x(1)) || b.Needs(site.x(2))) return false;
-  const auto mean = [&](ValueId id) { return b.Scaled(b.SumOver(id, axes), 1 / count); };
-  const ValueId centred = b.Emit("Sub", {site.x(0), mean(site.x(0))});
-  const ValueId variance = mean(b.Emit("Mul", {centred, centred}));
-  const ValueId deviation =
-      b.Emit("Sqrt", {b.Emit("Add", {variance, b.Scalar(site.node.Float("epsilon", 1e-5f))})});
-  const ValueId normal = b.Emit("Div", {centred, deviation});
+  std::vector<int64_t> axes;
+  for (int64_t i = Axis(site.node, -1, static_cast<int64_t>(shape.size()));
+       i < static_cast<int64_t>(shape.size()); ++i)
+    axes.push_back(i);
   const ValueId s = b.Emit("Mul", {site.g[0], site.x(1)});
-  const ValueId along = b.Emit("Mul", {normal, mean(b.Emit("Mul", {s, normal}))});
-  const ValueId rest = b.Emit("Sub", {b.Emit("Sub", {s, mean(s)}), along});
-  b.Give(site.x(0), b.Emit("Div", {rest, deviation}));
+  b.Give(site.x(0), ThroughNorm(b, site.x(0), s, shape, axes, site.node.Float("epsilon", 1e-5f),
+                                site.node.Is("LayerNormalization")));
+  return true;
+}
+
+// Groups of channels; InstanceNormalization: of one channel each.
+bool GroupNorm(const GradientSite& site) {
+  GradientBuilder& b = site.builder;
+  const Shape& shape = site.shape(0);
+  if (shape.size() < 2 || b.Needs(site.x(1)) || b.Needs(site.x(2))) return false;
+  const int64_t channels = shape[1],
+                groups = site.node.Is("GroupNormalization") ? site.node.Int("num_groups", 0) : channels;
+  // Up to opset 20 a scale belonged to a group.
+  if (groups < 1 || channels % groups != 0 || ElementCount(site.shape(1)) != channels) return false;
+  Shape per_channel(shape.size() - 1, 1);
+  per_channel[0] = channels;
+  const Shape grouped = {shape[0], groups, ElementCount(shape) / std::max<int64_t>(shape[0] * groups, 1)};
+  const ValueId s = b.Emit("Mul", {site.g[0], b.Reshaped(site.x(1), per_channel)});
+  const ValueId dx = ThroughNorm(b, b.Reshaped(site.x(0), grouped), b.Reshaped(s, grouped), grouped, {2},
+                                 site.node.Float("epsilon", 1e-5f));
+  b.Give(site.x(0), b.Reshaped(dx, shape));
   return true;
 }
 
@@ -221,6 +245,22 @@ bool Averaged(const GradientSite& site) {
   return true;
 }
 
+// x / length of x, or twice x.
+bool Squared(const GradientSite& site) {
+  GradientBuilder& b = site.builder;
+  const std::optional<Shape> kept = KeptShape(site);
+  if (!kept) return false;
+  ValueId g = b.Reshaped(site.g[0], *kept);
+  if (site.node.Is("ReduceL2")) {
+    constexpr float kLeast = 1e-30f;  // where all x are 0, so is what they are multiplied by
+    g = b.Emit("Div", {g, b.Emit("Max", {b.Reshaped(site.y(), *kept), b.Scalar(kLeast)})});
+  } else {
+    g = b.Scaled(g, 2);
+  }
+  b.Give(site.x(0), b.Emit("Mul", {site.x(0), g}));
+  return true;
+}
+
 // To all elements that are the extreme.
 bool Extreme(const GradientSite& site) {
   GradientBuilder& b = site.builder;
@@ -239,8 +279,10 @@ bool HandOnElementwise(const GradientSite& site) {
   const Node& node = site.node;
   if (Unary(site) || Binary(site)) return true;
   if (node.Is("Softmax") || node.Is("LogSoftmax")) return Softmax(site);
-  if (node.Is("LayerNormalization")) return LayerNorm(site);
+  if (node.Is("LayerNormalization") || node.Is("RMSNormalization")) return LayerNorm(site);
+  if (node.Is("InstanceNormalization") || node.Is("GroupNormalization")) return GroupNorm(site);
   if (node.Is("GlobalAveragePool") || node.Is("ReduceMean") || node.Is("ReduceSum")) return Averaged(site);
+  if (node.Is("ReduceL2") || node.Is("ReduceSumSquare")) return Squared(site);
   if (node.Is("GlobalMaxPool") || node.Is("ReduceMax") || node.Is("ReduceMin")) return Extreme(site);
   return false;
 }

@@ -18,12 +18,13 @@ struct Case {
   std::map<std::string, Attribute> attributes;
   size_t outputs = 1;
   float tolerance = 0.02f;
+  int opset = 18;
 };
 
 void Check(const Case& test) {
   SCOPED_TRACE(test.type);
   Graph graph;
-  graph.opset_imports[""] = 18;
+  graph.opset_imports[""] = test.opset;
   std::vector<ValueId> inputs, outputs;
   std::set<ValueId> wanted;
   for (size_t i = 0; i < test.inputs.size(); ++i) {
@@ -192,6 +193,21 @@ TEST(Gradient, Elementwise) {
   Check({"Softmax", {Noise({2, 5, 3}, 5, 2)}, {}, {{"axis", Attribute::Int(1)}}});
   Check({"LogSoftmax", {Noise({2, 5, 3}, 5, 2)}, {}, {}});
   Check({"LayerNormalization", {Noise({2, 5, 8}, 5, 2)}, {Noise({8}, 6, 2), Noise({8}, 7, 2)}, {}});
+  Check({"RMSNormalization", {Noise({2, 5, 8}, 5, 2)}, {Noise({8}, 6, 2)}, {}, 1, 0.02f, 23});
+  Check({"InstanceNormalization", {Noise({2, 3, 4, 5}, 5, 2)}, {Noise({3}, 6, 2), Noise({3}, 7, 2)}, {}});
+  Check({"GroupNormalization",
+         {Noise({2, 6, 4}, 5, 2)},
+         {Noise({6}, 6, 2), Noise({6}, 7, 2)},
+         {{"num_groups", Attribute::Int(2)}},
+         1,
+         0.02f,
+         21});
+}
+
+TEST(Gradient, Lengths) {
+  Check({"ReduceL2", {Noise({2, 3, 4, 5}, 1, 2)}, {List({1, -1})}, {{"keepdims", Attribute::Int(0)}}});
+  Check({"ReduceL2", {Noise({2, 3}, 1, 2)}, {}, {}});
+  Check({"ReduceSumSquare", {Noise({2, 3, 4}, 1, 2)}, {List({-1})}, {}});
 }
 
 // Where a step of a difference quotient would be longer than x.
