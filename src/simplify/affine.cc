@@ -15,7 +15,7 @@ struct Layout {
 };
 
 Layout LayoutOf(const Node& node, const Tensor& weight) {
-  if (node.Is("Gemm")) {
+  if (node.Is("Gemm") || node.Is("MatMul")) {
     if (node.Int("transB", 0)) return {weight.dim(1), weight.dim(0), 1, 0};
     return {1, weight.dim(1), 1, 0};
   }
@@ -24,6 +24,16 @@ Layout LayoutOf(const Node& node, const Tensor& weight) {
   if (node.Is("Conv")) return {weight.dim(1) * spatial, weight.dim(0), 1, 0};
   const int64_t group = node.Int("group", 1);  // ConvTranspose: [in, out / group, ...]
   return {spatial, weight.dim(1), group, group == 1 ? 0 : weight.size() / group};
+}
+
+// Constants that others read, too, stay theirs.
+void Put(Graph* graph, NodeId id, size_t slot, const std::string& name, Tensor tensor) {
+  const ValueId old = graph->node(id).input(slot);
+  if (graph->SoleUser(old) == id) {
+    graph->SetConstant(old, std::move(tensor));
+  } else {
+    graph->SetInput(id, slot, graph->AddConstant(name, std::move(tensor)));
+  }
 }
 
 }  // namespace
@@ -45,31 +55,26 @@ int64_t FoldableChannels(const Graph& graph, const Node& node) {
   return channels;
 }
 
-void FoldIntoWeights(Graph* graph, NodeId id, const std::vector<float>& scale,
-                     const std::vector<float>& shift) {
+void ScaleWeights(Graph* graph, NodeId id, const std::vector<float>& scale) {
   const Node& node = graph->node(id);
   const Layout layout = LayoutOf(node, *graph->Constant(node.input(1)));
   Tensor weight = graph->Constant(node.input(1))->Clone();
   float* w = weight.data<float>();
   for (int64_t at = 0; at < weight.size(); ++at) w[at] *= scale[static_cast<size_t>(layout.Channel(at))];
+  Put(graph, id, 1, graph->value(node.input(1)).name, std::move(weight));
+}
+
+void FoldIntoWeights(Graph* graph, NodeId id, const std::vector<float>& scale,
+                     const std::vector<float>& shift) {
+  ScaleWeights(graph, id, scale);
+  const Node& node = graph->node(id);
   std::vector<float> bias(shift);
   if (node.input(2) != kNone) {
     const float* old = graph->Constant(node.input(2))->data<float>();
     for (size_t c = 0; c < bias.size(); ++c) bias[c] = std::fma(old[c], scale[c], shift[c]);
   }
-  const std::string weight_name = graph->value(node.input(1)).name;
-  const std::string bias_name =
-      node.input(2) != kNone ? graph->value(node.input(2)).name : node.name + "_bias";
-  const auto put = [&](size_t slot, const std::string& name, Tensor tensor) {
-    const ValueId old = graph->node(id).input(slot);
-    if (graph->SoleUser(old) == id) {
-      graph->SetConstant(old, std::move(tensor));
-    } else {
-      graph->SetInput(id, slot, graph->AddConstant(name, std::move(tensor)));
-    }
-  };
-  put(1, weight_name, std::move(weight));
-  put(2, bias_name, Tensor::Of<float>({static_cast<int64_t>(bias.size())}, bias));
+  const std::string name = node.input(2) != kNone ? graph->value(node.input(2)).name : node.name + "_bias";
+  Put(graph, id, 2, name, Tensor::Of<float>({static_cast<int64_t>(bias.size())}, bias));
 }
 
 void Bypass(Graph* graph, NodeId removed, ValueId before, ValueId after) {

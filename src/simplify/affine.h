@@ -12,6 +12,10 @@ namespace xslim {
 // be copied; 0 when nothing can be folded into the node.
 int64_t FoldableChannels(const Graph& graph, const Node& node);
 
+// The weights' columns (rows, filters: whatever makes an output channel) times `scale`; also of a MatMul with
+// constant weights of rank 2.
+void ScaleWeights(Graph* graph, NodeId id, const std::vector<float>& scale);
+
 // weights *= scale, bias = bias * scale + shift; both of FoldableChannels() numbers.
 void FoldIntoWeights(Graph* graph, NodeId id, const std::vector<float>& scale,
                      const std::vector<float>& shift);

@@ -119,7 +119,7 @@ const std::vector<Pass>& Passes() {
        "the parts of HardSigmoid, HardSwish (opset 14), Mish (18), Gelu (20), Swish (24) become one; before "
        "int8 HardSwish and Gelu only"},
       {"fuse-batch-norm", kAlways, FuseBatchNorm,
-       "BatchNormalization behind Conv, ConvTranspose, Gemm goes into weights and bias"},
+       "BatchNormalization behind Conv, ConvTranspose, Gemm, MatMul goes into weights and bias"},
       {"fold-affine", kAlways, FoldAffine,
        "Add, Sub, Mul, Div by constants behind Conv, ConvTranspose, Gemm go into weights and bias"},
       {"fuse-pad", kAlways, FusePad, "Pad goes into Conv, AveragePool, MaxPool"},

@@ -274,6 +274,24 @@ TEST(BatchNormToAffine, TheRankIsFollowed) {
   EXPECT_EQ(CountsOf(graph), CountsOf(unknown.graph));
 }
 
+// As LeViT has it: channels of tokens, and another axis that merely is as long.
+TEST(FuseBatchNorm, IntoProductsOfTokens) {
+  const auto make = [](const std::vector<int64_t>& target, int64_t channels) {
+    Model m;
+    const ValueId weight = m.Random({3, 4});
+    const ValueId x = m.Op("MatMul", {m.Input("x", {-1, 4, 3}), weight});
+    const ValueId y = m.Op("BatchNormalization",
+                           {m.Op("Reshape", {x, m.Ints(target)}), m.Random({channels}), m.Random({channels}),
+                            m.Random({channels}), m.Const(Positive({channels}, 3))});
+    m.Output(y);
+    m.Output(m.Op("MatMul", {m.Input("z", {2, 3}), weight}));  // reads the weights as they were
+    return m;
+  };
+  ExpectRewrite(make({-1, 4}, 4), {"fuse-batch-norm"}, {{"MatMul", 2}, {"Add", 1}, {"Reshape", 1}});
+  ExpectUntouched(make({-1, 4, 4}, 4), "fuse-batch-norm");
+  ExpectUntouched(make({-1, 2}, 2), "fuse-batch-norm");
+}
+
 TEST(FuseBatchNorm, AResultThatIsReadElsewhereStays) {
   Computing c = MakeConv();
   c.m.Output(c.y);
