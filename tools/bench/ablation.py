@@ -11,9 +11,9 @@ import tempfile
 
 from bench_models import bench_models, first_outputs, noise, session
 
-VARIANTS = [(0, {}), (0, {"equalization": False}), (0, {"visible_ranges": False}), (0, {"one_grid": False}),
+VARIANTS = [(0, {}), (0, {"centering": False}), (0, {"equalization": False}), (0, {"visible_ranges": False}), (0, {"one_grid": False}),
             (0, {"keep_means": False}), (0, {"placement": "fused"}),
-            (1, {}), (1, {"equalization": False}), (1, {"visible_ranges": False}), (1, {"one_grid": False}),
+            (1, {}), (1, {"centering": False}), (1, {"equalization": False}), (1, {"visible_ranges": False}), (1, {"one_grid": False}),
             (1, {"range_costs": False}), (1, {"weight_rounding": False}), (1, {"bias_correction": False}),
             (1, {"placement": "fused"}),
             (2, {}), (2, {"placement": "fused"})]
