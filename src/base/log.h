@@ -2,18 +2,30 @@
 #ifndef XSLIM_BASE_LOG_H_
 #define XSLIM_BASE_LOG_H_
 
+#include <cmath>
 #include <sstream>
 #include <string>
+#include <type_traits>
 
 #include "xslim/xslim.h"
 
 namespace xslim {
 
+// NaN without its sign, which is the processor's.
+template <typename T>
+T WithoutSignOfNan(const T& value) requires std::is_floating_point_v<T> {
+  return std::isnan(value) ? std::abs(value) : value;
+}
+template <typename T>
+const T& WithoutSignOfNan(const T& value) {
+  return value;
+}
+
 // Concatenates anything that an ostream takes; floats print with 6 significant digits.
 template <typename... Args>
 std::string StrCat(const Args&... args) {
   std::ostringstream out;
-  (out << ... << args);
+  (out << ... << WithoutSignOfNan(args));
   return out.str();
 }
 

@@ -71,10 +71,12 @@ void LogTable(const std::vector<Event>& events) {
     std::vector<std::pair<std::string, Sum>> rows(sums.begin(), sums.end());
     std::stable_sort(rows.begin(), rows.end(),
                      [](const auto& a, const auto& b) { return a.second.length > b.second.length; });
+    size_t width = 24;
+    for (const auto& [name, sum] : rows) width = std::max(width, std::min<size_t>(name.size(), 60));
     for (const auto& [name, sum] : rows) {
       char line[160];
-      std::snprintf(line, sizeof(line), "%s %-24.60s %8lld times %10.3f ms", title, name.c_str(),
-                    static_cast<long long>(sum.count), static_cast<double>(sum.length) * 1e-6);
+      std::snprintf(line, sizeof(line), "%s %-*.60s %8lld times %10.3f ms", title, static_cast<int>(width),
+                    name.c_str(), static_cast<long long>(sum.count), static_cast<double>(sum.length) * 1e-6);
       char share[32] = "";
       if (shares && all > 0) {
         std::snprintf(share, sizeof(share), " %5.1f %%",

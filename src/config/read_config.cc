@@ -347,6 +347,10 @@ unsigned char Byte(char c) { return static_cast<unsigned char>(c); }
   } else if (text.compare(at, 4, "True") == 0 || text.compare(at, 5, "False") == 0 ||
              text.compare(at, 4, "None") == 0) {
     hint = "JSON writes true, false and null";
+  } else if (text.compare(at, 3, "NaN") == 0 || text.compare(at, 8, "Infinity") == 0) {
+    hint = "JSON has no NaN and no infinity: leave the key out";
+  } else if (what.find("ill-formed UTF-8") != std::string::npos) {
+    hint = "save the file as UTF-8";
   } else if (at < text.size() && text[at] == '\'') {
     hint = "strings stand in double quotes";
   } else if (at < text.size() && text[at] == '#') {

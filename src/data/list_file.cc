@@ -50,7 +50,14 @@ std::vector<std::string> ReadListFile(const std::string& list, const std::string
   try {
     text = ReadFile(list);
   } catch (const Error& error) {
-    throw Error(StrCat("cannot read the list file ", list), field, error.what());
+    std::error_code ignored;
+    std::string hint = error.what();
+    if (fs::is_directory(list, ignored)) {
+      hint = "it is a folder; write the paths of its files into a text file, one per line";
+    } else if (!fs::path(list).is_absolute() && !fs::exists(list, ignored)) {
+      hint = "no such file, neither from the current folder nor from the config's";
+    }
+    throw Error(StrCat("cannot read the list file ", list), field, hint);
   }
   if (text.find('\0') != std::string::npos) {
     const bool wide = IsUtf16(text);

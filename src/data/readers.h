@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <exception>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -110,7 +111,8 @@ class Script {
   Script(const Script&) = delete;
   Script& operator=(const Script&) = delete;
 
-  // function(paths, entry) as a tensor with the batch on axis 0. Thread-safe.
+  // function(paths, entry) as a tensor with the batch on axis 0. Thread-safe. The first failure ends the
+  // Python process; every later call fails with the same error.
   Tensor Call(const std::vector<std::string>& paths) const;
 
  private:
@@ -118,6 +120,7 @@ class Script {
   void Receive(void* data, size_t bytes) const;
   // paths: that the code was called with, of which a failure names one that is not there.
   void CheckReply(const std::string& where, const std::vector<std::string>& paths = {}) const;
+  Tensor CallOnce(const std::vector<std::string>& paths) const;
   void Stop();
 
   std::string spec_, file_;
@@ -125,6 +128,7 @@ class Script {
   pid_t child_ = -1;
   int socket_ = -1;
   mutable std::mutex mutex_;
+  mutable std::exception_ptr failure_;
 };
 
 }  // namespace xslim

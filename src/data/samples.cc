@@ -380,8 +380,8 @@ class ListSource : public SampleSource {
       int64_t& rows = input->shape[0];
       if (rows < 0 || rows == batch_) input->item[0] = 1;
       if (rows >= 0 && rows != batch_ && input->kind == Kind::kImage) {
-        LogWarning(input->where, ": batches of ", batch_, " samples, input ", input->name, " is declared ",
-                   ToString(input->shape));
+        LogWarning(input->where, ": calibration_batch_size puts ", batch_, " samples together, where input ",
+                   input->name, " has the shape ", ToString(input->shape));
       }
     }
     switch (input->kind) {

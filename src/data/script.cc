@@ -98,6 +98,11 @@ std::string Interpreter() {
   return chosen.empty() ? "python3" : chosen;
 }
 
+[[noreturn]] void FailEnded(const std::string& spec) {
+  throw Error("the Python process of the preprocess function ended", spec,
+              "XSLIM_PYTHON names the interpreter; its messages are on the standard error");
+}
+
 }  // namespace
 
 std::string ScriptEntry(const InputParameters& entry, const std::string& input, const Shape* shape) {
@@ -167,7 +172,7 @@ void Script::Send(const void* data, size_t bytes) const {
   while (bytes > 0) {
     const ssize_t put = send(socket_, next, bytes, MSG_NOSIGNAL);
     if (put < 0 && errno == EINTR) continue;
-    if (put <= 0) throw Error("the Python process of the preprocess function ended", spec_);
+    if (put <= 0) FailEnded(spec_);
     next += put;
     bytes -= static_cast<size_t>(put);
   }
@@ -178,10 +183,7 @@ void Script::Receive(void* data, size_t bytes) const {
   while (bytes > 0) {
     const ssize_t got = recv(socket_, next, bytes, 0);
     if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) {
-      throw Error("the Python process of the preprocess function ended", spec_,
-                  "XSLIM_PYTHON names the interpreter; its messages are on the standard error");
-    }
+    if (got <= 0) FailEnded(spec_);
     next += got;
     bytes -= static_cast<size_t>(got);
   }
@@ -207,6 +209,16 @@ void Script::CheckReply(const std::string& where, const std::vector<std::string>
 
 Tensor Script::Call(const std::vector<std::string>& paths) const {
   std::lock_guard<std::mutex> lock(mutex_);
+  if (failure_) std::rethrow_exception(failure_);
+  try {
+    return CallOnce(paths);
+  } catch (...) {
+    failure_ = std::current_exception();
+    throw;
+  }
+}
+
+Tensor Script::CallOnce(const std::vector<std::string>& paths) const {
   const auto send_number = [this](size_t number) {
     const uint32_t value = static_cast<uint32_t>(number);
     Send(&value, sizeof value);

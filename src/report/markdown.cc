@@ -1,7 +1,9 @@
 #include "report/markdown.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
+#include <limits>
 #include <map>
 
 #include "ops/operator.h"
@@ -11,11 +13,13 @@ namespace xslim {
 namespace {
 
 std::string Fixed(double value, int digits) {
+  if (std::isnan(value)) return "nan";  // its sign is the processor's
   char text[64];
   std::snprintf(text, sizeof text, "%.*f", digits, value);
   return text;
 }
 
+// bad: also of NaN.
 std::string Red(const std::string& text, bool bad) {
   return bad ? "<font color=\"red\">" + text + "</font>" : text;
 }
@@ -29,8 +33,8 @@ std::string PartsTable(const std::vector<OutputMeasure>& outputs) {
     if (output.parts.size() < 2) continue;
     for (const PartMeasure& part : output.parts) {
       rows += "| " + MarkdownText(output.name) + " | " + MarkdownText(part.tensor) + " | " +
-              Red(Fixed(part.snr, 6), part.snr > 0.1) + " | " +
-              Red(Fixed(part.cosine, 6), part.cosine < 0.99) + " | " + Fixed(part.saturated, 4) + " |\n";
+              Red(Fixed(part.snr, 6), !(part.snr <= 0.1)) + " | " +
+              Red(Fixed(part.cosine, 6), !(part.cosine >= 0.99)) + " | " + Fixed(part.saturated, 4) + " |\n";
     }
   }
   if (rows.empty()) return "";
@@ -58,9 +62,10 @@ std::string MarkdownReport(const Graph& graph, const ReportHead& head, const Mea
       text += "| " + MarkdownText(output.name) + " | " + MarkdownText(output.note) + " | | | |\n";
       continue;
     }
-    text += "| " + MarkdownText(output.name) + " | " + Red(Fixed(output.snr, 6), output.snr > 0.1) + " | " +
-            Fixed(output.snr_worst, 6) + " | " + Red(Fixed(output.cosine, 6), output.cosine < 0.99) + " | " +
-            Fixed(output.cosine_worst, 6) + " |\n";
+    text += "| " + MarkdownText(output.name) + " | " + Red(Fixed(output.snr, 6), !(output.snr <= 0.1)) +
+            " | " + Fixed(output.snr_worst, 6) + " | " +
+            Red(Fixed(output.cosine, 6), !(output.cosine >= 0.99)) + " | " + Fixed(output.cosine_worst, 6) +
+            " |\n";
   }
   for (const OutputMeasure& output : measures.outputs) {
     if (output.samples > 0 && !output.note.empty())
@@ -85,7 +90,8 @@ std::string MarkdownReport(const Graph& graph, const ReportHead& head, const Mea
     const ValueId id = graph.Find(tensor.tensor);
     const bool output = id != kNone && graph.value(id).producer == tensor.node;
     double& snr = worst[tensor.node];
-    if (output) snr = std::max(snr, tensor.snr);
+    if (output)
+      snr = std::max(snr, std::isnan(tensor.snr) ? std::numeric_limits<double>::infinity() : tensor.snr);
   }
   std::vector<NodeId> order;
   for (NodeId id : graph.Order()) {
@@ -106,8 +112,8 @@ std::string MarkdownReport(const Graph& graph, const ReportHead& head, const Mea
         histogram += (i ? "," : "") + std::to_string(tensor.histogram[i]);
       text += "| " + std::to_string(row++) + " | " + MarkdownText(graph.node(id).Title()) + " | " +
               MarkdownText(tensor.tensor) + (tensor.constant ? "[Constant]" : "") + " | " +
-              Red(Fixed(tensor.snr, 4), tensor.snr > 0.1) + " | " + Fixed(tensor.mse, 4) + " | " +
-              Red(Fixed(tensor.cosine, 4), tensor.cosine < 0.99) + " | " +
+              Red(Fixed(tensor.snr, 4), !(tensor.snr <= 0.1)) + " | " + Fixed(tensor.mse, 4) + " | " +
+              Red(Fixed(tensor.cosine, 4), !(tensor.cosine >= 0.99)) + " | " +
               MinMax(tensor.q_min, tensor.q_max) + " | " + MinMax(tensor.f_min, tensor.f_max) + " | " +
               histogram + " |\n";
     }

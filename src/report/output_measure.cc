@@ -1,6 +1,7 @@
 #include "report/output_measure.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/log.h"
 #include "tensor/minifloat.h"
@@ -230,8 +231,9 @@ OutputMeasure Summary(const std::string& name, const OutputParts& parts,
       ++output.samples;
       output.snr += snr;
       output.cosine += cosine;
-      output.snr_worst = std::max(output.snr_worst, snr);
-      output.cosine_worst = std::min(output.cosine_worst, cosine);
+      // NaN is the worst, and stays it: no comparison with it is true.
+      output.snr_worst = std::isnan(snr) ? snr : std::max(output.snr_worst, snr);
+      output.cosine_worst = std::isnan(cosine) ? cosine : std::min(output.cosine_worst, cosine);
     } else if (!result->lost && !result->other_kind && !HasNoise(result->dtype, parts)) {
       output.is_float = false;
       type = NameOf(result->dtype);

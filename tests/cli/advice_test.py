@@ -188,7 +188,9 @@ def config_cases():
     """Python's spelling, which XSlim's own API takes."""
     for name, text, hint in (("True", '{"quantization_parameters": {"analysis_enable": True}}', "JSON writes true, false and null"),
                              ("None", '{"calibration_parameters": None}', "JSON writes true, false and null"),
-                             ("single quotes", "{'model_parameters': {}}", "double quotes"), ("a remark", "# mine\n{}", "comments begin with //")):
+                             ("single quotes", "{'model_parameters': {}}", "double quotes"),
+                             ("NaN", '{"quantization_parameters": {"max_snr": NaN}}', "JSON has no NaN and no infinity: leave the key out"),
+                             ("infinity", '{"quantization_parameters": {"max_snr": -Infinity}}', "no infinity: leave the key out"), ("a remark", "# mine\n{}", "comments begin with //")):
         case("a config with " + name, "-c odd.json", 1, ["odd.json: not valid JSON", hint],
              setup=lambda folder, text=text: write(os.path.join(folder, "odd.json"), text))
 

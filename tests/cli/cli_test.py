@@ -114,7 +114,8 @@ def build_template(folder):
     write(at("comma.json"), '{"model_parameters": {"onnx_model": "m.onnx",\n}}\n')
     write(at("comments.json"), "// a comment\n" + json.dumps(BASE, indent=1) + "\n/* the end */\n")
     write(at("remarks.json"), json.dumps(BASE, indent=1).replace('"m.onnx",', '"m.onnx", "the model"'))
-    write(at("pre.py"), "import numpy as np\ndef g(paths, params):\n    return np.concatenate([np.load(p) for p in paths])\n")
+    write(at("pre.py"), "import numpy as np\ndef g(paths, params):\n    return np.concatenate([np.load(p) for p in paths])\n"
+          "def bad(paths, params):\n    raise ValueError('no such label')\n")
 
 
 # ---- cases
@@ -151,6 +152,9 @@ def usage_cases():
     for args in ("-i -o o.onnx", "-i m.onnx -o --dynq", "-i m.onnx -o o.onnx --ignore_op_types --dynq", "-c"):
         case("a value left out of " + args, args, 2, "its value is missing")
     case("an empty value", "--input_path= --output_path=o.onnx", 2, "--input_path: is empty")
+    case("a model from standard input", "-i - -o o.onnx", 2, "--input_path: - does not stand for standard input")
+    case("a model to standard output", "-i m.onnx -o -", 2, "--output_path: - does not stand for standard input or output")
+    case("a key as option in the plural", "--input_shapes 1,3,8,8", 2, "input_shape is a key of the configuration")
     case("a value like an option", ["-i", "m.onnx", "-o", "o.onnx", "--dynq", "--ignore_op_names=--dynq"], 0, '"--dynq" matches no operator', ["o.onnx"])
     case("a list with blanks", "-i m.onnx -o o.onnx --dynq --ignore_op_types Conv Relu", 2, ["'Relu' belongs to no option", "commas"])
     case("flags together", "-vq -i m.onnx -o o.onnx", 2, "-v and -q exclude each other")
@@ -495,7 +499,9 @@ def data_cases():
     static("one sample that is not zeros", {INPUT + "data_list_path": "cal/somezeros.txt"}, says="!calibrated on zeros")
     static("empty name of a list", {INPUT + "data_list_path": ""}, 1, "data_list_path: is empty")
     static("nothing finite", {INPUT + "data_list_path": "cal/allnan.txt"}, 1, ["c.json: calibration_parameters", "no finite sample", "input x"])
-    static("missing list", {INPUT + "data_list_path": "cal/nope.txt"}, 1, "cal/nope.txt")
+    static("missing list", {INPUT + "data_list_path": "cal/nope.txt"}, 1,
+           "cannot read the list file cal/nope.txt (no such file, neither from the current folder nor from the config's)")
+    static("a folder as list", {INPUT + "data_list_path": "cal"}, 1, "cannot read the list file cal (it is a folder; write the paths")
     static("empty list", {INPUT + "data_list_path": "cal/empty.txt"}, 1, "Calibration input x finds 0 items.")
     static("data file as list", {INPUT + "data_list_path": "cal/00.npy"}, 1, "not a text file")
     static("blank lines", {INPUT + "data_list_path": "cal/blank.txt"})
@@ -504,7 +510,7 @@ def data_cases():
            ["cal/bad.txt:7: cal/wrong.npy", "the model input x takes [1,3,8,8]", "make the array of that shape"])
     static("an empty tensor", {MODEL + "onnx_model": "padded.onnx"}, says="tensor padding was empty in all samples")
     static("NaN in an output", {MODEL + "onnx_model": "log.onnx", QUANTIZATION + "analysis_enable": True},
-           says="output y holds NaN", files=["w/out.onnx", "w/out_report.md", "w/out_verdict.json"])
+           says=["output y holds NaN", "output y: SNR nan", "!-nan"], files=["w/out.onnx", "w/out_report.md", "w/out_verdict.json"])
     static("batch of 4 and one sample",
            {CALIBRATION + "calibration_batch_size": 4, INPUT + "data_list_path": "cal/one.txt"}, 1, "one batch of 4")
     static("NaN in the data", {INPUT + "data_list_path": "cal/nan.txt"}, None, "nan")
@@ -524,6 +530,10 @@ def data_cases():
     static("wrong input_name", {INPUT + "input_name": "zzz"}, 1, "zzz")
     static("unknown preset", {INPUT + "preprocess_file": "IMAGENET2"}, 1, "IMAGENET2")
     static("preprocess function", {INPUT + "preprocess_file": "pre.py:g"})
+    for threads in range(1, 9):  # the error of the function is told, whichever thread called it
+        static("preprocess function that raises, %d threads" % threads, {INPUT + "preprocess_file": "pre.py:bad"}, 1,
+               ["pre.py:bad on ", "ValueError: no such label, at ", "!process of the preprocess function ended"],
+               args="-c c.json --threads %d" % threads)
     static("preprocess file missing", {INPUT + "preprocess_file": "nopre.py:g"}, 1, "nopre")
     static("preprocess function missing", {INPUT + "preprocess_file": "pre.py:zzz"}, 1, "zzz")
     static("too few inputs", {MODEL + "onnx_model": "two.onnx"}, 1, "size should")

@@ -149,8 +149,11 @@ void AddOptions(CLI::App* app, Arguments* arguments) {
               added->check([&option](const std::string& text) { return OutOfRange<double>(text, option); });
             if constexpr (std::is_same_v<Value, std::vector<std::string>>) added->allow_extra_args(false);
             if constexpr (std::is_same_v<Value, std::string>) {
-              added->check(
-                  [](const std::string& text) { return std::string(text.empty() ? "is empty" : ""); });
+              added->check([](const std::string& text) -> std::string {
+                if (text.empty()) return "is empty";
+                return text == "-" ? "- does not stand for standard input or output (give the name of a file)"
+                                   : "";
+              });
             }
           }
         },
@@ -211,9 +214,11 @@ const Option& Find(const std::string& name) {
     nearest = Nearest(name);
     std::string key = name.substr(2);
     std::replace(key.begin(), key.end(), '-', '_');
-    if (DescribeConfig().find("\n  " + key + " (") != std::string::npos)
-      throw UsageError("unknown option " + name, "",
-                       key + " is a key of the configuration: see --help-config");
+    for (const std::string& spelling : {key, key.substr(0, key.size() - key.ends_with('s'))}) {
+      if (DescribeConfig().find("\n  " + spelling + " (") != std::string::npos)
+        throw UsageError("unknown option " + name, "",
+                         spelling + " is a key of the configuration: see --help-config");
+    }
   } else {
     for (const Option& option : kOptions) {
       if (name.size() == 2 && std::string(option.names).rfind(name + ",", 0) == 0) return option;

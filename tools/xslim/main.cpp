@@ -110,7 +110,8 @@ std::string SummaryText(const xslim::RunResult& result) {
   for (const xslim::OutputQuality& output : result.outputs) {
     char figures[100];
     std::snprintf(figures, sizeof(figures), "SNR %.6g (noise/signal, lower is better), cosine %.6f",
-                  output.snr, output.cosine);
+                  std::isnan(output.snr) ? std::abs(output.snr) : output.snr,
+                  std::isnan(output.cosine) ? std::abs(output.cosine) : output.cosine);
     add("output " + output.name + ": " + (output.samples == 0 ? output.note : figures));
   }
   if (!result.summary.empty()) {

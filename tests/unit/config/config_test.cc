@@ -315,7 +315,8 @@ TEST_F(ConfigTest, SyntaxErrorsNameLineAndColumn) {
   EXPECT_THAT(Failure("{\"a\": \"open"), HasSubstr("not valid JSON"));
   EXPECT_THAT(Failure("{\"a\": 1e999}"), HasSubstr("not valid JSON"));
   EXPECT_THAT(Failure(std::string(100000, '[')), HasSubstr("not valid JSON"));
-  EXPECT_THAT(Failure("{\"a\": \"\xff\"}"), HasSubstr("not valid JSON"));
+  EXPECT_THAT(Failure("{\"a\": \"\xff\"}"),
+              AllOf(HasSubstr("not valid JSON"), HasSubstr("save the file as UTF-8")));
   EXPECT_THAT(Failure("{\"a\": 1e999}"), Not(HasSubstr("json.exception")));
 }
 

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <limits>
+
 namespace xslim {
 namespace {
 
@@ -39,6 +42,15 @@ TEST(Collapse, OfOnePartBesideASoundOne) {
       Collapses(output),
       ElementsAre("output y, part scores has collapsed: its elements are all zero; the float model's run "
                   "from 0.1 to 0.9"));
+}
+
+TEST(Summary, NanIsTheWorstSample) {
+  const float inf = std::numeric_limits<float>::infinity();
+  const OutputMeasure output = MeasureOf(
+      Whole(), {{}}, {2}, {{{1, 2}, {1, 2}}, {{1, 2}, {NAN, 2}}, {{1, 2}, {1, inf}}, {{1, 2}, {1, 2}}});
+  EXPECT_EQ(output.samples, 4);
+  EXPECT_TRUE(std::isnan(output.snr_worst));
+  EXPECT_TRUE(std::isnan(output.cosine_worst));
 }
 
 TEST(Lost, NamesThePartThatIsNoisy) {
