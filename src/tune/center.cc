@@ -31,7 +31,7 @@ struct CenterGroup {
   std::vector<Taker> takers;
   std::set<ValueId> tensors, rounded;  // all, and those that layers and sums read
   size_t channels = 0;
-  bool channels_first = false;
+  ChannelAxis axis;
 };
 
 using CenterByValue = std::map<ValueId, std::vector<double>>;
@@ -40,7 +40,7 @@ using CenterByValue = std::map<ValueId, std::vector<double>>;
 bool HandsOn(const Graph& graph, const Node& node, const CenterGroup& group) {
   if (node.outputs.size() != 1) return false;
   if (node.Is("Identity")) return true;
-  if (!group.channels_first) return KeepsLastAxis(graph, node, group.channels);
+  if (!group.axis.first) return KeepsLastAxis(graph, node, group.channels);
   return node.Is("MaxPool") || node.Is("GlobalMaxPool") || node.Is("GlobalAveragePool") ||
          (node.Is("AveragePool") && node.Int("count_include_pad", 0) == 0);
 }
@@ -79,7 +79,7 @@ std::optional<std::pair<Slot, size_t>> FrontOf(const Graph& graph, const Node& n
 
 // The layer that reads the tensor at slot 0 and can make up for what was taken from it.
 std::optional<Taker> LayerBehind(const Graph& graph, const Node& node, const CenterGroup& group) {
-  if (!HasFloatWeights(graph, node) || ChannelsFirst(node) != group.channels_first ||
+  if (!HasFloatWeights(graph, node) || !(ChannelAxisOf(graph, node) == group.axis) ||
       ChannelsOf(graph, node, false) != group.channels)
     return std::nullopt;
   if (node.Is("MatMul")) {
@@ -104,7 +104,7 @@ class Collector : private ChannelWalk {
 
   bool Collect(const Node& front, size_t channels) {
     group_.channels = channels;
-    group_.channels_first = ChannelsFirst(front);
+    group_.axis = ChannelAxisOf(graph_, front);
     return WalkFrom(front.outputs[0]) && !group_.takers.empty();
   }
   CenterGroup Take() && { return std::move(group_); }
@@ -114,7 +114,7 @@ class Collector : private ChannelWalk {
     group_.tensors.insert(node.outputs[0]);
     if (const auto front = FrontOf(graph_, node)) {
       group_.fronts.push_back(front->first);
-      return front->second == group_.channels && ChannelsFirst(node) == group_.channels_first &&
+      return front->second == group_.channels && ChannelAxisOf(graph_, node) == group_.axis &&
              untouched_.count(node.id) == 0;
     }
     if (HandsOn(graph_, node, group_)) {
@@ -137,7 +137,7 @@ class Collector : private ChannelWalk {
     }
     if (const int vector = AddedVector(graph_, node); vector >= 0) {
       group_.takers.push_back({node.id, {node.id, static_cast<size_t>(vector)}});
-      return !group_.channels_first && untouched_.count(node.id) == 0 &&
+      return !group_.axis.first && untouched_.count(node.id) == 0 &&
              static_cast<size_t>(graph_.Constant(node.input(static_cast<size_t>(vector)))->size()) ==
                  group_.channels;
     }
@@ -271,7 +271,7 @@ bool IsKnown(const CenterGroup& group, const StatisticsByValue& statistics) {
 std::map<ValueId, bool> TensorsToCenter(const Graph& graph, const std::map<NodeId, std::string>& untouched) {
   std::map<ValueId, bool> channels_first;
   for (const CenterGroup& group : FindGroups(graph, untouched)) {
-    for (ValueId id : group.tensors) channels_first[id] = group.channels_first;
+    for (ValueId id : group.tensors) channels_first[id] = group.axis.first;
   }
   return channels_first;
 }

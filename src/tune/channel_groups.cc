@@ -103,10 +103,9 @@ class Collector : private ChannelWalk {
   bool Collect(NodeId front) {
     const Node& node = graph_.node(front);
     const bool layer = HasWeights(graph_, node);
-    group_.channels_first = ChannelsFirst(node);
+    group_.axis = ChannelAxisOf(graph_, node);
     group_.channels = layer ? ChannelsOf(graph_, node, true)
                             : static_cast<size_t>(VectorAt(graph_, ScaledVectors(graph_, node)[0]).size());
-    if (group_.channels_first) rank_ = graph_.Constant(node.input(1))->rank();
     bool fits = WalkFrom(node.outputs[0]);
     for (const Slot& vector : group_.vectors)
       fits &= static_cast<size_t>(VectorAt(graph_, vector).size()) == group_.channels;
@@ -117,23 +116,18 @@ class Collector : private ChannelWalk {
 
  private:
   bool PassesChannels(const Node& node) const {
-    return node.outputs.size() == 1 &&
-           (ScalesThrough(node, group_.channels_first) ||
-            (!group_.channels_first && KeepsLastAxis(graph_, node, group_.channels)));
+    return node.outputs.size() == 1 && (ScalesThrough(node, group_.axis.first) ||
+                                        (!group_.axis.first && KeepsLastAxis(graph_, node, group_.channels)));
   }
 
-  bool SameAxis(const Node& layer) const {
-    return ChannelsFirst(layer) == group_.channels_first &&
-           (!group_.channels_first || graph_.Constant(layer.input(1))->rank() == rank_);
-  }
+  bool SameAxis(const Node& layer) const { return ChannelAxisOf(graph_, layer) == group_.axis; }
 
-  int AddedHere(const Node& node) const { return group_.channels_first ? -1 : AddedVector(graph_, node); }
+  int AddedHere(const Node& node) const { return group_.axis.first ? -1 : AddedVector(graph_, node); }
 
   bool TakeProducer(const Node& node) override {
     if (HasWeights(graph_, node))
       return TakeFront(node) && SameAxis(node) && ChannelsOf(graph_, node, true) == group_.channels;
-    if (IsNormalization(graph_, node) || IsGain(graph_, node))
-      return TakeFront(node) && !group_.channels_first;
+    if (IsNormalization(graph_, node) || IsGain(graph_, node)) return TakeFront(node) && !group_.axis.first;
     if (PassesChannels(node)) {
       Reach(node.input(0));
       return true;
@@ -174,7 +168,6 @@ class Collector : private ChannelWalk {
 
   const std::map<NodeId, std::string>& untouched_;
   ChannelGroup group_;
-  int64_t rank_ = 0;  // of the convolutions' weights: those of other ranks have their channels elsewhere
 };
 
 }  // namespace

@@ -21,7 +21,7 @@ struct ChannelGroup {
   std::vector<NodeId> sums;    // Adds of two of the tensors
   std::vector<Slot> vectors;   // constants that scale with the channels: biases, a normalization's gain ...
   size_t channels = 0;
-  bool channels_first = false;  // axis 1, else the last one
+  ChannelAxis axis;
 };
 
 // What layers and sums of the group read: all of it is rounded to int8.

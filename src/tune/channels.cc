@@ -26,7 +26,10 @@ ChannelMap::ChannelMap(const Node& node, const Tensor& weight, bool output) : gr
   }
 }
 
-bool ChannelsFirst(const Node& node) { return node.Is("Conv") || node.Is("ConvTranspose"); }
+ChannelAxis ChannelAxisOf(const Graph& graph, const Node& node) {
+  if (!node.Is("Conv") && !node.Is("ConvTranspose")) return {};
+  return {true, graph.Constant(node.input(1))->rank()};
+}
 
 size_t ChannelsOf(const Graph& graph, const Node& node, bool output) {
   const Tensor& weight = *graph.Constant(node.input(1));

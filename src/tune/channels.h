@@ -32,8 +32,16 @@ class ChannelMap {
   int64_t inner_ = 1, count_ = 1, group_, rows_per_group_ = 1, row_size_ = 1;
 };
 
-// Whether the operator's output channels are axis 1 (Conv, ConvTranspose); else they are the last one.
-bool ChannelsFirst(const Node& node);
+// Where the channels of an operator's tensors are. Sums align axes from the last one on: axis 1 of tensors of
+// different ranks is not the same axis.
+struct ChannelAxis {
+  bool first = false;  // axis 1, else the last one
+  int64_t rank = 0;    // of the tensors, where it is axis 1
+  bool operator==(const ChannelAxis&) const = default;
+};
+
+// Axis 1 of Conv and ConvTranspose with constant weights, the last one of all others.
+ChannelAxis ChannelAxisOf(const Graph& graph, const Node& node);
 
 // Output (or input) channels of an operator with constant weights.
 size_t ChannelsOf(const Graph& graph, const Node& node, bool output);

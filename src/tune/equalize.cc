@@ -233,7 +233,7 @@ std::map<ValueId, bool> TensorsToEqualize(const Graph& graph,
                                           const std::map<NodeId, std::string>& untouched) {
   std::map<ValueId, bool> channels_first;
   for (const ChannelGroup& group : FindChannelGroups(graph, untouched)) {
-    for (ValueId id : RoundedTensors(graph, group)) channels_first[id] = group.channels_first;
+    for (ValueId id : RoundedTensors(graph, group)) channels_first[id] = group.axis.first;
   }
   return channels_first;
 }

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,6 +36,20 @@ class ChannelsTest : public ::testing::Test {
   }
   ValueId Weight(Tensor tensor) {
     return graph_.AddConstant("w" + std::to_string(++nodes_), std::move(tensor));
+  }
+
+  // An If both of whose bodies take the value from outside.
+  ValueId ReadInBodies(ValueId value) {
+    Attribute body;
+    body.kind = Attribute::Kind::kGraph;
+    body.graph = std::make_shared<Graph>();
+    body.graph->opset_imports = graph_.opset_imports;
+    const ValueId read = body.graph->AddValue(graph_.value(value).name, DType::kFloat),
+                  out = body.graph->AddValue("body_out", DType::kFloat);
+    body.graph->AddNode("Neg", "body_neg", {read}, {out});
+    body.graph->AddOutput(out);
+    const ValueId yes = graph_.AddConstant("yes", Tensor::Scalar(true));
+    return Op("If", {yes}, {{"then_branch", body}, {"else_branch", body}});
   }
 
   static std::vector<Sample> Samples(const Shape& shape) {

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "channels_fixture.h"
+#include "tune/prepare_channels.h"
 
 namespace xslim {
 namespace {
@@ -143,6 +144,68 @@ TEST_F(CenterTest, LeavesAloneWhatCannotGiveBack) {
   read(asked);
   untouched_[graph_.value(asked).uses[0].node] = "asked for";
   EXPECT_EQ(Run(shape).groups, 0);
+}
+
+// The sum lays the channels of the one along the height of the other.
+TEST_F(CenterTest, LeavesSumsOfDifferentRanksAlone) {
+  const Graph empty = graph_;
+  for (const bool plane_first : {true, false}) {
+    graph_ = empty;
+    const auto plane = [&] { return Layer(x_, 8, 8, 2); };
+    const ValueId before = plane_first ? plane() : kNone;
+    const ValueId flat =
+        Op("ReduceMax", {x_}, {{"axes", Attribute::Ints({3})}, {"keepdims", Attribute::Int(0)}});
+    const ValueId line = Op("Conv", {flat, Weight(Noise({8, 8, 1}, 1)), Weight(Apart(8))});
+    graph_.AddOutput(Layer(Op("Add", {plane_first ? before : plane(), line}), 4, 8, 3));
+    EXPECT_EQ(Run({1, 8, 8, 8}).groups, 0);
+  }
+}
+
+TEST_F(CenterTest, LeavesAloneWhatBodiesRead) {
+  const ValueId middle = Layer(x_, 8, 3, 7);
+  graph_.AddOutput(Layer(middle, 4, 8, 8));
+  graph_.AddOutput(ReadInBodies(middle));
+  EXPECT_EQ(Run({1, 3, 6, 6}).groups, 0);
+}
+
+// The middle of each channel's range is taken where one tensor is all there is; its mean lies elsewhere.
+TEST_F(CenterTest, LopsidedChannelsLieAroundZero) {
+  const ValueId y = Op("Add", {Op("Exp", {x_}), Weight(Apart(8))});
+  graph_.AddOutput(Op("Gemm", {y, Weight(Noise({8, 3}, 3))}));
+  const std::vector<Sample> samples = Samples({50, 8});
+  StatisticsByValue statistics = Observe(samples);
+  EXPECT_EQ(Center(&graph_, &statistics, {}).changed, 1);
+  const ChannelStatistics seen = Observe(samples).at(y);
+  for (size_t c = 0; c < 8; ++c) EXPECT_NEAR(seen.hi[c], -seen.lo[c], 1e-5);
+}
+
+// A Gemm along the first axis, and a product whose Add stays float.
+TEST_F(CenterTest, LeavesProductsAloneThatCannotGiveBack) {
+  const ValueId turned = Op("Add", {x_, Weight(Apart(8))}), asked = Op("Add", {x_, Weight(Apart(8))});
+  graph_.AddOutput(Op("Gemm", {turned, Weight(Noise({8, 8}, 3))}, {{"transA", Attribute::Int(1)}}));
+  const ValueId sum = Op("Add", {Op("MatMul", {asked, Weight(Noise({8, 3}, 4))}), Weight(Noise({3}, 5))});
+  graph_.AddOutput(sum);
+  untouched_[graph_.value(sum).producer] = "asked for";
+  EXPECT_EQ(Run({8, 8}).groups, 0);
+}
+
+// One run of the samples serves both.
+TEST_F(CenterTest, AndEqualizationBeside) {
+  Tensor uneven = Noise({8, 6, 1, 1}, 9);
+  for (int64_t i = 0; i < uneven.size(); ++i) uneven.data<float>()[i] *= i < 6 ? 100.0f : 1.0f;
+  const ValueId centered = Layer(x_, 6, 3, 7);
+  const ValueId equalized = Op("Relu", {Op("Conv", {centered, Weight(std::move(uneven))})});
+  graph_.AddOutput(Layer(equalized, 4, 8, 10));
+  const std::vector<Sample> samples = Samples({1, 3, 6, 6});
+  const Graph before = graph_;
+  const PreparedChannels both = PrepareChannels(&graph_, {}, samples, {}, pool_);
+  EXPECT_EQ(both.centered.changed, 1);
+  EXPECT_EQ(both.equalized.groups, 2);
+  EXPECT_GE(both.equalized.changed, 1);
+  ExpectSameOutputs(before, samples[0]);
+  graph_ = before;
+  const PreparedChannels neither = PrepareChannels(&graph_, {false, false}, samples, {}, pool_);
+  EXPECT_EQ(neither.centered.groups + neither.equalized.groups, 0);
 }
 
 TEST_F(CenterTest, LeavesCenteredChannelsAlone) {

@@ -194,21 +194,16 @@ TEST_F(EqualizeTest, GainsAndReshapesInFrontOfProducts) {
   EXPECT_EQ(result.changed, 2);
 }
 
-// A weight that a body reads, too, is not its layer's own.
+// A weight that a body reads, too, is not its layer's own, and a tensor that one reads must not change.
 TEST_F(EqualizeTest, LeavesAloneWhatBodiesRead) {
-  const ValueId weight = Weight(Uneven({8, 3, 1, 1}, 7));
-  graph_.AddOutput(Op("Conv", {Op("Conv", {x_, weight}), Weight(Noise({5, 8, 1, 1}, 9))}));
-  Attribute body;
-  body.kind = Attribute::Kind::kGraph;
-  body.graph = std::make_shared<Graph>();
-  body.graph->opset_imports = graph_.opset_imports;
-  const ValueId read = body.graph->AddValue(graph_.value(weight).name, DType::kFloat),
-                out = body.graph->AddValue("body_out", DType::kFloat);
-  body.graph->AddNode("Neg", "body_neg", {read}, {out});
-  body.graph->AddOutput(out);
-  const ValueId yes = graph_.AddConstant("yes", Tensor::Scalar(true));
-  graph_.AddOutput(Op("If", {yes}, {{"then_branch", body}, {"else_branch", body}}));
-  EXPECT_EQ(Run({1, 3, 6, 6}).groups, 0);
+  const Graph empty = graph_;
+  for (const bool weights : {true, false}) {
+    graph_ = empty;
+    const ValueId weight = Weight(Uneven({8, 3, 1, 1}, 7)), between = Op("Conv", {x_, weight});
+    graph_.AddOutput(Op("Conv", {between, Weight(Noise({5, 8, 1, 1}, 9))}));
+    graph_.AddOutput(ReadInBodies(weights ? weight : between));
+    EXPECT_EQ(Run({1, 3, 6, 6}).groups, 0);
+  }
 }
 
 // A pool runs along the last axis, which holds the product's channels.
