@@ -6,7 +6,10 @@
 #include <algorithm>
 #include <cmath>
 #include <initializer_list>
+#include <limits>
+#include <optional>
 #include <set>
+#include <vector>
 
 #include "simplify/match.h"
 #include "simplify/shape_facts.h"
@@ -16,13 +19,22 @@
 namespace xslim {
 namespace {
 
+constexpr double kMask = 0.125;         // share of what the type reaches: some of these add up to an infinity
 constexpr int64_t kMostMade = 1 << 18;  // elements of a constant: 1 MB, as of a folded one
 
-bool AllFinite(const Tensor& tensor) {
-  if (!IsFloating(tensor.dtype())) return true;
+// The largest magnitude of the elements as a share of what their type reaches; infinite where one is no
+// number.
+double Reach(const Tensor& tensor) {
+  if (!IsFloating(tensor.dtype())) return 0;
   const Tensor numbers = tensor.ToFloat32();
-  return std::all_of(numbers.data<float>(), numbers.data<float>() + numbers.size(),
-                     [](float number) { return std::isfinite(number); });
+  double most = 0;
+  for (int64_t i = 0; i < numbers.size(); ++i) {
+    const double magnitude = std::fabs(numbers.data<float>()[i]);
+    if (!std::isfinite(magnitude)) return std::numeric_limits<double>::infinity();
+    most = std::max(most, magnitude);
+  }
+  constexpr double kLargestHalf = 65504;
+  return most / (tensor.dtype() == DType::kFloat16 ? kLargestHalf : std::numeric_limits<float>::max());
 }
 
 bool IsOneOf(const Node& node, std::initializer_list<const char*> types) {
@@ -30,33 +42,54 @@ bool IsOneOf(const Node& node, std::initializer_list<const char*> types) {
          std::any_of(types.begin(), types.end(), [&](const char* type) { return node.Is(type); });
 }
 
-// Whether a value is made of products and finite constants, so that no mask of infinities is in it. Sums
-// beyond the range of float32 do not count: what has such has no result that means anything, tested or not.
-// `seen`: values that were found to be so, or are being looked at.
-bool NoInfinities(const Graph& graph, ValueId id, std::set<ValueId>* seen) {
-  if (id == kNone || !seen->insert(id).second) return id != kNone;
-  if (const Tensor* constant = graph.Constant(id)) return AllFinite(*constant);
-  const Node* node = graph.Producer(id);
-  if (node == nullptr) return false;
-  if (IsOneOf(*node, {"MatMul", "Gemm", "Conv", "Einsum", "Tanh", "Sigmoid", "Softmax"})) return true;
-  if (IsOneOf(*node, {"Reshape", "Transpose", "Expand", "Squeeze", "Unsqueeze", "Slice", "Split", "Identity",
-                      "Gather", "Clip"}))
-    return NoInfinities(graph, node->input(0), seen);
-  if (IsOneOf(*node, {"Add", "Sub", "Mul"}))
-    return NoInfinities(graph, node->input(0), seen) && NoInfinities(graph, node->input(1), seen);
-  if (IsOneOf(*node, {"Where"}))
-    return NoInfinities(graph, node->input(1), seen) && NoInfinities(graph, node->input(2), seen);
-  if (!IsOneOf(*node, {"Div"})) return false;
-  const std::optional<float> divisor = ScalarOf(graph, node->input(1));
-  return divisor && *divisor != 0 && std::isfinite(*divisor) && NoInfinities(graph, node->input(0), seen);
+// The inputs whose numbers come through the operator, where it makes no infinities of ordinary ones.
+std::optional<std::vector<ValueId>> HandedOn(const Graph& graph, const Node& node) {
+  if (IsOneOf(node, {"MatMul", "Gemm", "Conv", "Einsum", "Tanh", "Sigmoid", "Softmax"}))
+    return std::vector<ValueId>();
+  if (IsOneOf(node, {"Reshape", "Transpose", "Expand", "Squeeze", "Unsqueeze", "Slice", "Split", "Identity",
+                     "Gather", "Clip"}))
+    return std::vector{node.input(0)};
+  if (IsOneOf(node, {"Add", "Sub", "Mul"})) return std::vector{node.input(0), node.input(1)};
+  if (IsOneOf(node, {"Where"})) return std::vector{node.input(1), node.input(2)};
+  const std::optional<float> divisor = IsOneOf(node, {"Div"}) ? ScalarOf(graph, node.input(1)) : std::nullopt;
+  if (!divisor || *divisor == 0 || !std::isfinite(*divisor)) return std::nullopt;
+  return std::vector{node.input(0)};
 }
 
-bool GuardsNothing(const Graph& graph, const Node& where) {
+// Whether a value is made of products and finite constants, so that no mask of infinities is in it. Of
+// constants that are masks there may be one: the sum of two, where both mask, is an infinity. Other sums
+// beyond the range of the type do not count: what has such has no result that means anything, tested or not.
+bool NoInfinities(const Graph& graph, ValueId id) {
+  std::set<ValueId> seen;
+  std::vector<ValueId> waiting = {id};
+  int masks = 0;
+  while (!waiting.empty()) {
+    const ValueId at = waiting.back();
+    waiting.pop_back();
+    if (const Tensor* constant = graph.Constant(at)) {
+      const double reach = Reach(*constant);
+      masks += reach > kMask;
+      if (!std::isfinite(reach) || masks > 1) return false;
+      continue;
+    }
+    const Node* node = graph.Producer(at);
+    const auto from = node == nullptr ? std::nullopt : HandedOn(graph, *node);
+    if (!from) return false;
+    if (from->empty()) continue;
+    if (!seen.insert(at).second) return false;  // what comes in by two ways may bring its mask twice
+    waiting.insert(waiting.end(), from->begin(), from->end());
+  }
+  return true;
+}
+
+bool GuardsNothing(const Graph& graph, const ShapeFacts& facts, const Node& where) {
   const Node *test = ProducerOfType(graph, where.input(0), "IsNaN"),
              *softmax = ProducerOfType(graph, where.input(2), "Softmax");
   if (test == nullptr || softmax == nullptr || test->input(0) != where.input(2)) return false;
-  std::set<ValueId> seen;
-  return NoInfinities(graph, softmax->input(0), &seen);
+  const Tensor* otherwise = graph.Constant(where.input(1));
+  const bool widens =
+      (otherwise == nullptr || otherwise->rank() > 0) && !facts.SameShape(where.input(2), where.outputs[0]);
+  return !widens && NoInfinities(graph, softmax->input(0));
 }
 
 // A number of the condition's shape, where that shape is the one of an Expand or ConstantOfShape.
@@ -98,7 +131,7 @@ int IdleMasks(Graph* graph, const SimplifyOptions& options) {
   int count = 0;
   for (NodeId id : graph->Order()) {
     if (!graph->alive(id) || !IsOneOf(graph->node(id), {"Where"})) continue;
-    if (GuardsNothing(*graph, graph->node(id)))
+    if (GuardsNothing(*graph, facts, graph->node(id)))
       count += RemoveNoOp(graph, id, graph->node(id).input(2));
     else
       count += TakesOne(graph, facts, id);

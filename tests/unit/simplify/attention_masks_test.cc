@@ -99,6 +99,11 @@ TEST(IdleMasks, TensorsAreTakenWhereTheyHaveTheResultsShape) {
   same.Output(
       same.Op("Relu", {same.Op("Where", {Condition(&same, z, Bits({1, 1, 1, 1}, false)), same.F(2), z})}));
   ExpectRewrite(same, {"idle-masks"}, {{"Relu", 1}});
+
+  Model wider;  // numbers that are taken make the result larger than the condition is
+  const ValueId u = wider.Input("x", {-1, 3, 5, 5}), all = Condition(&wider, u, Bits({1, 1, 1, 1}, true));
+  wider.Output(wider.Op("Where", {all, wider.Const(Tensor::Of<float>({2, 1, 1, 1, 1}, {7, 7})), u}));
+  ExpectUntouched(wider, "idle-masks");
 }
 
 TEST(IdleMasks, ZerosOfBothSignsAreZeros) {
@@ -119,19 +124,24 @@ TEST(IdleMasks, AMaskWithAHoleStays) {
   ExpectUntouched(wider, "remove-identities");
 }
 
-// Softmax of products plus `mask`, with 0 where that is NaN.
-void Guard(Model* m, ValueId mask) {
+// Softmax of products plus `mask`, with `otherwise` where that is NaN.
+void Guard(Model* m, ValueId mask, const Tensor& otherwise = Tensor::Scalar(0.0f)) {
   const ValueId q = m->Input("q", {-1, 3, 5, 8}), k = m->Input("k", {-1, 3, 8, 5});
   const ValueId scores = m->Op("MatMul", {m->Op("Mul", {q, m->F(0.5f)}), k});
   const ValueId soft =
       m->Op("Softmax", {mask == kNone ? scores : m->Op("Add", {scores, mask})}, {{"axis", I(-1)}});
-  m->Output(m->Op("Where", {m->Op("IsNaN", {soft}), m->F(0), soft}));
+  m->Output(m->Op("Where", {m->Op("IsNaN", {soft}), m->Const(otherwise), soft}));
 }
 
 TEST(IdleMasks, TestsForNaNOfFiniteScoresGo) {
   Model bare;
   Guard(&bare, kNone);
   ExpectRewrite(bare, {"idle-masks"}, {{"Mul", 1}, {"MatMul", 1}, {"Softmax", 1}});
+  Model doubled;
+  const ValueId x = doubled.Input("x", {-1, 5, 5}), scores = doubled.Op("MatMul", {x, x});
+  const ValueId soft = doubled.Op("Softmax", {doubled.Op("Add", {scores, scores})}, {{"axis", I(-1)}});
+  doubled.Output(doubled.Op("Where", {doubled.Op("IsNaN", {soft}), doubled.F(0), soft}));
+  ExpectRewrite(doubled, {"idle-masks"}, {{"MatMul", 1}, {"Add", 1}, {"Softmax", 1}});
   Model finite;
   Guard(&finite,
         finite.Op("Where", {finite.Input("m", {5, 5}, DType::kBool), finite.F(0), finite.F(-3e38f)}));
@@ -147,6 +157,52 @@ TEST(IdleMasks, TestsForRowsThatAreMaskedWholeStay) {
   Model given;
   Guard(&given, given.Input("m", {5, 5}));
   ExpectUntouched(given, "idle-masks");
+}
+
+// Two masks of finite numbers that both mask a row make infinities of it.
+TEST(IdleMasks, TestsForRowsThatTwoMasksMaskStay) {
+  const auto mask = [](Model* m, const char* name) {
+    return m->Op("Where", {m->Input(name, {5, 5}, DType::kBool), m->F(0), m->F(-3e38f)});
+  };
+  Model two;
+  Guard(&two, two.Op("Add", {mask(&two, "m"), mask(&two, "n")}));
+  ExpectUntouched(two, "idle-masks");
+  Model twice;
+  const ValueId once = mask(&twice, "m");
+  Guard(&twice, twice.Op("Add", {once, once}));
+  ExpectUntouched(twice, "idle-masks");
+  Model scaled;
+  Guard(&scaled, scaled.Op("Sub", {mask(&scaled, "m"), scaled.F(1e9f)}));
+  ExpectRewrite(scaled, {"idle-masks"},
+                {{"Where", 1}, {"Sub", 1}, {"Mul", 1}, {"MatMul", 1}, {"Add", 1}, {"Softmax", 1}});
+}
+
+TEST(IdleMasks, TestsOfOtherNumbersStay) {
+  Model m;
+  const ValueId x = m.Input("x", {-1, 5, 5});
+  const ValueId soft = m.Op("Softmax", {m.Op("MatMul", {x, x})}, {{"axis", I(-1)}});
+  m.Output(m.Op("Where", {m.Op("IsNaN", {m.Op("Sqrt", {x})}), m.F(0), soft}));
+  ExpectUntouched(m, "idle-masks");
+}
+
+TEST(IdleMasks, TestsForNaNThatWidenStay) {
+  Model wide;
+  Guard(&wide, kNone, Tensor::Of<float>({2, 1, 1, 1, 1}, {0, 0}));
+  ExpectUntouched(wide, "idle-masks");
+  Model narrow;
+  Guard(&narrow, kNone, Tensor::Of<float>({1, 1, 1}, {0}));
+  ExpectRewrite(narrow, {"idle-masks"}, {{"Mul", 1}, {"MatMul", 1}, {"Softmax", 1}});
+}
+
+TEST(IdleMasks, LongChainsInFrontOfASoftmax) {
+  Model m;
+  ValueId at = m.Op("MatMul", {m.Input("q", {-1, 5, 8}), m.Input("k", {-1, 8, 5})});
+  const ValueId half = m.F(0.5f);
+  for (int i = 0; i < 100000; ++i) at = m.Op("Mul", {at, half});
+  const ValueId soft = m.Op("Softmax", {at}, {{"axis", I(-1)}});
+  m.Output(m.Op("Where", {m.Op("IsNaN", {soft}), m.F(0), soft}));
+  Simplify(&m.graph, OnlyPasses(m.graph, {"idle-masks"}));
+  EXPECT_EQ(CountsOf(m.graph).count("Where"), 0u);
 }
 
 }  // namespace
