@@ -69,19 +69,21 @@ class Finder {
  private:
   // positive: the sign of its infinities. Only what every run observes counts: the map may hold more.
   std::optional<Extremes> Of(ValueId id, bool positive = false) const {
-    if (id == kNone) return std::nullopt;
-    if (const Tensor* constant = graph_.Constant(id)) return OfConstant(*constant);
-    const bool observed = plan_.activations.count(id) || operands_.count(id);
-    const auto found = observed ? statistics_.find(id) : statistics_.end();
-    if (found != statistics_.end()) {
-      // A tensor's infinities have no sign in its statistics. In front of a Softmax only negative ones make
-      // sense.
-      const bool infinite = found->second.infinite_count() > 0;
-      return Extremes{infinite && !positive ? -kInf : found->second.min(),
-                      infinite && positive ? kInf : found->second.max()};
+    while (id != kNone) {
+      if (const Tensor* constant = graph_.Constant(id)) return OfConstant(*constant);
+      const bool observed = plan_.activations.count(id) || operands_.count(id);
+      const auto found = observed ? statistics_.find(id) : statistics_.end();
+      if (found != statistics_.end()) {
+        // A tensor's infinities have no sign in its statistics. In front of a Softmax only negative ones make
+        // sense.
+        const bool infinite = found->second.infinite_count() > 0;
+        return Extremes{infinite && !positive ? -kInf : found->second.min(),
+                        infinite && positive ? kInf : found->second.max()};
+      }
+      const Node* mover = PassiveProducer(graph_, id);
+      id = mover == nullptr ? kNone : mover->input(0);
     }
-    const Node* mover = PassiveProducer(graph_, id);
-    return mover == nullptr ? std::nullopt : Of(mover->input(0), positive);
+    return std::nullopt;
   }
 
   static std::optional<Extremes> OfConstant(const Tensor& constant) {
@@ -125,9 +127,10 @@ class Finder {
     if (role == QuantRole::kCompute) return ComputesEnergies(node) ? kIntoLogarithm : nullptr;
     for (ValueId output : node.outputs) {
       const auto fatal = fatal_.find(output);
-      const std::optional<Extremes> extremes = fatal == fatal_.end() ? std::nullopt : Of(output);
+      std::optional<Extremes> extremes = fatal == fatal_.end() ? std::nullopt : Of(output);
       if (!extremes) continue;
       const char* why = fatal->second;
+      if (why == kIntoDivisor && extremes->hi < 0) extremes = Extremes{-extremes->hi, -extremes->lo};
       const double most = why == kIntoDivisor ? kSteps / kFewestInDivisor : kSteps;
       if (extremes->lo > 0 && extremes->hi > most * static_cast<double>(extremes->lo)) return why;
       // Numbers of both signs come as close to zero as they like.

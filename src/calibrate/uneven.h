@@ -23,8 +23,9 @@ std::set<ValueId> MaskOperands(const Graph& graph, const QuantPlan& plan);
 //     protect_outputs is never): a Concat one of whose inputs spans less than 1/16 of them all, and a Mul or
 //     Div by constants that differ by more than that;
 //   - one without weights whose result a Log reads, or something is divided by (by its root or power, too):
-//     numbers that all are above zero, some of them less than a step of the largest, and divisors of both
-//     signs: the int8 tensor would make zeros of some, and the Log or quotient infinities or no numbers;
+//     numbers that all are above zero (divisors: or below), some of them less than a step of the largest, and
+//     divisors of both signs: the int8 tensor would make zeros of some, and the Log or quotient infinities or
+//     no numbers;
 //   - a product of weights whose result goes to a Log, through arithmetic with constants at most: numbers
 //     that are not below zero, with such differences (the energies of a filter bank).
 std::map<NodeId, std::string> FindUneven(const Graph& graph, const QuantPlan& plan,
