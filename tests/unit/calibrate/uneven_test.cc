@@ -152,6 +152,7 @@ TEST(Uneven, WhatSomethingIsDividedBy) {
     EXPECT_THAT(Uneven(model, {{"above", {0.5f, 10}}}), IsEmpty());
     EXPECT_EQ(Uneven(model, {{"above", {-3, 10}}}).size(), 1u);   // passes zero
     EXPECT_THAT(Uneven(model, {{"above", {0, 10}}}), IsEmpty());  // infinite in the float model, too
+    EXPECT_THAT(Uneven(model, {{"above", {-10, 0}}}), IsEmpty());
     EXPECT_EQ(Uneven(model, {{"above", {-10, -0.2f}}}).size(), 1u);
     EXPECT_THAT(Uneven(model, {{"above", {-10, -0.5f}}}), IsEmpty());
   }

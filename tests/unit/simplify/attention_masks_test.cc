@@ -167,6 +167,22 @@ TEST(IdleMasks, TestsForRowsThatTwoMasksMaskStay) {
   Model two;
   Guard(&two, two.Op("Add", {mask(&two, "m"), mask(&two, "n")}));
   ExpectUntouched(two, "idle-masks");
+  Model half;
+  const ValueId x =
+      half.Op("Cast", {half.Input("x", {-1, 5, 5})}, {{"to", I(static_cast<int64_t>(DType::kFloat16))}});
+  const auto number = [&](float value) {
+    Tensor tensor(DType::kFloat16, Shape());
+    *tensor.data<Half>() = ToHalf(value);
+    return half.Const(tensor);
+  };
+  ValueId scores = half.Op("MatMul", {x, x});
+  for (const char* name : {"m", "n"})
+    scores = half.Op(
+        "Add",
+        {scores, half.Op("Where", {half.Input(name, {5, 5}, DType::kBool), number(0), number(-60000)})});
+  const ValueId soft = half.Op("Softmax", {scores}, {{"axis", I(-1)}});
+  half.Output(half.Op("Where", {half.Op("IsNaN", {soft}), number(0), soft}));
+  ExpectUntouched(half, "idle-masks");
   Model twice;
   const ValueId once = mask(&twice, "m");
   Guard(&twice, twice.Op("Add", {once, once}));
