@@ -259,15 +259,15 @@ LoadedStatistics::LoadedStatistics(const std::string& path) : path_(path), bytes
 }
 
 StatisticsFile LoadedStatistics::Read(const Graph& graph, const StatisticsKey& key) const {
-  // The data first: equalization looked at them, so that other data may give another graph.
+  // The data first: centering and equalization looked at them, so that other data may give another graph.
   if (key_.data != key.data) {
     throw Error("the statistics are of other data: list, files, preprocessing or number of samples differ",
                 path_, "make the file anew with --save-stats");
   }
   if (key_.model != key.model) {
     throw Error(
-        "the statistics are of another model, or of this one with another --opset, simplification or "
-        "equalization",
+        "the statistics are of another model, or of this one with another --opset, simplification, centering "
+        "or equalization",
         path_, "make the file anew with --save-stats");
   }
   Reader in(bytes_, end_, path_, tensors_at_);
