@@ -6,6 +6,7 @@
 #include <limits>
 #include <map>
 
+#include "base/log.h"
 #include "ops/operator.h"
 #include "report/markdown_text.h"
 
@@ -13,16 +14,18 @@ namespace xslim {
 namespace {
 
 std::string Fixed(double value, int digits) {
-  if (std::isnan(value)) return "nan";  // its sign is the processor's
   char text[64];
-  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  std::snprintf(text, sizeof text, "%.*f", digits, WithoutSignOfNan(value));
   return text;
 }
 
-// bad: also of NaN.
 std::string Red(const std::string& text, bool bad) {
   return bad ? "<font color=\"red\">" + text + "</font>" : text;
 }
+
+// Red from where little is left of the signal, and where the figure is NaN.
+std::string Snr(double snr, int digits) { return Red(Fixed(snr, digits), !(snr <= 0.1)); }
+std::string Cosine(double cosine, int digits) { return Red(Fixed(cosine, digits), !(cosine >= 0.99)); }
 
 std::string MinMax(float lo, float hi) { return Fixed(lo, 3) + ", " + Fixed(hi, 3); }
 
@@ -33,8 +36,7 @@ std::string PartsTable(const std::vector<OutputMeasure>& outputs) {
     if (output.parts.size() < 2) continue;
     for (const PartMeasure& part : output.parts) {
       rows += "| " + MarkdownText(output.name) + " | " + MarkdownText(part.tensor) + " | " +
-              Red(Fixed(part.snr, 6), !(part.snr <= 0.1)) + " | " +
-              Red(Fixed(part.cosine, 6), !(part.cosine >= 0.99)) + " | " + Fixed(part.saturated, 4) + " |\n";
+              Snr(part.snr, 6) + " | " + Cosine(part.cosine, 6) + " | " + Fixed(part.saturated, 4) + " |\n";
     }
   }
   if (rows.empty()) return "";
@@ -62,10 +64,9 @@ std::string MarkdownReport(const Graph& graph, const ReportHead& head, const Mea
       text += "| " + MarkdownText(output.name) + " | " + MarkdownText(output.note) + " | | | |\n";
       continue;
     }
-    text += "| " + MarkdownText(output.name) + " | " + Red(Fixed(output.snr, 6), !(output.snr <= 0.1)) +
-            " | " + Fixed(output.snr_worst, 6) + " | " +
-            Red(Fixed(output.cosine, 6), !(output.cosine >= 0.99)) + " | " + Fixed(output.cosine_worst, 6) +
-            " |\n";
+    text += "| " + MarkdownText(output.name) + " | " + Snr(output.snr, 6) + " | " +
+            Fixed(output.snr_worst, 6) + " | " + Cosine(output.cosine, 6) + " | " +
+            Fixed(output.cosine_worst, 6) + " |\n";
   }
   for (const OutputMeasure& output : measures.outputs) {
     if (output.samples > 0 && !output.note.empty())
@@ -112,8 +113,7 @@ std::string MarkdownReport(const Graph& graph, const ReportHead& head, const Mea
         histogram += (i ? "," : "") + std::to_string(tensor.histogram[i]);
       text += "| " + std::to_string(row++) + " | " + MarkdownText(graph.node(id).Title()) + " | " +
               MarkdownText(tensor.tensor) + (tensor.constant ? "[Constant]" : "") + " | " +
-              Red(Fixed(tensor.snr, 4), !(tensor.snr <= 0.1)) + " | " + Fixed(tensor.mse, 4) + " | " +
-              Red(Fixed(tensor.cosine, 4), !(tensor.cosine >= 0.99)) + " | " +
+              Snr(tensor.snr, 4) + " | " + Fixed(tensor.mse, 4) + " | " + Cosine(tensor.cosine, 4) + " | " +
               MinMax(tensor.q_min, tensor.q_max) + " | " + MinMax(tensor.f_min, tensor.f_max) + " | " +
               histogram + " |\n";
     }

@@ -1,6 +1,7 @@
 // Before: Conv | ConvTranspose | Gemm -> BatchNormalization        After: the same with other weights and
 // bias y = gamma * (x - mean) / sqrt(var + epsilon) + beta.
 // Before: MatMul -> Reshape to rank 2 -> BatchNormalization        After: MatMul -> Add -> Reshape
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <utility>
@@ -64,9 +65,13 @@ bool FuseIntoProduct(Graph* graph, const ShapeFacts& facts, NodeId id) {
 }  // namespace
 
 int FuseBatchNorm(Graph* graph, const SimplifyOptions& options) {
+  const std::vector<NodeId> order = graph->Order();
+  if (std::none_of(order.begin(), order.end(),
+                   [&](NodeId id) { return graph->node(id).Is("BatchNormalization"); }))
+    return 0;
   const ShapeFacts facts(*graph, options.body);
   int count = 0;
-  for (NodeId id : graph->Order()) {
+  for (NodeId id : order) {
     const Node& node = graph->node(id);
     if (!node.Is("BatchNormalization")) continue;
     if (FuseIntoProduct(graph, facts, id)) {

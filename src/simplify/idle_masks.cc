@@ -38,8 +38,7 @@ double Reach(const Tensor& tensor) {
 }
 
 bool IsOneOf(const Node& node, std::initializer_list<const char*> types) {
-  return node.domain.empty() &&
-         std::any_of(types.begin(), types.end(), [&](const char* type) { return node.Is(type); });
+  return std::any_of(types.begin(), types.end(), [&](const char* type) { return node.Is(type); });
 }
 
 // The inputs whose numbers come through the operator, where it makes no infinities of ordinary ones.
@@ -86,10 +85,8 @@ bool GuardsNothing(const Graph& graph, const ShapeFacts& facts, const Node& wher
   const Node *test = ProducerOfType(graph, where.input(0), "IsNaN"),
              *softmax = ProducerOfType(graph, where.input(2), "Softmax");
   if (test == nullptr || softmax == nullptr || test->input(0) != where.input(2)) return false;
-  const Tensor* otherwise = graph.Constant(where.input(1));
-  const bool widens =
-      (otherwise == nullptr || otherwise->rank() > 0) && !facts.SameShape(where.input(2), where.outputs[0]);
-  return !widens && NoInfinities(graph, softmax->input(0));
+  return !MayWiden(graph, facts, where.input(1), where.input(2), where.outputs[0]) &&
+         NoInfinities(graph, softmax->input(0));
 }
 
 // A number of the condition's shape, where that shape is the one of an Expand or ConstantOfShape.

@@ -96,10 +96,7 @@ std::optional<size_t> ScalesOfOne(const Context& c) {
 // The operand in `slot` is `number` everywhere and does not widen the other one.
 bool Neutral(const Context& c, size_t slot, double number) {
   const std::optional<Tensor> uniform = UniformOf(c.graph, c.node.input(slot));
-  if (!uniform) return false;
-  const Tensor* constant = c.graph.Constant(c.node.input(slot));
-  if ((constant == nullptr || constant->rank() > 0) &&
-      !c.facts.SameShape(c.node.input(1 - slot), c.node.outputs[0]))
+  if (!uniform || MayWiden(c.graph, c.facts, c.node.input(slot), c.node.input(1 - slot), c.node.outputs[0]))
     return false;
   if (uniform->dtype() == DType::kInt64 || uniform->dtype() == DType::kInt32)
     return static_cast<double>(uniform->ToInts()[0]) == number;

@@ -91,6 +91,11 @@ bool ShapeFacts::SameShape(ValueId a, ValueId b) const {
   return of(a).dims && of(b).dims && *of(a).dims == *of(b).dims;
 }
 
+bool MayWiden(const Graph& graph, const ShapeFacts& facts, ValueId operand, ValueId other, ValueId output) {
+  const Tensor* constant = graph.Constant(operand);
+  return (constant == nullptr || constant->rank() > 0) && !facts.SameShape(other, output);
+}
+
 std::optional<std::vector<int64_t>> ReshapeTarget(const Sizes& from, const Sizes& to) {
   std::vector<int64_t> target;
   std::vector<size_t> open;

@@ -54,6 +54,10 @@ struct RuleContext {
   Size FreshDim(size_t output, size_t axis) const;
 };
 
+// Whether an elementwise operator's operand may give its output a larger shape than that of the operand
+// `other`.
+bool MayWiden(const Graph& graph, const ShapeFacts& facts, ValueId operand, ValueId other, ValueId output);
+
 // Runs the rule of the node's operator where there is one.
 void ApplyShapeRule(RuleContext& context);
 

@@ -37,7 +37,7 @@ std::optional<Tensor> UniformOf(const Graph& graph, ValueId id) {
   while (id != kNone) {
     if (const Tensor* constant = graph.Constant(id)) return OneNumber(*constant);
     const Node* node = graph.Producer(id);
-    if (node == nullptr || !node->domain.empty()) return std::nullopt;
+    if (node == nullptr) return std::nullopt;
     if (node->Is("ConstantOfShape")) {
       const auto value = node->attributes.find("value");
       return value == node->attributes.end() ? Tensor::Scalar(0.0f) : OneNumber(value->second.tensor);

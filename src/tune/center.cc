@@ -159,22 +159,17 @@ class Collector : private ChannelWalk {
 std::vector<CenterGroup> FindGroups(const Graph& graph, const std::map<NodeId, std::string>& untouched) {
   std::vector<CenterGroup> groups;
   std::set<ValueId> seen;
-  const std::vector<NodeId> order = graph.Order();
-  std::map<NodeId, size_t> place;
-  for (size_t i = 0; i < order.size(); ++i) place[order[i]] = i;
-  const auto earlier = [&](NodeId a, NodeId b) { return place.at(a) < place.at(b); };
-  for (NodeId id : order) {
+  const GraphOrder order(graph);
+  for (NodeId id : order.nodes()) {
     const Node& node = graph.node(id);
     const auto front = FrontOf(graph, node);
     if (!front || front->second < 2 || seen.count(node.outputs[0])) continue;
     Collector collector(graph, untouched, &seen);
     if (!collector.Collect(node, front->second)) continue;
     CenterGroup group = std::move(collector).Take();
-    std::sort(group.fronts.begin(), group.fronts.end(),
-              [&](const Slot& a, const Slot& b) { return earlier(a.node, b.node); });
-    std::sort(group.between.begin(), group.between.end(), earlier);
-    std::sort(group.takers.begin(), group.takers.end(),
-              [&](const Taker& a, const Taker& b) { return earlier(a.node, b.node); });
+    order.Sort(&group.fronts, &Slot::node);
+    order.Sort(&group.between);
+    order.Sort(&group.takers, &Taker::node);
     groups.push_back(std::move(group));
   }
   return groups;

@@ -1,6 +1,5 @@
 #include "tune/channel_groups.h"
 
-#include <algorithm>
 #include <set>
 
 #include "quant/facts.h"
@@ -183,18 +182,15 @@ std::vector<ChannelGroup> FindChannelGroups(const Graph& graph,
                                             const std::map<NodeId, std::string>& untouched) {
   std::vector<ChannelGroup> groups;
   std::set<ValueId> seen;
-  const std::vector<NodeId> order = graph.Order();
-  std::map<NodeId, size_t> place;
-  for (size_t i = 0; i < order.size(); ++i) place[order[i]] = i;
-  for (NodeId id : order) {
+  const GraphOrder order(graph);
+  for (NodeId id : order.nodes()) {
     const Node& node = graph.node(id);
     if (!IsNormalization(graph, node) && !IsGain(graph, node) && !HasWeights(graph, node)) continue;
     if (seen.count(node.outputs[0])) continue;
     Collector collector(graph, untouched, &seen);
     if (!collector.Collect(id)) continue;
-    groups.push_back(std::move(collector).Take());
-    for (std::vector<NodeId>* nodes : {&groups.back().fronts, &groups.back().behind, &groups.back().sums})
-      std::sort(nodes->begin(), nodes->end(), [&](NodeId a, NodeId b) { return place.at(a) < place.at(b); });
+    ChannelGroup& group = groups.emplace_back(std::move(collector).Take());
+    for (std::vector<NodeId>* nodes : {&group.fronts, &group.behind, &group.sums}) order.Sort(nodes);
   }
   return groups;
 }

@@ -2,6 +2,9 @@
 #ifndef XSLIM_TUNE_CHANNEL_WALK_H_
 #define XSLIM_TUNE_CHANNEL_WALK_H_
 
+#include <algorithm>
+#include <functional>
+#include <map>
 #include <set>
 #include <vector>
 
@@ -46,6 +49,26 @@ class ChannelWalk {
   std::set<ValueId>* const seen_;
   std::vector<ValueId> waiting_;
   bool fits_ = true;
+};
+
+// Operators in the order of the graph, which walks do not keep to.
+class GraphOrder {
+ public:
+  explicit GraphOrder(const Graph& graph) : nodes_(graph.Order()) {
+    for (size_t i = 0; i < nodes_.size(); ++i) place_[nodes_[i]] = i;
+  }
+  const std::vector<NodeId>& nodes() const { return nodes_; }
+  // node_of: gives the operator by which an item is sorted.
+  template <typename Item, typename NodeOf = std::identity>
+  void Sort(std::vector<Item>* items, NodeOf node_of = {}) const {
+    std::sort(items->begin(), items->end(), [&](const Item& a, const Item& b) {
+      return place_.at(std::invoke(node_of, a)) < place_.at(std::invoke(node_of, b));
+    });
+  }
+
+ private:
+  std::vector<NodeId> nodes_;
+  std::map<NodeId, size_t> place_;
 };
 
 }  // namespace xslim
