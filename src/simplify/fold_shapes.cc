@@ -1,6 +1,7 @@
 // Before: Shape -> Gather, Unsqueeze, Concat, Mul ... -> target of a Reshape, Expand, Slice ...
 // After:  the same as a constant: every size known, or for Reshape -1 and 0, for Expand 1, for the end of a
 //         Slice the largest number, where a size is that of the data itself
+#include <algorithm>
 #include <limits>
 
 #include "simplify/match.h"
@@ -10,11 +11,17 @@
 namespace xslim {
 namespace {
 
+// A number that int32 does not hold is the end of a Slice: the largest one does as well.
+int32_t Saturated(int64_t number) {
+  using Limits = std::numeric_limits<int32_t>;
+  return static_cast<int32_t>(std::clamp<int64_t>(number, Limits::min(), Limits::max()));
+}
+
 Tensor TensorOf(DType dtype, const Shape& shape, const std::vector<int64_t>& numbers) {
   Tensor tensor(dtype, shape);
   for (size_t i = 0; i < numbers.size(); ++i) {
     if (dtype == DType::kInt64) tensor.data<int64_t>()[i] = numbers[i];
-    if (dtype == DType::kInt32) tensor.data<int32_t>()[i] = static_cast<int32_t>(numbers[i]);
+    if (dtype == DType::kInt32) tensor.data<int32_t>()[i] = Saturated(numbers[i]);
     if (dtype == DType::kBool) tensor.data<bool>()[i] = numbers[i] != 0;
   }
   return tensor;

@@ -1,5 +1,7 @@
 #include "simplify/shape_facts.h"
 
+#include <algorithm>
+
 namespace xslim {
 namespace {
 
@@ -7,6 +9,13 @@ constexpr int64_t kLongestContent = 64;
 
 bool MayHoldSizes(DType dtype) {
   return dtype == DType::kInt64 || dtype == DType::kInt32 || dtype == DType::kBool;
+}
+
+// Whether the numbers are within the element type; a wrapped one is not followed.
+bool FitsInto(const Sizes& content, DType dtype) {
+  return dtype != DType::kInt32 || std::all_of(content.begin(), content.end(), [](const Size& size) {
+           return size.factor == static_cast<int32_t>(size.factor);
+         });
 }
 
 TensorFacts FactsOf(const Tensor& tensor) {
@@ -34,6 +43,11 @@ std::optional<std::vector<int64_t>> RuleContext::Ints(size_t slot, const char* a
 }
 
 Size RuleContext::FreshDim(size_t output, size_t axis) const {
+  if (node.outputs[output] == kNone) {  // nobody can ask that output for its shape
+    return symbols.Expression("axis " + std::to_string(axis) + " of output " + std::to_string(output) +
+                                  " of node " + std::to_string(node.id),
+                              true);
+  }
   return symbols.Dimension(node.outputs[output], static_cast<int>(axis));
 }
 
@@ -62,8 +76,9 @@ ShapeFacts::ShapeFacts(const Graph& graph, bool body) : facts_(graph.value_slots
     ApplyShapeRule(context);
     for (size_t i = 0; i < outputs.size(); ++i) {
       if (node.outputs[i] == kNone) continue;
-      if (outputs[i].content && (static_cast<int64_t>(outputs[i].content->size()) > kLongestContent ||
-                                 !MayHoldSizes(outputs[i].dtype))) {
+      if (outputs[i].content &&
+          (static_cast<int64_t>(outputs[i].content->size()) > kLongestContent ||
+           !MayHoldSizes(outputs[i].dtype) || !FitsInto(*outputs[i].content, outputs[i].dtype))) {
         outputs[i].content.reset();
       }
       facts_[static_cast<size_t>(node.outputs[i])] = std::move(outputs[i]);

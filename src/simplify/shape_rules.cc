@@ -22,10 +22,8 @@ void CastRule(RuleContext& c) {
   SameAsFirst(c);
   TensorFacts& out = c.outputs[0];
   out.dtype = static_cast<DType>(c.node.Int("to", 0));
-  const bool widens =
-      out.dtype == DType::kInt64 || (out.dtype == DType::kInt32 && c.in(0).dtype == DType::kInt32);
-  if (widens || (out.dtype == DType::kInt32 && c.in(0).content && AsNumbers(*c.in(0).content)))
-    out.content = c.in(0).content;
+  // Sizes are far below what int32 holds (TensorFlow computes them in it).
+  if (out.dtype == DType::kInt64 || out.dtype == DType::kInt32) out.content = c.in(0).content;
 }
 
 // Element i of the content, a single element repeated.
@@ -50,6 +48,13 @@ std::optional<Size> Arithmetic(RuleContext& c, const Size& a, const Size& b) {
     return numbers ? Number(a.factor - b.factor) : c.symbols.Expression(text, false);
   }
   if (op == "Mul") return c.symbols.Multiply(a, b);
+  if (op == "Max" || op == "Min") {
+    if (a == b) return a;
+    if (numbers) return Number(op == "Max" ? std::max(a.factor, b.factor) : std::min(a.factor, b.factor));
+    if (a.Is(0) && c.symbols.NeverNegative(b)) return op == "Max" ? b : a;
+    if (b.Is(0) && c.symbols.NeverNegative(a)) return op == "Max" ? a : b;
+    return c.symbols.Expression(text, sure);
+  }
   if (op == "Div") {
     if (b.Is(0)) return std::nullopt;
     if (numbers) return Number(a.factor / b.factor);
@@ -89,6 +94,9 @@ void BroadcastRule(RuleContext& c) {
   c.outputs[0].dtype = c.in(0).dtype;
   c.outputs[0].dims = Broadcast(c, inputs);
 }
+
+// Max and Min of sizes: einsum asks for the larger one of two batches.
+void ExtremeRule(RuleContext& c) { c.node.inputs.size() == 2 ? BinaryRule(c) : BroadcastRule(c); }
 
 void CompareRule(RuleContext& c) {
   BroadcastRule(c);
@@ -531,7 +539,8 @@ const ShapeRules& Rules() {
     for (const std::string& type : SameTypeAndShape()) table.emplace(type, SameAsFirst);
     add(BooleanLikeFirst, {"Not", "IsNaN", "IsInf"});
     add(BinaryRule, {"Add", "Sub", "Mul", "Div", "Equal"});
-    add(BroadcastRule, {"Pow", "Mod", "Max", "Min", "Sum", "Mean", "BitShift"});
+    add(BroadcastRule, {"Pow", "Mod", "Sum", "Mean", "BitShift"});
+    add(ExtremeRule, {"Max", "Min"});
     add(CompareRule, {"Greater", "Less", "GreaterOrEqual", "LessOrEqual", "And", "Or", "Xor"});
     AddComputeRules(&table);
     return table;
@@ -587,7 +596,7 @@ Size Product(const RuleContext& c, const Sizes& sizes) {
 
 void ApplyShapeRule(RuleContext& context) {
   const auto rule = Rules().find(context.node.op_type);
-  if (rule == Rules().end() || context.outputs.empty() || context.node.outputs[0] == kNone) return;
+  if (rule == Rules().end() || context.outputs.empty()) return;
   rule->second(context);
 }
 

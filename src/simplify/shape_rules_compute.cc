@@ -163,6 +163,20 @@ void ReduceRule(RuleContext& c) {
     out.content = Sizes{Product(c, *c.in(0).content)};
 }
 
+// Y, Y_h and Y_c of LSTM, GRU and RNN.
+void RecurrentRule(RuleContext& c) {
+  for (TensorFacts& out : c.outputs) out.dtype = c.in(0).dtype;
+  const auto &x = c.in(0).dims, &r = c.in(2).dims;
+  if (!x || x->size() != 3 || !r || r->size() != 3) return;
+  const Size &directions = (*r)[0], &hidden = (*r)[2];
+  const bool batch_first = c.node.Int("layout", 0) != 0;
+  const Size &steps = (*x)[batch_first ? 1 : 0], &batch = (*x)[batch_first ? 0 : 1];
+  c.outputs[0].dims =
+      batch_first ? Sizes{batch, steps, directions, hidden} : Sizes{steps, directions, batch, hidden};
+  for (size_t i = 1; i < c.outputs.size(); ++i)
+    c.outputs[i].dims = batch_first ? Sizes{batch, directions, hidden} : Sizes{directions, batch, hidden};
+}
+
 void ResizeRule(RuleContext& c) {
   SameAsFirst(c);
   TensorFacts& out = c.outputs[0];
@@ -246,6 +260,7 @@ void AddComputeRules(ShapeRules* rules) {
   add(ConvTransposeRule, {"ConvTranspose"});
   add(GemmRule, {"Gemm"});
   add(MatMulRule, {"MatMul"});
+  add(RecurrentRule, {"LSTM", "GRU", "RNN"});
   add(ResizeRule, {"Resize"});
   add(ResizeRule, {"Upsample"});
   add(DropoutRule, {"Dropout"});

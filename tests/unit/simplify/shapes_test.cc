@@ -61,6 +61,44 @@ TEST(FoldShapes, ASizeThatDependsOnDataStays) {
   ExpectUntouched(m, "fold-shapes");
 }
 
+// TensorFlow computes sizes in int32.
+ValueId Int32s(Model* m, const std::vector<int32_t>& numbers) {
+  return m->Const(Tensor::Of<int32_t>({static_cast<int64_t>(numbers.size())}, numbers));
+}
+
+TEST(FoldShapes, SizesPassInt32) {
+  Model m;
+  const ValueId x = m.Input("x", {-1, 6, 4});
+  const ValueId shape = m.Op("Cast", {m.Op("Shape", {x})}, {{"to", I(6)}});
+  const ValueId batch = m.Op("Slice", {shape, m.Ints({0}), m.Ints({1}), m.Ints({0})});
+  const ValueId rest = m.Op("ReduceProd", {m.Op("Gather", {shape, m.Ints({1, 2})})}, {{"axes", Is({0})}});
+  const ValueId target = m.Op("Concat", {batch, rest}, {{"axis", I(0)}});
+  m.Output(m.Op("Relu", {m.Op("Reshape", {x, m.Op("Cast", {target}, {{"to", I(7)}})})}));
+  const Graph graph = ExpectRewrite(m, {"fold-shapes"}, {{"Reshape", 1}, {"Relu", 1}});
+  EXPECT_EQ(graph.Constant(graph.node(graph.Order()[0]).input(1))->ToInts(), (std::vector<int64_t>{-1, 24}));
+}
+
+TEST(FoldShapes, TheEndOfASliceInInt32) {
+  Model m;
+  const ValueId x = m.Input("x", {-1, 6});
+  const ValueId shape = m.Op("Cast", {m.Op("Shape", {x})}, {{"to", I(6)}});
+  const ValueId batch = m.Op("Slice", {shape, m.Ints({0}), m.Ints({1}), m.Ints({0})});
+  const ValueId ends = m.Op("Concat", {batch, Int32s(&m, {4})}, {{"axis", I(0)}});
+  m.Output(m.Op("Slice", {x, Int32s(&m, {0, 0}), ends, Int32s(&m, {0, 1})}));
+  ExpectRewrite(m, {"fold-shapes"}, {{"Slice", 1}});
+}
+
+TEST(FoldShapes, TheLargerOfTwoBatches) {
+  Model m;
+  const ValueId x = m.Input("x", {-1, 6, 4});
+  std::vector<ValueId> parts;
+  m.Dim(x, 0, &parts);
+  m.Dim(m.Op("Relu", {x}), 0, &parts);
+  const ValueId larger = m.Op("Max", {m.Op("Max", {parts[0], parts[1]}), m.Ints({0})});
+  m.Output(m.Op("Reshape", {x, m.Op("Concat", {larger, m.Ints({24})}, {{"axis", I(0)}})}));
+  ExpectRewrite(m, {"fold-shapes"}, {{"Reshape", 1}});
+}
+
 // The class token of vision transformers: Expand [1,1,4] to [N,1,4] by way of Where(Equal(...)).
 TEST(RebuildShapes, LeavesShapeAndConcat) {
   Model m;
@@ -219,6 +257,26 @@ TEST(ShapeFacts, SizesOfConvolutionsAreFollowed) {
   EXPECT_TRUE(facts.SameShape(b, d));
   EXPECT_FALSE(facts.SameShape(a, b));
   EXPECT_EQ((*facts.of(a).dims)[3], (*facts.of(x).dims)[3]);
+}
+
+TEST(ShapeFacts, StatesOfRecurrentOperators) {
+  for (int64_t layout : {0, 1}) {
+    Model m;
+    const ValueId x = m.Input("x", layout == 0 ? Shape{5, -1, 3} : Shape{-1, 5, 3});
+    const ValueId y = m.graph.AddValue("y"), h = m.graph.AddValue("h"), last = m.graph.AddValue("last");
+    const ValueId w = m.Random({2, 16, 3}), r = m.Random({2, 16, 4});
+    m.graph.AddNode("LSTM", "whole", {x, w, r}, {y}, {{"layout", I(layout)}});
+    m.graph.AddNode("LSTM", "state", {x, w, r}, {kNone, h, last}, {{"layout", I(layout)}});
+    for (ValueId id : {y, h, last}) m.Output(id);
+    const ShapeFacts facts(m.graph, false);
+    EXPECT_EQ(facts.RankOf(y), 4);
+    EXPECT_EQ(facts.DimOf(y, layout == 0 ? 0 : 1), 5);
+    EXPECT_EQ(facts.DimOf(y, layout == 0 ? 1 : 2), 2);
+    EXPECT_EQ(facts.RankOf(h), 3);
+    EXPECT_TRUE(facts.SameShape(h, last));
+    EXPECT_EQ((*facts.of(h).dims)[layout == 0 ? 1 : 0], (*facts.of(x).dims)[layout == 0 ? 1 : 0]);
+    EXPECT_EQ(facts.DimOf(h, 2), 4);
+  }
 }
 
 TEST(CountMacs, OneSampleOfAnOpenBatch) {
