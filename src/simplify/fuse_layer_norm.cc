@@ -6,7 +6,9 @@
 //
 // The variance may also be ReduceMean(x^2) - ReduceMean(x)^2, with what is below 0 cut off or not (Flax).
 // d^2 is Pow or Mul; the root is Sqrt or Pow 0.5; the quotient is Div, or Mul by Reciprocal, 1 / root or
-// Pow -0.5, which may have the scale in it; or y = x s + (bias - mean s) with s = scale / root.
+// Pow -0.5, which may have the scale in it; or y = x s + (bias - mean s) with s = scale / root, whose last
+// part may be bias + -mean s (Keras). A mean over the last of three axes may be a GlobalAveragePool
+// (tf2onnx).
 #include <algorithm>
 #include <set>
 
@@ -56,13 +58,12 @@ class Matcher {
       match_ = Match();
       match_.inside.insert(node.id);
       match_.end = node.id;
-      const Node *product = Enter(node.inputs[side], "Mul"), *shift = Enter(node.inputs[1 - side], "Sub");
-      const Node* shifted = product == nullptr || shift == nullptr ? nullptr : Enter(shift->input(1), "Mul");
+      const Node* product = Enter(node.inputs[side], "Mul");
+      const Node* shifted = product == nullptr ? nullptr : MeanTimesScale(node.inputs[1 - side]);
       if (shifted == nullptr) continue;
-      match_.bias = shift->input(0);
       for (size_t slot = 0; slot < 2; ++slot) {
         const Match before = match_;
-        const ValueId s = product->input(slot), mean = OtherInput(*shifted, s);
+        const ValueId s = product->input(slot), mean = Mean(OtherInput(*shifted, s));
         match_.x = product->input(1 - slot);
         const ValueId variance = mean == kNone ? kNone : ScaledInverse(s);
         if (variance != kNone && match_.scale != kNone && IsVarianceAround(variance, mean) &&
@@ -80,6 +81,33 @@ class Matcher {
     const Node* node = ProducerOfType(graph_, id, type);
     if (node != nullptr) match_.inside.insert(node->id);
     return node;
+  }
+
+  const Node* EnterMean(ValueId id) {
+    const Node* mean = Enter(id, "ReduceMean");
+    return mean != nullptr ? mean : Enter(id, "GlobalAveragePool");
+  }
+
+  // id = bias - mean s or bias + -mean s: returns the product, notes the bias.
+  const Node* MeanTimesScale(ValueId id) {
+    minus_mean_ = false;
+    if (const Node* shift = Enter(id, "Sub")) {
+      match_.bias = shift->input(0);
+      return Enter(shift->input(1), "Mul");
+    }
+    const Node* sum = Enter(id, "Add");
+    if (sum == nullptr) return nullptr;
+    minus_mean_ = true;
+    const size_t bias = graph_.Constant(sum->input(0)) != nullptr ? 0 : 1;
+    match_.bias = sum->input(bias);
+    return Enter(sum->input(1 - bias), "Mul");
+  }
+
+  // What stands for the mean in that product.
+  ValueId Mean(ValueId id) {
+    if (!minus_mean_) return id;
+    const Node* neg = Enter(id, "Neg");
+    return neg == nullptr ? kNone : neg->input(0);
   }
 
   // node = d / sqrt(v): returns v and d.
@@ -168,7 +196,7 @@ class Matcher {
 
   // id = ReduceMean(d^2) + epsilon: returns d, notes epsilon and axes.
   ValueId Variance(ValueId id) {
-    const Node* mean = Enter(WithoutEpsilon(id), "ReduceMean");
+    const Node* mean = EnterMean(WithoutEpsilon(id));
     const auto axes = mean == nullptr ? std::nullopt : LastAxes(*mean);
     if (!axes) return kNone;
     match_.axes = *axes;
@@ -186,12 +214,12 @@ class Matcher {
       v = max->inputs[1 - zero];
     }
     const Node* sub = Enter(v, "Sub");
-    const Node* squares = sub == nullptr ? nullptr : Enter(sub->input(0), "ReduceMean");
+    const Node* squares = sub == nullptr ? nullptr : EnterMean(sub->input(0));
     if (squares == nullptr) return false;
     const auto axes = LastAxes(*squares);
     match_.x = RootOfSquare(squares->input(0));
     *mean = RootOfSquare(sub->input(1));
-    const Node* average = *mean == kNone ? nullptr : Enter(*mean, "ReduceMean");
+    const Node* average = *mean == kNone ? nullptr : EnterMean(*mean);
     if (!axes || match_.x == kNone || average == nullptr || average->input(0) != match_.x) return false;
     match_.axes = *axes;
     return LastAxes(*average) == axes;
@@ -209,7 +237,7 @@ class Matcher {
     const Node* sub = Enter(d, "Sub");
     if (sub == nullptr) return false;
     match_.x = sub->input(0);
-    const Node* mean = Enter(sub->input(1), "ReduceMean");
+    const Node* mean = EnterMean(sub->input(1));
     return mean != nullptr && mean->input(0) == match_.x && LastAxes(*mean) == match_.axes;
   }
 
@@ -218,8 +246,10 @@ class Matcher {
     return true;
   }
 
-  // How many axes a ReduceMean that keeps its dimensions takes, when these are the last ones.
+  // How many axes a mean that keeps its dimensions takes, when these are the last ones.
   std::optional<size_t> LastAxes(const Node& mean) const {
+    if (mean.Is("GlobalAveragePool"))
+      return facts_.RankOf(mean.input(0)) == 3 ? std::optional<size_t>(1) : std::nullopt;
     if (mean.Int("keepdims", 1) != 1) return std::nullopt;
     const auto axes = IntsOf(graph_, mean, 1, "axes");
     if (!axes || axes->empty()) return std::nullopt;
@@ -287,6 +317,7 @@ class Matcher {
   const Graph& graph_;
   const ShapeFacts& facts_;
   Match match_;
+  bool minus_mean_ = false;
 };
 
 // Of as many ones as the last axes have elements; nothing when their sizes are not known, or too many.

@@ -100,6 +100,28 @@ TEST(FuseLayerNorm, OfMeansOfSquares) {
   ExpectUntouched(FlaxNorm(CutOff::kNone, false, {1, 2}), "fuse-layer-norm");
 }
 
+// Keras, whose means tf2onnx writes as a pool where there are three axes.
+Model KerasNorm(const char* mean_type, const Shape& dims) {
+  Model m(17);
+  const ValueId x = m.Op("Abs", {m.Input("x", dims)});
+  const auto mean_of = [&](ValueId of) {
+    return mean_type == std::string("ReduceMean") ? Mean(m, of, {-1}) : m.Op(mean_type, {of});
+  };
+  const ValueId mean = mean_of(x), d = m.Op("Sub", {x, mean});
+  const ValueId root = m.Op("Sqrt", {m.Op("Add", {mean_of(m.Op("Mul", {d, d})), m.F(1e-3f)})});
+  const ValueId s = m.Op("Div", {m.Random({1, 1, 6}), root});
+  const ValueId shift = m.Op("Add", {m.Op("Mul", {m.Op("Neg", {mean}), s}), m.Random({1, 1, 6})});
+  m.Output(m.Op("Add", {m.Op("Mul", {x, s}), shift}));
+  return m;
+}
+
+TEST(FuseLayerNorm, OfKeras) {
+  for (const char* mean : {"ReduceMean", "GlobalAveragePool"})
+    ExpectRewrite(KerasNorm(mean, {-1, 5, 6}), {"fuse-layer-norm"}, {{"Abs", 1}, {"LayerNormalization", 1}});
+  ExpectUntouched(KerasNorm("GlobalAveragePool", {-1, 5, 6, 6}), "fuse-layer-norm");
+  ExpectUntouched(KerasNorm("GlobalMaxPool", {-1, 5, 6}), "fuse-layer-norm");
+}
+
 TEST(FuseLayerNorm, OtherAxesScalesAndOpsetsStay) {
   ExpectUntouched(Norm({.axes = {1}}, 17), "fuse-layer-norm");
   ExpectUntouched(Norm({.quotient = Quotient::kScaledInverse, .parameter = {5, 1}}, 17), "fuse-layer-norm");
