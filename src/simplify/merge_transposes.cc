@@ -1,7 +1,9 @@
 // Before: Transpose p -> elementwise operators (none, or some) -> Transpose q
-// After:  the elementwise operators -> Transpose p then q in one, or none
-// Before: Transpose p of a, Transpose p of b -> Add | Sub | Mul | Div | Max | Min        After: Transpose p
-// of a + b
+// After:  the elementwise operators -> Transpose p then q in one, or none. Where none is left, these may read
+// a
+//         tensor besides, if turning that back moves only axes of size 1 (squeeze and excitation in NHWC).
+// Before: Transpose p of a, Transpose p of b -> Add | Sub | Mul | Div | Max | Min | Pow
+// After:  Transpose p of a + b
 // Before: Transpose p of a, Transpose p of b, ... -> Concat        After: Concat -> Transpose p
 // Before: Reshape that joins neighbouring axes -> Transpose -> Reshape that takes the same axes apart
 // After:  Transpose of the axes themselves
@@ -26,41 +28,78 @@ bool IsUnary(const Node& node) {
 
 bool IsBinary(const Node& node) {
   return node.inputs.size() == 2 && (node.Is("Add") || node.Is("Sub") || node.Is("Mul") || node.Is("Div") ||
-                                     node.Is("Max") || node.Is("Min"));
+                                     node.Is("Max") || node.Is("Min") || node.Is("Pow"));
 }
 
-// A constant beside a tensor that was transposed by p, as it stands beside the tensor before that: numbers
-// along one axis at most (a bias, a scale).
-std::optional<Tensor> TurnedBack(const Tensor& constant, const std::vector<int64_t>& p) {
-  const int64_t missing = static_cast<int64_t>(p.size()) - constant.rank();
-  if (constant.rank() == 0) return constant;
-  if (missing < 0 || std::count(constant.shape().begin(), constant.shape().end(), 1) + 1 < constant.rank())
-    return std::nullopt;
-  Shape shape(p.size(), 1);
-  for (int64_t i = 0; i < constant.rank(); ++i)
-    shape[static_cast<size_t>(p[static_cast<size_t>(i + missing)])] = constant.dim(i);
+// A constant of that rank, leading axes of 1 added.
+Tensor OfRank(const Tensor& constant, size_t rank) {
+  Shape shape(rank - constant.shape().size(), 1);
+  shape.insert(shape.end(), constant.shape().begin(), constant.shape().end());
   return constant.Reshaped(shape);
 }
 
-// An operator that does to every element of `data` what the others get, too, or what a constant says.
+// A constant beside a tensor that was transposed by p, as it stands beside the tensor before that, where it
+// has numbers along one axis at most (a bias, a scale).
+std::optional<Tensor> TurnedBack(const Tensor& constant, const std::vector<int64_t>& p) {
+  if (constant.rank() == 0) return constant;
+  const Tensor whole = OfRank(constant, p.size());
+  if (std::count(whole.shape().begin(), whole.shape().end(), 1) + 1 < whole.rank()) return std::nullopt;
+  Shape shape(p.size(), 1);
+  for (size_t i = 0; i < p.size(); ++i) shape[static_cast<size_t>(p[i])] = whole.shape()[i];
+  return whole.Reshaped(shape);
+}
+
+std::vector<int64_t> Inverse(const std::vector<int64_t>& p) {
+  std::vector<int64_t> inverse(p.size());
+  for (size_t i = 0; i < p.size(); ++i) inverse[static_cast<size_t>(p[i])] = static_cast<int64_t>(i);
+  return inverse;
+}
+
+// An operator that does to every element of `data` what the others get, too, or what its other operand says.
 struct Elementwise {
   NodeId node = kNone;
-  size_t slot = 0;                 // of the constant, where there is one
-  std::optional<Tensor> constant;  // as it stands before the Transpose
+  size_t slot = 0;                 // of the other operand, where there is one
+  std::optional<Tensor> constant;  // that operand, where it is a constant
+  bool turn = false;               // it needs a Transpose of its own
 };
 
-std::optional<Elementwise> ActsOnElements(const Graph& graph, const Node& node, ValueId data,
-                                          const std::vector<int64_t>& p) {
+std::optional<Elementwise> ActsOnElements(const Graph& graph, const ShapeFacts& facts, const Node& node,
+                                          ValueId data, const std::vector<int64_t>& p) {
   Elementwise found;
   found.node = node.id;
   if (IsUnary(node)) return node.input(0) == data ? std::optional<Elementwise>(found) : std::nullopt;
   if (!IsBinary(node) && !(node.Is("PRelu") && node.input(0) == data)) return std::nullopt;
   const ValueId other = OtherInput(node, data);
-  const Tensor* constant = other == kNone ? nullptr : graph.Constant(other);
-  if (constant == nullptr) return std::nullopt;
+  if (other == kNone) return std::nullopt;
   found.slot = node.inputs[0] == data ? 1 : 0;
-  found.constant = TurnedBack(*constant, p);
-  return found.constant ? std::optional<Elementwise>(found) : std::nullopt;
+  if (const Tensor* constant = graph.Constant(other)) {
+    if (constant->shape().size() > p.size()) return std::nullopt;
+    found.constant = TurnedBack(*constant, p);
+    if (!found.constant) {  // fold-constants turns it
+      found.constant = OfRank(*constant, p.size());
+      found.turn = true;
+    }
+    return found;
+  }
+  const auto& dims = facts.of(other).dims;
+  if (!dims || dims->size() != p.size() || !MovesOnlyOnes(*dims, Inverse(p))) return std::nullopt;
+  found.turn = true;
+  return found;
+}
+
+// Makes the operator stand before the Transpose by p.
+void MoveBefore(Graph* graph, const Elementwise& moved, const std::vector<int64_t>& p) {
+  ForgetShape(graph, graph->node(moved.node).outputs[0]);
+  ValueId other = graph->node(moved.node).input(moved.slot);
+  if (moved.constant && moved.constant->rank() > 0)
+    other = graph->AddConstant(graph->value(other).name + "_turned", *moved.constant);
+  if (moved.turn) {
+    const ValueId turned = graph->AddValue(graph->value(other).name + "_turned", graph->value(other).dtype);
+    graph->AddNode("Transpose", graph->value(turned).name, {other}, {turned},
+                   {{"perm", Attribute::Ints(Inverse(p))}});
+    other = turned;
+  }
+  if (moved.constant || moved.turn) graph->SetInput(moved.node, moved.slot, other);
 }
 
 // Transpose by p, then by q: output axis i is axis p[q[i]] of the input.
@@ -80,7 +119,7 @@ std::vector<int64_t> PermOf(const Node& node) {
   return perm;
 }
 
-bool MergeChain(Graph* graph, NodeId first) {
+bool MergeChain(Graph* graph, const ShapeFacts& facts, NodeId first) {
   const std::vector<int64_t> p = PermOf(graph->node(first));
   const ValueId x = graph->node(first).input(0);
   if (p.empty() || x == kNone) return false;
@@ -92,24 +131,22 @@ bool MergeChain(Graph* graph, NodeId first) {
       const std::vector<int64_t> q = PermOf(node);
       if (q.size() != p.size()) return false;
       const std::vector<int64_t> both = Compose(p, q);
+      const bool turns = std::any_of(between.begin(), between.end(),
+                                     [](const Elementwise& each) { return each.turn && !each.constant; });
+      if (turns && !std::is_sorted(both.begin(), both.end())) return false;
       if (between.empty()) {
         graph->SetInput(user, 0, x);
       } else {
         const Node& next = graph->node(between[0].node);
         const size_t slot = next.inputs[0] == graph->node(first).outputs[0] ? 0 : 1;
         graph->SetInput(between[0].node, slot, x);
-        for (const Elementwise& each : between) {
-          ForgetShape(graph, graph->node(each.node).outputs[0]);
-          if (!each.constant || each.constant->rank() == 0) continue;
-          const std::string name = graph->value(graph->node(each.node).inputs[each.slot]).name + "_turned";
-          graph->SetInput(each.node, each.slot, graph->AddConstant(name, *each.constant));
-        }
+        for (const Elementwise& each : between) MoveBefore(graph, each, p);
       }
       graph->node(user).attributes["perm"] = Attribute::Ints(both);
       graph->RemoveNode(first);
       return true;
     }
-    const std::optional<Elementwise> found = ActsOnElements(*graph, node, at, p);
+    const std::optional<Elementwise> found = ActsOnElements(*graph, facts, node, at, p);
     if (!found || node.outputs.size() != 1) return false;
     between.push_back(*found);
     at = node.outputs[0];
@@ -215,7 +252,7 @@ int MergeTransposes(Graph* graph, const SimplifyOptions& options) {
     if (!graph->alive(id)) continue;
     const Node& node = graph->node(id);
     if (node.Is("Transpose"))
-      count += MergeBetweenReshapes(graph, facts, &symbols, id) || MergeChain(graph, id);
+      count += MergeBetweenReshapes(graph, facts, &symbols, id) || MergeChain(graph, facts, id);
     if (graph->alive(id) && IsBinary(graph->node(id))) count += Join(graph, facts, id);
     if (graph->alive(id) && graph->node(id).Is("Concat")) count += JoinConcat(graph, facts, id);
   }

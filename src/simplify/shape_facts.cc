@@ -132,4 +132,14 @@ std::optional<std::vector<int64_t>> ReshapeTarget(const Sizes& from, const Sizes
   return target;
 }
 
+bool MovesOnlyOnes(const Sizes& from, const std::vector<int64_t>& perm) {
+  int64_t last = -1;
+  for (const int64_t axis : perm) {
+    if (from[static_cast<size_t>(axis)].Is(1)) continue;
+    if (axis < last) return false;
+    last = axis;
+  }
+  return true;
+}
+
 }  // namespace xslim

@@ -65,6 +65,9 @@ void ApplyShapeRule(RuleContext& context);
 // most one -1. None when that cannot be said.
 std::optional<std::vector<int64_t>> ReshapeTarget(const Sizes& from, const Sizes& to);
 
+// Whether a Transpose by `perm` keeps the axes of more than one element in order.
+bool MovesOnlyOnes(const Sizes& from, const std::vector<int64_t>& perm);
+
 }  // namespace xslim
 
 #endif  // XSLIM_SIMPLIFY_SHAPE_FACTS_H_

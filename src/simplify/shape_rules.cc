@@ -9,7 +9,8 @@
 namespace xslim {
 namespace {
 
-constexpr size_t kMostAxes = 64;  // of a shape whose length alone is known
+constexpr size_t kMostAxes = 64;                   // of a shape whose length alone is known
+constexpr int64_t kBeyondAnyAxis = 1'000'000'000;  // what exporters write for the end of a Slice
 
 void IdentityRule(RuleContext& c) { c.outputs[0] = c.in(0); }
 
@@ -416,7 +417,7 @@ void SliceRule(RuleContext& c) {
     const int64_t step = (*steps)[i];
     if (!axis || step == 0) return;
     if (!dims[*axis].is_number()) {
-      if ((*starts)[i] == 0 && (*ends)[i] >= INT32_MAX && step == 1) continue;
+      if ((*starts)[i] == 0 && (*ends)[i] >= kBeyondAnyAxis && step == 1) continue;
       fresh(*axis);
       continue;
     }

@@ -9,21 +9,6 @@
 #include "simplify/simplify.h"
 
 namespace xslim {
-namespace {
-
-// The axes of more than one element stay in order.
-bool MovesNothing(const Sizes& from, const std::vector<int64_t>& perm) {
-  int64_t last = -1;
-  for (const int64_t axis : perm) {
-    const Size& size = from[static_cast<size_t>(axis)];
-    if (size.Is(1)) continue;
-    if (axis < last) return false;
-    last = axis;
-  }
-  return true;
-}
-
-}  // namespace
 
 int TransposesToReshapes(Graph* graph, const SimplifyOptions& options) {
   const ShapeFacts facts(*graph, options.body);
@@ -34,7 +19,7 @@ int TransposesToReshapes(Graph* graph, const SimplifyOptions& options) {
     const TensorFacts &from = facts.of(node.input(0)), &to = facts.of(node.outputs[0]);
     if (!from.dims || !to.dims) continue;
     const std::vector<int64_t> perm = node.Ints("perm");
-    if (perm.size() != from.dims->size() || !MovesNothing(*from.dims, perm)) continue;
+    if (perm.size() != from.dims->size() || !MovesOnlyOnes(*from.dims, perm)) continue;
     const auto target = ReshapeTarget(*from.dims, *to.dims);
     if (!target) continue;
     // A size of 0 that is kept leaves nothing to tell an open size by.

@@ -467,8 +467,28 @@ TEST(MergeTransposes, ThroughBiasesAndSlopes) {
                 {{"Conv", 2}, {"Add", 1}, {"Mul", 1}, {"PRelu", 1}});
   Model wide;  // numbers along two axes
   ValueId y = wide.Op("Transpose", {wide.Input("x", {-1, 3, 4})}, {{"perm", Is({0, 2, 1})}});
-  wide.Output(wide.Op("Transpose", {wide.Op("Add", {y, wide.Random({4, 3})})}, {{"perm", Is({0, 2, 1})}}));
-  ExpectUntouched(wide, "merge-transposes");
+  y = wide.Op("Add", {y, wide.Op("Pow", {wide.F(0.5f), wide.Random({4, 3})})});
+  wide.Output(wide.Op("Transpose", {wide.Op("Max", {wide.Random({2, 4, 3}), y})}, {{"perm", Is({0, 2, 1})}}));
+  ExpectRewrite(wide, {"fold-constants", "merge-transposes", "remove-identities"}, {{"Add", 1}, {"Max", 1}});
+}
+
+// Squeeze and excitation in NHWC.
+TEST(MergeTransposes, BesideOneNumberPerChannel) {
+  const auto model = [](const Shape& beside, const std::vector<int64_t>& back) {
+    Model m;
+    ValueId x = m.Op("Transpose", {m.Op("Abs", {m.Input("x", {-1, 3, 4, 5})})}, {{"perm", Is({0, 2, 3, 1})}});
+    x = m.Op("Relu", {m.Op("Div", {m.Input("scale", beside), x})});
+    m.Output(m.Op("Neg", {m.Op("Transpose", {x}, {{"perm", Is(back)}})}));
+    return m;
+  };
+  const std::vector<std::string> passes = {"merge-transposes", "remove-identities", "transposes-to-reshapes"};
+  const Counts left = {{"Abs", 1}, {"Div", 1}, {"Relu", 1}, {"Neg", 1}, {"Reshape", 1}};
+  ExpectRewrite(model({-1, 1, 1, 3}, {0, 3, 1, 2}), passes, left);
+  ExpectRewrite(model({-1, 1, 1, 1}, {0, 3, 1, 2}), passes,
+                {{"Abs", 1}, {"Div", 1}, {"Relu", 1}, {"Neg", 1}});
+  ExpectUntouched(model({-1, 4, 1, 3}, {0, 3, 1, 2}), "merge-transposes");
+  ExpectUntouched(model({3}, {0, 3, 1, 2}), "merge-transposes");
+  ExpectUntouched(model({-1, 1, 1, 3}, {0, 2, 3, 1}), "merge-transposes");
 }
 
 TEST(MergeTransposes, ThroughConcat) {
