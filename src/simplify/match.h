@@ -61,6 +61,11 @@ inline bool RemoveNoOp(Graph* graph, NodeId id, ValueId input) {
   return true;
 }
 
+// An operator that hands its elements on in another shape.
+inline bool Reshapes(const Node& node) {
+  return node.Is("Reshape") || node.Is("Flatten") || node.Is("Squeeze") || node.Is("Unsqueeze");
+}
+
 // A rewrite changed the shape of a value in the middle of the graph: what the file declared no longer holds.
 inline void ForgetShape(Graph* graph, ValueId id) {
   Value& value = graph->value(id);

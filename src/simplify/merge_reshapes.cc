@@ -7,10 +7,6 @@
 namespace xslim {
 namespace {
 
-bool Reshapes(const Node& node) {
-  return node.Is("Reshape") || node.Is("Flatten") || node.Is("Squeeze") || node.Is("Unsqueeze");
-}
-
 // A target that does not look at the shape of what it reshapes.
 bool StandsAlone(const Graph& graph, const Node& node) {
   const Tensor* target =

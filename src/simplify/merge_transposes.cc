@@ -5,6 +5,7 @@
 // Before: Transpose p of a, Transpose p of b -> Add | Sub | Mul | Div | Max | Min | Pow
 // After:  Transpose p of a + b
 // Before: Transpose p of a, Transpose p of b, ... -> Concat        After: Concat -> Transpose p
+// Before: Unsqueeze -> Transpose        After: Transpose -> Unsqueeze
 // Before: Reshape that joins neighbouring axes -> Transpose -> Reshape that takes the same axes apart
 // After:  Transpose of the axes themselves
 #include <algorithm>
@@ -12,19 +13,12 @@
 #include <set>
 
 #include "simplify/match.h"
+#include "simplify/same_shape.h"
 #include "simplify/shape_facts.h"
 #include "simplify/simplify.h"
 
 namespace xslim {
 namespace {
-
-bool IsUnary(const Node& node) {
-  static const std::set<std::string> types = {
-      "Abs",         "Ceil", "Celu", "Clip",      "Elu",      "Erf",       "Exp",  "Floor",      "Gelu",
-      "HardSigmoid", "Cast", "Log",  "HardSwish", "Neg",      "LeakyRelu", "Mish", "Reciprocal", "Relu",
-      "Round",       "Selu", "Sign", "Sigmoid",   "Softplus", "Softsign",  "Sqrt", "Swish",      "Tanh"};
-  return node.domain.empty() && types.count(node.op_type) != 0;
-}
 
 bool IsBinary(const Node& node) {
   return node.inputs.size() == 2 && (node.Is("Add") || node.Is("Sub") || node.Is("Mul") || node.Is("Div") ||
@@ -242,6 +236,44 @@ bool MergeBetweenReshapes(Graph* graph, const ShapeFacts& facts, SymbolTable* sy
   return true;
 }
 
+// What merges with the Unsqueeze stands behind it, what merges with the Transpose in front.
+bool PutBeforeUnsqueeze(Graph* graph, NodeId id) {
+  const Node& node = graph->node(id);
+  const Node* unsqueeze = ProducerOfType(*graph, node.input(0), "Unsqueeze");
+  const std::vector<int64_t> perm = PermOf(node);
+  const auto axes = unsqueeze == nullptr ? std::nullopt : IntsOf(*graph, *unsqueeze, 1, "axes");
+  if (!axes || perm.empty() || graph->SoleUser(node.input(0)) != id) return false;
+  const int64_t rank = std::ssize(perm);
+  std::vector<bool> added(perm.size(), false);
+  for (int64_t axis : *axes) {
+    if (axis < -rank || axis >= rank) return false;
+    added[static_cast<size_t>(axis < 0 ? axis + rank : axis)] = true;
+  }
+  std::vector<int64_t> inner, behind;
+  for (size_t i = 0; i < perm.size(); ++i) {
+    const auto at = added.begin() + perm[i];
+    if (*at) {
+      behind.push_back(static_cast<int64_t>(i));
+    } else {
+      inner.push_back(std::count(added.begin(), at, false));
+    }
+  }
+  ValueId x = unsqueeze->input(0);
+  const std::string name = graph->value(node.outputs[0]).name;
+  if (!std::is_sorted(inner.begin(), inner.end())) {
+    const ValueId turned = graph->AddValue(name + "_turned", graph->value(x).dtype);
+    graph->AddNode("Transpose", graph->UniqueNodeName(name + "_turned"), {x}, {turned},
+                   {{"perm", Attribute::Ints(inner)}});
+    x = turned;
+  }
+  if (graph->opset() >= 13) {
+    ReplaceWith(graph, id, "Unsqueeze", {x, AddInts(graph, name + "_axes", behind)}, {});
+  } else {
+    ReplaceWith(graph, id, "Unsqueeze", {x}, {{"axes", Attribute::Ints(behind)}});
+  }
+  return true;
+}
+
 }  // namespace
 
 int MergeTransposes(Graph* graph, const SimplifyOptions& options) {
@@ -252,7 +284,8 @@ int MergeTransposes(Graph* graph, const SimplifyOptions& options) {
     if (!graph->alive(id)) continue;
     const Node& node = graph->node(id);
     if (node.Is("Transpose"))
-      count += MergeBetweenReshapes(graph, facts, &symbols, id) || MergeChain(graph, facts, id);
+      count += MergeBetweenReshapes(graph, facts, &symbols, id) || MergeChain(graph, facts, id) ||
+               PutBeforeUnsqueeze(graph, id);
     if (graph->alive(id) && IsBinary(graph->node(id))) count += Join(graph, facts, id);
     if (graph->alive(id) && graph->node(id).Is("Concat")) count += JoinConcat(graph, facts, id);
   }

@@ -55,4 +55,12 @@ const std::set<std::string>& SameTypeAndShape() {
   return types;
 }
 
+bool IsUnary(const Node& node) {
+  static const std::set<std::string> types = {
+      "Abs",         "Ceil", "Celu", "Clip",      "Elu",      "Erf",       "Exp",  "Floor",      "Gelu",
+      "HardSigmoid", "Cast", "Log",  "HardSwish", "Neg",      "LeakyRelu", "Mish", "Reciprocal", "Relu",
+      "Round",       "Selu", "Sign", "Sigmoid",   "Softplus", "Softsign",  "Sqrt", "Swish",      "Tanh"};
+  return node.domain.empty() && types.count(node.op_type) != 0;
+}
+
 }  // namespace xslim

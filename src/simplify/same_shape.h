@@ -5,9 +5,14 @@
 #include <set>
 #include <string>
 
+#include "graph/graph.h"
+
 namespace xslim {
 
 const std::set<std::string>& SameTypeAndShape();
+
+// An operator whose elements follow from those of input 0 at the same place.
+bool IsUnary(const Node& node);
 
 }  // namespace xslim
 

@@ -1,0 +1,98 @@
+// windows-to-1d, and what it makes room for.
+#include "rewrite_helper.h"
+
+namespace xslim {
+namespace {
+
+using namespace testing;
+
+// Unsqueeze -> windows -> Squeeze, as TensorFlow computes a layer along time.
+struct Row {
+  int64_t axis = 2;
+  Attributes conv;
+  const char* pool = "MaxPool";
+  Shape kernel = {1, 2};
+  std::vector<int64_t> dropped = {2};
+};
+
+Model OneRow(const Row& row) {
+  Model m;
+  ValueId x = m.Op("Unsqueeze", {m.Op("Abs", {m.Input("x", {-1, 4, 9})}), m.Ints({row.axis})});
+  x = m.Op("Conv", {x, m.Random(row.axis == 2 ? Shape{6, 2, 1, 3} : Shape{6, 2, 3, 1}), m.Random({6})},
+           row.conv);
+  x = m.Op("Relu", {x});
+  x = m.Op(row.pool, {x}, {{"kernel_shape", Is(row.kernel)}, {"strides", Is(row.kernel)}});
+  m.Output(m.Op("Neg", {m.Op("Squeeze", {x, m.Ints(row.dropped)})}));
+  return m;
+}
+
+const Attributes kFirst = {
+    {"group", I(2)}, {"pads", Is({0, 2, 0, 1})}, {"strides", Is({1, 2})}, {"dilations", Is({1, 2})}};
+const Attributes kSecond = {{"group", I(2)}, {"pads", Is({2, 0, 1, 0})}, {"kernel_shape", Is({3, 1})}};
+
+TEST(WindowsTo1d, TheRowGoes) {
+  for (const char* pool : {"MaxPool", "AveragePool"}) {
+    const Counts left = {{"Abs", 1}, {"Conv", 1}, {"Relu", 1}, {pool, 1}, {"Neg", 1}};
+    ExpectRewrite(OneRow({.conv = kFirst, .pool = pool}), {"windows-to-1d"}, left);
+    ExpectRewrite(OneRow({3, kSecond, pool, {2, 1}, {3}}), {"windows-to-1d"}, left);
+  }
+}
+
+TEST(WindowsTo1d, ThroughReshapesAndConvTranspose) {
+  Model m;
+  ValueId x = m.Op("Reshape", {m.Input("x", {-1, 9, 4}), m.Ints({-1, 2, 1, 18})});
+  x = m.Op("ConvTranspose", {x, m.Random({2, 3, 1, 4})},
+           {{"strides", Is({1, 2})}, {"output_padding", Is({0, 1})}});
+  m.Output(m.Op("Reshape", {x, m.Ints({-1, 3, 39})}));
+  ExpectRewrite(m, {"windows-to-1d"}, {{"Reshape", 1}, {"ConvTranspose", 1}});
+}
+
+TEST(WindowsTo1d, WindowsThatSeeTheRowStay) {
+  ExpectUntouched(OneRow({.conv = {{"group", I(2)}, {"pads", Is({1, 0, 1, 0})}}, .kernel = {3, 2}}),
+                  "windows-to-1d");
+  ExpectUntouched(OneRow({.conv = {{"group", I(2)}, {"strides", Is({2, 1})}}}), "windows-to-1d");
+  Model read = OneRow({.conv = kFirst});  // a result on the way is asked for, in four dimensions
+  read.Output(read.graph.node(read.graph.Order()[2]).outputs[0]);
+  ExpectUntouched(read, "windows-to-1d");
+  Model flat;  // what stands behind drops more than the row
+  ValueId x = flat.Op("Unsqueeze", {flat.Input("x", {2, 4, 3}), flat.Ints({2})});
+  x = flat.Op("Conv", {x, flat.Random({5, 4, 1, 3})});
+  flat.Output(flat.Op("Squeeze", {x, flat.Ints({2, 3})}));
+  ExpectUntouched(flat, "windows-to-1d");
+}
+
+// Bias, normalization and padding of two layers of a causal network.
+TEST(WindowsTo1d, WhatStoodOutsideMeetsTheConv) {
+  Model m;
+  ValueId x = m.Input("x", {-1, 9, 4});
+  x = m.Op("Transpose", {m.Op("Unsqueeze", {x, m.Ints({-3})})}, {{"perm", Is({0, 3, 1, 2})}});
+  for (int layer = 0; layer < 2; ++layer) {
+    if (layer > 0) x = m.Op("Unsqueeze", {m.Op("Pad", {x, m.Ints({0, 0, 2, 0, 0, 0})}), m.Ints({2})});
+    x = m.Op("Squeeze", {m.Op("Conv", {x, m.Random({4, 4, 1, 3})}), m.Ints({2})});
+    x = m.Op("Relu", {m.Op("Mul", {m.Op("Add", {x, m.Random({1, 4, 1})}), m.Random({1, 4, 1})})});
+  }
+  m.Output(x);
+  ExpectRewrite(
+      m,
+      {"windows-to-1d", "merge-transposes", "merge-reshapes", "remove-identities", "fold-affine", "fuse-pad"},
+      {{"Transpose", 1}, {"Conv", 2}, {"Relu", 2}});
+}
+
+TEST(MergeTransposes, InFrontOfUnsqueeze) {
+  for (int opset : {11, 17}) {
+    Model m(opset);
+    const ValueId x = m.Input("x", {-1, 3, 4});
+    const ValueId wide = opset < 13 ? m.Op("Unsqueeze", {x}, {{"axes", Is({1, -1})}})
+                                    : m.Op("Unsqueeze", {x, m.Ints({1, -1})});
+    m.Output(m.Op("Transpose", {wide}, {{"perm", Is({4, 0, 3, 1, 2})}}));
+    const Graph graph = ExpectRewrite(m, {"merge-transposes"}, {{"Transpose", 1}, {"Unsqueeze", 1}});
+    EXPECT_TRUE(graph.node(graph.Order()[0]).Is("Transpose"));
+  }
+  Model m;  // only axes of size 1 move
+  const ValueId wide = m.Op("Unsqueeze", {m.Input("x", {-1, 3, 4}), m.Ints({1})});
+  m.Output(m.Op("Transpose", {wide}, {{"perm", Is({0, 2, 1, 3})}}));
+  ExpectRewrite(m, {"merge-transposes"}, {{"Unsqueeze", 1}});
+}
+
+}  // namespace
+}  // namespace xslim
