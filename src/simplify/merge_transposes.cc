@@ -1,4 +1,4 @@
-// Before: Transpose p -> elementwise operators (none, or some) -> Transpose q
+// Before: Transpose p -> elementwise operators, Resizes (none, or some) -> Transpose q
 // After:  the elementwise operators -> Transpose p then q in one, or none. Where none is left, these may read
 // a
 //         tensor besides, if turning that back moves only axes of size 1 (squeeze and excitation in NHWC).
@@ -43,6 +43,22 @@ std::optional<Tensor> TurnedBack(const Tensor& constant, const std::vector<int64
   return whole.Reshaped(shape);
 }
 
+// The scales of a Resize behind a Transpose by p, as they stand in front of it; none where it says more.
+std::optional<Tensor> ScalesTurnedBack(const Graph& graph, const Node& resize,
+                                       const std::vector<int64_t>& p) {
+  const auto constant = [&](size_t slot) {
+    return resize.input(slot) == kNone ? nullptr : graph.Constant(resize.input(slot));
+  };
+  const Tensor *region = constant(1), *scales = constant(2);
+  const bool whole = resize.input(1) == kNone || (region != nullptr && region->size() == 0);
+  if (!whole || scales == nullptr || scales->dtype() != DType::kFloat || scales->size() != std::ssize(p) ||
+      resize.input(3) != kNone || resize.Has("axes"))
+    return std::nullopt;
+  std::vector<float> turned(p.size());
+  for (size_t i = 0; i < p.size(); ++i) turned[static_cast<size_t>(p[i])] = scales->data<float>()[i];
+  return Tensor::Of<float>({scales->size()}, turned);
+}
+
 std::vector<int64_t> Inverse(const std::vector<int64_t>& p) {
   std::vector<int64_t> inverse(p.size());
   for (size_t i = 0; i < p.size(); ++i) inverse[static_cast<size_t>(p[i])] = static_cast<int64_t>(i);
@@ -61,6 +77,11 @@ std::optional<Elementwise> ActsOnElements(const Graph& graph, const ShapeFacts& 
                                           ValueId data, const std::vector<int64_t>& p) {
   Elementwise found;
   found.node = node.id;
+  if (node.Is("Resize") && node.input(0) == data) {
+    found.slot = 2;
+    found.constant = ScalesTurnedBack(graph, node, p);
+    return found.constant ? std::optional<Elementwise>(found) : std::nullopt;
+  }
   if (IsUnary(node)) return node.input(0) == data ? std::optional<Elementwise>(found) : std::nullopt;
   if (!IsBinary(node) && !(node.Is("PRelu") && node.input(0) == data)) return std::nullopt;
   const ValueId other = OtherInput(node, data);

@@ -110,6 +110,8 @@ const std::vector<Pass>& Passes() {
        "Reshapes"},
       {"windows-to-1d", kAlways, WindowsTo1d,
        "Conv and pools between Unsqueeze and Squeeze of a row lose that axis"},
+      {"tiles-to-resize", kAlways, TilesToResize,
+       "Tiles that repeat rows and columns become a Resize to the nearest"},
       {"reciprocal-to-div", kAlways, ReciprocalToDiv,
        "(1 / x) * y becomes y / x; before int8 not where 1 / x is a Reciprocal"},
       {"slices-to-split", kAlways, SlicesToSplit, "Slices that cut a tensor into parts become a Split"},

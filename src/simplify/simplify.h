@@ -76,6 +76,7 @@ int MergeConstants(Graph*, const SimplifyOptions&);  // merge_duplicates.cc
 int MergeReshapes(Graph*, const SimplifyOptions&);
 int MergeTransposes(Graph*, const SimplifyOptions&);
 int WindowsTo1d(Graph*, const SimplifyOptions&);
+int TilesToResize(Graph*, const SimplifyOptions&);
 int ReciprocalToDiv(Graph*, const SimplifyOptions&);
 int TransposesToReshapes(Graph*, const SimplifyOptions&);
 int SlicesToSplit(Graph*, const SimplifyOptions&);

@@ -1,4 +1,4 @@
-// windows-to-1d, and what it makes room for.
+// windows-to-1d, tiles-to-resize, and what they make room for.
 #include "rewrite_helper.h"
 
 namespace xslim {
@@ -92,6 +92,53 @@ TEST(MergeTransposes, InFrontOfUnsqueeze) {
   const ValueId wide = m.Op("Unsqueeze", {m.Input("x", {-1, 3, 4}), m.Ints({1})});
   m.Output(m.Op("Transpose", {wide}, {{"perm", Is({0, 2, 1, 3})}}));
   ExpectRewrite(m, {"merge-transposes"}, {{"Unsqueeze", 1}});
+}
+
+// Keras's UpSampling2D of x[N, 3, 4, 5] by 2 and 3, in NHWC as TensorFlow computes it.
+Model UpSampling(bool columns_too, const std::vector<int64_t>& perm = {0, 2, 3, 4, 1}) {
+  Model m;
+  ValueId x = m.Op("Abs", {m.Input("x", {-1, 3, 4, 5})});
+  x = m.Op("Tile", {m.Op("Unsqueeze", {x, m.Ints({3})}), m.Ints({1, 1, 1, 2, 1})});
+  x = m.Op("Transpose", {x}, {{"perm", Is(perm)}});
+  x = m.Op("Reshape", {x, m.Ints({-1, 8, 5, 1, 3})});
+  if (columns_too) x = m.Op("Tile", {x, m.Ints({1, 1, 1, 3, 1})});
+  x = m.Op("Reshape", {x, m.Ints({-1, 8, columns_too ? 15 : 5, 3})});
+  m.Output(m.Op("Neg", {m.Op("Transpose", {x}, {{"perm", Is({0, 3, 1, 2})}})}));
+  return m;
+}
+
+TEST(TilesToResize, RowsAndColumns) {
+  const std::vector<std::string> passes = {"tiles-to-resize", "merge-transposes", "merge-reshapes",
+                                           "remove-identities"};
+  const Graph graph = ExpectRewrite(UpSampling(true), passes, {{"Abs", 1}, {"Resize", 1}, {"Neg", 1}});
+  const Tensor* scales = graph.Constant(graph.node(graph.Order()[1]).input(2));
+  ASSERT_NE(scales, nullptr);
+  EXPECT_TRUE(scales->SameBytes(Tensor::Of<float>({4}, {1, 1, 2, 3})));
+}
+
+TEST(TilesToResize, OneTileAndOtherOrdersStay) {
+  ExpectUntouched(UpSampling(false), "tiles-to-resize");
+  Model heads;  // repeated as a whole, not element by element
+  ValueId x = heads.Op("Tile", {heads.Input("x", {-1, 3, 4}), heads.Ints({1, 2, 1})});
+  heads.Output(heads.Op("Tile", {x, heads.Ints({1, 1, 2})}));
+  ExpectUntouched(heads, "tiles-to-resize");
+  // The Transpose takes rows and repeats apart.
+  ExpectRewrite(UpSampling(true, {0, 3, 2, 4, 1}), {"tiles-to-resize"},
+                {{"Abs", 1}, {"Unsqueeze", 1}, {"Reshape", 6}, {"Resize", 2}, {"Transpose", 2}, {"Neg", 1}});
+}
+
+TEST(MergeTransposes, ThroughResize) {
+  Model m;
+  ValueId x = m.Op("Transpose", {m.Input("x", {-1, 4, 5, 3})}, {{"perm", Is({0, 3, 1, 2})}});
+  x = m.Op("Resize", {x, kNone, m.Const(Tensor::Of<float>({4}, {1, 1, 2, 1.5f}))},
+           {{"mode", Attribute::String("linear")}});
+  m.Output(m.Op("Transpose", {x}, {{"perm", Is({0, 2, 3, 1})}}));
+  ExpectRewrite(m, {"merge-transposes", "remove-identities"}, {{"Resize", 1}});
+  Model sizes;
+  x = sizes.Op("Transpose", {sizes.Input("x", {2, 4, 5, 3})}, {{"perm", Is({0, 3, 1, 2})}});
+  x = sizes.Op("Resize", {x, kNone, kNone, sizes.Ints({2, 3, 8, 6})});
+  sizes.Output(sizes.Op("Transpose", {x}, {{"perm", Is({0, 2, 3, 1})}}));
+  ExpectUntouched(sizes, "merge-transposes");
 }
 
 }  // namespace
