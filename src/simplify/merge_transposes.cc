@@ -8,6 +8,7 @@
 // Before: Unsqueeze -> Transpose        After: Transpose -> Unsqueeze
 // Before: Reshape that joins neighbouring axes -> Transpose -> Reshape that takes the same axes apart
 // After:  Transpose of the axes themselves
+// Before: Transpose -> Reshape that joins neighbouring axes -> Transpose        After: Transpose -> Reshape
 #include <algorithm>
 #include <optional>
 #include <set>
@@ -257,6 +258,34 @@ bool MergeBetweenReshapes(Graph* graph, const ShapeFacts& facts, SymbolTable* sy
   return true;
 }
 
+// tf2onnx's einsum turns matrices of batch x heads that a Transpose has just brought together.
+bool MergeAcrossJoin(Graph* graph, const ShapeFacts& facts, SymbolTable* symbols, NodeId id) {
+  const Node& node = graph->node(id);
+  const Node* join = ProducerOfType(*graph, node.input(0), "Reshape");
+  const Node* first = join == nullptr ? nullptr : ProducerOfType(*graph, join->input(0), "Transpose");
+  if (first == nullptr || graph->SoleUser(node.input(0)) != id || graph->SoleUser(join->input(0)) != join->id)
+    return false;
+  const auto &from = facts.of(join->input(0)).dims, &joined = facts.of(node.input(0)).dims,
+             &to = facts.of(node.outputs[0]).dims;
+  const std::vector<int64_t> p = PermOf(*first), q = PermOf(node);
+  if (!from || !joined || !to || p.empty() || q.empty() || q.size() != joined->size()) return false;
+  const auto groups = JoinedAxes(*from, *joined, symbols);
+  const auto target = groups ? ReshapeTarget({}, *to) : std::nullopt;
+  if (!target) return false;
+  std::vector<int64_t> axes;
+  for (int64_t axis : q) {
+    const auto& group = (*groups)[static_cast<size_t>(axis)];
+    axes.insert(axes.end(), group.begin(), group.end());
+  }
+  const ValueId x = first->input(0);
+  const std::string name = graph->value(node.outputs[0]).name;
+  const ValueId turned = graph->AddValue(name + "_turned", facts.DTypeOf(x));
+  graph->AddNode("Transpose", graph->UniqueNodeName(name + "_turned"), {x}, {turned},
+                 {{"perm", Attribute::Ints(Compose(p, axes))}});
+  ReplaceWith(graph, id, "Reshape", {turned, AddInts(graph, name + "_joined", *target)}, {});
+  return true;
+}
+
 // What merges with the Unsqueeze stands behind it, what merges with the Transpose in front.
 bool PutBeforeUnsqueeze(Graph* graph, NodeId id) {
   const Node& node = graph->node(id);
@@ -306,7 +335,7 @@ int MergeTransposes(Graph* graph, const SimplifyOptions& options) {
     const Node& node = graph->node(id);
     if (node.Is("Transpose"))
       count += MergeBetweenReshapes(graph, facts, &symbols, id) || MergeChain(graph, facts, id) ||
-               PutBeforeUnsqueeze(graph, id);
+               MergeAcrossJoin(graph, facts, &symbols, id) || PutBeforeUnsqueeze(graph, id);
     if (graph->alive(id) && IsBinary(graph->node(id))) count += Join(graph, facts, id);
     if (graph->alive(id) && graph->node(id).Is("Concat")) count += JoinConcat(graph, facts, id);
   }

@@ -108,6 +108,8 @@ const std::vector<Pass>& Passes() {
       {"merge-transposes", kAlways, MergeTransposes,
        "chains of Transpose become one, also through elementwise operators, biases, slopes, Concat, "
        "Reshapes"},
+      {"matmul-between-reshapes", kAlways, MatMulBetweenReshapes,
+       "Reshapes that join leading axes for a MatMul alone go"},
       {"windows-to-1d", kAlways, WindowsTo1d,
        "Conv and pools between Unsqueeze and Squeeze of a row lose that axis"},
       {"tiles-to-resize", kAlways, TilesToResize,

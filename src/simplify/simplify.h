@@ -75,6 +75,7 @@ int MergeDuplicates(Graph*, const SimplifyOptions&);
 int MergeConstants(Graph*, const SimplifyOptions&);  // merge_duplicates.cc
 int MergeReshapes(Graph*, const SimplifyOptions&);
 int MergeTransposes(Graph*, const SimplifyOptions&);
+int MatMulBetweenReshapes(Graph*, const SimplifyOptions&);
 int WindowsTo1d(Graph*, const SimplifyOptions&);
 int TilesToResize(Graph*, const SimplifyOptions&);
 int ReciprocalToDiv(Graph*, const SimplifyOptions&);

@@ -1,4 +1,5 @@
-// One product for query, key and value; calls of the functions that SpacemiT's runtime knows.
+// One product for query, key and value; products between Reshapes; calls of the functions that SpacemiT's
+// runtime knows.
 #include "graph/function.h"
 #include "rewrite_helper.h"
 
@@ -135,6 +136,43 @@ TEST(SpacemitFunctions, YoloDecode) {
 TEST(SpacemitFunctions, OtherBoxesStay) {
   const Model m = Yolo(true, 1);  // of four distances the first and the last
   WithFunctions(m, CountsOf(m.graph));
+}
+
+// TensorFlow's Dense on three axes.
+Model Rows(const std::vector<int64_t>& back, const Shape& input = {-1, 3, 8}) {
+  Model m;
+  const ValueId x = m.Op("Relu", {m.Input("x", input)});
+  const ValueId rows = m.Op("MatMul", {m.Op("Reshape", {x, m.Ints({-1, 8})}), m.Random({8, 6})});
+  m.Output(m.Op("Relu", {m.Op("Reshape", {rows, m.Ints(back)})}));
+  return m;
+}
+
+TEST(MatMulBetweenReshapes, OfRows) {
+  ExpectRewrite(Rows({-1, 3, 6}), {"matmul-between-reshapes"}, {{"Relu", 2}, {"MatMul", 1}});
+  ExpectRewrite(Rows({-1, 2, 3, 6}, {-1, 2, 3, 8}), {"matmul-between-reshapes"},
+                {{"Relu", 2}, {"MatMul", 1}});
+  ExpectUntouched(Rows({-1, 6, 3}), "matmul-between-reshapes");
+  ExpectUntouched(Rows({-1, 1, 6}), "matmul-between-reshapes");
+  ExpectUntouched(Rows({-1, 3, 6}, {-1, 6, 4}), "matmul-between-reshapes");
+}
+
+// As tf2onnx writes einsum: batch and heads are one axis of the product.
+Model Heads(const std::vector<int64_t>& back) {
+  Model m;
+  const ValueId x = m.Input("x", {-1, 5, 2, 4}), other = m.Op("Abs", {x});
+  const auto joined = [&](ValueId id) {
+    return m.Op("Reshape", {m.Op("Transpose", {id}, {{"perm", Is({0, 2, 1, 3})}}), m.Ints({-1, 5, 4})});
+  };
+  const ValueId turned = m.Op("Transpose", {joined(other)}, {{"perm", Is({0, 2, 1})}});
+  m.Output(m.Op("Neg", {m.Op("Reshape", {m.Op("MatMul", {joined(x), turned}), m.Ints(back)})}));
+  return m;
+}
+
+TEST(MatMulBetweenReshapes, OfHeads) {
+  const std::vector<std::string> passes = {"matmul-between-reshapes", "merge-transposes"};
+  ExpectRewrite(Heads({-1, 2, 5, 5}), passes, {{"Abs", 1}, {"Transpose", 2}, {"MatMul", 1}, {"Neg", 1}});
+  ExpectRewrite(Heads({-1, 1, 5, 5}), passes,
+                {{"Abs", 1}, {"Transpose", 2}, {"Reshape", 3}, {"MatMul", 1}, {"Neg", 1}});
 }
 
 }  // namespace
