@@ -1,14 +1,14 @@
 // Before: Transpose p -> elementwise operators, Resizes (none, or some) -> Transpose q
-// After:  the elementwise operators -> Transpose p then q in one, or none. Where none is left, these may read
-// a
-//         tensor besides, if turning that back moves only axes of size 1 (squeeze and excitation in NHWC).
+// After:  the elementwise operators -> Transpose p then q in one, or none
+//         Where none is left, they may read a tensor besides, if turning that back moves only axes of size 1
+//         (squeeze and excitation in NHWC).
 // Before: Transpose p of a, Transpose p of b -> Add | Sub | Mul | Div | Max | Min | Pow
 // After:  Transpose p of a + b
 // Before: Transpose p of a, Transpose p of b, ... -> Concat        After: Concat -> Transpose p
-// Before: Unsqueeze -> Transpose        After: Transpose -> Unsqueeze
-// Before: Reshape that joins neighbouring axes -> Transpose -> Reshape that takes the same axes apart
-// After:  Transpose of the axes themselves
-// Before: Transpose -> Reshape that joins neighbouring axes -> Transpose        After: Transpose -> Reshape
+// Before: Split -> Transpose p of each part        After: Transpose p -> Split
+// Besides, what transposes_at_reshapes.cc does.
+#include "simplify/merge_transposes.h"
+
 #include <algorithm>
 #include <optional>
 #include <set>
@@ -58,12 +58,6 @@ std::optional<Tensor> ScalesTurnedBack(const Graph& graph, const Node& resize,
   std::vector<float> turned(p.size());
   for (size_t i = 0; i < p.size(); ++i) turned[static_cast<size_t>(p[i])] = scales->data<float>()[i];
   return Tensor::Of<float>({scales->size()}, turned);
-}
-
-std::vector<int64_t> Inverse(const std::vector<int64_t>& p) {
-  std::vector<int64_t> inverse(p.size());
-  for (size_t i = 0; i < p.size(); ++i) inverse[static_cast<size_t>(p[i])] = static_cast<int64_t>(i);
-  return inverse;
 }
 
 // An operator that does to every element of `data` what the others get, too, or what its other operand says.
@@ -118,23 +112,6 @@ void MoveBefore(Graph* graph, const Elementwise& moved, const std::vector<int64_
   if (moved.constant || moved.turn) graph->SetInput(moved.node, moved.slot, other);
 }
 
-// Transpose by p, then by q: output axis i is axis p[q[i]] of the input.
-std::vector<int64_t> Compose(const std::vector<int64_t>& p, const std::vector<int64_t>& q) {
-  std::vector<int64_t> both;
-  for (int64_t axis : q) both.push_back(p[static_cast<size_t>(axis)]);
-  return both;
-}
-
-// The written permutation; empty when it is left out or is none.
-std::vector<int64_t> PermOf(const Node& node) {
-  std::vector<int64_t> perm = node.Ints("perm"), sorted = perm;
-  std::sort(sorted.begin(), sorted.end());
-  for (size_t i = 0; i < sorted.size(); ++i) {
-    if (sorted[i] != static_cast<int64_t>(i)) return {};
-  }
-  return perm;
-}
-
 bool MergeChain(Graph* graph, const ShapeFacts& facts, NodeId first) {
   const std::vector<int64_t> p = PermOf(graph->node(first));
   const ValueId x = graph->node(first).input(0);
@@ -168,6 +145,16 @@ bool MergeChain(Graph* graph, const ShapeFacts& facts, NodeId first) {
     at = node.outputs[0];
   }
   return false;
+}
+
+// Of two in a row the second one reads what the first one reads, whoever else reads the first.
+bool ReadThrough(Graph* graph, NodeId id) {
+  const Node* first = ProducerOfType(*graph, graph->node(id).input(0), "Transpose");
+  const std::vector<int64_t> q = PermOf(graph->node(id)), p = first == nullptr ? q : PermOf(*first);
+  if (first == nullptr || p.empty() || p.size() != q.size()) return false;
+  graph->node(id).attributes["perm"] = Attribute::Ints(Compose(p, q));
+  graph->SetInput(id, 0, first->input(0));
+  return true;
 }
 
 bool Join(Graph* graph, const ShapeFacts& facts, NodeId id) {
@@ -215,116 +202,59 @@ bool JoinConcat(Graph* graph, const ShapeFacts& facts, NodeId id) {
   return true;
 }
 
-// Which neighbouring axes of `parts` make each axis of `joined`, when all of them do.
-std::optional<std::vector<std::vector<int64_t>>> JoinedAxes(const Sizes& parts, const Sizes& joined,
-                                                            SymbolTable* symbols) {
-  std::vector<std::vector<int64_t>> groups;
-  size_t next = 0;
-  for (const Size& wanted : joined) {
-    groups.emplace_back();
-    Size product = Number(1);
-    while (groups.back().empty() || product != wanted) {
-      if (next == parts.size()) return std::nullopt;
-      product = symbols->Multiply(product, parts[next]);
-      groups.back().push_back(static_cast<int64_t>(next++));
-    }
+// Parts of channels that each go on in the other layout.
+bool PutBeforeSplit(Graph* graph, NodeId id) {
+  const Node& split = graph->node(id);
+  if (split.input(0) == kNone || split.outputs.size() < 2) return false;
+  std::vector<int64_t> perm;
+  std::vector<NodeId> readers;
+  for (ValueId part : split.outputs) {
+    const Node* reader = part == kNone ? nullptr : SoleUserOfType(*graph, part, "Transpose");
+    if (reader == nullptr || PermOf(*reader).empty()) return false;
+    if (!readers.empty() && PermOf(*reader) != perm) return false;
+    perm = PermOf(*reader);
+    readers.push_back(reader->id);
   }
-  return next == parts.size() ? std::optional(groups) : std::nullopt;
-}
-
-// PyTorch's attention turns keys in matrices of batch x heads, whatever the rank.
-bool MergeBetweenReshapes(Graph* graph, const ShapeFacts& facts, SymbolTable* symbols, NodeId id) {
-  const Node& node = graph->node(id);
-  const Node *join = ProducerOfType(*graph, node.input(0), "Reshape"),
-             *part = SoleUserOfType(*graph, node.outputs[0], "Reshape");
-  if (join == nullptr || part == nullptr || part->input(0) != node.outputs[0]) return false;
-  const ValueId x = join->input(0);
-  const auto &from = facts.of(x).dims, &joined = facts.of(node.input(0)).dims,
-             &to = facts.of(part->outputs[0]).dims;
-  const std::vector<int64_t> perm = PermOf(node);
-  if (!from || !joined || !to || perm.empty() || perm.size() != joined->size()) return false;
-  const auto groups = JoinedAxes(*from, *joined, symbols);
-  if (!groups) return false;
-  std::vector<int64_t> axes;
-  Sizes sizes;
-  for (int64_t axis : perm) {
-    for (int64_t inner : (*groups)[static_cast<size_t>(axis)]) {
-      axes.push_back(inner);
-      sizes.push_back((*from)[static_cast<size_t>(inner)]);
-    }
-  }
-  if (sizes != *to) return false;
-  ReplaceWith(graph, part->id, "Transpose", {x}, {{"perm", Attribute::Ints(axes)}});
-  return true;
-}
-
-// tf2onnx's einsum turns matrices of batch x heads that a Transpose has just brought together.
-bool MergeAcrossJoin(Graph* graph, const ShapeFacts& facts, SymbolTable* symbols, NodeId id) {
-  const Node& node = graph->node(id);
-  const Node* join = ProducerOfType(*graph, node.input(0), "Reshape");
-  const Node* first = join == nullptr ? nullptr : ProducerOfType(*graph, join->input(0), "Transpose");
-  if (first == nullptr || graph->SoleUser(node.input(0)) != id || graph->SoleUser(join->input(0)) != join->id)
-    return false;
-  const auto &from = facts.of(join->input(0)).dims, &joined = facts.of(node.input(0)).dims,
-             &to = facts.of(node.outputs[0]).dims;
-  const std::vector<int64_t> p = PermOf(*first), q = PermOf(node);
-  if (!from || !joined || !to || p.empty() || q.empty() || q.size() != joined->size()) return false;
-  const auto groups = JoinedAxes(*from, *joined, symbols);
-  const auto target = groups ? ReshapeTarget({}, *to) : std::nullopt;
-  if (!target) return false;
-  std::vector<int64_t> axes;
-  for (int64_t axis : q) {
-    const auto& group = (*groups)[static_cast<size_t>(axis)];
-    axes.insert(axes.end(), group.begin(), group.end());
-  }
-  const ValueId x = first->input(0);
-  const std::string name = graph->value(node.outputs[0]).name;
-  const ValueId turned = graph->AddValue(name + "_turned", facts.DTypeOf(x));
-  graph->AddNode("Transpose", graph->UniqueNodeName(name + "_turned"), {x}, {turned},
-                 {{"perm", Attribute::Ints(Compose(p, axes))}});
-  ReplaceWith(graph, id, "Reshape", {turned, AddInts(graph, name + "_joined", *target)}, {});
-  return true;
-}
-
-// What merges with the Unsqueeze stands behind it, what merges with the Transpose in front.
-bool PutBeforeUnsqueeze(Graph* graph, NodeId id) {
-  const Node& node = graph->node(id);
-  const Node* unsqueeze = ProducerOfType(*graph, node.input(0), "Unsqueeze");
-  const std::vector<int64_t> perm = PermOf(node);
-  const auto axes = unsqueeze == nullptr ? std::nullopt : IntsOf(*graph, *unsqueeze, 1, "axes");
-  if (!axes || perm.empty() || graph->SoleUser(node.input(0)) != id) return false;
-  const int64_t rank = std::ssize(perm);
-  std::vector<bool> added(perm.size(), false);
-  for (int64_t axis : *axes) {
-    if (axis < -rank || axis >= rank) return false;
-    added[static_cast<size_t>(axis < 0 ? axis + rank : axis)] = true;
-  }
-  std::vector<int64_t> inner, behind;
-  for (size_t i = 0; i < perm.size(); ++i) {
-    const auto at = added.begin() + perm[i];
-    if (*at) {
-      behind.push_back(static_cast<int64_t>(i));
-    } else {
-      inner.push_back(std::count(added.begin(), at, false));
-    }
-  }
-  ValueId x = unsqueeze->input(0);
-  const std::string name = graph->value(node.outputs[0]).name;
-  if (!std::is_sorted(inner.begin(), inner.end())) {
-    const ValueId turned = graph->AddValue(name + "_turned", graph->value(x).dtype);
-    graph->AddNode("Transpose", graph->UniqueNodeName(name + "_turned"), {x}, {turned},
-                   {{"perm", Attribute::Ints(inner)}});
-    x = turned;
-  }
-  if (graph->opset() >= 13) {
-    ReplaceWith(graph, id, "Unsqueeze", {x, AddInts(graph, name + "_axes", behind)}, {});
-  } else {
-    ReplaceWith(graph, id, "Unsqueeze", {x}, {{"axes", Attribute::Ints(behind)}});
+  const int64_t rank = std::ssize(perm), axis = split.Int("axis", 0);
+  if (axis < -rank || axis >= rank) return false;
+  const std::vector<int64_t> turned = Inverse(perm);
+  const ValueId x = split.input(0);
+  const std::string name = graph->value(x).name + "_turned";
+  const ValueId front = graph->AddValue(name, graph->value(x).dtype);
+  graph->AddNode("Transpose", graph->UniqueNodeName(name), {x}, {front}, {{"perm", Attribute::Ints(perm)}});
+  graph->SetInput(id, 0, front);
+  graph->node(id).attributes["axis"] =
+      Attribute::Int(turned[static_cast<size_t>(axis < 0 ? axis + rank : axis)]);
+  for (size_t i = 0; i < readers.size(); ++i) {
+    const ValueId whole = graph->node(readers[i]).outputs[0];
+    graph->RemoveNode(readers[i]);
+    graph->SetOutput(id, i, whole);
   }
   return true;
 }
 
 }  // namespace
+
+std::vector<int64_t> Compose(const std::vector<int64_t>& p, const std::vector<int64_t>& q) {
+  std::vector<int64_t> both;
+  for (int64_t axis : q) both.push_back(p[static_cast<size_t>(axis)]);
+  return both;
+}
+
+std::vector<int64_t> Inverse(const std::vector<int64_t>& p) {
+  std::vector<int64_t> inverse(p.size());
+  for (size_t i = 0; i < p.size(); ++i) inverse[static_cast<size_t>(p[i])] = static_cast<int64_t>(i);
+  return inverse;
+}
+
+std::vector<int64_t> PermOf(const Node& node) {
+  std::vector<int64_t> perm = node.Ints("perm"), sorted = perm;
+  std::sort(sorted.begin(), sorted.end());
+  for (size_t i = 0; i < sorted.size(); ++i) {
+    if (sorted[i] != static_cast<int64_t>(i)) return {};
+  }
+  return perm;
+}
 
 int MergeTransposes(Graph* graph, const SimplifyOptions& options) {
   const ShapeFacts facts(*graph, options.body);
@@ -334,9 +264,10 @@ int MergeTransposes(Graph* graph, const SimplifyOptions& options) {
     if (!graph->alive(id)) continue;
     const Node& node = graph->node(id);
     if (node.Is("Transpose"))
-      count += MergeBetweenReshapes(graph, facts, &symbols, id) || MergeChain(graph, facts, id) ||
-               MergeAcrossJoin(graph, facts, &symbols, id) || PutBeforeUnsqueeze(graph, id);
+      count += MergeAtReshape(graph, facts, &symbols, id) || ReadThrough(graph, id) ||
+               MergeChain(graph, facts, id);
     if (graph->alive(id) && IsBinary(graph->node(id))) count += Join(graph, facts, id);
+    if (graph->alive(id) && graph->node(id).Is("Split")) count += PutBeforeSplit(graph, id);
     if (graph->alive(id) && graph->node(id).Is("Concat")) count += JoinConcat(graph, facts, id);
   }
   return count;

@@ -100,6 +100,7 @@ const std::vector<Pass>& Passes() {
       {"idle-masks", kAlways, IdleMasks,
        "Where on a condition of one value becomes what it takes; tests for NaN behind a Softmax of finite "
        "numbers go"},
+      {"zero-states", kAlways, ZeroStates, "initial states of LSTM, GRU, RNN that are zeros go"},
       {"remove-identities", kAlways, RemoveIdentities, "operators that change nothing are removed"},
       {"merge-duplicates", kAlways, MergeDuplicates, "equal operators on equal inputs become one"},
       {"merge-constants", kSlimOnly, MergeConstants, "equal initializers become one"},

@@ -69,6 +69,7 @@ int FoldConstants(Graph*, const SimplifyOptions&);
 int FoldShapes(Graph*, const SimplifyOptions&);
 int RebuildShapes(Graph*, const SimplifyOptions&);
 int InlineIf(Graph*, const SimplifyOptions&);
+int ZeroStates(Graph*, const SimplifyOptions&);
 int IdleMasks(Graph*, const SimplifyOptions&);
 int RemoveIdentities(Graph*, const SimplifyOptions&);
 int MergeDuplicates(Graph*, const SimplifyOptions&);

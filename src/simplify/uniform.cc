@@ -6,6 +6,8 @@ namespace xslim {
 namespace {
 
 bool MovesOrRepeats(const Node& node) {
+  const auto is_first = [&](ValueId input) { return input == node.inputs[0]; };
+  if (node.Is("Concat")) return std::all_of(node.inputs.begin(), node.inputs.end(), is_first);
   for (const char* type : {"Expand", "Tile", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity",
                            "Transpose", "Slice", "Gather"}) {
     if (node.Is(type)) return true;

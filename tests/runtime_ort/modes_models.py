@@ -107,9 +107,9 @@ def recurrent(m):
 def time_first(m):
     """Recurrent, then products behind a Transpose to batches, the other side of another rank; sizes are open."""
     x = m.input("x", [5, 3, 12], dims=["t", "n", 12])
-    y, last = m.op("GRU", x, m.random(1, 24, 12), m.random(1, 24, 8), m.random(1, 48), hidden_size=8, linear_before_reset=1, outputs=2)
+    y = m.op("GRU", x, m.random(1, 24, 12), m.random(1, 24, 8), m.random(1, 48), hidden_size=8, linear_before_reset=1)
     y = m.op("Transpose", m.op("Squeeze", y, m.ints(1)), perm=[1, 0, 2])
-    mixed = m.op("MatMul", m.random(6, 8), m.op("Transpose", last, perm=[1, 2, 0]))
+    mixed = m.op("MatMul", m.random(6, 12), m.op("Transpose", m.op("Relu", x), perm=[1, 2, 0]))
     return [m.linear(y, 8, 6), m.op("MatMul", y, m.random(8, 4)), mixed]
 
 

@@ -455,6 +455,16 @@ TEST(MergeTransposes, TwoInARowAndTwoSideBySide) {
   ExpectRewrite(n, {"merge-transposes"}, {{"Sub", 1}, {"Transpose", 1}});
 }
 
+TEST(MergeTransposes, TheFirstOfTwoMayBeReadElsewhere) {
+  Model m;
+  const ValueId x = m.Op("Abs", {m.Input("x", {-1, 3, 4})});
+  const ValueId turned = m.Op("Transpose", {x}, {{"perm", Is({1, 2, 0})}});
+  m.Output(m.Op("Softmax", {turned}));
+  m.Output(m.Op("Relu", {m.Op("Transpose", {turned}, {{"perm", Is({2, 0, 1})}})}));
+  ExpectRewrite(m, {"merge-transposes", "remove-identities"},
+                {{"Abs", 1}, {"Transpose", 1}, {"Softmax", 1}, {"Relu", 1}});
+}
+
 // As TensorFlow's exporter writes a layer: NCHW only around the convolution.
 TEST(MergeTransposes, ThroughBiasesAndSlopes) {
   Model m;

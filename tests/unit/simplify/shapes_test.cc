@@ -99,6 +99,29 @@ TEST(FoldShapes, TheLargerOfTwoBatches) {
   ExpectRewrite(m, {"fold-shapes"}, {{"Reshape", 1}});
 }
 
+// Keras and Paddle make the states of an open batch.
+Model States(const char* op_type, int64_t gates, float number) {
+  Model m;
+  const ValueId x = m.Op("Abs", {m.Input("x", {5, -1, 3})});
+  std::vector<ValueId> parts;
+  m.Dim(x, 1, &parts);
+  parts.push_back(m.Ints({4}));
+  const ValueId half = m.Op(
+      "Unsqueeze", {m.Op("Expand", {m.F(number), m.Op("Concat", parts, {{"axis", I(0)}})}), m.Ints({0})});
+  const ValueId state = m.Op("Concat", {half, half}, {{"axis", I(0)}});
+  std::vector<ValueId> inputs = {x,    m.Random({2, gates * 4, 3}), m.Random({2, gates * 4, 4}), kNone, kNone,
+                                 state};
+  if (gates == 4) inputs.push_back(state);
+  m.Output(m.Op(op_type, inputs, {{"hidden_size", I(4)}, {"direction", Attribute::String("bidirectional")}}));
+  return m;
+}
+
+TEST(ZeroStates, TheyGo) {
+  ExpectRewrite(States("LSTM", 4, 0), {"zero-states"}, {{"Abs", 1}, {"LSTM", 1}});
+  ExpectRewrite(States("GRU", 3, 0), {"zero-states"}, {{"Abs", 1}, {"GRU", 1}});
+  ExpectUntouched(States("LSTM", 4, 0.5f), "zero-states");
+}
+
 // The class token of vision transformers: Expand [1,1,4] to [N,1,4] by way of Where(Equal(...)).
 TEST(RebuildShapes, LeavesShapeAndConcat) {
   Model m;

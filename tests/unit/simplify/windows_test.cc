@@ -78,6 +78,32 @@ TEST(WindowsTo1d, WhatStoodOutsideMeetsTheConv) {
       {{"Transpose", 1}, {"Conv", 2}, {"Relu", 2}});
 }
 
+TEST(MergeTransposes, BehindSplit) {
+  const auto model = [](const std::vector<int64_t>& second, int64_t axis) {
+    Model m;
+    const ValueId x = m.Op("Abs", {m.Input("x", {-1, 4, 2, 6})});
+    const std::vector<ValueId> parts = m.Ops("Split", {x}, 2, {{"axis", I(axis)}});
+    m.Output(m.Op("Relu", {m.Op("Transpose", {parts[0]}, {{"perm", Is({0, 3, 1, 2})}})}));
+    m.Output(m.Op("Transpose", {parts[1]}, {{"perm", Is(second)}}));
+    return m;
+  };
+  for (int64_t axis : {-1, 1, 2})
+    ExpectRewrite(model({0, 3, 1, 2}, axis), {"merge-transposes"},
+                  {{"Abs", 1}, {"Transpose", 1}, {"Split", 1}, {"Relu", 1}});
+  ExpectUntouched(model({0, 2, 3, 1}, -1), "merge-transposes");
+}
+
+// Channels that are shuffled between layers of a network in NHWC.
+TEST(MergeTransposes, AroundShuffledChannels) {
+  Model m;
+  ValueId x = m.Op("Transpose", {m.Input("x", {-1, 6, 4, 5})}, {{"perm", Is({0, 2, 3, 1})}});
+  x = m.Op("Transpose", {m.Op("Reshape", {x, m.Ints({-1, 4, 5, 2, 3})})}, {{"perm", Is({0, 1, 2, 4, 3})}});
+  x = m.Op("Reshape", {x, m.Ints({-1, 4, 5, 6})});
+  m.Output(m.Op("Relu", {m.Op("Transpose", {x}, {{"perm", Is({0, 3, 1, 2})}})}));
+  const Graph graph = ExpectRewrite(m, {"merge-transposes"}, {{"Reshape", 2}, {"Transpose", 1}, {"Relu", 1}});
+  EXPECT_EQ(graph.node(graph.Order()[1]).Ints("perm"), (std::vector<int64_t>{0, 2, 1, 3, 4}));
+}
+
 TEST(MergeTransposes, InFrontOfUnsqueeze) {
   for (int opset : {11, 17}) {
     Model m(opset);
