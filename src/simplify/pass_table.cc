@@ -108,7 +108,7 @@ const std::vector<Pass>& Passes() {
        "chains of Reshape, Flatten, Squeeze, Unsqueeze become one Reshape"},
       {"merge-transposes", kAlways, MergeTransposes,
        "chains of Transpose become one, also through elementwise operators, biases, slopes, Concat, "
-       "Reshapes"},
+       "Split, Resize, Reshapes"},
       {"matmul-between-reshapes", kAlways, MatMulBetweenReshapes,
        "Reshapes that join leading axes for a MatMul alone go"},
       {"windows-to-1d", kAlways, WindowsTo1d,
