@@ -29,6 +29,12 @@ std::string StrCat(const Args&... args) {
   return out.str();
 }
 
+// "1 sample", "2 samples"; `many` where that is not `one` with an s.
+template <typename Number>
+std::string Counted(Number count, const std::string& one, const std::string& many = "") {
+  return StrCat(count, " ", count == 1 ? one : many.empty() ? one + "s" : many);
+}
+
 template <typename... Args>
 void LogDebug(const Args&... args) {
   LogLine(LogLevel::kDebug, StrCat(args...));

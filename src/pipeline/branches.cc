@@ -34,7 +34,7 @@ class HeldSamples : public SampleSource {
       : samples_(std::move(samples)), what_(std::move(what)) {}
   int64_t size() const override { return std::ssize(samples_); }
   Sample at(int64_t index) const override { return samples_[static_cast<size_t>(index)]; }
-  std::string Describe() const override { return StrCat(samples_.size(), " samples of ", what_); }
+  std::string Describe() const override { return Counted(samples_.size(), "sample") + " of " + what_; }
 
  private:
   const std::vector<Sample> samples_;
@@ -110,8 +110,8 @@ void Quantize(const Branch& branch, const BranchTask& task, QuantizedBranch* res
   QuantPlan plan = PlacePlan(graph, facts, settings, choices);
   choices.placed = plan.nodes;
   const Percentiles percentiles = PercentilesOf(graph, choices, settings.max_percentile);
-  LogInfo(branch.title, ": quantizing ", plan.nodes.size(), " of ", graph.Order().size(), " operators on ",
-          samples.Describe());
+  LogInfo(branch.title, ": quantizing ", plan.nodes.size(), " of ", Counted(graph.Order().size(), "operator"),
+          " on ", samples.Describe());
   const MemoryCeiling ceiling(task.options.max_memory);
   const auto observe = [&](const QuantPlan& of) {
     std::vector<ValueId> values;

@@ -175,9 +175,9 @@ DataPlacement::Outcome DataPlacement::LeaveWeightless(FragileFinder* finder, Noi
   Trial found = Try(*finder, fragile);
   const double left = finder->Worst(found.noise);
   if (!(left <= kFragileGain * before)) {
-    return {std::move(int8),
-            StrCat("the noise at an output is ", before, " of its signal, and ", left, " with ",
-                   fragile.nodes.size(), " operators without weights float: none is left float for it")};
+    return {std::move(int8), StrCat("the noise at an output is ", before, " of its signal, and ", left,
+                                    " with ", Counted(fragile.nodes.size(), "operator"),
+                                    " without weights float: none is left float for it")};
   }
   const std::string why =
       StrCat("fragile: in int8 ",
@@ -192,10 +192,10 @@ DataPlacement::Outcome DataPlacement::LeaveWeightless(FragileFinder* finder, Noi
   plan_ = std::move(found.plan);
   choices_ = std::move(found.choices);
   return {std::move(found.noise),
-          StrCat(fragile.nodes.size(),
-                 " operators without weights stay float (protect_fragile): in int8 they take an output's "
-                 "noise/signal from ",
-                 left, " to ", before),
+          StrCat(Counted(fragile.nodes.size(), "operator"), " without weights ",
+                 fragile.nodes.size() == 1 ? "stays float (protect_fragile): in int8 it takes"
+                                           : "stay float (protect_fragile): in int8 they take",
+                 " an output's noise/signal from ", left, " to ", before),
           true};
 }
 

@@ -67,7 +67,8 @@ class FirstReads {
 Choices SimplifyForInt8(const Config& config, const std::string& path, ThreadPool& pool, FloatModel* model) {
   Graph& graph = model->graph;
   FixDefaults(&graph);
-  if (const int calls = InlineForInt8(&graph)) LogInfo("inlined ", calls, " calls of the model's functions");
+  if (const int calls = InlineForInt8(&graph))
+    LogInfo("inlined ", Counted(calls, "call"), " of the model's functions");
   NamedTensors named(config, &graph);
   PinOpset(&graph, config, path);
   if (const auto obstacle = RaiseOpset(&graph, kQdqOpset)) {
@@ -122,8 +123,9 @@ FloatModel PrepareFloatModel(const Graph& original, const Config& config, const 
                              {pool, MemoryCeiling(options.max_memory)});
     });
     const auto& [centered, equalized] = prepared;
-    LogInfo("centered ", centered.changed, " of ", centered.groups, " groups of tensors, equalized ",
-            equalized.changed, " of ", equalized.groups, " groups of layers");
+    LogInfo("centered ", centered.changed, " of ", Counted(centered.groups, "group"),
+            " of tensors, equalized ", equalized.changed, " of ", Counted(equalized.groups, "group"),
+            " of layers");
     model.preparation.centers = std::move(prepared.centered.centers);
     model.preparation.factors = std::move(prepared.equalized.factors);
     const bool for_means = settings.finetune_level == 0 && settings.keep_means;

@@ -20,7 +20,9 @@ std::vector<ModelInput> InputsOf(const Graph& graph) {
 
 void FixDefaults(Graph* graph) {
   if (const int fixed = graph->FixDefaults())
-    LogInfo(fixed, " inputs have default values (initializers); those are taken for constants");
+    LogInfo(Counted(fixed, "input has a default value (initializer)",
+                    "inputs have default values (initializers)"),
+            ", taken for constants");
 }
 
 void FixDefaultsOfHabit(Graph* graph) {

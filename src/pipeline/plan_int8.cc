@@ -78,7 +78,7 @@ PlannedInt8 PlanInt8(Graph* graph, const ValueFacts& facts, const std::vector<Ou
                      RoundingMeans(*of, by, task.drawn, {task.pool, MemoryCeiling(task.options.max_memory)}));
   };
   if (task.level == 0 && settings.keep_means)
-    LogInfo("kept the mean of ", keep_means(graph, plan), " operators' outputs by their biases");
+    LogInfo("kept the mean of the outputs of ", Counted(keep_means(graph, plan), "operator"), " by biases");
   task.drawn.clear();
   ReleaseFreedMemory();
 

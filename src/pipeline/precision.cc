@@ -63,8 +63,8 @@ Chosen ChoosePrecision(const PartialPlans& plans, const OutputNoise& noise,
   result.steps = search.steps();
   NoteReasons(plans, noise, search, &chosen.plan);
   const int64_t int8 = search.int8_macs();
-  LogInfo(prefix, "auto_precision: ", search.float_units().size(), " of ", plans.units().size(),
-          " operators left float, ",
+  LogInfo(prefix, "auto_precision: ", search.float_units().size(), " of ",
+          Counted(plans.units().size(), "operator"), " left float, ",
           100.0 * static_cast<double>(int8) / static_cast<double>(std::max<int64_t>(plans.macs(), 1)),
           " % of the multiply-adds stay int8");
   for (const PrecisionStep& step : result.steps) {
@@ -163,8 +163,8 @@ PrecisionRun RunPrecision(const QuantizationParameters& settings, const TunedRun
   const Graph reference = plans.WithBiases({});
   const OutputNoise noise(reference, tuned.parts, samples, pool);
   if (settings.sensitivity) {
-    LogInfo("measuring the sensitivity of ", plans.units().size(), " operators on ", samples.size(),
-            " samples");
+    LogInfo("measuring the sensitivity of ", Counted(plans.units().size(), "operator"), " on ",
+            Counted(samples.size(), "sample"));
     SensitivityResult sensitivity = MeasureSensitivity(plans, noise, samples, pool, progress("sensitivity"));
     sensitivity.curve = PrecisionCurve(plans, noise, samples, pool, progress("sensitivity of tensors"));
     run.lines = SensitivityLines(whole_graph, sensitivity);

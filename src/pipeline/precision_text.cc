@@ -43,8 +43,8 @@ std::string NumbersJson(const NoiseRatios& numbers) {
 }  // namespace
 
 std::vector<std::string> SensitivityLines(const Graph& graph, const SensitivityResult& result) {
-  std::vector<std::string> lines = {StrCat("sensitivity on ", result.samples,
-                                           " samples: operator, share of the multiply-adds, SNR alone int8, "
+  std::vector<std::string> lines = {StrCat("sensitivity on ", Counted(result.samples, "sample"),
+                                           ": operator, share of the multiply-adds, SNR alone int8, "
                                            "SNR of all others int8, worst output")};
   for (size_t i = 0; i < std::min(result.operators.size(), kListed); ++i) {
     const OperatorSensitivity& item = result.operators[i];
@@ -72,11 +72,10 @@ std::string SensitivityMarkdown(const Graph& graph, const SensitivityResult& res
     head += " " + MarkdownText(row.Name()) + " |";
     line += "---|";
   }
-  std::string text =
-      "\n## Sensitivity\n\nSNR on " + std::to_string(result.samples) +
-      " calibration samples, by output: of the model with this operator alone int8, and with this "
-      "operator alone float. Operators that cost most stand first.\n\n| Op | Multiply-adds |" +
-      head + head + "\n|---|---|" + line + line + "\n";
+  std::string text = "\n## Sensitivity\n\nSNR on " + Counted(result.samples, "calibration sample") +
+                     ", by output: of the model with this operator alone int8, and with this "
+                     "operator alone float. Operators that cost most stand first.\n\n| Op | Multiply-adds |" +
+                     head + head + "\n|---|---|" + line + line + "\n";
   const auto cells = [](const NoiseRatios& noise) {
     std::string all;
     for (double ratio : noise) all += " " + Short(ratio) + " |";

@@ -98,7 +98,7 @@ class StaticRun {
     plan_ = PlacePlan(float_.graph, facts_, settings_, float_.choices);
     float_.choices.placed = plan_.nodes;
     WarnOfOtherFloats(LeftFloat(float_.graph, plan_), paths_.input);
-    LogInfo("quantizing ", plan_.nodes.size(), " of ", float_.graph.Order().size(), " operators");
+    LogInfo("quantizing ", plan_.nodes.size(), " of ", Counted(float_.graph.Order().size(), "operator"));
     parts_ = FindOutputParts(float_.graph, facts_, pool_);
     SettlePrecision(facts_, parts_, !plan_.nodes.empty() || HasBranches(float_.graph), &settings_);
   }
@@ -142,7 +142,7 @@ class StaticRun {
 
   Measures MeasureWritten(const Graph& exported, const QuantPlan& plan) const {
     const std::vector<int64_t>& measured = float_.choice.report;
-    LogInfo("measuring the int8 model on ", measured.size(), " samples");
+    LogInfo("measuring the int8 model on ", Counted(measured.size(), "sample"));
     return Measure(original_, float_.graph, exported, plan, parts_, *float_.samples, measured, pool_,
                    StageProgress(options_)("report"), MemoryCeiling(options_.max_memory));
   }

@@ -59,6 +59,14 @@ std::string FurtherSettings(const QuantizationParameters& settings) {
   return text + Listed(", truncated at", settings.truncate_var_names);
 }
 
+std::string PreparedBy(const QuantizationParameters& settings) {
+  if (!settings.centering && !settings.equalization) return "";
+  const char* stages = !settings.centering      ? "equalization"
+                       : !settings.equalization ? "centering"
+                                                : "centering and equalization";
+  return std::string(" after ") + stages;
+}
+
 }  // namespace
 
 bool IsMeasured(const QuantizationParameters& settings) {
@@ -134,6 +142,7 @@ ReportHead StaticReportHead(const Graph& graph, const QuantPlan& plan, const Val
                                    std::ssize(plan.weights) + branches.constants, " constants")},
       {"xslim", Version()},
   };
+  head.prepared = PreparedBy(config.quantization);
   for (const UnknownOperator& unknown : facts.unknown()) head.notes.push_back(Describe(unknown));
   std::vector<std::pair<std::string, std::vector<std::string>>> left;  // by reason
   const auto leave = [&](const std::string& title, const std::string& why) {

@@ -84,7 +84,7 @@ Observations ObtainStatistics(const Graph& graph, const ValueFacts& facts, const
         throw Error("holds nothing of tensor " + graph.value(id).name, loaded->path(),
                     "make the file anew with --save-stats");
     }
-    LogInfo("statistics of ", file.observed.statistics.size(), " tensors from ", loaded->path());
+    LogInfo("statistics of ", Counted(file.observed.statistics.size(), "tensor"), " from ", loaded->path());
     size_t others = 0;
     for (auto& [id, statistics] : file.observed.statistics) {  // a later placement may ask for any of them
       if (file.percentiles.at(id) == percentiles.Of(id)) continue;
@@ -92,10 +92,8 @@ Observations ObtainStatistics(const Graph& graph, const ValueFacts& facts, const
       ++others;
     }
     if (others > 0) {
-      LogInfo(
-          "the statistics of ", others,
-          " tensors were made with another max_percentile; theirs is read from the histograms of all samples"
-          " together");
+      LogInfo("the statistics of ", Counted(others, "tensor"),
+              " are for another max_percentile; it is read from the histograms of all samples together");
     }
     return std::move(file.observed);
   }
@@ -112,7 +110,8 @@ Observations ObtainStatistics(const Graph& graph, const ValueFacts& facts, const
   file.observed = CollectStatistics(graph, all, InputChannels(graph), samples, indices, percentiles, pool,
                                     progress, ceiling);
   SaveStatistics(options.save_stats, graph, key, file);
-  LogInfo("wrote the statistics of ", file.observed.statistics.size(), " tensors to ", options.save_stats);
+  LogInfo("wrote the statistics of ", Counted(file.observed.statistics.size(), "tensor"), " to ",
+          options.save_stats);
   return std::move(file.observed);
 }
 

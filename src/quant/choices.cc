@@ -78,10 +78,10 @@ class Chooser {
       LogWarning(EntryName(index), " overlaps an earlier entry that says otherwise; the later one counts");
       overlapped_ = false;
     }
-    LogInfo(EntryName(index), ": ", nodes.size(), " operators");
+    LogInfo(EntryName(index), ": ", Counted(nodes.size(), "operator"));
     if (below.size() > nodes.size()) {
-      LogInfo(EntryName(index), " leaves out ", below.size() - nodes.size(),
-              " operators that depend on input_names and do not lead to output_names");
+      LogInfo(EntryName(index), " leaves out ", Counted(below.size() - nodes.size(), "operator"),
+              " behind input_names, without a way to output_names");
     }
   }
 

@@ -56,8 +56,8 @@ std::string MarkdownReport(const Graph& graph, const ReportHead& head, const Mea
   std::string text = "# Quantization report\n\n";
   for (const auto& [label, value] : head.lines) text += "- " + label + ": " + MarkdownText(value) + "\n";
   text += "\n## Outputs\n\nThe written int8 model against the original float model, " +
-          std::to_string(measures.samples) +
-          " samples. SNR is noise power / signal power: lower is better.\n\n"
+          Counted(measures.samples, "sample") +
+          ". SNR is noise power / signal power: lower is better.\n\n"
           "| Output | SNR | SNR worst sample | Cosine | Cosine worst sample |\n|---|---|---|---|---|\n";
   for (const OutputMeasure& output : measures.outputs) {
     if (output.samples == 0) {
@@ -87,7 +87,9 @@ std::string MarkdownReport(const Graph& graph, const ReportHead& head, const Mea
 
   // Operators by their worst output SNR, descending; passive ones have no error of their own.
   std::map<NodeId, double> worst;
+  std::map<NodeId, std::vector<const TensorMeasure*>> rows;
   for (const TensorMeasure& tensor : measures.tensors) {
+    rows[tensor.node].push_back(&tensor);
     const ValueId id = graph.Find(tensor.tensor);
     const bool output = id != kNone && graph.value(id).producer == tensor.node;
     double& snr = worst[tensor.node];
@@ -100,14 +102,14 @@ std::string MarkdownReport(const Graph& graph, const ReportHead& head, const Mea
   }
   std::stable_sort(order.begin(), order.end(), [&](NodeId a, NodeId b) { return worst[a] > worst[b]; });
 
-  text +=
-      "\n## Operators\n\nInner tensors against the float graph after equalization; 2048 elements of each.\n\n"
-      "| | Op | Var | SNR | MSE | Cosine | Q.MinMax | F.MinMax | F.Hist "
-      "|\n|---|---|---|---|---|---|---|---|---|\n";
+  text += "\n## Operators\n\nInner tensors against the float graph" + head.prepared +
+          "; 2048 elements of each.\n\n"
+          "| | Op | Var | SNR | MSE | Cosine | Q.MinMax | F.MinMax | F.Hist "
+          "|\n|---|---|---|---|---|---|---|---|---|\n";
   int row = 0;
   for (NodeId id : order) {
-    for (const TensorMeasure& tensor : measures.tensors) {
-      if (tensor.node != id) continue;
+    for (const TensorMeasure* each : rows[id]) {
+      const TensorMeasure& tensor = *each;
       std::string histogram;
       for (size_t i = 0; i < tensor.histogram.size(); ++i)
         histogram += (i ? "," : "") + std::to_string(tensor.histogram[i]);

@@ -14,6 +14,7 @@ struct ReportHead {
   std::vector<std::pair<std::string, std::string>> lines;  // label, text; in order
   std::vector<std::string> notes;                          // what stayed float and why, warnings
   std::vector<std::string> tuning;                         // what its stages did and took back
+  std::string prepared;  // what the float graph has gone through: " after equalization", or nothing
 };
 
 // The whole file's text. `graph`: the float graph that was quantized. Holds no time, thread count or

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <memory>
 #include <mutex>
+#include <set>
 
 #include "base/random.h"
 #include "ops/operator.h"
@@ -201,9 +202,10 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
                  const std::function<void(int64_t, int64_t)>& progress, const MemoryCeiling& ceiling) {
   const std::vector<Watch> watches = Watches(reference, plan);
   std::vector<std::string> names;
+  std::set<std::string> watched;
   for (const Watch& watch : watches) {
     for (const std::string& tensor : watch.tensors) {
-      if (std::find(names.begin(), names.end(), tensor) == names.end()) names.push_back(tensor);
+      if (watched.insert(tensor).second) names.push_back(tensor);
     }
   }
   // A graph input is read as it is; what is quantized of it is its dequantized copy.
@@ -298,6 +300,8 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
     }
     measures.outputs.push_back(Summary(original.value(original.outputs()[i]).name, parts[i], of_output));
   }
+  std::multimap<NodeId, const WeightQuant*> weights;
+  for (const WeightQuant& weight : plan.weights) weights.emplace(weight.node, &weight);
   std::map<std::string, bool> listed;
   for (const Watch& watch : watches) {
     for (const std::string& tensor : watch.tensors) {
@@ -305,9 +309,9 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
       listed[tensor] = true;
       measures.tensors.push_back(Row(watch.node, tensor, false, accumulators[tensor], measures.samples));
     }
-    for (const WeightQuant& weight : plan.weights) {
-      if (weight.node == watch.node) measures.tensors.push_back(WeightRow(reference, weight));
-    }
+    const auto [first_weight, end] = weights.equal_range(watch.node);
+    for (auto weight = first_weight; weight != end; ++weight)
+      measures.tensors.push_back(WeightRow(reference, *weight->second));
   }
   return measures;
 }

@@ -28,7 +28,7 @@ struct TensorMeasure {
 struct Measures {
   int64_t samples = 0;
   std::vector<OutputMeasure> outputs;  // exported graph against the original model
-  std::vector<TensorMeasure> tensors;  // inner tensors: against the equalized float graph
+  std::vector<TensorMeasure> tensors;  // inner tensors: against the float graph that was quantized
 };
 
 // original: the model as read; reference: the equalized float graph before biases moved, parts: of its

@@ -28,8 +28,8 @@ void Add(float f, float q, const CodeEnds& ends, PartSums* part) {
 
 std::string CollapseOf(const PartSums& part) {
   if (part.lost > 0)
-    return StrCat("NaN or infinite in ", part.lost, " of ", part.sums.count,
-                  " elements, which the float model's are not");
+    return StrCat("NaN or infinite in ", part.lost, " of ", Counted(part.sums.count, "element"),
+                  ", which the float model's are not");
   if (part.q_min > part.q_max) return "";  // nothing finite to compare
   const double largest = std::max(std::fabs(part.f_min), std::fabs(part.f_max));
   const double varies = static_cast<double>(part.f_max) - part.f_min;
@@ -250,11 +250,10 @@ OutputMeasure Summary(const std::string& name, const OutputParts& parts,
     output.note += (output.note.empty() ? "" : "; ") + text;
   };
   const auto of_samples = [&results](int64_t count) {
-    return count == static_cast<int64_t>(results.size()) ? std::string()
-                                                         : " on " + std::to_string(count) + " samples";
+    return count == static_cast<int64_t>(results.size()) ? std::string() : " on " + Counted(count, "sample");
   };
   if (!output.is_float) {
-    add(StrCat(type, ": ", equal, " of ", total, " elements are equal",
+    add(StrCat(type, ": ", equal, " of ", Counted(total, "element"), total == 1 ? " is equal" : " are equal",
                furthest > 0 ? StrCat(", they differ by ", apart / static_cast<double>(total),
                                      " in the mean and ", furthest, " at most")
                             : ""));

@@ -205,7 +205,7 @@ std::string Difference(const Tensor& got, const Tensor& wanted, const Tensor& ro
     if (known &&
         static_cast<double>(flipped) <= kMostRoundings * static_cast<double>(Flipped(rounded, wanted)))
       return "";
-    return StrCat("differs in ", flipped, " of ", got.size(), " elements");
+    return StrCat("differs in ", flipped, " of ", Counted(got.size(), "element"));
   }
   const Tensor a = Readable(got), b = Readable(wanted);
   for (int64_t i = 0; i < a.size(); ++i) {
@@ -446,10 +446,10 @@ std::vector<std::string> SimplifyVerified(Graph* graph, const SimplifyOptions& o
     LogWarning("simplifying changed the result, looking for the pass: ", difference);
     undone = Undo(graph, original, options, reference);
   }
-  LogInfo("verified: ", reference.outputs(), " of ", original.outputs().size(), " outputs equal within ",
-          kVerifyTolerance, " relative",
+  LogInfo("verified: ", reference.outputs(), " of ", Counted(original.outputs().size(), "output"),
+          " equal within ", kVerifyTolerance, " relative",
           reference.rounding_mattered() ? " or as rounding of the weights moves them" : "", " on ",
-          reference.samples(), " random inputs");
+          Counted(reference.samples(), "random input"));
   return undone;
 }
 

@@ -252,7 +252,7 @@ EqualizeResult Equalize(Graph* graph, const StatisticsByValue& statistics,
     ++result.changed;
     LogDebug("equalized ", graph->node(group.fronts[0]).Title(),
              group.fronts.size() > 1 ? StrCat(" and ", group.fronts.size() - 1, " more") : std::string(),
-             " with ", group.behind.size(), " layers behind");
+             " with ", Counted(group.behind.size(), "layer"), " behind");
     RescaleGroup(graph, group, found);
     factors = std::move(found);
   }

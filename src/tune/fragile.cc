@@ -276,7 +276,7 @@ Fragile FragileFinder::Find(const QuantPlan& plan, QuantPlan spare, const Progre
     progress(decided, count);
   }
   if (!groups.empty()) {
-    LogDebug(count - decided, " operators without weights stay float in groups of up to ",
+    LogDebug(Counted(count - decided, "operator"), " without weights left float in groups of up to ",
              groups.back().second - groups.back().first, ": there is no time to try them one by one");
     progress(count, count);
   }

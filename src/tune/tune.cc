@@ -194,11 +194,11 @@ class Tuner {
     if (noise_.mean < kAllowance * own.noise.mean) {
       account_ = std::move(other.account);
       gave_way_ = other.gave_way;
-      Say("this is tuned on ", count, " samples, as at level 1: noise-to-signal ratio ", noise_.mean,
-          ", and ", own.noise.mean, " where it is tuned on all ", samples_.size(),
+      Say("this is tuned on ", Counted(count, "sample"), ", as at level 1: noise-to-signal ratio ",
+          noise_.mean, ", and ", own.noise.mean, " where it is tuned on all ", samples_.size(),
           " that this is measured on");
     } else {
-      Say("tuned on ", count, " samples, as at level 1, it has ", noise_.mean);
+      Say("tuned on ", Counted(count, "sample"), ", as at level 1, it has ", noise_.mean);
       Restore(own);
     }
   }
@@ -362,7 +362,7 @@ class Tuner {
     const auto all = static_cast<int64_t>(indices_.size());
     const std::vector<int64_t> places = Choose(random, all, std::min(all / 4, kMostHeld));
     if (places.size() < kFewestHeld) {
-      Say("nothing is learned from ", all, " samples: it takes ", 4 * kFewestHeld);
+      Say("nothing is learned from ", Counted(all, "sample"), ": it takes ", 4 * kFewestHeld);
       return;
     }
     std::vector<int64_t> held_back, rest;
@@ -399,14 +399,15 @@ class Tuner {
         Say("nothing is learned, since learning failed: ", result.why);
         break;
       case LearnEnd::kUndone:
-        Say("learning on ", learned.size(),
-            " samples is taken back: too little gained on the held-back ones");
+        Say("learning on ", Counted(learned.size(), "sample"),
+            " is taken back: too little gained on the held-back ones");
         break;
       case LearnEnd::kKept:
-        Say("learned on ", learned.size(), " samples: ", result.codes, " weights of ", result.weights,
-            " operators rounded another way, ", result.biases, " biases, ", noise, result.before, " -> ",
-            result.after, " (without the rounding of activations ", result.before_unrounded, " -> ",
-            result.after_unrounded, ")");
+        Say("learned on ", Counted(learned.size(), "sample"), ": ", Counted(result.codes, "weight"), " of ",
+            Counted(result.weights, "operator"), " rounded another way, ",
+            Counted(result.biases, "bias", "biases"), ", ", noise, result.before, " -> ", result.after,
+            " (without the rounding of activations ", result.before_unrounded, " -> ", result.after_unrounded,
+            ")");
         break;
     }
   }
@@ -434,9 +435,10 @@ class Tuner {
         TuneLayers(graph_, plan_, samples_, float_means_, layers, pool_,
                    [&](int64_t done, int64_t total) { progress("tune layers", done, total); });
     noise_ = MeasureNoise();
-    std::vector<std::string> sentences = {StrCat("tuned on ", samples_.size(), " samples: weights of ",
-                                                 tuned.rounded, " operators rounded, ", tuned.biases,
-                                                 " biases corrected, noise-to-signal ratio ", noise_.mean)};
+    std::vector<std::string> sentences = {StrCat("tuned on ", Counted(samples_.size(), "sample"),
+                                                 ": weights of ", Counted(tuned.rounded, "operator"),
+                                                 " rounded, ", Counted(tuned.biases, "bias", "biases"),
+                                                 " corrected, noise-to-signal ratio ", noise_.mean)};
     if (!Harms(before.noise, noise_)) return sentences;
     sentences.push_back("rounding and bias correction are taken back");
     Restore(before);

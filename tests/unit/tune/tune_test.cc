@@ -414,9 +414,9 @@ TEST(Tune, RoundingThatHarmsIsTakenBack) {
   const WeightQuant before = plan.weights[0];
   TuneOptions options;
   options.range_costs = options.bias_correction = false;
-  EXPECT_THAT(TuneAll(&graph, &plan, facts, {}, source, options, pool),
-              ElementsAre(HasSubstr("weights of 1 operators rounded"),
-                          "rounding and bias correction are taken back"));
+  EXPECT_THAT(
+      TuneAll(&graph, &plan, facts, {}, source, options, pool),
+      ElementsAre(HasSubstr("weights of 1 operator rounded"), "rounding and bias correction are taken back"));
   EXPECT_TRUE(plan.weights[0].codes.SameBytes(before.codes));
   EXPECT_EQ(plan.weights[0].params.scale, before.params.scale);
 }
