@@ -81,6 +81,7 @@ class Collector {
       const int64_t at = axis < 0 ? axis + tensor.rank() : axis;
       if (at < 0 || at >= tensor.rank()) continue;
       std::vector<double> means = MeansAlong(tensor, at);
+      if (!AllFinite(means)) continue;
       std::lock_guard<std::mutex> lock(entry->mutex);
       samples[index] = std::move(means);
     }

@@ -38,6 +38,10 @@ void WarnOfOutputs(const std::vector<OutputMeasure>& outputs) {
   for (const OutputMeasure& output : outputs) {
     for (const std::string& line : Collapses(output)) LogWarning(line);
     for (const std::string& line : Lost(output)) LogWarning(line);
+    if (output.undefined > 0)
+      LogWarning("output ", output.name, ": ",
+                 Counted(output.undefined, "sample of the report tells", "samples of the report tell"),
+                 " nothing, the float model gives NaN or infinity there; check the data");
     if (output.samples == 0 || (std::isfinite(output.snr) && std::isfinite(output.cosine))) continue;
     LogWarning("output ", output.name,
                " holds NaN or infinity on samples of the report; its SNR says nothing");

@@ -1,5 +1,8 @@
 #include "quant/channel_means.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "kernels/kernels.h"
 
 namespace xslim {
@@ -20,6 +23,10 @@ std::set<ChannelAxis> InputChannels(const Graph& graph) {
     if (channels.first != kNone) all.insert(channels);
   }
   return all;
+}
+
+bool AllFinite(const std::vector<double>& numbers) {
+  return std::all_of(numbers.begin(), numbers.end(), [](double x) { return std::isfinite(x); });
 }
 
 std::vector<double> MeansAlong(const Tensor& tensor, int64_t axis) {

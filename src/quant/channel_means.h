@@ -25,6 +25,9 @@ ChannelAxis InputChannels(const Graph& graph, const Node& node);
 // Those of all operators of the graph.
 std::set<ChannelAxis> InputChannels(const Graph& graph);
 
+// Whether all are finite: means of a sample with NaN or infinity in it say nothing of the others.
+bool AllFinite(const std::vector<double>& numbers);
+
 // The mean of each channel of a float tensor; axis counted from the front. Zeros where it has no elements.
 std::vector<double> MeansAlong(const Tensor& tensor, int64_t axis);
 

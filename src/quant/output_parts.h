@@ -4,8 +4,8 @@
 #define XSLIM_QUANT_OUTPUT_PARTS_H_
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
-#include <numeric>
 #include <string>
 #include <vector>
 
@@ -19,10 +19,17 @@ inline double NoiseRatio(double noise, double signal) { return noise / (signal +
 // Samples with less than this part of the mean signal are silent: their ratios, which tell next to nothing,
 // are left out of means.
 inline constexpr double kLeastSignal = 1e-3;
-// The signal, of those of all samples, under which a sample is silent.
+// The signal, of those of all samples, under which a sample is silent. Infinite ones would make all others
+// so.
 inline double SilentBelow(const std::vector<double>& signals) {
-  return kLeastSignal * std::accumulate(signals.begin(), signals.end(), 0.0) /
-         static_cast<double>(std::max<size_t>(signals.size(), 1));
+  double sum = 0;
+  size_t count = 0;
+  for (double signal : signals) {
+    if (!std::isfinite(signal)) continue;
+    sum += signal;
+    ++count;
+  }
+  return kLeastSignal * sum / static_cast<double>(std::max<size_t>(count, 1));
 }
 
 struct OutputPart {

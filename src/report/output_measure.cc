@@ -52,6 +52,11 @@ bool HasNoise(DType type, const OutputParts& parts) {
   return IsFloating(type) || IsMiniFloat(type) || parts.rounded;
 }
 
+// Not where the float model gives NaN or infinity and the int8 model something else.
+bool HasFiniteSignal(const OutputResult* result) {
+  return result->sums && std::isfinite(result->sums->signal);
+}
+
 // The parts over all samples; one for the whole when a sample was not divided.
 std::vector<PartMeasure> PartsOf(const std::string& name, const OutputParts& parts,
                                  const std::vector<const OutputResult*>& results) {
@@ -218,8 +223,15 @@ OutputMeasure Summary(const std::string& name, const OutputParts& parts,
   std::vector<double> signals;
   for (const OutputResult* result : results) signals.push_back(result->sums ? result->sums->signal : 0);
   const double least = SilentBelow(signals);
+  const bool some_finite = std::any_of(results.begin(), results.end(), HasFiniteSignal);
   int64_t silent = 0;
+  std::vector<const OutputResult*> telling;
   for (const OutputResult* result : results) {
+    if (some_finite && result->sums && !HasFiniteSignal(result)) {
+      ++output.undefined;
+      continue;
+    }
+    telling.push_back(result);
     lost += result->lost;
     other_shape += result->other_shape;
     other_kind += result->other_kind;
@@ -243,7 +255,7 @@ OutputMeasure Summary(const std::string& name, const OutputParts& parts,
       furthest = std::max(furthest, result->furthest);
     }
   }
-  if (output.samples > 0) output.parts = PartsOf(name, parts, results);
+  if (output.samples > 0) output.parts = PartsOf(name, parts, telling);
   output.snr /= static_cast<double>(std::max<int64_t>(output.samples, 1));
   output.cosine /= static_cast<double>(std::max<int64_t>(output.samples, 1));
   const auto add = [&output](const std::string& text) {
@@ -259,8 +271,11 @@ OutputMeasure Summary(const std::string& name, const OutputParts& parts,
                             : ""));
   }
   if (silent > 0)
-    add(StrCat(silent, silent == 1 ? " sample is" : " samples are",
+    add(StrCat(Counted(silent, "sample is", "samples are"),
                " left out of its mean: silent, under a thousandth of the mean signal"));
+  if (output.undefined > 0)
+    add(Counted(output.undefined, "sample is", "samples are") +
+        " left out of its mean: the float model's output holds NaN or infinity there");
   if (other_shape > 0)
     add("not measured" + of_samples(other_shape) + ": its shape differs from the float model's");
   if (other_kind > 0) add("not measured" + of_samples(other_kind) + ": its type is " + type);

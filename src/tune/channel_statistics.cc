@@ -38,7 +38,7 @@ ChannelStatistics Observe(const Tensor& tensor, bool channels_first) {
 }
 
 void Add(const ChannelStatistics& one, ChannelStatistics* all) {
-  if (one.count == 0) return;
+  if (one.count == 0 || !one.IsFinite()) return;
   if (all->count == 0) {
     *all = one;
     return;

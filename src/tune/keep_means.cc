@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <utility>
 
 #include "kernels/kernels.h"
 #include "runtime/tapped_samples.h"
@@ -91,17 +92,22 @@ ChannelMeans RoundingMeans(const Graph& graph, const QuantPlan& plan, const std:
     if (tensor.dtype() != DType::kFloat) return;
     for (int axis : axes.at(id)) {
       const int64_t at = axis < 0 ? axis + tensor.rank() : axis;
-      if (at >= 0 && at < tensor.rank())
-        by_sample[sample][{id, axis}] = MeanChanges(tensor, at, plan.activations.at(id).params);
+      if (at < 0 || at >= tensor.rank()) continue;
+      std::vector<double> changes = MeanChanges(tensor, at, plan.activations.at(id).params);
+      if (AllFinite(changes)) by_sample[sample][{id, axis}] = std::move(changes);
     }
   };
   RunTapped("keeping means", graph, samples, taps, observe, nullptr, lanes);
+  std::map<ChannelAxis, size_t> seen;
+  for (const ChannelMeans& changes : by_sample) {
+    for (const auto& [channel, added] : changes) ++seen[channel];
+  }
   ChannelMeans means;
   for (const ChannelMeans& changes : by_sample) {
     for (const auto& [channel, added] : changes) {
       std::vector<double>& mean = means[channel];
       mean.resize(added.size());
-      for (size_t c = 0; c < added.size(); ++c) mean[c] += added[c] / static_cast<double>(samples.size());
+      for (size_t c = 0; c < added.size(); ++c) mean[c] += added[c] / static_cast<double>(seen.at(channel));
     }
   }
   return means;
@@ -123,7 +129,7 @@ int KeepMeans(Graph* graph, const QuantPlan& plan, const ChannelMeans& means, co
     const std::vector<double> added = known ? found->second : std::vector<double>(mean->second.size(), 0.0);
     const std::vector<double> errors =
         MeanErrors(node, *graph->Constant(node.input(1)), quant, *rows, mean->second, added, changed.size());
-    if (!std::all_of(errors.begin(), errors.end(), [](double e) { return std::isfinite(e); })) continue;
+    if (!AllFinite(errors)) continue;
     for (size_t c = 0; c < errors.size(); ++c) changed.data<float>()[c] -= static_cast<float>(errors[c]);
     graph->SetConstant(bias, changed);
     ++moved;

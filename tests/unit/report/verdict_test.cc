@@ -190,6 +190,20 @@ TEST(Outputs, SilentSamplesAreLeftOutOfTheMean) {
   EXPECT_EQ(Summary("y", Whole(), {&silent}).samples, 1);
 }
 
+TEST(Outputs, SamplesOnWhichTheFloatModelIsNotFiniteAreLeftOut) {
+  for (const float odd : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
+    const OutputMeasure output = MeasureOf(Whole(), {{}}, {2}, {{{10, 1}, {11, 1}}, {{odd, 1}, {7, 1}}});
+    EXPECT_NEAR(output.snr, 1.0 / 101, 1e-6);
+    EXPECT_NEAR(output.parts.at(0).snr, 1.0 / 101, 1e-6);
+    EXPECT_EQ(output.samples, 1);
+    EXPECT_EQ(output.undefined, 1);
+    EXPECT_THAT(output.note, HasSubstr("1 sample is left out of its mean: the float model's output holds"));
+    // What the int8 model alone loses counts, and so does what no sample is free of.
+    EXPECT_FALSE(std::isfinite(MeasureOf(Whole(), {{}}, {2}, {{{10, 1}, {odd, 1}}, {{10, 1}, {10, 1}}}).snr));
+    EXPECT_TRUE(std::isnan(MeasureOf(Whole(), {{}}, {2}, {{{odd, 1}, {7, 1}}}).snr));
+  }
+}
+
 TEST(Outputs, FloatsOfEightBitsAreMeasured) {
   Tensor f(DType::kFloat8E4M3FN, {2}), q(DType::kFloat8E4M3FN, {2});
   f.raw()[0] = f.raw()[1] = q.raw()[0] = std::byte{0x38};  // 1
