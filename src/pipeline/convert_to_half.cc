@@ -9,6 +9,7 @@
 #include "pipeline/half_transposes.h"
 #include "pipeline/model_inputs.h"
 #include "pipeline/modes.h"
+#include "pipeline/naming_samples.h"
 #include "pipeline/progress.h"
 #include "quant/element_types.h"
 #include "quant/half.h"
@@ -41,10 +42,11 @@ std::set<ValueId> FindWide(const Graph& graph, const Config& config, const RunOp
       floats.push_back(id);
   }
   LogInfo("looking for values outside the range of float16 in ", count, " of ", samples->Describe());
-  const StatisticsMap statistics =
-      CollectStatistics(graph, floats, {}, *samples, indices, {config.quantization.max_percentile, {}}, pool,
-                        StageProgress(options)("measure"))
-          .statistics;
+  const StatisticsMap statistics = NamingSamples({graph, *samples, indices}, pool, [&] {
+    return CollectStatistics(graph, floats, {}, *samples, indices, {config.quantization.max_percentile, {}},
+                             pool, StageProgress(options)("measure"))
+        .statistics;
+  });
   std::set<ValueId> wide;
   for (const auto& [id, seen] : statistics) {
     const float most = std::max(std::fabs(seen.min()), std::fabs(seen.max()));

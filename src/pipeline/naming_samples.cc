@@ -23,7 +23,7 @@ std::string ErrorOn(const Sample& sample, Executor* executor) {
 
 }  // namespace
 
-void RethrowNamingSample(const FloatModel& model, ThreadPool& pool) {
+void RethrowNamingSample(const SamplesRead& read, ThreadPool& pool) {
   try {
     throw;
   } catch (const OutOfMemory&) {
@@ -34,17 +34,15 @@ void RethrowNamingSample(const FloatModel& model, ThreadPool& pool) {
     throw;
   } catch (const Error& error) {
     const auto here = [&](NodeId id) {
-      return error.where().starts_with(model.graph.node(id).Title() + " (");
+      return error.where().starts_with(read.graph.node(id).Title() + " (");
     };
-    const std::vector<NodeId> order = model.graph.Order();
+    const std::vector<NodeId> order = read.graph.Order();
     if (std::none_of(order.begin(), order.end(), here)) throw;
-    Executor executor(model.graph, pool);
-    for (const auto& indices : {model.choice.calibration, model.choice.report}) {
-      for (int64_t index : indices) {
-        const std::string again = ErrorOn(model.samples->at(index), &executor);
-        if (again == error.what()) throw Error(again, model.samples->TitleOf(index));
-        if (!again.empty()) throw;
-      }
+    Executor executor(read.graph, pool);
+    for (int64_t index : read.indices) {
+      const std::string again = ErrorOn(read.source.at(index), &executor);
+      if (again == error.what()) throw Error(again, read.source.TitleOf(index));
+      if (!again.empty()) throw;
     }
     throw;
   }
