@@ -5,6 +5,7 @@
 #define XSLIM_GRAPH_GRAPH_H_
 
 #include <cstdint>
+#include <initializer_list>
 #include <map>
 #include <memory>
 #include <set>
@@ -79,6 +80,7 @@ struct Node {
   std::vector<std::string> parts;  // of an operator made of several: their names (NameParts of simplify)
 
   bool Is(std::string_view type) const { return domain.empty() && op_type == type; }
+  bool IsOneOf(std::initializer_list<std::string_view> types) const;
   bool Has(const std::string& attribute) const { return attributes.count(attribute) != 0; }
   // The attribute or the default; throw Error (node, attribute, expected kind) when it has another kind.
   int64_t Int(const std::string& attribute, int64_t otherwise) const;
@@ -87,6 +89,7 @@ struct Node {
   std::vector<int64_t> Ints(const std::string& attribute, std::vector<int64_t> otherwise = {}) const;
   std::vector<float> Floats(const std::string& attribute, std::vector<float> otherwise = {}) const;
   const Tensor* TensorOf(const std::string& attribute) const;  // null when absent
+  bool IsScaledGemm() const;                                   // with an alpha or beta other than 1
   ValueId input(size_t slot) const { return slot < inputs.size() ? inputs[slot] : kNone; }
   std::string Title() const { return name + "[" + op_type + "]"; }
 };

@@ -1,4 +1,5 @@
 // Attributes of nodes: made, and asked for.
+#include <algorithm>
 #include <utility>
 
 #include "graph/graph.h"
@@ -81,6 +82,14 @@ std::vector<float> Node::Floats(const std::string& attribute, std::vector<float>
 const Tensor* Node::TensorOf(const std::string& attribute) const {
   const Attribute* a = Get(*this, attribute, Attribute::Kind::kTensor, "a tensor");
   return a ? &a->tensor : nullptr;
+}
+
+bool Node::IsOneOf(std::initializer_list<std::string_view> types) const {
+  return domain.empty() && std::find(types.begin(), types.end(), op_type) != types.end();
+}
+
+bool Node::IsScaledGemm() const {
+  return Is("Gemm") && (Float("alpha", 1.0f) != 1.0f || Float("beta", 1.0f) != 1.0f);
 }
 
 }  // namespace xslim

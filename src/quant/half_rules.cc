@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
-#include <string_view>
 #include <vector>
 
 #include "quant/element_types.h"
@@ -16,67 +15,56 @@ namespace {
 constexpr float kSmallestNormalHalf = 0x1p-14f;
 constexpr float kCoarse = 0x1p-17f;  // what is smaller has fewer than 8 bits in float16
 
-bool IsOneOf(const Node& node, const std::vector<std::string_view>& types) {
-  return node.domain.empty() && std::find(types.begin(), types.end(), node.op_type) != types.end();
-}
-
 // Indices, sampling, random numbers and signals: 11 bits change which result comes out, not just its digits.
 // Integer operators of ai.onnx work with float32 scales.
 bool IsBlocked(const Node& node) {
-  static const std::vector<std::string_view> types = {"NonMaxSuppression",
-                                                      "TopK",
-                                                      "RoiAlign",
-                                                      "MaxRoiPool",
-                                                      "Range",
-                                                      "CumSum",
-                                                      "Upsample",
-                                                      "DFT",
-                                                      "STFT",
-                                                      "MelWeightMatrix",
-                                                      "HannWindow",
-                                                      "HammingWindow",
-                                                      "BlackmanWindow",
-                                                      "RandomNormal",
-                                                      "RandomUniform",
-                                                      "RandomNormalLike",
-                                                      "RandomUniformLike",
-                                                      "Bernoulli",
-                                                      "Multinomial",
-                                                      "AffineGrid"};
-  return IsOneOf(node, types) || (node.domain.empty() && IsOnCodes(node));
+  return node.IsOneOf({"NonMaxSuppression",
+                       "TopK",
+                       "RoiAlign",
+                       "MaxRoiPool",
+                       "Range",
+                       "CumSum",
+                       "Upsample",
+                       "DFT",
+                       "STFT",
+                       "MelWeightMatrix",
+                       "HannWindow",
+                       "HammingWindow",
+                       "BlackmanWindow",
+                       "RandomNormal",
+                       "RandomUniform",
+                       "RandomNormalLike",
+                       "RandomUniformLike",
+                       "Bernoulli",
+                       "Multinomial",
+                       "AffineGrid"}) ||
+         (node.domain.empty() && IsOnCodes(node));
 }
 
 // As many addends as indices say (the messages that reach a node of a graph); ONNX Runtime's CPU provider has
 // no 16-bit kernels for these, least and largest included.
 bool ReducesByScattering(const Node& node) {
-  return IsOneOf(node, {"ScatterElements", "ScatterND"}) && node.String("reduction", "none") != "none";
+  return node.IsOneOf({"ScatterElements", "ScatterND"}) && node.String("reduction", "none") != "none";
 }
 
 // Squares, exponentials and long sums: they overflow, or lose their addends, long before what follows does.
 bool IsSensitive(const Node& node) {
-  static const std::vector<std::string_view> types = {"Pow",          "Exp",
-                                                      "ReduceSum",    "ReduceSumSquare",
-                                                      "ReduceL1",     "ReduceL2",
-                                                      "ReduceLogSum", "ReduceLogSumExp",
-                                                      "ReduceProd",   "LpNormalization",
-                                                      "GlobalLpPool", "LpPool",
-                                                      "LRN",          "MeanVarianceNormalization",
-                                                      "Det"};
-  return IsOneOf(node, types) || (node.Is("Mul") && node.input(0) == node.input(1)) ||
-         ReducesByScattering(node);
+  return node.IsOneOf({"Pow", "Exp", "ReduceSum", "ReduceSumSquare", "ReduceL1", "ReduceL2", "ReduceLogSum",
+                       "ReduceLogSumExp", "ReduceProd", "LpNormalization", "GlobalLpPool", "LpPool", "LRN",
+                       "MeanVarianceNormalization", "Det"}) ||
+         (node.Is("Mul") && node.input(0) == node.input(1)) || ReducesByScattering(node);
 }
 
 // What turns a sum of squares into a deviation: x / sqrt(mean(x^2) + epsilon).
 bool FinishesDeviation(const Node& node) {
-  return IsOneOf(node, {"ReduceMean", "Add", "Sqrt", "Reciprocal", "Max", "Clip"});
+  return node.IsOneOf({"ReduceMean", "Add", "Sqrt", "Reciprocal", "Max", "Clip"});
 }
 
 // A step in computing positions: whole numbers past 2048 are not float16 ones.
 bool IsPositionMath(const Node& node) {
-  return IsOneOf(node,
-                 {"Mul",       "Div",    "Add",    "Sub",    "Floor",  "Ceil",      "Round",   "Mod",
-                  "Neg",       "Sin",    "Cos",    "MatMul", "Einsum", "Unsqueeze", "Squeeze", "Reshape",
-                  "Transpose", "Expand", "Concat", "Slice",  "Gather", "Identity",  "Cast"});
+  return node.IsOneOf({"Mul",       "Div",    "Add",    "Sub",    "Floor",  "Ceil",      "Round",   "Mod",
+                       "Neg",       "Sin",    "Cos",    "MatMul", "Einsum", "Unsqueeze", "Squeeze", "Reshape",
+                       "Transpose", "Expand", "Concat", "Slice",  "Gather", "Identity",  "Cast"});
 }
 
 bool IsWideInteger(DType type) {
@@ -86,21 +74,21 @@ bool IsWideInteger(DType type) {
 
 // Gives values as large as it reads.
 bool KeepsMagnitude(const Node& node) {
-  return IsOneOf(node, {"Add",       "Sub",      "Mul",       "Where",  "Max",    "Min",   "Reshape",
-                        "Transpose", "Squeeze",  "Unsqueeze", "Expand", "Concat", "Slice", "Split",
-                        "Gather",    "Identity", "Flatten",   "Tile",   "Neg",    "Abs",   "Cast"});
+  return node.IsOneOf({"Add",       "Sub",      "Mul",       "Where",  "Max",    "Min",   "Reshape",
+                       "Transpose", "Squeeze",  "Unsqueeze", "Expand", "Concat", "Slice", "Split",
+                       "Gather",    "Identity", "Flatten",   "Tile",   "Neg",    "Abs",   "Cast"});
 }
 
 // Gives values in proportion to each constant that it reads; a constant that is only added may be small.
 bool IsProduct(const Node& node, size_t slot) {
-  return slot < 2 && IsOneOf(node, {"Conv", "ConvTranspose", "Gemm", "MatMul", "Mul", "Div", "Gather"});
+  return slot < 2 && node.IsOneOf({"Conv", "ConvTranspose", "Gemm", "MatMul", "Mul", "Div", "Gather"});
 }
 
 // Gives small values where it reads nothing else.
 bool KeepsSmall(const Node& node) {
   return (KeepsMagnitude(node) && !node.Is("Mul")) ||
-         IsOneOf(node, {"Relu", "LeakyRelu", "PRelu", "MaxPool", "AveragePool", "GlobalAveragePool",
-                        "GlobalMaxPool", "ReduceMean", "ReduceMax", "Pad", "Resize", "BatchNormalization"});
+         node.IsOneOf({"Relu", "LeakyRelu", "PRelu", "MaxPool", "AveragePool", "GlobalAveragePool",
+                       "GlobalMaxPool", "ReduceMean", "ReduceMax", "Pad", "Resize", "BatchNormalization"});
 }
 
 float LargestFinite(const Tensor& tensor) {
@@ -277,7 +265,7 @@ class Judge {
         if (!single) MarkSmall(node);
         return graph_.value(input).name + " is too small for float16";
       }
-      others |= largest >= kCoarse && IsOneOf(node, {"Add", "Sub"});
+      others |= largest >= kCoarse && node.IsOneOf({"Add", "Sub"});
     }
     if (small == kNone || (KeepsSmall(node) && others)) return "";
     if (KeepsSmall(node)) MarkSmall(node);

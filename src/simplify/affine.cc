@@ -40,14 +40,12 @@ void Put(Graph* graph, NodeId id, size_t slot, const std::string& name, Tensor t
 
 int64_t FoldableChannels(const Graph& graph, const Node& node) {
   if (!node.Is("Conv") && !node.Is("ConvTranspose") && !node.Is("Gemm")) return 0;
+  if (node.IsScaledGemm()) return 0;
   const Tensor* weight = node.input(1) == kNone ? nullptr : graph.Constant(node.input(1));
   if (weight == nullptr || weight->dtype() != DType::kFloat || weight->rank() < 2) return 0;
   int64_t channels = weight->dim(0);
   if (node.Is("ConvTranspose")) channels = weight->dim(1) * node.Int("group", 1);
-  if (node.Is("Gemm")) {
-    if (node.Float("alpha", 1.0f) != 1.0f || node.Float("beta", 1.0f) != 1.0f) return 0;
-    channels = weight->dim(node.Int("transB", 0) ? 0 : 1);
-  }
+  if (node.Is("Gemm")) channels = weight->dim(node.Int("transB", 0) ? 0 : 1);
   if (node.input(2) != kNone) {
     const Tensor* bias = graph.Constant(node.input(2));
     if (bias == nullptr || bias->dtype() != DType::kFloat || bias->size() != channels) return 0;

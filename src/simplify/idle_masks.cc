@@ -5,7 +5,6 @@
 // a test for rows that are masked whole.
 #include <algorithm>
 #include <cmath>
-#include <initializer_list>
 #include <limits>
 #include <optional>
 #include <set>
@@ -37,20 +36,16 @@ double Reach(const Tensor& tensor) {
   return most / (tensor.dtype() == DType::kFloat16 ? kLargestHalf : std::numeric_limits<float>::max());
 }
 
-bool IsOneOf(const Node& node, std::initializer_list<const char*> types) {
-  return std::any_of(types.begin(), types.end(), [&](const char* type) { return node.Is(type); });
-}
-
 // The inputs whose numbers come through the operator, where it makes no infinities of ordinary ones.
 std::optional<std::vector<ValueId>> HandedOn(const Graph& graph, const Node& node) {
-  if (IsOneOf(node, {"MatMul", "Gemm", "Conv", "Einsum", "Tanh", "Sigmoid", "Softmax"}))
+  if (node.IsOneOf({"MatMul", "Gemm", "Conv", "Einsum", "Tanh", "Sigmoid", "Softmax"}))
     return std::vector<ValueId>();
-  if (IsOneOf(node, {"Reshape", "Transpose", "Expand", "Squeeze", "Unsqueeze", "Slice", "Split", "Identity",
-                     "Gather", "Clip"}))
+  if (node.IsOneOf({"Reshape", "Transpose", "Expand", "Squeeze", "Unsqueeze", "Slice", "Split", "Identity",
+                    "Gather", "Clip"}))
     return std::vector{node.input(0)};
-  if (IsOneOf(node, {"Add", "Sub", "Mul"})) return std::vector{node.input(0), node.input(1)};
-  if (IsOneOf(node, {"Where"})) return std::vector{node.input(1), node.input(2)};
-  const std::optional<float> divisor = IsOneOf(node, {"Div"}) ? ScalarOf(graph, node.input(1)) : std::nullopt;
+  if (node.IsOneOf({"Add", "Sub", "Mul"})) return std::vector{node.input(0), node.input(1)};
+  if (node.Is("Where")) return std::vector{node.input(1), node.input(2)};
+  const std::optional<float> divisor = node.Is("Div") ? ScalarOf(graph, node.input(1)) : std::nullopt;
   if (!divisor || *divisor == 0 || !std::isfinite(*divisor)) return std::nullopt;
   return std::vector{node.input(0)};
 }
@@ -94,12 +89,12 @@ bool MakeInShape(Graph* graph, const ShapeFacts& facts, NodeId id, const Tensor&
   const ValueId condition = graph->node(id).input(0), output = graph->node(id).outputs[0];
   const Node* spread = graph->Producer(condition);
   if (spread == nullptr || !facts.SameShape(condition, output)) return false;
-  if (IsOneOf(*spread, {"ConstantOfShape"})) {
+  if (spread->Is("ConstantOfShape")) {
     ReplaceWith(graph, id, "ConstantOfShape", {spread->input(0)},
                 {{"value", Attribute::OfTensor(number.Reshaped({1}))}});
     return true;
   }
-  const Tensor* from = IsOneOf(*spread, {"Expand"}) ? graph->Constant(spread->input(0)) : nullptr;
+  const Tensor* from = spread->Is("Expand") ? graph->Constant(spread->input(0)) : nullptr;
   if (from == nullptr || from->size() > kMostMade) return false;
   Tensor numbers(number.dtype(), from->shape());
   const size_t size = SizeOf(number.dtype());
@@ -127,7 +122,7 @@ int IdleMasks(Graph* graph, const SimplifyOptions& options) {
   const ShapeFacts facts(*graph, options.body);
   int count = 0;
   for (NodeId id : graph->Order()) {
-    if (!graph->alive(id) || !IsOneOf(graph->node(id), {"Where"})) continue;
+    if (!graph->alive(id) || !graph->node(id).Is("Where")) continue;
     if (GuardsNothing(*graph, facts, graph->node(id)))
       count += RemoveNoOp(graph, id, graph->node(id).input(2));
     else

@@ -27,7 +27,7 @@ int64_t OutputChannels(const Graph& graph, const Node& node) {
 
 bool MayHaveBias(const Graph& graph, const Node& node) {
   if (!TakesBias(node) || graph.Constant(node.input(1)) == nullptr) return false;
-  if (node.Is("Gemm") && (node.Float("alpha", 1) != 1.0f || node.Float("beta", 1) != 1.0f)) return false;
+  if (node.IsScaledGemm()) return false;
   if (node.input(2) == kNone) return true;
   const Tensor* bias = graph.Constant(node.input(2));
   return bias != nullptr && bias->dtype() == DType::kFloat && bias->rank() == 1 &&

@@ -52,9 +52,7 @@ bool HasWeights(const Graph& graph, const Node& node) {
   const Tensor& weight = *graph.Constant(node.input(1));
   if (node.Is("MatMul")) return weight.rank() == 2;
   if (weight.rank() < 2) return false;
-  if (node.Is("Gemm") &&
-      (node.Int("transA", 0) || node.Float("alpha", 1) != 1.0f || node.Float("beta", 1) != 1.0f))
-    return false;
+  if (node.IsScaledGemm() || (node.Is("Gemm") && node.Int("transA", 0))) return false;
   if (node.Is("ConvTranspose") && node.Int("group", 1) != 1) return false;
   return node.input(2) == kNone || !ScaledVectors(graph, node).empty();
 }

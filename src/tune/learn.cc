@@ -179,15 +179,11 @@ class Learner {
     return count == 0 ? 1.0 : precise::Exp(sum / static_cast<double>(count));
   }
 
-  // A Gemm whose weight and bias count by factors, which the derivatives here leave out.
-  static bool IsScaled(const Node& node) {
-    return node.Is("Gemm") && (node.Float("alpha", 1) != 1 || node.Float("beta", 1) != 1);
-  }
-
   void Prepare() {
     const Graph& graph = places_->graph;
     for (const BiasPlace& place : places_->biases) {
-      if (IsScaled(graph_->node(place.node))) continue;
+      // Factors of weight and bias, which the derivatives here leave out.
+      if (graph_->node(place.node).IsScaledGemm()) continue;
       LearnedBias bias;
       bias.place = place;
       const Tensor& constant = *graph.Constant(place.constant);
@@ -202,7 +198,7 @@ class Learner {
                      [&](const WeightPlace& a, const WeightPlace& b) { return size(a) < size(b); });
     int64_t count = 0;
     for (const WeightPlace& place : places) {
-      if (IsScaled(graph_->node(place.layer.node))) continue;
+      if (graph_->node(place.layer.node).IsScaledGemm()) continue;
       count += size(place);
       if (count > kMostWeights) break;
       LearnedWeight weight;
