@@ -25,7 +25,8 @@ int OpenRegular(const std::string& path, size_t* size) {
   struct stat info;
   if (fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
     close(descriptor);
-    throw Error(S_ISDIR(info.st_mode) ? "is a folder, not a file" : "not a regular file", path);
+    if (S_ISDIR(info.st_mode)) throw Error("is a folder, not a file", path, "name a file in it");
+    throw Error("is a pipe or a device, not a file", path, "save what it gives to a file, and name that");
   }
   *size = static_cast<size_t>(info.st_size);
   return descriptor;
@@ -151,7 +152,9 @@ OutputFile::OutputFile(std::string path) : path_(std::move(path)) {
     descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     refused = descriptor_ < 0 && errno != EEXIST;
   }
-  if (refused) throw Error("cannot create the output file", path_, WhyNotCreated(path_, errno));
+  if (refused)
+    throw Error("cannot create the output file: " + WhyNotCreated(path_, errno), path_,
+                "give a folder that exists and that you may write to");
   name_.emplace(temporary_);
 }
 
@@ -194,7 +197,7 @@ void OutputFile::Commit() {
 void CheckOutputPlace(const std::string& path) {
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored))
-    throw Error("cannot write the output file: a folder of that name is there", path);
+    throw Error("cannot write the output file: a folder of that name is there", path, "give another name");
   const OutputFile tried(path);
 }
 

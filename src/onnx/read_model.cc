@@ -282,7 +282,8 @@ void ReadOpsets(const onnx::ModelProto& model, const std::string& label, Graph* 
   }
   if (at->second < kFirstOpset || at->second > kLastOpset) {
     throw Error("opset " + std::to_string(at->second) + " is not supported.", label,
-                StrCat("supported are opsets ", kFirstOpset, " to ", kLastOpset));
+                StrCat("supported are opsets ", kFirstOpset, " to ", kLastOpset,
+                       ": export the model with one of these, or convert it by onnx.version_converter"));
   }
 }
 
@@ -411,6 +412,7 @@ Graph ReadModel(const char* bytes, size_t size, bool mapped, const DataFolders& 
     throw Error("the model file is over 2 GB, which no reader of protobuf messages can read.", label,
                 "save the model with external data");
   }
+  if (size == 0) throw Error("not an ONNX model (the file is empty).", label, kWhole);
   onnx::ModelProto model;
   Bytes stream(bytes, size, mapped);
   if (!model.ParseFromZeroCopyStream(&stream)) {
@@ -419,7 +421,8 @@ Graph ReadModel(const char* bytes, size_t size, bool mapped, const DataFolders& 
   if (!model.has_graph()) throw Error("not an ONNX model (it holds no graph).", label, kWhole);
   if (model.ir_version() < kFirstIr || model.ir_version() > kLastIr) {
     throw Error("IR version " + std::to_string(model.ir_version()) + " is not supported.", label,
-                "supported are IR versions 3 to 13");
+                StrCat("supported are IR versions ", kFirstIr, " to ", kLastIr,
+                       ": save the model with one of these (ir_version of onnx.helper.make_model)"));
   }
   Graph graph;
   graph.ir_version = model.ir_version();

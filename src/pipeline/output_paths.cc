@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 
 #include "base/log.h"
@@ -107,17 +109,20 @@ OutputPaths ResolveOutputPaths(const Config& config, const RunOptions& options) 
 }
 
 void MakeFolder(OutputPaths* paths) {
+  constexpr const char* kAdvice = "give another folder by -o or model_parameters.working_dir";
   const fs::path folder(paths->folder);
   std::error_code error;
   fs::path at = folder.lexically_normal();
   for (; !at.empty() && !fs::exists(at, error); at = at.parent_path()) paths->made.push_back(at.string());
   if (!at.empty() && !fs::is_directory(at, error)) {
     throw Error("the output cannot go into the folder " + paths->folder + ": there is a file of that name",
-                at.string(), "give another folder by -o or model_parameters.working_dir");
+                at.string(), kAdvice);
   }
   fs::create_directories(folder, error);
-  if (error) throw Error("cannot make the output folder", paths->folder, error.message());
-  if (access(folder.c_str(), W_OK) != 0) throw Error("the output folder is not writable", paths->folder);
+  if (error) throw Error("cannot make the output folder: " + error.message(), paths->folder, kAdvice);
+  if (access(folder.c_str(), W_OK) != 0)
+    throw Error(std::string("the output folder is not writable: ") + std::strerror(errno), paths->folder,
+                kAdvice);
 }
 
 void RemoveEmptyFolders(const OutputPaths& paths) {

@@ -39,7 +39,7 @@ std::vector<Named> FilesRead(const Config& config, const RunOptions& options, co
               "give " + written.what + " another name");
 }
 
-// Known now rather than after the calibration.
+// Of what is read and written: known now rather than after the calibration.
 void CheckPlaces(const Config& config, const RunOptions& options, const OutputPaths& paths) {
   CheckOutputPlace(paths.model);
   if (config.model.external_data) CheckOutputPlace(ExternalDataPath(paths.model));
@@ -47,6 +47,11 @@ void CheckPlaces(const Config& config, const RunOptions& options, const OutputPa
   const bool calibrates = Calibrates(settings);
   if (calibrates && settings.analysis_enable) CheckOutputPlace(paths.report);
   if (calibrates && IsMeasured(settings)) CheckOutputPlace(paths.verdict);
+  std::error_code ignored;
+  if (calibrates && !options.load_stats.empty() && !fs::exists(options.load_stats, ignored)) {
+    throw Error("cannot open the file of statistics", "--load-stats: " + options.load_stats,
+                "no such file; --save-stats writes one");
+  }
   for (const Named& written :
        {Named{"--save-stats", calibrates ? options.save_stats : ""}, Named{"--profile", options.profile}}) {
     if (written.path.empty()) continue;

@@ -65,6 +65,11 @@ def place_cases():
     case("a folder in the data's place", "-i m.onnx -o o.onnx --external-data", 1, ["o.onnx.data", "!simplifying"],
          setup=lambda folder: os.makedirs(os.path.join(folder, "o.onnx.data", "sub")))
     case("a name that is too long", "-i m.onnx -o new/%s.onnx" % ("n" * 260), 1, ["File name too long", "!simplifying"])
+    case("a folder that cannot be made", "-i m.onnx -o /proc/new/o.onnx", 1,
+         ["/proc/new: cannot make the output folder: No such file", "another folder by -o or model_parameters.working_dir"])
+    case("a folder that cannot be written to", "-i m.onnx -o /proc/new.onnx", 1,
+         ["/proc/new.onnx: cannot create the output file: No such file", "a folder that exists and that you may write to"])
+    static("no statistics", status=1, says=["--load-stats: no.stats: cannot open", "--save-stats writes one", "!loading"], args="-c c.json --load-stats no.stats")
     for output in ("m.onnx/y.onnx", "m.onnx/deep/y.onnx", "m.onnx/deep"):
         case("output " + output, "-i m.onnx -o " + output, 1, ["error: m.onnx: the output cannot go into the folder", "there is a file of that name"])
     static("a file as working_dir", {MODEL + "working_dir": "m.onnx"}, 1, ["m.onnx: the output cannot go into", "model_parameters.working_dir"])
@@ -80,7 +85,18 @@ def file_cases():
         os.truncate(os.path.join(folder, "ext.bin"), 10)
 
     case("a truncated model", "-i corrupt.onnx -o o.onnx", 1, ["corrupt.onnx: not an ONNX model", "export the .onnx file again"])
-    case("an empty model", "-i zero.onnx -o o.onnx", 1, ["zero.onnx", "export the .onnx file again"])
+    case("an empty model", "-i zero.onnx -o o.onnx", 1, ["zero.onnx: not an ONNX model (the file is empty)", "export the .onnx file again"])
+    case("a model from a pipe", "-i /dev/stdin -o o.onnx", 1, ["/dev/stdin: is a pipe or a device", "save what it gives to a file"])
+    for field, number in (("opset", 99), ("IR version", 99)):
+        def setup(folder, field=field, number=number):
+            made = small_model()
+            if field == "opset":
+                made.opset_import[0].version = number
+            else:
+                made.ir_version = number
+            put("far.onnx", made)(folder)
+        case("%s %d" % (field, number), "-i far.onnx -o o.onnx", 1, ["far.onnx: %s %d is not supported" % (field, number), "to ", "the model with one of these"],
+             setup=setup)
     for name, content, advice in (("a pointer of Git LFS", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "git lfs pull"),
                                   ("a web page", "\n<!DOCTYPE html><html>", "it is a web page"), ("an archive", b"PK\x03\x04abc", "unpack it first"),
                                   ("a PyTorch file", b"PK\x03\x04" + bytes(26) + b"net/data.pkl", "torch.onnx.export"),
@@ -133,6 +149,9 @@ def run_cases():
 
     changes = {MODEL + "onnx_model": "tokens.onnx", INPUT + "input_name": "ids", INPUT + "data_list_path": "cal/ids.txt"}
     for bad, name in ((0, "sample 1 (cal/ids.txt:1)"), (6, "sample 7 (cal/ids.txt:7)")):
+        half = dict(changes, **{QUANTIZATION + "precision_level": 4})
+        static("sample %d cannot be run for float16" % bad, half, 1, ["tokens.onnx: %s: look_up[Gather]" % name, "index 77 is out of range"],
+               remove=[INPUT + "input_shape", QUANTIZATION + "finetune_level"], setup=lambda folder, bad=bad: put_tokens(folder, bad))
         static("sample %d cannot be run" % bad, changes, 1, ["tokens.onnx: %s: look_up[Gather]" % name, "index 77 is out of range"],
                remove=[INPUT + "input_shape"], setup=lambda folder, bad=bad: put_tokens(folder, bad))
 

@@ -248,8 +248,8 @@ TEST_F(OutputFilesTest, PlacesAreKnownBeforeThereIsSomethingToWrite) {
   for (const char* name : {"old", "new"}) EXPECT_EQ(Complaint(At(name)), "") << name;
   EXPECT_THAT(Names(), ElementsAre("old"));
   EXPECT_EQ(ReadFile(At("old")), "kept");
-  EXPECT_THAT(Complaint(At("no/new")), HasSubstr("(there is no folder " + At("no") + ")"));
-  EXPECT_THAT(Complaint(At("old/new")), HasSubstr("(there is no folder " + At("old") + ")"));
+  EXPECT_THAT(Complaint(At("no/new")), HasSubstr("there is no folder " + At("no") + " ("));
+  EXPECT_THAT(Complaint(At("old/new")), HasSubstr("there is no folder " + At("old") + " ("));
   EXPECT_THAT(Complaint(folder_.string()), HasSubstr("a folder of that name is there"));
   EXPECT_THAT(Complaint("/dev/null"), HasSubstr("not a regular file"));
   EXPECT_THAT(Complaint(At(std::string(300, 'n'))), HasSubstr("File name too long"));
