@@ -124,6 +124,11 @@ struct Value {
   bool has_value() const { return constant.defined(); }
 };
 
+// An operator of the file that the simplifier has left nothing of under its own name.
+struct GoneNode {
+  std::string type, into;  // title of the operator that it was folded into; "": of none
+};
+
 class Graph {
  public:
   std::string name, doc;
@@ -133,7 +138,8 @@ class Graph {
   // The model's own functions, in the file's order; empty in bodies. Nodes call them by domain, op_type and
   // overload.
   std::vector<std::shared_ptr<const Function>> functions;
-  std::vector<std::string> data_files;  // files that external data were read from, absolute; empty in bodies
+  std::map<std::string, GoneNode> gone;  // by the file's name, from NameParts of simplify
+  std::vector<std::string> data_files;   // files that external data were read from, absolute; empty in bodies
   // Serialized parts of the ModelProto that we keep as they are: everything but graph, functions,
   // opset_import, ir_version and metadata_props (training info, producer ...), and of the GraphProto what we
   // do not model.

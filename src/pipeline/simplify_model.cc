@@ -64,7 +64,7 @@ std::string DescribePasses() { return DescribePassTable(); }
 
 bool SimplifyModel(Graph* graph, const Config& config, bool legalize, ThreadPool& pool,
                    bool compared_before) {
-  if (config.quantization.ignore_op_names.empty())
+  if (config.quantization.ignore_op_names.empty() && config.quantization.ignore_op_types.empty())
     return Rewrite(graph, config, legalize, pool, compared_before);
   const Graph before = *graph;
   const bool compared = Rewrite(graph, config, legalize, pool, compared_before);

@@ -1,6 +1,7 @@
 #include "quant/ignore_list.h"
 
 #include <algorithm>
+#include <map>
 
 #include "base/log.h"
 #include "base/nearest_name.h"
@@ -52,6 +53,7 @@ std::vector<std::string> NamesOf(const Node& node) {
 
 struct Names {
   std::vector<std::string> types, names;
+  std::map<std::string, GoneNode> gone;
   void Add(const Node& node) {
     types.push_back(node.op_type);
     for (const std::string& name : NamesOf(node)) names.push_back(name);
@@ -62,6 +64,7 @@ enum class Where { kOutermost, kInBranch, kInLoop };
 
 // later: of each If and what its branches hold, which are asked about when branches are quantized.
 void CollectNames(const Graph& graph, Where where, Names* all, Names* later) {
+  all->gone.insert(graph.gone.begin(), graph.gone.end());
   for (NodeId id : graph.Order()) {
     const Node& node = graph.node(id);
     const bool branches = node.Is("If") && where != Where::kInLoop;
@@ -74,14 +77,31 @@ void CollectNames(const Graph& graph, Where where, Names* all, Names* later) {
   }
 }
 
+// Where the simplifier has folded what the pattern matches, or has taken it out; "" where it is no operator
+// of the file either.
+std::string WhereGone(const std::string& pattern, bool by_type, const std::map<std::string, GoneNode>& gone) {
+  std::string first;
+  int more = -1;
+  for (const auto& [name, node] : gone) {
+    if (!Matches(pattern, by_type ? node.type : name)) continue;
+    if (++more > 0) continue;
+    first = name + (node.into.empty() ? " is not needed any more" : " was folded into " + node.into);
+  }
+  return more > 0 ? StrCat(first, " (", more, " more as well)") : first;
+}
+
 void WarnUnmatchedIn(const char* list, const std::vector<std::string>& patterns,
                      const std::set<std::string>& used, const std::vector<std::string>& known,
-                     const std::vector<std::string>& later) {
+                     const std::vector<std::string>& later, const std::map<std::string, GoneNode>& gone) {
   for (const std::string& pattern : patterns) {
     const auto matches = [&](const std::string& name) { return Matches(pattern, name); };
     if (used.count(pattern) || std::any_of(later.begin(), later.end(), matches)) continue;
     if (std::any_of(known.begin(), known.end(), matches)) {
       LogInfo(list, ": \"", pattern, "\" matches only operators that stay float anyway");
+      continue;
+    }
+    if (const std::string where = WhereGone(pattern, list == kTypes, gone); !where.empty()) {
+      LogWarning(list, ": \"", pattern, "\" matches no operator of the simplified model: ", where);
       continue;
     }
     const std::string nearest = NearestName(pattern, known);
@@ -105,8 +125,8 @@ bool IgnoreList::IsReason(const std::string& why) { return why == kTypes || why 
 void IgnoreList::WarnUnmatched(const Graph& graph) const {
   Names all, later;
   CollectNames(graph, Where::kOutermost, &all, &later);
-  WarnUnmatchedIn(kTypes, options_.ignore_op_types, used_, all.types, later.types);
-  WarnUnmatchedIn(kNames, options_.ignore_op_names, used_, all.names, later.names);
+  WarnUnmatchedIn(kTypes, options_.ignore_op_types, used_, all.types, later.types, all.gone);
+  WarnUnmatchedIn(kNames, options_.ignore_op_names, used_, all.names, later.names, all.gone);
 }
 
 }  // namespace xslim

@@ -1,5 +1,6 @@
 // An operator that passes made of several has a name that the user does not know; ignore lists take those of
 // its parts. What the parts are follows from the values: the passes keep the names of those that they keep.
+// What was folded into an operator that is still there, or is not needed any more, is listed as gone.
 #include <algorithm>
 #include <map>
 #include <set>
@@ -30,10 +31,7 @@ class Namer {
   // Those of `before` that compute the node's outputs from values that are still there, and the one that a
   // name like "product_part" comes from.
   std::vector<std::string> PartsOf(const Graph& after, const Node& node) const {
-    std::set<const Node*> parts;
-    for (ValueId output : node.outputs) {
-      if (output != kNone) Climb(before_.Find(after.value(output).name), &parts);
-    }
+    std::set<const Node*> parts = FoldedInto(after, node);
     for (size_t end = node.name.rfind('_'); end != std::string::npos && end > 0;
          end = node.name.rfind('_', end - 1)) {
       const auto found = named_.find(node.name.substr(0, end));
@@ -42,13 +40,42 @@ class Namer {
       break;
     }
     std::vector<std::string> names;
-    for (const Node* part : parts)
-      names.push_back(part->shared_name.empty() ? part->name : part->shared_name);
+    for (const Node* part : parts) names.push_back(NameInFile(*part));
     std::sort(names.begin(), names.end());
     return names;
   }
 
+  // Those of `before` that the node's outputs come from and that are not there any more.
+  std::set<const Node*> FoldedInto(const Graph& after, const Node& node) const {
+    std::set<const Node*> parts;
+    for (ValueId output : node.outputs) {
+      if (output != kNone) Climb(before_.Find(after.value(output).name), &parts);
+    }
+    return parts;
+  }
+
+  // After all parts are named.
+  std::map<std::string, GoneNode> Gone(const Graph& after) const {
+    std::map<std::string, GoneNode> gone;
+    for (NodeId id : before_.Order()) {
+      const Node& node = before_.node(id);
+      if (!IsKept(node)) gone[NameInFile(node)] = {node.op_type, ""};
+    }
+    for (NodeId id : after.Order()) {
+      const Node& node = after.node(id);
+      for (const std::string& part : node.parts) gone.erase(part);
+      if (Same(node) == nullptr) continue;
+      for (const Node* folded : FoldedInto(after, node)) gone[NameInFile(*folded)].into = node.Title();
+    }
+    for (NodeId id : after.Order()) gone.erase(NameInFile(after.node(id)));
+    return gone;
+  }
+
  private:
+  static const std::string& NameInFile(const Node& node) {
+    return node.shared_name.empty() ? node.name : node.shared_name;
+  }
+
   bool IsKept(const Node& node) const { return nodes_.count(node.Title()) != 0; }
 
   void Climb(ValueId from, std::set<const Node*>* parts) const {
@@ -91,6 +118,7 @@ void NameParts(const Graph& before, Graph* after) {
       attribute.graph = std::move(body);
     }
   }
+  after->gone = namer.Gone(*after);
 }
 
 }  // namespace xslim

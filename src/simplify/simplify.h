@@ -49,7 +49,7 @@ void CheckPassNames(const std::vector<std::string>& names);
 int Simplify(Graph* graph, const SimplifyOptions& options);
 
 // Tells each operator that passes have put into `after` the names of those of `before` that it stands for
-// (Node::parts), in bodies, too. part_names.cc
+// (Node::parts), and `after` those of which nothing is left (Graph::gone); in bodies, too. part_names.cc
 void NameParts(const Graph& before, Graph* after);
 
 // Runs `pass` on the bodies of If, Loop and Scan, and those in them. Returns the sum of its results.

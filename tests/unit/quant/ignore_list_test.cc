@@ -114,5 +114,23 @@ TEST_F(IgnoreListWarnings, SayWhichEntriesMatchNothing) {
   EXPECT_TRUE(holds("ignore_op_types: \"Sigmoidal\" matches no operator of the simplified model"));
 }
 
+TEST_F(IgnoreListWarnings, SayWhereTheSimplifierHasPutAnEntrysOperators) {
+  Graph graph;
+  graph.AddNode("Conv", "layer", {}, {});
+  graph.gone = {{"norm1", {"BatchNormalization", "layer[Conv]"}}, {"norm2", {"BatchNormalization", ""}}};
+  QuantizationParameters options;
+  options.ignore_op_names = {"norm1", "norm2", "norm3"};
+  options.ignore_op_types = {"Batch*"};
+  const std::string log = LogOf(IgnoreList(options), graph);
+  const auto holds = [&](const char* text) { return log.find(text) != std::string::npos; };
+  EXPECT_TRUE(
+      holds("\"norm1\" matches no operator of the simplified model: norm1 was folded into layer[Conv]\n"));
+  EXPECT_TRUE(holds("\"norm2\" matches no operator of the simplified model: norm2 is not needed any more\n"));
+  EXPECT_TRUE(holds("\"norm3\" matches no operator of the simplified model\n"));
+  EXPECT_TRUE(
+      holds("ignore_op_types: \"Batch*\" matches no operator of the simplified model: norm1 was folded "
+            "into layer[Conv] (1 more as well)"));
+}
+
 }  // namespace
 }  // namespace xslim

@@ -102,5 +102,27 @@ TEST_F(PartNamesTest, TheStemOfAnOperatorThatIsKeptIsNot) {
   EXPECT_THAT(PartsOf("att_relu"), IsEmpty());
 }
 
+TEST_F(PartNamesTest, WhatIsLeftOfNoOperatorIsGone) {
+  Op(&before_, "Conv", "layer", "x", "a");
+  Op(&before_, "BatchNormalization", "norm", "a", "b");
+  Op(&before_, "Dropout", "drop", "b", "c");
+  Op(&before_, "Neg", "second", "c", "d");
+  Op(&before_, "Abs", "third", "d", "e");
+  Op(&after_, "Conv", "layer", "x", "b");
+  Op(&after_, "Fused", "one", "b", "e");
+  EXPECT_THAT(PartsOf("one"), ElementsAre("drop", "second", "third"));
+  ASSERT_EQ(after_.gone.size(), 1);
+  EXPECT_EQ(after_.gone.at("norm").type, "BatchNormalization");
+  EXPECT_EQ(after_.gone.at("norm").into, "layer[Conv]");
+}
+
+TEST_F(PartNamesTest, WhatNothingReadsAnyMoreIsGoneIntoNothing) {
+  Op(&before_, "Relu", "first", "x", "a");
+  Op(&before_, "Neg", "unused", "x", "b");
+  Op(&after_, "Relu", "first", "x", "a");
+  EXPECT_THAT(PartsOf("first"), IsEmpty());
+  EXPECT_EQ(after_.gone.at("unused").into, "");
+}
+
 }  // namespace
 }  // namespace xslim
