@@ -229,6 +229,7 @@ class ListSource : public SampleSource {
     CountFiles();
     SetBatch(config.calibration.calibration_batch_size);
     for (auto& input : inputs_) Prepare(config.source, input.get());
+    WarnOfZeros();
     if (limit > 0) size_ = std::min(size_, limit);
   }
 
@@ -295,6 +296,20 @@ class ListSource : public SampleSource {
   }
 
  private:
+  // Where no input has data, that is said of the whole run.
+  void WarnOfZeros() const {
+    std::string zeros;
+    bool data = false;
+    for (const auto& input : inputs_) {
+      data |= input->kind != Kind::kZero;
+      if (input->kind == Kind::kZero) zeros += (zeros.empty() ? "" : ", ") + input->name;
+    }
+    if (!data || zeros.empty()) return;
+    LogWarning("no data_list_path for ", zeros,
+               ": all zeros in every sample, so ranges and figures of what depends on it are those of zeros; "
+               "give data unless zeros are meant");
+  }
+
   static void Resolve(const ModelInput& model, const InputParameters& entry, const std::string& where,
                       const std::string& source, Input* input) {
     input->name = model.name;
