@@ -73,6 +73,14 @@ void NameFile(const Error& error, const Config& config, const RunOptions& option
   throw In(file, error);
 }
 
+// XSlim adds the ending all the same.
+void WarnOfPrefix(const Config& config, const OutputPaths& paths) {
+  const std::string& prefix = config.model.output_prefix;
+  if (!IsModelFile(prefix) || std::filesystem::path(paths.model).stem() != prefix) return;
+  LogWarning(config.source, ": model_parameters.output_prefix: ", prefix,
+             " gets .onnx added, as by XSlim: the model is ", paths.model, "; leave .onnx out of it");
+}
+
 // What an earlier run left beside the output and this one has not written anew is not deleted, since another
 // model may need it by now; it only looks as if it belonged to the model that was just written.
 class EarlierData {
@@ -114,6 +122,7 @@ RunResult RunMode(Graph graph, const Config& config, const RunOptions& options, 
   const QuantizationParameters& settings = config.quantization;
   if (!Calibrates(settings)) RefuseMeasuring(config);
   RefuseFaults(graph);
+  CorrectOutputShapes(&graph);
   for (const std::string& sentence : IdleSettings(config, options)) LogWarning(sentence);
   switch (settings.precision_level) {
     case kPrecisionSlimOnly:
@@ -144,6 +153,7 @@ RunResult Run(Config config, const RunOptions& options) {
   if (!options.save_stats.empty() && !options.load_stats.empty())
     throw UsageError("--save-stats and --load-stats exclude each other");
   OutputPaths paths = ResolveOutputPaths(config, options);
+  WarnOfPrefix(config, paths);
   std::deque<TemporaryName> made;
   try {
     {

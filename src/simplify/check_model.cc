@@ -9,6 +9,7 @@
 #include "simplify/opset/facts.h"
 #include "simplify/opset/signature.h"
 #include "simplify/shape_check.h"
+#include "simplify/shape_facts.h"
 #include "simplify/simplify.h"
 #include "xslim/config.h"
 #include "xslim/error.h"
@@ -56,6 +57,21 @@ std::string BodyFault(const Node& node, int opset) {
   return "";
 }
 
+// Of Constant nodes the facts of shapes know nothing. Values keep their ids.
+Graph Initialized(Graph graph) {
+  ConstantsToInitializers(&graph, {});
+  return graph;
+}
+
+std::string DimsText(const std::vector<Dim>& dims) {
+  std::string text;
+  for (const Dim& dim : dims) {
+    text += text.empty() ? "[" : ",";
+    text += dim.size >= 0 ? std::to_string(dim.size) : dim.symbol.empty() ? "?" : dim.symbol;
+  }
+  return text.empty() ? "[]" : text + "]";
+}
+
 class Finder {
  public:
   explicit Finder(const Graph& model)
@@ -101,9 +117,7 @@ class Finder {
  private:
   std::optional<ShapeCheck> ShapesOf(const Graph& graph) {
     try {
-      Graph initialized = graph;  // of Constant nodes the facts know nothing; values keep their ids
-      ConstantsToInitializers(&initialized, {});
-      return std::optional<ShapeCheck>(initialized);
+      return std::optional<ShapeCheck>(Initialized(graph));
     } catch (const Error& error) {  // an attribute of the wrong kind, which it names
       faults.push_back({"", error.what(), true});
       return std::nullopt;
@@ -171,6 +185,34 @@ void RefuseFaults(const Graph& graph) {
   const std::string minor = Listed(faults, false), fatal = Listed(faults, true);
   if (!minor.empty()) LogWarning("the model is not valid ONNX: ", minor);
   if (!fatal.empty()) throw Error("the model is not valid: " + fatal, "", kNoRuntime);
+}
+
+int CorrectOutputShapes(Graph* graph) {
+  if (graph->opset() > kHighestOpset) return 0;
+  int corrected = 0;
+  const ShapeFacts facts(Initialized(*graph), false);
+  for (ValueId id : graph->outputs()) {
+    Value& value = graph->value(id);
+    const int64_t rank = facts.RankOf(id);
+    if (value.producer == kNone || !value.has_shape || rank < 0) continue;
+    std::vector<Dim> dims = value.dims;
+    dims.resize(static_cast<size_t>(rank));
+    const bool other_rank = dims.size() != value.dims.size();
+    bool wrong = other_rank;
+    for (size_t axis = 0; axis < dims.size(); ++axis) {
+      const int64_t size = facts.DimOf(id, static_cast<int64_t>(axis));
+      if (size < 0 && other_rank) dims[axis] = {};
+      if (size < 0 || dims[axis].size == size) continue;
+      wrong |= dims[axis].size >= 0;
+      dims[axis] = {size, ""};
+    }
+    if (!wrong) continue;
+    LogWarning("output ", value.name, " is declared with the shape ", DimsText(value.dims), ", but has ",
+               DimsText(dims), "; it is written so");
+    value.dims = std::move(dims);
+    ++corrected;
+  }
+  return corrected;
 }
 
 }  // namespace xslim

@@ -26,6 +26,10 @@ std::vector<ModelFault> FindFaults(const Graph& graph);
 // Throws Error naming the fatal faults; warns of the others.
 void RefuseFaults(const Graph& graph);
 
+// Outputs that are declared with a shape which the model, whatever it is fed with, does not give get the
+// right one, with a warning: who allocates by the declaration relies on it. Returns their number.
+int CorrectOutputShapes(Graph* graph);
+
 }  // namespace xslim
 
 #endif  // XSLIM_SIMPLIFY_CHECK_MODEL_H_

@@ -170,7 +170,15 @@ def run_cases():
         put("second.onnx", made)(folder)
     second = [dict(BASE["calibration_parameters"]["input_parameters"][0]), {"input_name": "offset"}]
     static("an input without data", {MODEL + "onnx_model": "second.onnx", "calibration_parameters.input_parameters": second},
-           says="samples of cal/list.txt, zeros for offset", setup=put_second)
+           says=["samples of cal/list.txt, zeros for offset", "warning: no data_list_path for offset: all zeros"], setup=put_second)
+
+    def put_misdeclared(folder):
+        made = small_model()
+        made.graph.output[0].type.tensor_type.shape.dim[1].dim_value += 2
+        put("misdeclared.onnx", made)(folder)
+    case("an output of another shape than is declared", "-i misdeclared.onnx -o o.onnx",
+         says=["warning: output y is declared with the shape [", "; it is written so"], setup=put_misdeclared)
+    static("a prefix with an ending", {MODEL + "output_prefix": "x.onnx"}, files=["w/x.onnx.onnx"], says=["output_prefix: x.onnx gets .onnx added", "leave .onnx out of it"])
 
 
 def chunk(kind, data, off=0):

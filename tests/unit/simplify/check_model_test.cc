@@ -149,6 +149,28 @@ TEST(CheckModel, OutputsAreOfTheTypeThatIsComputed) {
   EXPECT_EQ(FaultOf(m), "");
 }
 
+// The output's shape after the correction, -1 for an open size.
+Shape Corrected(const Shape& declared, const Shape& input, int corrected) {
+  Model m;
+  m.Output(m.Op("Transpose", {m.Input("x", input)}, {{"perm", Attribute::Ints({1, 0})}}));
+  Value& output = m.graph.value(m.graph.outputs()[0]);
+  output.has_shape = true;
+  for (int64_t size : declared) output.dims.push_back({size, size < 0 ? "M" : ""});
+  EXPECT_EQ(CorrectOutputShapes(&m.graph), corrected);
+  Shape shape;
+  for (const Dim& dim : m.graph.value(m.graph.outputs()[0]).dims) shape.push_back(dim.size);
+  return shape;
+}
+
+TEST(CheckModel, WrongOutputShapesAreCorrected) {
+  EXPECT_EQ(Corrected({3, 2}, {3, 5}, 1), Shape({5, 3}));
+  EXPECT_EQ(Corrected({5}, {3, 5}, 1), Shape({5, 3}));
+  EXPECT_EQ(Corrected({7, 7}, {-1, 5}, 1), Shape({5, 7}));  // nobody knows whether the other one is wrong
+  EXPECT_EQ(Corrected({5, 3}, {3, 5}, 0), Shape({5, 3}));
+  EXPECT_EQ(Corrected({-1, 3}, {3, 5}, 0), Shape({-1, 3}));  // says less, but nothing wrong
+  EXPECT_EQ(Corrected({5, 1}, {-1, 5}, 0), Shape({5, 1}));
+}
+
 TEST(CheckModel, AModelHasOutputs) {
   Model m;
   m.Op("Relu", {m.Input("x", {2})});
