@@ -190,7 +190,7 @@ class Converter {
       if (input == kNone || !IsFloat(scope, input)) continue;
       bool wants_half = half && types != nullptr && MayBeFloat(InputLetter(*types, slot));
       if (half && TakesAny(node)) wants_half = HasHalfHome(scope, input);
-      graph.SetInput(id, slot, Form(scope, input, wants_half, IsBound(node, slot)));
+      graph.SetInput(id, slot, Form(scope, input, wants_half, IsBound(scope, node, slot)));
     }
   }
 

@@ -110,7 +110,13 @@ class Judge {
     const std::vector<NodeId> order = graph_.Order();
     if (options_.keep) kept_ = options_.keep(scope_);
     for (NodeId id : order) {
-      if (TouchesFloat(graph_.node(id))) verdicts_[id] = Verdict(graph_.node(id));
+      const Node& node = graph_.node(id);
+      if (!TouchesFloat(node)) continue;
+      if (FillsScores(node)) filled_.insert(node.outputs[0]);
+      const std::string& why = verdicts_[id] = Verdict(node);
+      if (why.empty() || !FillsScores(node)) continue;
+      filled_.erase(node.outputs[0]);  // with the fill as it is
+      MarkWide(node);
     }
     return std::move(verdicts_);
   }
@@ -206,9 +212,15 @@ class Judge {
     return any;
   }
 
+  // A Where whose output is wide by its fill, which may be narrowed.
+  bool FillsScores(const Node& node) const {
+    return node.Is("Where") && (IsBound(scope_, node, 1) || IsBound(scope_, node, 2));
+  }
+
   bool IsWide(ValueId id) {
     if (TypeOf(id) != DType::kFloat) return false;
-    if (wide_.count(id) || (scope_.outer == nullptr && options_.wide.count(id))) return true;
+    if (wide_.count(id) || (scope_.outer == nullptr && options_.wide.count(id) && !filled_.count(id)))
+      return true;
     const Tensor* constant = ConstantIn(scope_, id);
     return constant != nullptr && constant->dtype() == DType::kFloat && Largest(*constant) > kLargestHalf;
   }
@@ -218,7 +230,7 @@ class Judge {
   std::string WideReason(const Node& node) {
     std::string which;
     for (size_t slot = 0; slot < node.inputs.size() && which.empty(); ++slot) {
-      if (node.inputs[slot] != kNone && !IsBound(node, slot) && IsWide(node.inputs[slot]))
+      if (node.inputs[slot] != kNone && !IsBound(scope_, node, slot) && IsWide(node.inputs[slot]))
         which = graph_.value(node.inputs[slot]).name;
     }
     for (ValueId output : node.outputs) {
@@ -291,7 +303,7 @@ class Judge {
   std::map<NodeId, std::string> verdicts_, kept_;
   std::set<NodeId> positions_;
   std::set<NodeId> precise_;  // sensitive operators and what finishes them
-  std::set<ValueId> wide_, small_;
+  std::set<ValueId> wide_, small_, filled_;
   std::map<const Tensor*, float> largest_;
 };
 
@@ -302,6 +314,16 @@ std::map<NodeId, std::string> DecideHalf(const Scope& scope, const HalfOptions& 
   return Judge(scope, options, ignored).Decide();
 }
 
-bool IsBound(const Node& node, size_t slot) { return node.Is("Clip") && slot > 0; }
+bool IsBound(const Scope& scope, const Node& node, size_t slot) {
+  if (node.Is("Clip")) return slot > 0;
+  if (!node.Is("Where") || slot == 0) return false;
+  const Tensor* fill = ConstantIn(scope, node.input(slot));
+  if (fill == nullptr || fill->dtype() != DType::kFloat || fill->size() != 1 ||
+      !(fill->data<float>()[0] < -kLargestHalf))
+    return false;
+  const Graph& graph = *scope.graph;
+  const NodeId reader = graph.SoleUser(node.outputs[0]);
+  return reader != kNone && graph.node(reader).Is("Softmax");
+}
 
 }  // namespace xslim

@@ -15,8 +15,11 @@ namespace xslim {
 // float32 value are not in it. Types must be inferred.
 std::map<NodeId, std::string> DecideHalf(const Scope& scope, const HalfOptions& options, IgnoreList* ignored);
 
-// Slots of Clip hold bounds: those past the range of float16 become its ends, which is the same to it.
-bool IsBound(const Node& node, size_t slot);
+// Whether what is past the range of float16 in the slot may become its ends, which is the same to what reads
+// it: bounds of a Clip, and what a Where fills masked scores with in front of a Softmax, which gives them 0,
+// or equal shares where a row has nothing else. (Not what an Add masks with: rows of nothing else then depend
+// on the scores.)
+bool IsBound(const Scope& scope, const Node& node, size_t slot);
 
 }  // namespace xslim
 

@@ -227,9 +227,11 @@ def shapes(m):
 
 
 def masked(m):
-    """Scores filled with the smallest float before a Softmax."""
+    """Scores filled with the smallest float before a Softmax, in the first row all of them."""
     x = m.input("x", [2, 6, 6])
-    keep = m.op("Greater", x, m.constant(-0.5))
+    least = np.full((6, 1), -0.5, np.float32)
+    least[0] = 1e4
+    keep = m.op("Greater", x, m.constant(least))
     y = m.op("Softmax", m.op("Where", keep, x, m.constant(-3.4028235e38)), axis=-1)
     return m.op("MatMul", y, m.random(6, 8))
 

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "runtime/executor.h"
@@ -148,6 +149,50 @@ TEST(Half, LargeMaskStaysFloatDownToTheSoftmax) {
   Chain chain;
   chain.Then("Relu").Then("Add", {chain.Constant(-1e9f)}).Then("Softmax").Then("Relu").End();
   EXPECT_THAT(Kept(chain.Convert()), ElementsAre("Add[Add]", "Softmax[Softmax]"));
+}
+
+// Scores where a mask says so, else `fill`, and what `behind` makes of them.
+struct Filled {
+  Filled(float fill, const char* behind) {
+    const ValueId mask = chain.graph.AddValue("mask", DType::kBool);
+    chain.graph.AddInput(mask);
+    const ValueId number = chain.graph.AddConstant("fill", Tensor::Scalar<float>(fill));
+    chain.Then("Relu");
+    scores = chain.last;
+    const ValueId filled = chain.graph.AddValue("filled");
+    chain.graph.AddNode("Where", "Where", {mask, scores, number}, {filled});
+    chain.last = where = filled;
+    chain.Then(behind).Then("Relu").End();
+  }
+  std::vector<std::string> KeptWith(std::vector<std::string> ignored = {}, std::set<ValueId> wide = {}) {
+    chain.settings.ignore_op_types = std::move(ignored);
+    HalfOptions options;
+    options.measured = !wide.empty();
+    options.wide = std::move(wide);
+    return Kept(chain.Convert(options));
+  }
+  Chain chain;
+  ValueId scores = kNone, where = kNone;
+};
+
+TEST(Half, TheFillOfMaskedScoresMayLieOutside) {
+  Filled filled(-3.4e38f, "Softmax");
+  EXPECT_THAT(filled.KeptWith(), IsEmpty());
+  const Graph& graph = filled.chain.graph;
+  EXPECT_EQ(ToFloat(graph.value(graph.Find("fill")).constant.data<Half>()[0]), -kLargestHalf);
+  Filled measured(-1e9f, "Softmax");
+  EXPECT_THAT(measured.KeptWith({}, {measured.where}), IsEmpty());
+}
+
+TEST(Half, OtherFillsStayFloat) {
+  EXPECT_THAT(Filled(3.4e38f, "Softmax").KeptWith(), ElementsAre("Where[Where]", "Softmax[Softmax]"));
+  EXPECT_THAT(Filled(-3.4e38f, "Sigmoid").KeptWith(), ElementsAre("Where[Where]", "Sigmoid[Sigmoid]"));
+  // As a Cast would make an infinity of the fill.
+  EXPECT_THAT(Filled(-3.4e38f, "Softmax").KeptWith({"Where"}),
+              ElementsAre("Where[Where]", "Softmax[Softmax]"));
+  Filled measured(-1e9f, "Softmax");
+  EXPECT_THAT(measured.KeptWith({}, {measured.scores, measured.where}),
+              ElementsAre("Relu[Relu]", "Where[Where]", "Softmax[Softmax]"));
 }
 
 TEST(Half, BoundsOfClipMayLieOutside) {
