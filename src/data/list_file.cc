@@ -35,6 +35,25 @@ fs::path FileOf(const fs::path& folder, std::string line) {
   return {};
 }
 
+// A line that names no file. place: the list and the line's number.
+[[noreturn]] void FailListed(const fs::path& folder, const std::string& line, const std::string& place,
+                             const std::string& field) {
+  std::error_code ignored;
+  const fs::path named = folder / line;
+  const char* what = " does not exist";
+  if (fs::exists(named, ignored))
+    what = fs::is_directory(named, ignored) ? " is a folder, not a file" : " is not a regular file";
+  std::string hint = StrCat("listed by ", field, "; relative paths start at the list's folder");
+  const bool quoted = line.size() > 2 && line.front() == line.back() && (line[0] == '"' || line[0] == '\'');
+  for (const std::string& bare :
+       {line.substr(0, line.find(',')), quoted ? line.substr(1, line.size() - 2) : line}) {
+    if (bare == line || FileOf(folder, bare).empty()) continue;
+    hint = StrCat("listed by ", field, "; there is ", (folder / bare).string(),
+                  ": a line is a path and nothing else");
+  }
+  throw Error(StrCat("the file ", named.string(), what), place, hint);
+}
+
 }  // namespace
 
 std::string ResolvePath(const std::string& path, const std::string& source) {
@@ -73,13 +92,7 @@ std::vector<std::string> ReadListFile(const std::string& list, const std::string
     begin = end + (text.compare(end, 2, "\r\n") == 0 ? 2 : 1);
     if (line.empty()) continue;
     const fs::path path = scripted ? folder / line : FileOf(folder, line);
-    if (path.empty()) {
-      std::error_code ignored;
-      throw Error(StrCat("the file ", (folder / line).string(),
-                         fs::exists(folder / line, ignored) ? " is not a regular file" : " does not exist"),
-                  StrCat(list, ":", number),
-                  StrCat("listed by ", field, "; relative paths start at the list's folder"));
-    }
+    if (path.empty()) FailListed(folder, line, StrCat(list, ":", number), field);
     paths.push_back(path.string());
     if (lines != nullptr) lines->push_back(number);
   }

@@ -74,7 +74,8 @@ fs::path ExternalFile(const std::string& location, const DataFolders& folders, c
                 "a link leads out of the model's folder");
   }
   if (!fs::is_regular_file(file, code))
-    throw Error("external data \"" + location + "\" is not a file.", where);
+    throw Error("external data \"" + location + "\" is not a file.", where,
+                "put the file of that name, a part of the model, in its place");
   return file;
 }
 

@@ -111,6 +111,11 @@ def file_cases():
          setup=put("strideless.onnx", strideless_model()))
     static("a short raw file", {INPUT + "file_type": "raw", INPUT + "data_list_path": "cal/shortraw.txt"}, 1,
            "cal/shortraw.txt:7: cal/short.raw: the file has 100 bytes, expected 768")
+    for name, line in (("quotes", '"00.npy"'), ("a comma", "00.npy,3")):
+        static("a listed path with " + name, {INPUT + "data_list_path": "cal/marked.txt"}, 1, ["cal/marked.txt:1: the file", "there is cal/00.npy: a line is a path"],
+               setup=lambda folder, line=line: write(os.path.join(folder, "cal", "marked.txt"), line + "\n"))
+    static("a folder in the list", {INPUT + "data_list_path": "cal/marked.txt"}, 1, "cal/marked.txt:1: the file cal/../cal is a folder, not a file",
+           setup=lambda folder: write(os.path.join(folder, "cal", "marked.txt"), "../cal\n"))
     static("the first image is broken", {INPUT + "file_type": "img", INPUT + "data_list_path": "cal/first.txt", INPUT + "input_shape": [1, 3, -1, -1],
                                          MODEL + "onnx_model": "any.onnx"}, 1, "cal/first.txt:1: cal/broken.png: cannot decode", setup=any_size)
 
