@@ -41,7 +41,7 @@ void WarnOfOutputs(const std::vector<OutputMeasure>& outputs) {
     if (output.undefined > 0)
       LogWarning("output ", output.name, ": ",
                  Counted(output.undefined, "sample of the report tells", "samples of the report tell"),
-                 " nothing, the float model gives NaN or infinity there; check the data");
+                 " nothing: NaN or infinity in the data and in the float model's output");
     if (output.samples == 0 || (std::isfinite(output.snr) && std::isfinite(output.cosine))) continue;
     LogWarning("output ", output.name,
                " holds NaN or infinity on samples of the report; its SNR says nothing");

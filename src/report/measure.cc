@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/random.h"
+#include "data/readers.h"
 #include "ops/operator.h"
 #include "runtime/buffer_pool.h"
 #include "runtime/executor.h"
@@ -245,8 +246,10 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
     const bool interchangeable = originals && Same(*originals, expected);
     if (originals) expected = *originals;
     const std::vector<Tensor> actual = lane.exported->Run(sample, &quantized);
+    const bool odd_data = std::any_of(sample.begin(), sample.end(), HasNonFinite);
     for (size_t i = 0; i < expected.size() && i < actual.size(); ++i) {
       result->outputs.push_back(CompareOutputs(expected[i], actual[i], parts[i], ends[i]));
+      result->outputs.back().odd_data = odd_data;
     }
     for (const std::string& name : names) {
       const auto f = floats.find(name), q = quantized.find(copy_of[name]);

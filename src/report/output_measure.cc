@@ -52,9 +52,9 @@ bool HasNoise(DType type, const OutputParts& parts) {
   return IsFloating(type) || IsMiniFloat(type) || parts.rounded;
 }
 
-// Not where the float model gives NaN or infinity and the int8 model something else.
-bool HasFiniteSignal(const OutputResult* result) {
-  return result->sums && std::isfinite(result->sums->signal);
+// Neither the sample nor what the float model makes of it is finite: nothing can be said of the int8 model.
+bool TellsNothing(const OutputResult* result) {
+  return result->odd_data && result->sums && !std::isfinite(result->sums->signal);
 }
 
 // The parts over all samples; one for the whole when a sample was not divided.
@@ -223,11 +223,11 @@ OutputMeasure Summary(const std::string& name, const OutputParts& parts,
   std::vector<double> signals;
   for (const OutputResult* result : results) signals.push_back(result->sums ? result->sums->signal : 0);
   const double least = SilentBelow(signals);
-  const bool some_finite = std::any_of(results.begin(), results.end(), HasFiniteSignal);
+  const bool some_tell = !std::all_of(results.begin(), results.end(), TellsNothing);
   int64_t silent = 0;
   std::vector<const OutputResult*> telling;
   for (const OutputResult* result : results) {
-    if (some_finite && result->sums && !HasFiniteSignal(result)) {
+    if (some_tell && TellsNothing(result)) {
       ++output.undefined;
       continue;
     }
@@ -275,7 +275,7 @@ OutputMeasure Summary(const std::string& name, const OutputParts& parts,
                " left out of its mean: silent, under a thousandth of the mean signal"));
   if (output.undefined > 0)
     add(Counted(output.undefined, "sample is", "samples are") +
-        " left out of its mean: the float model's output holds NaN or infinity there");
+        " left out of its mean: its data hold NaN or infinity, and so does the float model's output");
   if (other_shape > 0)
     add("not measured" + of_samples(other_shape) + ": its shape differs from the float model's");
   if (other_kind > 0) add("not measured" + of_samples(other_kind) + ": its type is " + type);

@@ -46,9 +46,10 @@ struct PartMeasure {
 struct OutputMeasure {
   std::string name;
   double snr = 0, snr_worst = 0, cosine = 0, cosine_worst = 1;  // mean and worst over `samples`
-  int64_t samples = 0;    // that were compared and are not silent; 0: the numbers say nothing
-  int64_t undefined = 0;  // samples left out: the float model gives NaN or infinity there, but not everywhere
-  std::string note;       // why samples were not compared, or what was instead; "" when all were
+  int64_t samples = 0;  // that were compared and are not silent; 0: the numbers say nothing
+  int64_t undefined =
+      0;  // samples left out: they and the float model's output hold NaN or infinity, and not all do
+  std::string note;  // why samples were not compared, or what was instead; "" when all were
   bool is_float = true;
   std::string selected_by;         // as in OutputParts
   std::vector<PartMeasure> parts;  // one for the whole output where it has no parts; empty: not compared
@@ -79,6 +80,7 @@ struct OutputResult {
   bool lost = false, other_shape = false, other_kind = false;  // why it was not compared
   int64_t equal = 0, total = 0;                                // elements of other types
   double apart = 0, furthest = 0;  // of integers: the sum and the largest of the differences
+  bool odd_data = false;           // the sample holds NaN or infinity
 };
 
 OutputResult CompareOutputs(const Tensor& expected, const Tensor& actual, const OutputParts& parts,

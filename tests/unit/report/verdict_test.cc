@@ -190,17 +190,25 @@ TEST(Outputs, SilentSamplesAreLeftOutOfTheMean) {
   EXPECT_EQ(Summary("y", Whole(), {&silent}).samples, 1);
 }
 
-TEST(Outputs, SamplesOnWhichTheFloatModelIsNotFiniteAreLeftOut) {
+TEST(Outputs, SamplesOfOddDataAreLeftOut) {
   for (const float odd : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
-    const OutputMeasure output = MeasureOf(Whole(), {{}}, {2}, {{{10, 1}, {11, 1}}, {{odd, 1}, {7, 1}}});
+    const auto result = [](float f, float q) {
+      return CompareOutputs(Tensor::Of<float>({2}, {f, 1}), Tensor::Of<float>({2}, {q, 1}), Whole(), {{}});
+    };
+    const OutputResult sound = result(10, 11);
+    OutputResult broken = result(odd, 7);
+    EXPECT_FALSE(std::isfinite(Summary("y", Whole(), {&sound, &broken}).snr));  // the model's own doing
+    broken.odd_data = true;
+    const OutputMeasure output = Summary("y", Whole(), {&sound, &broken});
     EXPECT_NEAR(output.snr, 1.0 / 101, 1e-6);
     EXPECT_NEAR(output.parts.at(0).snr, 1.0 / 101, 1e-6);
     EXPECT_EQ(output.samples, 1);
     EXPECT_EQ(output.undefined, 1);
-    EXPECT_THAT(output.note, HasSubstr("1 sample is left out of its mean: the float model's output holds"));
-    // What the int8 model alone loses counts, and so does what no sample is free of.
-    EXPECT_FALSE(std::isfinite(MeasureOf(Whole(), {{}}, {2}, {{{10, 1}, {odd, 1}}, {{10, 1}, {10, 1}}}).snr));
-    EXPECT_TRUE(std::isnan(MeasureOf(Whole(), {{}}, {2}, {{{odd, 1}, {7, 1}}}).snr));
+    EXPECT_THAT(output.note, HasSubstr("1 sample is left out of its mean: its data hold NaN or infinity"));
+    EXPECT_FALSE(std::isfinite(Summary("y", Whole(), {&broken}).snr));  // where there are no others
+    OutputResult lost = result(10, odd);
+    lost.odd_data = true;
+    EXPECT_FALSE(std::isfinite(Summary("y", Whole(), {&sound, &lost}).snr));  // the float model copes
   }
 }
 
