@@ -251,7 +251,7 @@ TEST_F(OutputFilesTest, PlacesAreKnownBeforeThereIsSomethingToWrite) {
   EXPECT_THAT(Complaint(At("no/new")), HasSubstr("there is no folder " + At("no") + " ("));
   EXPECT_THAT(Complaint(At("old/new")), HasSubstr("there is no folder " + At("old") + " ("));
   EXPECT_THAT(Complaint(folder_.string()), HasSubstr("a folder of that name is there"));
-  EXPECT_THAT(Complaint("/dev/null"), HasSubstr("not a regular file"));
+  EXPECT_THAT(Complaint("/dev/null"), HasSubstr("is a pipe or a device"));
   EXPECT_THAT(Complaint(At(std::string(300, 'n'))), HasSubstr("File name too long"));
 }
 
