@@ -10,8 +10,8 @@ BELOW = {
     "ops": ["graph", "kernels"], "onnx": ["graph"], "config": ["include", "base"], "data": ["tensor"],
     "runtime": ["ops"], "simplify": ["graph", "ops", "runtime"], "quant": ["graph", "ops", "runtime"],
     "calibrate": ["quant", "runtime", "data"], "tune": ["quant", "runtime", "data"],
-    "report": ["quant", "runtime", "data"],
-    "pipeline": ["onnx", "config", "simplify", "calibrate", "tune", "report"],
+    "report": ["quant", "runtime", "data"], "target": ["quant", "simplify"],
+    "pipeline": ["onnx", "config", "simplify", "calibrate", "tune", "report", "target"],
     "tools/xslim": ["include", "base"],
 }
 

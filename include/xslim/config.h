@@ -32,6 +32,12 @@ inline constexpr int kLowestOpset = 7, kHighestOpset = 24;
 inline constexpr int kPrecisionAuto = 1, kPrecisionPartial = 2;
 inline constexpr int kPrecisionDynamic = 3, kPrecisionFp16 = 4, kPrecisionSlimOnly = 100;
 
+// Sizes that a model input is fixed to; -1 = as the model has it. name "": the only input.
+struct InputShape {
+  std::string name;
+  std::vector<int64_t> sizes;
+};
+
 struct ModelParameters {
   std::string onnx_model;      // path of the float model; -i overrides it
   std::string output_prefix;   // file name stem of the outputs; "" = <model stem>.q
@@ -41,6 +47,7 @@ struct ModelParameters {
   bool spacemit_functions =
       false;                 // groups of operators become calls of functions that SpacemiT's runtime knows
   std::optional<int> opset;  // pins the default-domain opset
+  std::vector<InputShape> input_shapes;
   // Of the command line alone: simplifier passes left out; whether the simplified graph is compared with the
   // original on random inputs (none: unless the model is huge).
   std::vector<std::string> skip_passes;

@@ -49,6 +49,12 @@ const Keys<Model> kModelKeys = {
      [](Model* m, const Field& f) { m->spacemit_functions = f.Bool(); }},
     {"opset", kOpsetRange.c_str(), "opset of the output (default: the model's, at least 13)",
      [](Model* m, const Field& f) { m->opset = f.Int(kLowestOpset, kHighestOpset); }},
+    {"input_shapes", "object", "sizes that inputs are fixed to, e.g. {\"x\": [1, 3, 224, 224]}",
+     [](Model* m, const Field& f) {
+       if (!f.value().is_object()) f.Expected("an object of lists, by input, e.g. {\"x\": [1, 3, 224, 224]}");
+       for (const auto& [name, sizes] : f.value().items())
+         m->input_shapes.push_back({name, f.Member(name).Dims()});
+     }},
     {"external_data", "bool", "write large tensors beside the model (default: when it is over 1.9 GB)",
      [](Model* m, const Field& f) { m->external_data = f.Bool(); }},
 };

@@ -11,6 +11,7 @@
 #include "pipeline/modes.h"
 #include "pipeline/naming_samples.h"
 #include "pipeline/progress.h"
+#include "pipeline/provider_lines.h"
 #include "quant/element_types.h"
 #include "quant/half.h"
 #include "quant/inline.h"
@@ -146,6 +147,7 @@ RunResult ConvertToHalf(Graph graph, const Config& config, const RunOptions& opt
   WarnOfVanished(outcome.vanished);
   if (half.type == DType::kBFloat16) WarnOfKernels(outcome.types);
   SaveModel(graph, paths.model, SaveOptionsFor(config));
+  LogProvider(CheckProvider(graph));
   RunResult result{paths.model, "", {}};
   Summarize(counts, CountModel(graph, CountMacs(before)), paths.input, outcome.left, &result);
   return result;

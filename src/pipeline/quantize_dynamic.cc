@@ -6,6 +6,7 @@
 #include "onnx/model_io.h"
 #include "pipeline/model_inputs.h"
 #include "pipeline/modes.h"
+#include "pipeline/provider_lines.h"
 #include "quant/dynamic.h"
 #include "quant/integer_operators.h"
 #include "report/summary.h"
@@ -61,6 +62,7 @@ RunResult QuantizeDynamic(Graph graph, const Config& config, const OutputPaths& 
         IsQuantized(graph) ? "the model is quantized already and stays as it is" : "the output stays float");
   }
   SaveModel(graph, paths.model, SaveOptionsFor(config));
+  LogProvider(CheckProvider(graph));
   RunResult result{paths.model, "", {}};
   Summarize(counts, CountModel(graph, macs), paths.input, outcome.left, &result);
   return result;

@@ -17,6 +17,7 @@
 #include "pipeline/plan_int8.h"
 #include "pipeline/precision.h"
 #include "pipeline/progress.h"
+#include "pipeline/provider_lines.h"
 #include "pipeline/static_report.h"
 #include "pipeline/statistics_source.h"
 #include "quant/coarse_scales.h"
@@ -190,6 +191,7 @@ class StaticRun {
     DropUnusedFunctions(&graph_);
     exported_ = ExportQdq(graph_, plan_);
     PutBranches(AllOf(branches_), &exported_);
+    provider_ = CheckProvider(exported_);
     figures_ = FiguresOf(graph_, plan_, facts_, in_branches_);
     if (plan_.nodes.empty() && in_branches_.operators == 0)
       LogWarning(paths_.input, ": no operator can be quantized, the output stays float");
@@ -210,6 +212,7 @@ class StaticRun {
       result_.missed.insert(result_.missed.end(), gate.missed.begin(), gate.missed.end());
     }
     if (!branches_.empty()) sections_.push_back({"branches", BranchesJson(branches_)});
+    sections_.push_back({"provider", ProviderJson(provider_)});
     texts_.push_back({paths_.verdict,
                       VerdictJson(StaticVerdictHead(figures_, facts_, model), *measures_, gates, sections_)});
     result_.verdict_path = paths_.verdict;
@@ -225,6 +228,7 @@ class StaticRun {
     for (const auto& notes : {notes_, in_branches_.notes})
       head.notes.insert(head.notes.end(), notes.begin(), notes.end());
     if (!float_.meaningful) head.notes.insert(head.notes.begin(), kOnZeros);
+    head.provider = ProviderLines(provider_);
     if (settings_.sensitivity && in_branches_.operators > 0) head.notes.push_back(kNotInSensitivity);
     texts_.push_back({paths_.report, MarkdownReport(graph_, head, *measures_) + sensitivity_markdown_});
     result_.report_path = paths_.report;
@@ -243,6 +247,7 @@ class StaticRun {
     Summarize(CountModel(original_, CountMacs(original_)), CountModel(exported_, CountMacs(graph_)),
               paths_.input, left, &result_);
     LogInfo("wrote ", paths_.model);
+    LogProvider(provider_);
   }
 
   const Graph original_;
@@ -261,6 +266,7 @@ class StaticRun {
   std::vector<QuantizedBranch> branches_;
   BranchFigures in_branches_;
   StaticFigures figures_;
+  ProviderCheck provider_;  // of the exported graph
   std::optional<Measures> measures_;
   std::string sensitivity_markdown_;
   Sections sections_;

@@ -21,6 +21,7 @@
 #include "pipeline/written_files.h"
 #include "runtime/executor.h"
 #include "simplify/check_model.h"
+#include "simplify/input_shapes.h"
 
 namespace xslim {
 namespace {
@@ -122,6 +123,7 @@ RunResult RunMode(Graph graph, const Config& config, const RunOptions& options, 
   const QuantizationParameters& settings = config.quantization;
   if (!Calibrates(settings)) RefuseMeasuring(config);
   RefuseFaults(graph);
+  FixInputShapes(&graph, config.model.input_shapes);
   CorrectOutputShapes(&graph);
   for (const std::string& sentence : IdleSettings(config, options)) LogWarning(sentence);
   switch (settings.precision_level) {

@@ -3,6 +3,7 @@
 #include "onnx/model_io.h"
 #include "pipeline/model_inputs.h"
 #include "pipeline/modes.h"
+#include "pipeline/provider_lines.h"
 #include "report/summary.h"
 #include "runtime/executor.h"
 #include "simplify/macs.h"
@@ -21,6 +22,7 @@ RunResult Slim(Graph graph, const Config& config, const OutputPaths& paths, Thre
   SimplifyModel(&graph, config, false, pool);
   DropUnusedFunctions(&graph);
   SaveModel(graph, paths.model, SaveOptionsFor(config));
+  LogProvider(CheckProvider(graph));
   RunResult result{paths.model, "", {}};
   Summarize(before, CountModel(graph, CountMacs(graph)), paths.input, {}, &result);
   return result;

@@ -45,6 +45,13 @@ std::string PartsTable(const std::vector<OutputMeasure>& outputs) {
          rows;
 }
 
+std::string Section(const char* title, const std::vector<std::string>& lines) {
+  if (lines.empty()) return "";
+  std::string text = StrCat("\n## ", title, "\n\n");
+  for (const std::string& line : lines) text += "- " + MarkdownText(line) + "\n";
+  return text;
+}
+
 bool IsPassive(const Graph& graph, const Node& node) {
   const OperatorRow* row = FindOperator(node.domain, node.op_type, graph.opset());
   return row != nullptr && row->role == QuantRole::kPassive;
@@ -76,14 +83,8 @@ std::string MarkdownReport(const Graph& graph, const ReportHead& head, const Mea
   for (const OutputMeasure& output : measures.outputs) {
     for (const std::string& line : Collapses(output)) text += "\n" + Red(MarkdownText(line), true) + "\n";
   }
-  if (!head.notes.empty()) {
-    text += "\n## Notes\n\n";
-    for (const std::string& note : head.notes) text += "- " + MarkdownText(note) + "\n";
-  }
-  if (!head.tuning.empty()) {
-    text += "\n## Tuning\n\n";
-    for (const std::string& line : head.tuning) text += "- " + MarkdownText(line) + "\n";
-  }
+  text += Section("Notes", head.notes) + Section("Tuning", head.tuning) +
+          Section("SpacemiT's provider", head.provider);
 
   // Operators by their worst output SNR, descending; passive ones have no error of their own.
   std::map<NodeId, double> worst;

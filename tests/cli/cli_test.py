@@ -154,7 +154,7 @@ def usage_cases():
     case("an empty value", "--input_path= --output_path=o.onnx", 2, "--input_path: is empty")
     case("a model from standard input", "-i - -o o.onnx", 2, "--input_path: - does not stand for standard input")
     case("a model to standard output", "-i m.onnx -o -", 2, "--output_path: - does not stand for standard input or output")
-    case("a key as option in the plural", "--input_shapes 1,3,8,8", 2, "input_shape is a key of the configuration")
+    case("a key as option in the plural", "--mean_values 1", 2, "mean_value is a key of the configuration")
     case("a value like an option", ["-i", "m.onnx", "-o", "o.onnx", "--dynq", "--ignore_op_names=--dynq"], 0, '"--dynq" matches no operator', ["o.onnx"])
     case("a list with blanks", "-i m.onnx -o o.onnx --dynq --ignore_op_types Conv Relu", 2, ["'Relu' belongs to no option", "commas"])
     case("flags together", "-vq -i m.onnx -o o.onnx", 2, "-v and -q exclude each other")
@@ -250,6 +250,19 @@ def usage_cases():
          ["o.onnx"])
     case("a word too much", "-i m.onnx -o o.onnx more", 2, "'more' belongs to no option (a model goes to -i")
     case("two dashes", "-i m.onnx -o o.onnx -- more", 2, "'--' belongs to no option")
+
+
+def shape_cases():
+    slim = "-i two.onnx -o o.onnx "
+    case("sizes without a name", "-i m.onnx -o o.onnx --input-shapes 1,3,8,8", files=["o.onnx"])
+    case("sizes of two inputs behind one option", slim + "--input-shapes a:1,2 b:1,2", 2, "--input-shapes may be repeated")
+    case("sizes that are no numbers", "-i m.onnx -o o.onnx --input-shapes 1,3,x,8", 2, ["--input-shapes 1,3,x,8", "got 'x'"])
+    case("sizes of another rank", "-i m.onnx -o o.onnx --input-shapes 1,3", 1, ["m.onnx: input_shapes: ", "2 are given"])
+    case("sizes without a name for two inputs", slim + "--input-shapes 1,3", 1, "names no input, and the model has 2")
+    static("sizes in the config", {MODEL + "input_shapes": [1, 2]}, 1, "model_parameters.input_shapes: expected an object of lists")
+    static("sizes of an input that is not there", {MODEL + "input_shapes": {"nope": [1]}}, 1, "input_shapes: nope: the model has no input")
+    case("what SpacemiT's provider leaves", "-i m.onnx -o o.onnx --opset 24", files=["o.onnx"],
+         says=["SpacemiT's provider takes", "on the CPU: version 22 of the operator, 11 is the newest that it knows", "--opset 21: fewer"])
 
 
 def simplify_cases():
@@ -795,7 +808,7 @@ def profile(program, folder):
 
 def all_runs(program):
     """Every case as (name, function that runs it in a folder and returns complaints)."""
-    for add in (usage_cases, simplify_cases, path_cases, config_cases, gate_cases, precision_cases, data_cases):
+    for add in (usage_cases, shape_cases, simplify_cases, path_cases, config_cases, gate_cases, precision_cases, data_cases):
         add()
 
     def while_preprocessing(ended):

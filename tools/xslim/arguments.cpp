@@ -26,10 +26,16 @@ struct Option {
   double low = 0, high = 0;    // range of a number
   std::vector<int> only = {};  // the numbers that there are, where they are few
   bool of_xslim = false;       // XSlim has it, too
+  bool whole = false;          // of a list: commas do not part its texts
 };
 
 Option OfXslim(Option option) {
   option.of_xslim = true;
+  return option;
+}
+
+Option Whole(Option option) {
+  option.whole = true;
   return option;
 }
 
@@ -64,6 +70,9 @@ const std::vector<Option> kOptions = {
     {"--auto-precision", "X", "leave operators float until every output's noise/signal is at most X",
      &Arguments::auto_precision, 1e-6, 1e6},
     OfXslim({"--opset", "N", kOpsetHelp.c_str(), &Arguments::opset, kLowestOpset, kHighestOpset}),
+    Whole({"--input-shapes", "X:SIZES",
+           "fix sizes that input X leaves open, e.g. x:1,3,224,224; may be repeated",
+           &Arguments::input_shapes}),
     {"--strict", "", "an operator that cannot be computed is an error", &Arguments::strict},
     {"--op-library", "FILE", "shared library with more operators; may be repeated", &Arguments::op_libraries},
     {"--skip-pass", "NAME", "simplifier pass to leave out; may be repeated", &Arguments::skip_passes},
@@ -253,9 +262,7 @@ class Writer {
         throw UsageError("'" + argument + "' belongs to no option", "",
                          "it begins with a dash; options have hyphens, --");
       if (argument.size() < 2 || argument[0] != '-' || argument == "--") {
-        throw UsageError("'" + argument + "' belongs to no option", "",
-                         behind_list_ ? "commas separate the names of a list, without blanks"
-                                      : "a model goes to -i, a configuration to -c, the output to -o");
+        throw UsageError("'" + argument + "' belongs to no option", "", HintBehind());
       }
       const size_t equals = std::min(argument.find('='), argument.size());
       const std::string name = argument.substr(0, equals);
@@ -285,7 +292,8 @@ class Writer {
   // value: what stands in the option's own argument, or null.
   void Add(const Option& option, const char* value) {
     const std::string name = LongName(option);
-    behind_list_ = std::holds_alternative<std::vector<std::string> Arguments::*>(option.target);
+    const bool list = std::holds_alternative<std::vector<std::string> Arguments::*>(option.target);
+    behind_list_ = list ? &option : nullptr;
     if (TakesNothing(option)) {
       written_.push_back(value == nullptr ? name : name + "=" + value);
       return;
@@ -296,12 +304,19 @@ class Writer {
       value = arguments_[++at_].c_str();
     }
     const auto [given, first] = given_.emplace(&option, written_.size() + 1);
-    if (first || behind_list_) {
+    if (first || list) {
       written_.insert(written_.end(), {name, value});
     } else {  // as XSlim: a script may add to the options that it was given
       written_[given->second] = value;
       repeated_.push_back(name + " is given more than once: the last one counts, " + value);
     }
+  }
+
+  // What may have been meant by a text behind the last option's value.
+  std::string HintBehind() const {
+    if (behind_list_ == nullptr) return "a model goes to -i, a configuration to -c, the output to -o";
+    return behind_list_->whole ? LongName(*behind_list_) + " may be repeated"
+                               : "commas separate the names of a list, without blanks";
   }
 
   static bool TakesNothing(const Option& option) { return *option.value == '\0'; }
@@ -311,14 +326,14 @@ class Writer {
   std::vector<std::string> repeated_;
   std::map<const Option*, size_t> given_;  // where their values are written
   size_t at_ = 0;
-  bool behind_list_ = false;
+  const Option* behind_list_ = nullptr;  // the option before, where it takes a list
 };
 
 // Takes lists apart at their commas (CLI11 would pass over empty names); blanks around a name are left out.
 void SplitLists(Arguments* arguments) {
   for (const Option& option : kOptions) {
     const auto* member = std::get_if<std::vector<std::string> Arguments::*>(&option.target);
-    if (member == nullptr) continue;
+    if (member == nullptr || option.whole) continue;
     std::vector<std::string>& list = arguments->**member;
     std::vector<std::string> names;
     for (const std::string& text : list) {

@@ -10,7 +10,7 @@ namespace xslim {
 
 struct Arguments {
   std::string config_path, input_path, output_path, log_file, save_stats, load_stats, max_memory, profile;
-  std::vector<std::string> ignore_op_types, ignore_op_names, op_libraries, skip_passes;
+  std::vector<std::string> ignore_op_types, ignore_op_names, input_shapes, op_libraries, skip_passes;
   std::vector<std::string> warnings;  // of the command line itself
   std::optional<double> min_cosine, max_snr, auto_precision;
   int opset = 0, threads = 0, weight_bits = 0, weight_block = 0;  // opset, weight_*: 0 = not given

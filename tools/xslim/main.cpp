@@ -16,6 +16,7 @@
 #include <initializer_list>
 #include <new>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -161,6 +162,33 @@ std::string WrongMode(const Arguments& arguments) {
   return "";
 }
 
+// "x:1,3,224,224", or the sizes alone. A name may hold colons.
+xslim::InputShape ReadShape(const std::string& text) {
+  const size_t colon = text.rfind(':');
+  xslim::InputShape shape;
+  if (colon != std::string::npos) shape.name = text.substr(0, colon);
+  std::istringstream sizes(text.substr(colon == std::string::npos ? 0 : colon + 1));
+  for (std::string size; std::getline(sizes, size, ',');) {
+    const bool digits =
+        !size.empty() && size.size() < 10 && size.find_first_not_of("0123456789") == std::string::npos;
+    if (!digits && size != "-1") {
+      throw xslim::UsageError("expected sizes like 1,3,224,224 (-1: as the model has it), got '" + size + "'",
+                              "--input-shapes " + text);
+    }
+    shape.sizes.push_back(std::stoll(size));
+  }
+  return shape;
+}
+
+// A shape of the command line stands in for one of the config.
+void AddShapes(const std::vector<std::string>& texts, std::vector<xslim::InputShape>* shapes) {
+  for (const std::string& text : texts) {
+    const xslim::InputShape shape = ReadShape(text);
+    std::erase_if(*shapes, [&](const xslim::InputShape& other) { return other.name == shape.name; });
+    shapes->push_back(shape);
+  }
+}
+
 xslim::Config MakeConfig(const Arguments& arguments) {
   xslim::Config config;
   if (arguments.config_path.empty()) {
@@ -170,6 +198,7 @@ xslim::Config MakeConfig(const Arguments& arguments) {
   }
   ApplyMode(arguments, &config);
   if (arguments.opset != 0) config.model.opset = arguments.opset;
+  AddShapes(arguments.input_shapes, &config.model.input_shapes);
   if (arguments.external_data) config.model.external_data = true;
   if (arguments.spacemit_functions) config.model.spacemit_functions = true;
   auto append = [](const std::vector<std::string>& from, std::vector<std::string>* to) {
