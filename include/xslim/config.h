@@ -63,7 +63,7 @@ struct InputParameters {
   ColorFormat color_format = ColorFormat::kBgr;
   // Of images, in units of their pixels (0..255): (pixel - mean) / std; one number, or one per channel.
   std::vector<float> mean_value, std_value;
-  std::string preprocess_file;  // "", PT_IMAGENET, IMAGENET or file.py:function
+  std::string preprocess_file;  // "", PT_IMAGENET, IMAGENET, LETTERBOX or file.py:function
   std::string data_list_path;   // one path per line; relative to the list file's folder
   std::string json;             // the entry as JSON text: what a preprocess function gets
 };
@@ -111,7 +111,8 @@ struct QuantizationParameters {
   bool fail_on_collapse = false;  // no output or part is constant, cut off or the like (docs/report.md)
   bool sensitivity = false;       // measure what each int8 operator costs in accuracy
   std::optional<double> auto_precision;  // leave operators float until every output's SNR is at most this
-  bool strict = false;  // operators that cannot be computed are an Error instead of staying float
+  bool strict = false;   // operators that cannot be computed are an Error instead of staying float
+  bool int8_io = false;  // levels 0 to 2: model inputs and outputs become their codes where there is a pair
   // Level 3:
   int weight_bits = 8;              // 8, or 4 (blocked weights)
   int weight_block = 32;            // weights that share a 4-bit scale: 16, 32, 64, 128 or 256

@@ -95,7 +95,7 @@ const Keys<Input> kInputKeys = {
          if (i->std_value[k] == 0.0f) f.Element(k).Fail("a std_value of 0 would divide by zero");
        }
      }},
-    {"preprocess_file", "string", "PT_IMAGENET, IMAGENET or file.py:function",
+    {"preprocess_file", "string", "PT_IMAGENET, IMAGENET, LETTERBOX or file.py:function",
      [](Input* i, const Field& f) { i->preprocess_file = f.Path(); }},
     {"data_list_path", "path", "text file with one data file per line",
      [](Input* i, const Field& f) {
@@ -250,6 +250,8 @@ const Keys<Quantization> kQuantizationKeys = {
      [](Quantization* q, const Field& f) { q->auto_precision = f.Number(1e-6, 1e6); }},
     {"strict", "bool", "an operator that cannot be computed is an error (default: false)",
      [](Quantization* q, const Field& f) { q->strict = f.Bool(); }},
+    {"int8_io", "bool", "levels 0 to 2: model inputs and outputs are int8 codes (default: false)",
+     [](Quantization* q, const Field& f) { q->int8_io = f.Bool(); }},
     {"weight_bits", "8|4", "level 3: width of weights (default: 8)",
      [](Quantization* q, const Field& f) {
        q->weight_bits = f.Int(4, 8);

@@ -140,6 +140,20 @@ cv::Mat Imagenet(const cv::Mat& image, int H, int W) {
   return AreaResize(image, height, width)(cv::Rect((width - W) / 2, (height - H) / 2, W, H)).clone();
 }
 
+// As large as fits, centred, grey around it: the steps of LetterBox in Ultralytics' data/augment.py, which
+// YOLO models of theirs are trained and run with. Halves are rounded as Python's round() does.
+cv::Mat Letterbox(const cv::Mat& image, int H, int W) {
+  constexpr int kGrey = 114;
+  const double ratio = std::min(static_cast<double>(H) / image.rows, static_cast<double>(W) / image.cols);
+  const auto scaled = [&](int side) { return std::max(static_cast<int>(std::nearbyint(side * ratio)), 1); };
+  const auto before = [](int free) { return static_cast<int>(std::nearbyint(free / 2.0 - 0.1)); };
+  const int height = scaled(image.rows), width = scaled(image.cols);
+  cv::Mat boxed(H, W, image.type(), cv::Scalar::all(kGrey));
+  cv::Mat inside = boxed(cv::Rect(before(W - width), before(H - height), width, height));
+  cv::resize(image, inside, inside.size(), 0, 0, cv::INTER_LINEAR_EXACT);
+  return boxed;
+}
+
 // cut: as ReadImage() has it, or null.
 cv::Mat Decode(const std::string& path, const ImageSettings& settings, bool* cut) {
   std::string bytes = ReadFile(path);
@@ -214,6 +228,13 @@ void WarnOfScale(const ImageSettings& settings, const std::string& where) {
 
 }  // namespace
 
+Preset PresetOf(const std::string& preprocess_file) {
+  if (preprocess_file == "PT_IMAGENET") return Preset::kPtImagenet;
+  if (preprocess_file == "IMAGENET") return Preset::kImagenet;
+  if (preprocess_file == "LETTERBOX") return Preset::kLetterbox;
+  return Preset::kNone;
+}
+
 ImageSettings MakeImageSettings(const InputParameters& entry, const Shape& shape, const std::string& where) {
   const std::string field = where + ".input_shape";
   if (shape.size() != 4) {
@@ -241,8 +262,7 @@ ImageSettings MakeImageSettings(const InputParameters& entry, const Shape& shape
   settings.height = static_cast<int>(height);
   settings.width = static_cast<int>(width);
   settings.rgb = entry.color_format == ColorFormat::kRgb;
-  if (entry.preprocess_file == "PT_IMAGENET") settings.preset = Preset::kPtImagenet;
-  if (entry.preprocess_file == "IMAGENET") settings.preset = Preset::kImagenet;
+  settings.preset = PresetOf(entry.preprocess_file);
   if (settings.preset == Preset::kPtImagenet && height != width) {
     throw Error(StrCat("PT_IMAGENET makes square crops, the shape is ", ToString(shape)),
                 where + ".preprocess_file");
@@ -274,6 +294,8 @@ Tensor ReadImage(const std::string& path, const ImageSettings& settings, bool* c
       image = PtImagenet(image, H);
     } else if (settings.preset == Preset::kImagenet) {
       image = Imagenet(image, H, W);
+    } else if (settings.preset == Preset::kLetterbox) {
+      image = Letterbox(image, H, W);
     } else {
       image = AreaResize(image, H, W);
     }
@@ -286,8 +308,8 @@ Tensor ReadImage(const std::string& path, const ImageSettings& settings, bool* c
     const double mean = settings.mean[static_cast<size_t>(c)], std = settings.std[static_cast<size_t>(c)];
     float table[256];
     for (int value = 0; value < 256; ++value) {
-      // As XSlim's numpy: the presets normalise in float32, the plain path in double.
-      table[value] = settings.preset == Preset::kNone
+      // As XSlim's numpy: its presets normalise in float32, the plain path in double.
+      table[value] = settings.preset == Preset::kNone || settings.preset == Preset::kLetterbox
                          ? static_cast<float>((value - mean) / std)
                          : (static_cast<float>(value) - static_cast<float>(mean)) / static_cast<float>(std);
     }

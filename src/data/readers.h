@@ -57,7 +57,10 @@ Tensor ReadNpy(const std::string& path);
 void CheckRaw(const std::string& path, DType dtype, const Shape& shape);
 Tensor ReadRaw(const std::string& path, DType dtype, const Shape& shape);
 
-enum class Preset { kNone, kPtImagenet, kImagenet };
+enum class Preset { kNone, kPtImagenet, kImagenet, kLetterbox };
+
+// What the word stands for; kNone where it is none, a function of the user's.
+Preset PresetOf(const std::string& preprocess_file);
 
 // How an image becomes a [1,C,H,W] (or [1,H,W,C]) float32 tensor.
 struct ImageSettings {

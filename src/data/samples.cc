@@ -91,7 +91,7 @@ Shape MergeShape(const ModelInput& model, const InputParameters& entry, const st
 }
 
 Kind KindOf(const InputParameters& entry, const std::string& where) {
-  const bool preset = entry.preprocess_file == "PT_IMAGENET" || entry.preprocess_file == "IMAGENET";
+  const bool preset = PresetOf(entry.preprocess_file) != Preset::kNone;
   if (entry.data_list_path.empty()) return Kind::kZero;
   if (!entry.preprocess_file.empty() && !preset) return Kind::kScript;
   const FileType type = entry.file_type.value_or(FileType::kImage);
@@ -424,7 +424,7 @@ class ListSource : public SampleSource {
         const size_t colon = spec.rfind(':');
         if (colon == std::string::npos || colon == 0 || colon + 1 == spec.size()) {
           throw Error(StrCat("preprocess_file ", spec, " is not known"), input->where + ".preprocess_file",
-                      "PT_IMAGENET, IMAGENET or file.py:function");
+                      "PT_IMAGENET, IMAGENET, LETTERBOX or file.py:function");
         }
         // numpy has no bfloat16
         input->script = std::make_unique<Script>(

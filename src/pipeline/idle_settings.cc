@@ -65,6 +65,7 @@ const Row kRows[] = {
     {"weight_rounding", kInt8, [](const auto& q, const auto&) { return !q.weight_rounding; }},
     {"bias_correction", kInt8, [](const auto& q, const auto&) { return !q.bias_correction; }},
     {"learning", kInt8, [](const auto& q, const auto&) { return !q.learning; }},
+    {"int8_io", kInt8, [](const auto& q, const auto& d) { return q.int8_io != d.int8_io; }},
     {"strict", kInt8 | kSlim, [](const auto& q, const auto& d) { return q.strict != d.strict; }},
     {"weight_bits", kDynamic, [](const auto& q, const auto& d) { return q.weight_bits != d.weight_bits; }},
     {"weight_block", kDynamic, [](const auto& q, const auto& d) { return q.weight_block != d.weight_block; }},

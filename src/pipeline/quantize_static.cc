@@ -92,6 +92,9 @@ class StaticRun {
     TakeBranches();
     if (settings_.sensitivity || PrecisionTarget(settings_)) MakePrecise();
     Export();
+    if (IsMeasured(settings_) && !measures_) MeasureExported();
+    if (settings_.int8_io) CodeIo();
+    provider_ = CheckProvider(exported_);
     if (IsMeasured(settings_)) Report();
   }
 
@@ -191,16 +194,29 @@ class StaticRun {
     DropUnusedFunctions(&graph_);
     exported_ = ExportQdq(graph_, plan_);
     PutBranches(AllOf(branches_), &exported_);
-    provider_ = CheckProvider(exported_);
     figures_ = FiguresOf(graph_, plan_, facts_, in_branches_);
     if (plan_.nodes.empty() && in_branches_.operators == 0)
       LogWarning(paths_.input, ": no operator can be quantized, the output stays float");
   }
 
-  void Report() {
+  void MeasureExported() {
     stage_.Next("report");
     ReleaseFreedMemory();
-    if (!measures_) measures_ = MeasureWritten(exported_, plan_);
+    measures_ = MeasureWritten(exported_, plan_);
+  }
+
+  // Behind measuring, which compares floats: the codes stand for the same numbers.
+  void CodeIo() {
+    std::vector<CodedTensor> coded = MakeIoInt8(&exported_);
+    if (coded.empty()) LogWarning("int8_io: no input or output has a Q/DQ pair, all stay float");
+    for (const CodedTensor& tensor : coded) {
+      notes_.push_back(Describe(tensor));
+      LogInfo(notes_.back());
+    }
+    sections_.push_back({"int8_io", CodedJson(coded)});
+  }
+
+  void Report() {
     for (const OutputMeasure& output : measures_->outputs)
       result_.outputs.push_back({output.name, output.snr, output.cosine, output.samples, output.note});
     WarnOfOutputs(measures_->outputs);

@@ -160,6 +160,16 @@ ReportHead StaticReportHead(const Graph& graph, const QuantPlan& plan, const Val
   return head;
 }
 
+std::string CodedJson(const std::vector<CodedTensor>& tensors) {
+  std::string text = "[";
+  for (const CodedTensor& tensor : tensors) {
+    text += StrCat(text.size() > 1 ? "," : "", "\n    {\"tensor\": ", JsonQuoted(tensor.name),
+                   ", \"input\": ", tensor.is_input ? "true" : "false",
+                   ", \"scale\": ", JsonNumber(tensor.scale), ", \"zero_point\": ", tensor.zero_point, "}");
+  }
+  return text + "]";
+}
+
 std::string BranchesJson(const std::vector<QuantizedBranch>& branches) {
   std::string text = "[";
   for (const QuantizedBranch& branch : branches) {

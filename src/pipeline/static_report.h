@@ -8,6 +8,7 @@
 
 #include "pipeline/branches.h"
 #include "quant/facts.h"
+#include "quant/int8_io.h"
 #include "quant/plan.h"
 #include "report/markdown.h"
 #include "report/verdict.h"
@@ -41,6 +42,9 @@ ReportHead StaticReportHead(const Graph& graph, const QuantPlan& plan, const Val
                             const StaticFigures& figures, const BranchFigures& branches, const Config& config,
                             const std::string& model, const std::string& data, size_t calibrated,
                             size_t measured);
+
+// Inputs and outputs that are codes, as JSON for the verdict.
+std::string CodedJson(const std::vector<CodedTensor>& tensors);
 
 // The outermost branches that hold products, as JSON for the verdict.
 std::string BranchesJson(const std::vector<QuantizedBranch>& branches);

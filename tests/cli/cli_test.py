@@ -261,6 +261,9 @@ def shape_cases():
     case("sizes without a name for two inputs", slim + "--input-shapes 1,3", 1, "names no input, and the model has 2")
     static("sizes in the config", {MODEL + "input_shapes": [1, 2]}, 1, "model_parameters.input_shapes: expected an object of lists")
     static("sizes of an input that is not there", {MODEL + "input_shapes": {"nope": [1]}}, 1, "input_shapes: nope: the model has no input")
+    static("codes at both ends", {QUANTIZATION + "analysis_enable": True}, args="-c c.json --int8-io",
+           says=["input x holds codes: value = (code ", "output y holds codes"], files=["w/out.onnx", "w/out_report.md", "w/out_verdict.json"])
+    case("codes without an int8 run", "-i m.onnx -o o.onnx --int8-io", 2, "--int8-io needs an int8 run")
     case("what SpacemiT's provider leaves", "-i m.onnx -o o.onnx --opset 24", files=["o.onnx"],
          says=["SpacemiT's provider takes", "on the CPU: version 22 of the operator, 11 is the newest that it knows", "--opset 21: fewer"])
 
@@ -541,6 +544,7 @@ def data_cases():
     static("no image of size 0", dict(images, **{INPUT + "input_shape": [0, 3, 8, 8]}), 1, "input_shape: holds 0, which no image has")
     static("wrong input_shape", {INPUT + "input_shape": [1, 3, 9, 9]}, 1, "9")
     static("wrong input_name", {INPUT + "input_name": "zzz"}, 1, "zzz")
+    static("images in a letterbox", dict(images, **{INPUT + "preprocess_file": "LETTERBOX"}))
     static("unknown preset", {INPUT + "preprocess_file": "IMAGENET2"}, 1, "IMAGENET2")
     static("preprocess function", {INPUT + "preprocess_file": "pre.py:g"})
     for threads in range(1, 9):  # the error of the function is told, whichever thread called it

@@ -4,9 +4,10 @@ import os
 import sys
 import tempfile
 
+import numpy as np
 import onnx
 
-from helpers import Checks, copy_digits, digits_test_set, noise, run_all, run_xslim
+from helpers import Checks, copy_digits, digits_test_set, noise, run_all, run_xslim, session
 
 REPORT_PARTS = ["# Quantization report", "- Model:", "- Data:", "- Settings:", "- Multiply-adds in int8:",
                 "- Computing operators in int8:", "- Tensors with Q/DQ:", "## Outputs", "## Operators",
@@ -31,6 +32,24 @@ def check_levels(checks, program, config, model, images):
     print(f"{model}: noise/signal at finetune_level 1, 2 and 3: {power[1]:.6f}, {power[2]:.6f}, {power[3]:.6f}")
     checks.that(power[2] <= power[1], f"{model}: noise/signal {power[2]} at finetune_level 2, {power[1]} at 1")
     checks.that(power[3] <= power[2], f"{model}: noise/signal {power[3]} at finetune_level 3, {power[2]} at 2")
+
+
+def check_codes(checks, program, images):
+    """--int8-io: the same numbers as without it, as codes."""
+    with tempfile.TemporaryDirectory() as folder:
+        digits = copy_digits(folder, finetune_level=0, analysis_enable=False)
+        plain, coded = os.path.join(folder, "plain.onnx"), os.path.join(folder, "coded.onnx")
+        run_xslim(program, ["-c", "config.json", "-o", plain], digits)
+        run_xslim(program, ["-c", "config.json", "-o", coded, "--int8-io"], digits)
+        onnx.checker.check_model(coded, full_check=True)
+        runner = session(coded)
+        checks.that([end.type for end in runner.get_inputs() + runner.get_outputs()] == ["tensor(int8)"] * 2, "types of --int8-io")
+        told = runner.get_modelmeta().custom_metadata_map
+        scale = {name: np.float32(told["scale:" + name]) for name in ("input", "logits")}
+        zero = {name: int(told["zero_point:" + name]) for name in ("input", "logits")}
+        codes = np.clip(np.rint(images / scale["input"]) + zero["input"], -128, 127).astype(np.int8)
+        got = (run_all(coded, codes).astype(np.float32) - zero["logits"]) * scale["logits"]
+        checks.that(np.array_equal(got, run_all(plain, images)), "--int8-io gives other numbers")
 
 
 def main(program):
@@ -69,6 +88,7 @@ def main(program):
                 for part in REPORT_PARTS:
                     checks.that("\n" + part in "\n" + text, f"{model}: the report lacks \"{part}\"")
                 checks.that("| logits |" in text, f"{model}: the report does not judge the output")
+    check_codes(checks, program, images[:50])
     for config, model, _, _ in CASES:
         check_levels(checks, program, config, model, images)
     return checks.finish()

@@ -61,6 +61,7 @@ const std::vector<Option> kOptions = {
     OfXslim({"--fp16", "", "convert to float16: no data, no config needed", &Arguments::fp16}),
     {"--bf16", "", "convert to bfloat16", &Arguments::bf16},
     {"--fp16-io", "", "--fp16, --bf16: 16-bit model inputs and outputs, too", &Arguments::fp16_io},
+    {"--int8-io", "", "int8 runs: model inputs and outputs are int8 codes, too", &Arguments::int8_io},
     OfXslim({"--ignore_op_types", "A,B", "operator types that stay float", &Arguments::ignore_op_types}),
     OfXslim({"--ignore_op_names", "x,y", "nodes that stay float", &Arguments::ignore_op_names}),
     {"--min-cosine", "X", "gate: least cosine of every output", &Arguments::min_cosine, -1, 1},

@@ -14,10 +14,11 @@ struct Arguments {
   std::vector<std::string> warnings;  // of the command line itself
   std::optional<double> min_cosine, max_snr, auto_precision;
   int opset = 0, threads = 0, weight_bits = 0, weight_block = 0;  // opset, weight_*: 0 = not given
-  bool external_data = false, fp16 = false, bf16 = false, fp16_io = false, dynq = false, dynq_contrib = false,
-       dynq_full_range = false, weight_zero_points = false, strict = false, verbose = false, quiet = false,
-       help = false, help_config = false, version = false, list_passes = false, verify = false,
-       no_verify = false, spacemit_functions = false, fail_on_collapse = false, sensitivity = false;
+  bool external_data = false, fp16 = false, bf16 = false, fp16_io = false, int8_io = false, dynq = false,
+       dynq_contrib = false, dynq_full_range = false, weight_zero_points = false, strict = false,
+       verbose = false, quiet = false, help = false, help_config = false, version = false,
+       list_passes = false, verify = false, no_verify = false, spacemit_functions = false,
+       fail_on_collapse = false, sensitivity = false;
 };
 
 // Throws UsageError, which names the argument and, where one is near, the option that was meant.

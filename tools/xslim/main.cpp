@@ -155,6 +155,7 @@ std::string WrongMode(const Arguments& arguments) {
   const bool measured = arguments.min_cosine || arguments.max_snr || arguments.fail_on_collapse ||
                         arguments.sensitivity || arguments.auto_precision;
   const bool calibrated = configured && !arguments.dynq && !arguments.fp16 && !arguments.bf16;
+  if (arguments.int8_io && !calibrated) return "--int8-io needs an int8 run with data: -c";
   if (measured && !calibrated) {
     return "--min-cosine, --max-snr, --fail-on-collapse, --sensitivity and --auto-precision need an int8 run "
            "with data: -c, without --dynq, --fp16 and --bf16";
@@ -209,6 +210,7 @@ xslim::Config MakeConfig(const Arguments& arguments) {
   if (arguments.fail_on_collapse) config.quantization.fail_on_collapse = true;
   if (arguments.sensitivity) config.quantization.sensitivity = true;
   if (arguments.auto_precision) config.quantization.auto_precision = arguments.auto_precision;
+  if (arguments.int8_io) config.quantization.int8_io = true;
   config.quantization.strict = config.quantization.strict || arguments.strict;
   append(arguments.ignore_op_types, &config.quantization.ignore_op_types);
   append(arguments.ignore_op_names, &config.quantization.ignore_op_names);

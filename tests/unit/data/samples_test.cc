@@ -312,6 +312,22 @@ TEST_F(SamplesTest, NormalisesImagesIntoPlanes) {
   EXPECT_THROW(stream.Next(&sample), Error);
 }
 
+TEST_F(SamplesTest, LetterboxesImages) {
+  Write("a.pgm", std::string("P5\n4 2\n255\n") + "\x0a\x0a\x1e\x1e\x0a\x0a\x1e\x1e");  // 10 10 30 30, twice
+  InputParameters entry = Entry(Write("a.txt", "a.pgm"), FileType::kImage);
+  entry.preprocess_file = "LETTERBOX";
+  Config config;
+  config.calibration.input_parameters = {entry};
+  const auto values = [&config](Shape dims) {
+    return Values(OpenSamples(config, {Floats("x", std::move(dims))}, 0)->at(0)[0]);
+  };
+  // Halved, one row of grey above and two below: of an odd number the larger part, as Ultralytics has it.
+  EXPECT_THAT(values({1, 1, 4, 2}), ElementsAre(114, 114, 10, 30, 114, 114, 114, 114));
+  EXPECT_THAT(values({1, 1, 2, 6}), ElementsAre(114, 10, 10, 30, 30, 114, 114, 10, 10, 30, 30, 114));
+  config.calibration.input_parameters[0].mean_value = {114};
+  EXPECT_THAT(values({1, 1, 1, 3}), ElementsAre(-104, -84, 0));
+}
+
 TEST_F(SamplesTest, ResizesLikePillow) {
   std::vector<uint8_t> image;
   for (uint64_t i = 0; i < 7 * 9 * 3; ++i) image.push_back(static_cast<uint8_t>((i * i * 31 + i * 97) % 251));
