@@ -146,7 +146,7 @@ OutputFile::OutputFile(std::string path) : path_(std::move(path)) {
   const bool stands = stat(path_.c_str(), &info) == 0;
   bool refused = !stands && errno == ENAMETOOLONG;
   if (stands && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode))
-    throw Error("not a regular file, and would be replaced by one", path_, "give another name");
+    throw Error("is a pipe or a device, and would be replaced by a file", path_, "give another name");
   while (descriptor_ < 0 && !refused) {
     temporary_ = HiddenName(path_, ".tmp");
     descriptor_ = open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);

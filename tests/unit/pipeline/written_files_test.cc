@@ -32,7 +32,7 @@ TEST_F(WrittenFiles, NewNamesAndDevicesAreTaken) {
 
 TEST_F(WrittenFiles, PlacesWhereNothingCanBeWrittenAreRefused) {
   options_.profile = "/dev/null";
-  EXPECT_THAT(Refused(""), HasSubstr("--profile: /dev/null: not a regular file"));
+  EXPECT_THAT(Refused(""), HasSubstr("--profile: /dev/null: is a pipe or a device"));
   options_.profile = At("none/p.json");
   EXPECT_THAT(Refused(""), HasSubstr("there is no folder " + At("none")));
   options_.profile.clear();
