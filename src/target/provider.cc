@@ -79,7 +79,8 @@ int BetterOpset(const Graph& graph, const std::vector<NodeId>& order) {
       std::any_of(order.begin(), order.end(), [&](NodeId id) { return IsPair(graph.node(id)); });
   int64_t fewest = Misfits(graph, order, graph.opset());
   int better = 0;
-  for (int opset = graph.opset() - 1; opset >= (pairs ? kFirstInt8Opset : kFirstOpset); --opset) {
+  for (int opset = graph.opset() - 1; fewest > 0 && opset >= (pairs ? kFirstInt8Opset : kFirstOpset);
+       --opset) {
     const int64_t there = Misfits(graph, order, opset);
     if (there >= fewest) continue;
     fewest = there;
