@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/log.h"
+#include "graph/dims_text.h"
 #include "graph/function.h"
 #include "simplify/opset/facts.h"
 #include "simplify/opset/signature.h"
@@ -61,15 +62,6 @@ std::string BodyFault(const Node& node, int opset) {
 Graph Initialized(Graph graph) {
   ConstantsToInitializers(&graph, {});
   return graph;
-}
-
-std::string DimsText(const std::vector<Dim>& dims) {
-  std::string text;
-  for (const Dim& dim : dims) {
-    text += text.empty() ? "[" : ",";
-    text += dim.size >= 0 ? std::to_string(dim.size) : dim.symbol.empty() ? "?" : dim.symbol;
-  }
-  return text.empty() ? "[]" : text + "]";
 }
 
 class Finder {
@@ -207,8 +199,8 @@ int CorrectOutputShapes(Graph* graph) {
       dims[axis] = {size, ""};
     }
     if (!wrong) continue;
-    LogWarning("output ", value.name, " is declared with the shape ", DimsText(value.dims), ", but has ",
-               DimsText(dims), "; it is written so");
+    LogWarning("output ", value.name, " is declared with the shape [", DimsText(value.dims), "], but has [",
+               DimsText(dims), "]; it is written so");
     value.dims = std::move(dims);
     ++corrected;
   }

@@ -2,27 +2,19 @@
 
 #include <map>
 #include <string>
+#include <utility>
 
 #include "base/log.h"
 #include "base/nearest_name.h"
+#include "graph/dims_text.h"
 #include "xslim/error.h"
 
 namespace xslim {
 namespace {
 
-std::string Text(const std::vector<Dim>& dims) {
-  std::string text;
-  for (const Dim& dim : dims) {
-    text += (text.empty() ? "" : ",") + (dim.size >= 0        ? std::to_string(dim.size)
-                                         : dim.symbol.empty() ? "?"
-                                                              : dim.symbol);
-  }
-  return "[" + text + "]";
-}
-
 [[noreturn]] void Fail(const std::string& what, const Value& input) {
   throw Error(what, "input_shapes: " + input.name,
-              input.has_shape ? "the model says " + Text(input.dims) : "");
+              input.has_shape ? "the model says [" + DimsText(input.dims) + "]" : "");
 }
 
 Value& InputOf(Graph* graph, const std::string& name) {
@@ -62,12 +54,14 @@ void FixInputShapes(Graph* graph, const std::vector<InputShape>& shapes) {
   std::map<std::string, int64_t> symbols;
   for (const InputShape& shape : shapes) {
     Value& input = InputOf(graph, shape.name);
-    if (!input.has_shape) input.dims.resize(shape.sizes.size());
-    if (input.dims.size() != shape.sizes.size())
-      Fail(StrCat("has ", input.dims.size(), " sizes, ", shape.sizes.size(), " are given"), input);
+    if (input.dtype == DType::kUndefined) Fail("is no tensor, and has no sizes", input);
+    std::vector<Dim> dims = input.dims;  // of the input itself once all of them are right
+    if (!input.has_shape) dims.resize(shape.sizes.size());
+    if (dims.size() != shape.sizes.size())
+      Fail(StrCat("has ", dims.size(), " sizes, ", shape.sizes.size(), " are given"), input);
     for (size_t axis = 0; axis < shape.sizes.size(); ++axis) {
       const int64_t size = shape.sizes[axis];
-      Dim& dim = input.dims[axis];
+      Dim& dim = dims[axis];
       if (size < 0) continue;
       if (dim.size >= 0 && dim.size != size)
         Fail(StrCat("its size ", dim.size, " on axis ", axis, " is not the ", size, " that is given"), input);
@@ -75,6 +69,7 @@ void FixInputShapes(Graph* graph, const std::vector<InputShape>& shapes) {
         Fail(StrCat("two sizes for ", dim.symbol, ": ", symbols[dim.symbol], " and ", size), input);
       dim = {size, ""};
     }
+    input.dims = std::move(dims);
     input.has_shape = true;
   }
   Settle(graph, symbols);

@@ -1,6 +1,7 @@
 // Before: Reshape to rows -> MatMul by a matrix -> Reshape back (TensorFlow's Dense on more than two axes)
-// Before: Reshapes that join the leading axes of two tensors -> MatMul -> Reshape that takes them apart
-// (einsum) After:  MatMul of what was reshaped
+// Before: Reshapes that join the leading axes of two tensors -> MatMul -> Reshape that parts them (einsum)
+//
+// After:  MatMul of what was reshaped
 #include <algorithm>
 
 #include "simplify/affine.h"

@@ -57,6 +57,10 @@ std::optional<Tensor> ScalesTurnedBack(const Graph& graph, const Node& resize,
     return std::nullopt;
   std::vector<float> turned(p.size());
   for (size_t i = 0; i < p.size(); ++i) turned[static_cast<size_t>(p[i])] = scales->data<float>()[i];
+  // ONNX Runtime interpolates behind batch and channels, and in four dimensions between them.
+  const bool anywhere = turned.size() <= 3 || resize.String("mode", "nearest") == "nearest";
+  const bool behind = anywhere || (turned[0] == 1 && turned[1] == 1);
+  if (!behind && !(turned.size() == 4 && turned[0] == 1 && turned[3] == 1)) return std::nullopt;
   return Tensor::Of<float>({scales->size()}, turned);
 }
 

@@ -1,11 +1,11 @@
-// Before: Reshape that adds an axis of 1 -> Tile along it -> Reshape, for each of several axes (Keras's
-// UpSampling,
-//         which repeats rows, then columns), also with a Transpose behind the first Tile
+// Before: Reshape that adds an axis of 1 -> Tile along it -> Reshape, for each of several axes (Keras repeats
+//         rows, then columns), also with a Transpose behind the first Tile
 // After:  Resize to the nearest, with all scales
 //
 // One Tile alone stays: what it repeats may be heads of attention.
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "simplify/match.h"
 #include "simplify/shape_facts.h"
@@ -34,11 +34,19 @@ std::optional<Repeat> RepeatOf(const Graph& graph, const ShapeFacts& facts, cons
   return Repeat{axis, *at};
 }
 
-bool RepeatsNearest(const Graph& graph, const Node& node) {
-  return node.Is("Resize") && node.String("mode", "nearest") == "nearest" &&
-         node.String("coordinate_transformation_mode", "half_pixel") == "asymmetric" &&
-         node.String("nearest_mode", "round_prefer_floor") == "floor" && !node.Has("axes") &&
-         node.input(1) == kNone && node.input(2) != kNone && graph.Constant(node.input(2)) != nullptr;
+// How often a Resize repeats each axis; nothing where it does anything else.
+std::optional<std::vector<float>> RepeatsNearest(const Graph& graph, const Node& node) {
+  const Tensor* scales =
+      node.Is("Resize") && node.input(2) != kNone ? graph.Constant(node.input(2)) : nullptr;
+  if (scales == nullptr || scales->dtype() != DType::kFloat || scales->size() == 0 ||
+      node.String("mode", "nearest") != "nearest" ||
+      node.String("coordinate_transformation_mode", "half_pixel") != "asymmetric" ||
+      node.String("nearest_mode", "round_prefer_floor") != "floor" || node.Has("axes") ||
+      node.input(1) != kNone || node.input(3) != kNone)
+    return std::nullopt;
+  const std::vector<float> times(scales->data<float>(), scales->data<float>() + scales->size());
+  const auto is_whole = [](float time) { return time >= 1 && time == std::floor(time); };
+  return std::ranges::all_of(times, is_whole) ? std::optional(times) : std::nullopt;
 }
 
 bool Repeats(const Graph& graph, const ShapeFacts& facts, const Node& node) {
@@ -113,18 +121,13 @@ bool Rewrite(Graph* graph, const ShapeFacts& facts, NodeId id) {
 // Resize of a Resize.
 bool Merge(Graph* graph, NodeId id) {
   const Node* second = SoleUserOfType(*graph, graph->node(id).outputs[0], "Resize");
-  if (second == nullptr || !RepeatsNearest(*graph, *second) || second->input(0) != graph->node(id).outputs[0])
-    return false;
-  const Tensor &a = *graph->Constant(graph->node(id).input(2)), &b = *graph->Constant(second->input(2));
-  if (a.size() != b.size()) return false;
-  std::vector<float> product;
-  for (int64_t i = 0; i < a.size(); ++i) {
-    const float scale = a.data<float>()[i];
-    if (scale != std::floor(scale)) return false;
-    product.push_back(scale * b.data<float>()[i]);
-  }
+  if (second == nullptr || second->input(0) != graph->node(id).outputs[0]) return false;
+  auto first = RepeatsNearest(*graph, graph->node(id));
+  const auto times = RepeatsNearest(*graph, *second);
+  if (!first || !times || first->size() != times->size()) return false;
+  std::ranges::transform(*first, *times, first->begin(), std::multiplies());
   const std::string name = graph->value(second->input(2)).name;
-  graph->SetInput(second->id, 2, graph->AddConstant(name, Tensor::Of<float>({a.size()}, product)));
+  graph->SetInput(second->id, 2, graph->AddConstant(name, Tensor::Of<float>({std::ssize(*first)}, *first)));
   graph->SetInput(second->id, 0, graph->node(id).input(0));
   return true;
 }
@@ -144,7 +147,7 @@ int TilesToResize(Graph* graph, const SimplifyOptions& options) {
   for (NodeId id : order) {
     if (!graph->alive(id)) continue;
     count += Rewrite(graph, facts, id);
-    if (graph->alive(id) && RepeatsNearest(*graph, graph->node(id))) count += Merge(graph, id);
+    if (graph->alive(id) && graph->node(id).Is("Resize")) count += Merge(graph, id);
   }
   return count;
 }

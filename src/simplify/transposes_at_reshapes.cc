@@ -103,9 +103,9 @@ bool MergeAcrossPart(Graph* graph, const ShapeFacts& facts, SymbolTable* symbols
   if (around.first == nullptr) return false;
   const auto groups = JoinedAxes(*around.to, *around.from, symbols);
   const ValueId x = around.first->input(0);
-  const auto& dims = facts.of(x).dims;
-  if (!groups || !dims) return false;
-  Sizes parted;
+  if (!groups) return false;
+  Sizes dims(around.p.size()), parted;  // an operator that has just moved here has other facts
+  for (size_t i = 0; i < dims.size(); ++i) dims[static_cast<size_t>(around.p[i])] = (*around.from)[i];
   std::vector<int64_t> place(around.to->size());
   for (int64_t axis : Inverse(around.p)) {
     for (int64_t part : (*groups)[static_cast<size_t>(axis)]) {
@@ -113,7 +113,7 @@ bool MergeAcrossPart(Graph* graph, const ShapeFacts& facts, SymbolTable* symbols
       parted.push_back((*around.to)[static_cast<size_t>(part)]);
     }
   }
-  const auto target = ReshapeTarget(*dims, parted);
+  const auto target = ReshapeTarget(dims, parted);
   if (!target) return false;
   const std::string name = graph->value(graph->node(id).outputs[0]).name + "_parted";
   const ValueId in_parts = graph->AddValue(name, facts.DTypeOf(x));

@@ -1,5 +1,4 @@
-// Before: Unsqueeze | Reshape to one row -> Conv | ConvTranspose | MaxPool | AveragePool, elementwise
-// operators
+// Before: Unsqueeze | Reshape to one row -> Conv | ConvTranspose | MaxPool | AveragePool, elementwise ones
 //         -> Squeeze | Reshape that drops the row
 // After:  the same in one dimension less, where no window looks along the row. TensorFlow and Paddle compute
 //         1-D layers like that; bias, normalization, activation and padding stand outside, where no other
@@ -57,8 +56,10 @@ std::optional<Chain> ChainFrom(const Graph& graph, const ShapeFacts& facts, Node
                                size_t rank) {
   Chain chain{{}, kNone, axis};
   bool windows = false;
+  ValueId data = graph.node(first).input(0);
   for (NodeId id = first; id != kNone;) {
     const Node& node = graph.node(id);
+    if (node.input(0) != data) return std::nullopt;
     const ValueId output = node.outputs.empty() ? kNone : node.outputs[0];
     const TensorFacts &in = facts.of(node.input(0)), &out = facts.of(output);
     if (id != first && Reshapes(node)) {
@@ -70,6 +71,7 @@ std::optional<Chain> ChainFrom(const Graph& graph, const ShapeFacts& facts, Node
     if (!window && !IsUnary(node)) return std::nullopt;
     windows = windows || window;
     chain.nodes.push_back(id);
+    data = output;
     id = graph.SoleUser(output);
   }
   return std::nullopt;

@@ -1,5 +1,5 @@
-// Before: LSTM | GRU | RNN whose initial states are zero everywhere, whatever the batch        After: without
-// these
+// Before: LSTM | GRU | RNN whose initial states are zero everywhere, whatever the batch
+// After:  without these
 #include "simplify/simplify.h"
 #include "simplify/uniform.h"
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "graph/dims_text.h"
 #include "graph/function.h"
 #include "quant/element_types.h"
 #include "simplify/opset/signature.h"
@@ -89,22 +90,12 @@ int BetterOpset(const Graph& graph, const std::vector<NodeId>& order) {
   return better;
 }
 
-// "x:batch,3,?,?"
-std::string OpenShape(const Value& input) {
-  std::string text;
-  for (const Dim& dim : input.dims) {
-    text += text.empty() ? ":" : ",";
-    text += dim.size >= 0 ? std::to_string(dim.size) : dim.symbol.empty() ? "?" : dim.symbol;
-  }
-  return input.name + text;
-}
-
 std::vector<std::string> OpenInputs(const Graph& graph) {
   std::vector<std::string> open;
   for (ValueId id : graph.FreeInputs()) {
     const Value& input = graph.value(id);
     if (std::any_of(input.dims.begin(), input.dims.end(), [](const Dim& dim) { return dim.size < 0; }))
-      open.push_back(OpenShape(input));
+      open.push_back(input.name + ":" + DimsText(input.dims));
   }
   return open;
 }

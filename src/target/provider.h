@@ -1,5 +1,5 @@
 // Which operators of a model SpacemiT's ONNX Runtime provider takes, and which fall back to the CPU, each
-// with the reason. Source: the provider's public operator page (2026), as the table in provider.cc has it.
+// with the reason. Source: the provider's public operator page (2026), as provider_table.cc has it.
 #ifndef XSLIM_TARGET_PROVIDER_H_
 #define XSLIM_TARGET_PROVIDER_H_
 

@@ -79,7 +79,11 @@ TEST(InputShapes, RefuseWhatDoesNotFit) {
               HasSubstr("input_shapes: x: has 3 sizes, 2 are given (the model says [batch,3,?])"));
   EXPECT_THAT(Model().ErrorOf({{"x", {1, 4, 8}}}),
               HasSubstr("its size 3 on axis 1 is not the 4 that is given"));
+  EXPECT_THAT(Model().ErrorOf({{"x", {1, 4, 8}}}), HasSubstr("(the model says [batch,3,?])"));
   EXPECT_THAT(Model().ErrorOf({{"x", {1, 3, 8}}, {"mask", {2}}}), HasSubstr("two sizes for batch: 1 and 2"));
+  Model sequence;
+  sequence.graph.value(sequence.x).dtype = DType::kUndefined;
+  EXPECT_THAT(sequence.ErrorOf({{"x", {1, 3, 8}}}), HasSubstr("input_shapes: x: is no tensor"));
 }
 
 }  // namespace

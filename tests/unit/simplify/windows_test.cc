@@ -153,6 +153,33 @@ TEST(TilesToResize, OneTileAndOtherOrdersStay) {
                 {{"Abs", 1}, {"Unsqueeze", 1}, {"Reshape", 6}, {"Resize", 2}, {"Transpose", 2}, {"Neg", 1}});
 }
 
+TEST(TilesToResize, ResizesThatRepeatWholeTimesBecomeOne) {
+  const auto model = [](std::vector<ValueId> (*operands)(Model*, float), float first, float second) {
+    Model m;
+    ValueId x = m.Input("x", {1, 2, 4, 4});
+    for (const float times : {first, second}) {
+      std::vector<ValueId> inputs = operands(&m, times);
+      inputs.insert(inputs.begin(), x);
+      x = m.Op("Resize", std::move(inputs),
+               {{"coordinate_transformation_mode", Attribute::String("asymmetric")},
+                {"nearest_mode", Attribute::String("floor")}});
+    }
+    m.Output(x);
+    return m;
+  };
+  const auto scales = [](Model* m, float times) {
+    return std::vector{kNone, m->Const(Tensor::Of<float>({4}, {1, 1, times, 1}))};
+  };
+  ExpectRewrite(model(scales, 2, 3), {"tiles-to-resize"}, {{"Resize", 1}});
+  ExpectUntouched(model(scales, 1.25f, 2), "tiles-to-resize");
+  ExpectUntouched(model(scales, 2, 1.25f), "tiles-to-resize");
+  const auto sizes = [](Model* m, float size) {  // as older exporters write them: no scales
+    return std::vector{kNone, m->Const(Tensor(DType::kFloat, {0})),
+                       m->Ints({1, 2, static_cast<int64_t>(size), 4})};
+  };
+  ExpectUntouched(model(sizes, 5, 9), "tiles-to-resize");
+}
+
 TEST(MergeTransposes, ThroughResize) {
   Model m;
   ValueId x = m.Op("Transpose", {m.Input("x", {-1, 4, 5, 3})}, {{"perm", Is({0, 3, 1, 2})}});
@@ -165,6 +192,31 @@ TEST(MergeTransposes, ThroughResize) {
   x = sizes.Op("Resize", {x, kNone, kNone, sizes.Ints({2, 3, 8, 6})});
   sizes.Output(sizes.Op("Transpose", {x}, {{"perm", Is({0, 2, 3, 1})}}));
   ExpectUntouched(sizes, "merge-transposes");
+}
+
+// Five dimensions with channels last: ONNX Runtime has only the nearest there.
+TEST(MergeTransposes, WhereRuntimesInterpolate) {
+  const auto model = [](const char* mode) {
+    Model m;
+    ValueId x = m.Op("Transpose", {m.Input("x", {-1, 4, 5, 6, 3})}, {{"perm", Is({0, 4, 1, 2, 3})}});
+    x = m.Op("Resize", {x, kNone, m.Const(Tensor::Of<float>({5}, {1, 1, 2, 2, 2}))},
+             {{"mode", Attribute::String(mode)}});
+    m.Output(m.Op("Transpose", {x}, {{"perm", Is({0, 2, 3, 4, 1})}}));
+    return m;
+  };
+  ExpectRewrite(model("nearest"), {"merge-transposes", "remove-identities"}, {{"Resize", 1}});
+  ExpectUntouched(model("linear"), "merge-transposes");
+}
+
+// A size that is kept is looked up in the tensor as it is once the Relu stands in front.
+TEST(MergeTransposes, OpenSizesBehindAnOperatorThatMoved) {
+  Model m;
+  const Attributes perm = {{"perm", Is({2, 0, 1, 3})}};
+  ValueId x = m.Op("Transpose", {m.Input("x", {6, -1, -1, 5})}, perm);
+  x = m.Op("Transpose", {m.Op("Relu", {x})}, perm);
+  x = m.Op("Reshape", {x, m.Ints({0, 0, 2, 3, 5})});
+  m.Output(m.Op("Transpose", {x}, {{"perm", Is({3, 2, 0, 1, 4})}}));
+  ExpectRewrite(m, {"merge-transposes"}, {{"Relu", 1}, {"Transpose", 2}, {"Reshape", 1}});
 }
 
 }  // namespace
