@@ -259,6 +259,8 @@ def shape_cases():
     case("sizes that are no numbers", "-i m.onnx -o o.onnx --input-shapes 1,3,x,8", 2, ["--input-shapes 1,3,x,8", "got 'x'"])
     case("sizes of another rank", "-i m.onnx -o o.onnx --input-shapes 1,3", 1, ["m.onnx: input_shapes: ", "2 are given"])
     case("sizes without a name for two inputs", slim + "--input-shapes 1,3", 1, "names no input, and the model has 2")
+    static("sizes without a name before the config's", {MODEL + "input_shapes": {"x": [1, 3, 9, 9]}},
+           args="-c c.json --input-shapes 1,3,8,8")
     static("sizes in the config", {MODEL + "input_shapes": [1, 2]}, 1, "model_parameters.input_shapes: expected an object of lists")
     static("sizes of an input that is not there", {MODEL + "input_shapes": {"nope": [1]}}, 1, "input_shapes: nope: the model has no input")
     static("codes at both ends", {QUANTIZATION + "analysis_enable": True}, args="-c c.json --int8-io",

@@ -181,11 +181,13 @@ xslim::InputShape ReadShape(const std::string& text) {
   return shape;
 }
 
-// A shape of the command line stands in for one of the config.
+// A shape of the command line stands in for one of the config. Without a name it is of the only input.
 void AddShapes(const std::vector<std::string>& texts, std::vector<xslim::InputShape>* shapes) {
   for (const std::string& text : texts) {
     const xslim::InputShape shape = ReadShape(text);
-    std::erase_if(*shapes, [&](const xslim::InputShape& other) { return other.name == shape.name; });
+    std::erase_if(*shapes, [&](const xslim::InputShape& other) {
+      return other.name == shape.name || other.name.empty() || shape.name.empty();
+    });
     shapes->push_back(shape);
   }
 }
