@@ -118,12 +118,22 @@ void WarnOfStaleReports(const RunResult& result, const OutputPaths& paths) {
   }
 }
 
+// What was valid with open sizes may not be with these.
+void FixSizes(const std::vector<InputShape>& shapes, Graph* graph) {
+  if (shapes.empty()) return;
+  FixInputShapes(graph, shapes);
+  for (const ModelFault& fault : FindFaults(*graph)) {
+    if (fault.fatal)
+      throw Error("the model does not take these sizes: " + fault.node + ": " + fault.why, "input_shapes");
+  }
+}
+
 RunResult RunMode(Graph graph, const Config& config, const RunOptions& options, const OutputPaths& paths,
                   ThreadPool& pool) {
   const QuantizationParameters& settings = config.quantization;
   if (!Calibrates(settings)) RefuseMeasuring(config);
   RefuseFaults(graph);
-  FixInputShapes(&graph, config.model.input_shapes);
+  FixSizes(config.model.input_shapes, &graph);
   CorrectOutputShapes(&graph);
   for (const std::string& sentence : IdleSettings(config, options)) LogWarning(sentence);
   switch (settings.precision_level) {

@@ -125,6 +125,15 @@ def broken_models():
     return made.items()
 
 
+def open_model(folder):
+    """open.onnx: of an image of any size and number of channels."""
+    opened = small_model()
+    for value in [opened.graph.input[0], opened.graph.output[0]]:
+        for dim in value.type.tensor_type.shape.dim:
+            dim.ClearField("dim_value")
+    onnx.save(opened, os.path.join(folder, "open.onnx"))
+
+
 def external_model(folder):
     onnx.save(small_model(), os.path.join(folder, "ext.onnx"), save_as_external_data=True, location="ext.bin",
               size_threshold=0)

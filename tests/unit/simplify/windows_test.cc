@@ -59,6 +59,11 @@ TEST(WindowsTo1d, WindowsThatSeeTheRowStay) {
   x = flat.Op("Conv", {x, flat.Random({5, 4, 1, 3})});
   flat.Output(flat.Op("Squeeze", {x, flat.Ints({2, 3})}));
   ExpectUntouched(flat, "windows-to-1d");
+  Model bound;  // not valid; what the Clip cuts off is not what was computed
+  const ValueId row = bound.Op("Unsqueeze", {bound.Input("x", {2, 4, 3}), bound.Ints({2})});
+  x = bound.Op("Clip", {row, bound.Op("Conv", {row, bound.Random({4, 4, 1, 1})})});
+  bound.Output(bound.Op("Squeeze", {x, bound.Ints({2})}));
+  EXPECT_EQ(WindowsTo1d(&bound.graph, {}), 0);
 }
 
 // Bias, normalization and padding of two layers of a causal network.
