@@ -443,6 +443,9 @@ Graph ReadModel(const char* bytes, size_t size, bool mapped, const DataFolders& 
   return graph;
 }
 
+// What some writers put for every size that is not known; such sizes are not equal.
+bool IsNoSymbol(const std::string& text) { return text == "?" || text == "None" || text == "-1"; }
+
 }  // namespace
 
 std::vector<std::string> FieldsOf(const std::string& message, uint32_t field) {
@@ -481,7 +484,7 @@ void ReadType(const onnx::ValueInfoProto& proto, Value* value) {
   for (const auto& dim : type.shape().dim()) {
     // Some writers put -1 for a size that is not known.
     const bool sized = dim.has_dim_value() && dim.dim_value() >= 0;
-    value->dims.push_back({sized ? dim.dim_value() : -1, dim.dim_param()});
+    value->dims.push_back({sized ? dim.dim_value() : -1, IsNoSymbol(dim.dim_param()) ? "" : dim.dim_param()});
   }
 }
 

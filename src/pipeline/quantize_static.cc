@@ -213,6 +213,12 @@ class StaticRun {
       notes_.push_back(Describe(tensor));
       LogInfo(notes_.back());
     }
+    if (!coded.empty()) {
+      for (const std::string& line : FloatEnds(exported_)) {
+        notes_.push_back(line);
+        LogInfo(line);
+      }
+    }
     sections_.push_back({"int8_io", CodedJson(coded)});
   }
 

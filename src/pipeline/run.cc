@@ -118,23 +118,9 @@ void WarnOfStaleReports(const RunResult& result, const OutputPaths& paths) {
   }
 }
 
-// What was valid with open sizes may not be with these.
-void FixSizes(const std::vector<InputShape>& shapes, Graph* graph) {
-  if (shapes.empty()) return;
-  FixInputShapes(graph, shapes);
-  for (const ModelFault& fault : FindFaults(*graph)) {
-    if (fault.fatal)
-      throw Error("the model does not take these sizes: " + fault.node + ": " + fault.why, "input_shapes");
-  }
-}
-
-RunResult RunMode(Graph graph, const Config& config, const RunOptions& options, const OutputPaths& paths,
-                  ThreadPool& pool) {
+RunResult DispatchMode(Graph graph, const Config& config, const RunOptions& options, const OutputPaths& paths,
+                       ThreadPool& pool) {
   const QuantizationParameters& settings = config.quantization;
-  if (!Calibrates(settings)) RefuseMeasuring(config);
-  RefuseFaults(graph);
-  FixSizes(config.model.input_shapes, &graph);
-  CorrectOutputShapes(&graph);
   for (const std::string& sentence : IdleSettings(config, options)) LogWarning(sentence);
   switch (settings.precision_level) {
     case kPrecisionSlimOnly:
@@ -145,6 +131,33 @@ RunResult RunMode(Graph graph, const Config& config, const RunOptions& options, 
       return ConvertToHalf(std::move(graph), config, options, paths, pool);
     default:
       return QuantizeStatic(std::move(graph), config, options, paths, pool);
+  }
+}
+
+// A model that was good before its sizes were fixed is so still; the sizes are not.
+[[noreturn]] void FailSizes(const InvalidModel& error, const std::vector<InputShape>& shapes) {
+  std::string text;
+  for (const InputShape& shape : shapes) {
+    text += (text.empty() ? "" : " ") + shape.name + (shape.name.empty() ? "" : ":");
+    for (size_t i = 0; i < shape.sizes.size(); ++i) text += StrCat(i > 0 ? "," : "", shape.sizes[i]);
+  }
+  throw Error(StrCat("the model cannot run with ", text, ": ", error.faults()), "input_shapes",
+              "give sizes that it is made for");
+}
+
+RunResult RunMode(Graph graph, const Config& config, const RunOptions& options, const OutputPaths& paths,
+                  ThreadPool& pool) {
+  const std::vector<InputShape> shapes = config.model.input_shapes;
+  if (!Calibrates(config.quantization)) RefuseMeasuring(config);
+  RefuseFaults(graph);
+  try {
+    FixInputShapes(&graph, shapes);
+    if (!shapes.empty()) RefuseFatalFaults(graph);
+    CorrectShapes(&graph, !shapes.empty());
+    return DispatchMode(std::move(graph), config, options, paths, pool);
+  } catch (const InvalidModel& error) {
+    if (shapes.empty()) throw;
+    FailSizes(error, shapes);
   }
 }
 

@@ -121,6 +121,31 @@ std::vector<CodedTensor> MakeIoInt8(Graph* exported) {
   return coded;
 }
 
+std::vector<std::string> FloatEnds(const Graph& exported) {
+  std::vector<std::string> lines;
+  for (ValueId id : exported.FreeInputs()) {
+    const Value& input = exported.value(id);
+    if (input.dtype != DType::kFloat) continue;
+    std::string why = "it is not read by a QuantizeLinear alone";
+    for (const Use& use : input.uses) {
+      const Node& reader = exported.node(use.node);
+      if (!reader.Is("QuantizeLinear")) why = reader.Title() + " reads it";
+    }
+    lines.push_back(StrCat("input ", input.name, " stays float: ", why));
+  }
+  for (ValueId id : exported.outputs()) {
+    const Node* producer = exported.Producer(id);
+    if (producer == nullptr || exported.value(id).dtype != DType::kFloat) continue;
+    const Node* const maker = producer;
+    while (MovesOne(*producer) && exported.Producer(producer->input(0)) != nullptr)
+      producer = exported.Producer(producer->input(0));
+    lines.push_back(StrCat("output ", exported.value(id).name, " stays float: ",
+                           producer->Is("DequantizeLinear") ? "its numbers are read elsewhere, too"
+                                                            : maker->Title() + " makes it"));
+  }
+  return lines;
+}
+
 std::string Describe(const CodedTensor& tensor) {
   return StrCat(tensor.is_input ? "input " : "output ", tensor.name, " holds codes: value = (code ",
                 tensor.zero_point < 0 ? "+ " : "- ", std::abs(tensor.zero_point), ") * ",

@@ -23,6 +23,10 @@ struct CodedTensor {
 // what they stand for. The others stay as they are. In the order of the model's inputs and outputs.
 std::vector<CodedTensor> MakeIoInt8(Graph* exported);
 
+// Of such a graph, the inputs and outputs that are floats still, each with the reason: "output y stays float:
+// Softmax_3[Softmax] makes it".
+std::vector<std::string> FloatEnds(const Graph& exported);
+
 // "input x holds codes: value = (code - 3) * 0.5"
 std::string Describe(const CodedTensor& tensor);
 

@@ -176,33 +176,46 @@ void RefuseFaults(const Graph& graph) {
   const std::vector<ModelFault> faults = FindFaults(graph);
   const std::string minor = Listed(faults, false), fatal = Listed(faults, true);
   if (!minor.empty()) LogWarning("the model is not valid ONNX: ", minor);
-  if (!fatal.empty()) throw Error("the model is not valid: " + fatal, "", kNoRuntime);
+  if (!fatal.empty()) throw InvalidModel(fatal);
 }
 
-int CorrectOutputShapes(Graph* graph) {
+void RefuseFatalFaults(const Graph& graph) {
+  const std::string fatal = Listed(FindFaults(graph), true);
+  if (!fatal.empty()) throw InvalidModel(fatal);
+}
+
+InvalidModel::InvalidModel(const std::string& faults)
+    : Error("the model is not valid: " + faults, "", kNoRuntime), faults_(faults) {}
+
+int CorrectShapes(Graph* graph, bool fill) {
   if (graph->opset() > kHighestOpset) return 0;
   int corrected = 0;
   const ShapeFacts facts(Initialized(*graph), false);
-  for (ValueId id : graph->outputs()) {
+  for (ValueId id = 0; id < static_cast<ValueId>(graph->value_slots()); ++id) {
     Value& value = graph->value(id);
     const int64_t rank = facts.RankOf(id);
-    if (value.producer == kNone || !value.has_shape || rank < 0) continue;
+    if (value.id == kNone || value.producer == kNone || rank < 0) continue;
+    if (!value.has_shape && !(fill && value.is_output && value.dtype != DType::kUndefined)) continue;
     std::vector<Dim> dims = value.dims;
     dims.resize(static_cast<size_t>(rank));
     const bool other_rank = dims.size() != value.dims.size();
-    bool wrong = other_rank;
+    bool wrong = other_rank && value.has_shape, settled = fill && !value.has_shape;
     for (size_t axis = 0; axis < dims.size(); ++axis) {
       const int64_t size = facts.DimOf(id, static_cast<int64_t>(axis));
       if (size < 0 && other_rank) dims[axis] = {};
       if (size < 0 || dims[axis].size == size) continue;
       wrong |= dims[axis].size >= 0;
+      settled |= fill;
       dims[axis] = {size, ""};
     }
-    if (!wrong) continue;
-    LogWarning("output ", value.name, " is declared with the shape [", DimsText(value.dims), "], but has [",
-               DimsText(dims), "]; it is written so");
+    if (!wrong && !settled) continue;
+    if (wrong && value.is_output) {
+      LogWarning("output ", value.name, " is declared with the shape [", DimsText(value.dims), "], but has [",
+                 DimsText(dims), "]; it is written so");
+    }
     value.dims = std::move(dims);
-    ++corrected;
+    value.has_shape = true;
+    corrected += wrong;
   }
   return corrected;
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "graph/graph.h"
+#include "xslim/error.h"
 
 namespace xslim {
 
@@ -23,12 +24,25 @@ struct ModelFault {
 // domains are not judged, nor are the model's functions.
 std::vector<ModelFault> FindFaults(const Graph& graph);
 
-// Throws Error naming the fatal faults; warns of the others.
-void RefuseFaults(const Graph& graph);
+// A model that no runtime can run; `faults` says where and why, without what stands around it in the text.
+class InvalidModel : public Error {
+ public:
+  explicit InvalidModel(const std::string& faults);
+  const std::string& faults() const { return faults_; }
 
-// Outputs that are declared with a shape which the model, whatever it is fed with, does not give get the
-// right one, with a warning: who allocates by the declaration relies on it. Returns their number.
-int CorrectOutputShapes(Graph* graph);
+ private:
+  std::string faults_;
+};
+
+// Throws InvalidModel naming the fatal faults; warns of the others.
+void RefuseFaults(const Graph& graph);
+// The same without the warning.
+void RefuseFatalFaults(const Graph& graph);
+
+// Tensors that are declared with a shape which the model, whatever it is fed with, does not give get the
+// right one: who allocates by the declaration relies on it. Of outputs a warning is said. `fill`: sizes that
+// a declaration leaves open and that are known are put in, too. Returns how many were declared wrongly.
+int CorrectShapes(Graph* graph, bool fill);
 
 }  // namespace xslim
 

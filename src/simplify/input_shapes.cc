@@ -54,7 +54,10 @@ void FixInputShapes(Graph* graph, const std::vector<InputShape>& shapes) {
   std::map<std::string, int64_t> symbols;
   for (const InputShape& shape : shapes) {
     Value& input = InputOf(graph, shape.name);
-    if (input.dtype == DType::kUndefined) Fail("is no tensor, and has no sizes", input);
+    if (input.dtype == DType::kUndefined) {
+      throw Error("is no tensor and has no sizes to fix", "input_shapes: " + input.name,
+                  "a sequence, an optional or a map; leave it out");
+    }
     std::vector<Dim> dims = input.dims;  // of the input itself once all of them are right
     if (!input.has_shape) dims.resize(shape.sizes.size());
     if (dims.size() != shape.sizes.size())

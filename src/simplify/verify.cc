@@ -7,6 +7,7 @@
 #include "base/random.h"
 #include "ops/operator.h"
 #include "runtime/executor.h"
+#include "simplify/check_model.h"
 #include "simplify/shape_check.h"
 #include "xslim/error.h"
 
@@ -426,7 +427,7 @@ std::vector<std::string> SimplifyVerified(Graph* graph, const SimplifyOptions& o
                                           int samples, bool asked) {
   const Graph original = *graph;
   const Reference reference(original, pool, samples);
-  if (reference.impossible()) throw Error("the model is not valid: " + reference.obstacle(), "", kNoRuntime);
+  if (reference.impossible()) throw InvalidModel(reference.obstacle());
   Simplify(graph, options);
   if (!reference.obstacle().empty()) {
     if (reference.fails()) {

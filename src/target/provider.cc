@@ -146,9 +146,11 @@ std::vector<std::string> Reasons(const ProviderCheck& check) {
 std::vector<std::string> Advice(const ProviderCheck& check) {
   std::vector<std::string> lines;
   if (check.better_opset != 0)
-    lines.push_back(StrCat("--opset ", check.better_opset, ": fewer operators are too new"));
+    lines.push_back(StrCat("to leave fewer to the CPU: --opset ", check.better_opset,
+                           ", with fewer operators that are too new"));
   for (const std::string& input : check.open_inputs)
-    lines.push_back("--input-shapes " + input + " with numbers: no arithmetic of shapes");
+    lines.push_back("to leave fewer to the CPU: --input-shapes " + input +
+                    " with a number for each name or ?, so that the arithmetic on them goes");
   return lines;
 }
 

@@ -40,6 +40,15 @@ def two_input_model():
     return model(nodes, [("a", [1, 3, 8, 8]), ("b", [1, 3, 8, 8])], [("y", [1, 4, 8, 8])], weights)
 
 
+def open_model():
+    """Its sizes are open, and it runs with height times width of 64 only."""
+    rng = np.random.default_rng(35)
+    weights = {"shape": np.array([-1, 2 * 64], np.int64), "m": rng.standard_normal((128, 4)).astype(np.float32)}
+    nodes = [conv("x", "c", weights, rng, 3, 2, 3), helper.make_node("Reshape", ["c", "shape"], ["f"], name="flat"),
+             helper.make_node("MatMul", ["f", "m"], ["y"], name="product")]
+    return model(nodes, [("x", ["N", 3, "?", "?"])], [("y", ["N", 4])], weights)
+
+
 def no_input_model():
     rng, weights = np.random.default_rng(33), {"k": np.ones((1, 3, 8, 8), np.float32)}
     return model([conv("k", "y", weights, rng, 3, 4, 3)], [], [("y", [1, 4, 8, 8])], weights)

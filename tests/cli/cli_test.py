@@ -80,7 +80,7 @@ def build_template(folder):
     os.makedirs(at("cal"))
     os.makedirs(at("dir"))
     write(at("dir", "keep"), "")
-    for name, made in (("m", small_model()), ("two", two_input_model()), ("noin", no_input_model()),
+    for name, made in (("m", small_model()), ("two", two_input_model()), ("noin", no_input_model()), ("open", open_model()),
                        ("q", quantized_model()), ("q16", quantized_model("com.microsoft", np.uint16)), ("log", log_model()), ("joined", joined_model()),
                        ("padded", padded_model()),
                        ("endless", endless_model()), *broken_models()):
@@ -255,6 +255,12 @@ def usage_cases():
 def shape_cases():
     slim = "-i two.onnx -o o.onnx "
     case("sizes without a name", "-i m.onnx -o o.onnx --input-shapes 1,3,8,8", files=["o.onnx"])
+    case("sizes with blanks", ["-i", "m.onnx", "-o", "o.onnx", "--input-shapes", "x: 1, 3, 8, 8"], files=["o.onnx"])
+    case("no sizes", ["-i", "m.onnx", "-o", "o.onnx", "--input-shapes", ""], 2, "expected sizes like 1,3,224,224")
+    case("sizes that the model cannot run with", "-i open.onnx -o o.onnx --input-shapes x:1,3,7,8", 1,
+         ["open.onnx: input_shapes: the model cannot run with x:1,3,7,8: flat[Reshape]: ", "give sizes that it is made for"])
+    case("two sizes of open ones", "-i open.onnx -o o.onnx --input-shapes 1,3,4,16", files=["o.onnx"])
+    static("sizes without a name stand in for the config's", {MODEL + "input_shapes": {"x": [1, 3, 9, 9]}}, args="-c c.json --input-shapes 1,3,8,8")
     case("sizes of two inputs behind one option", slim + "--input-shapes a:1,2 b:1,2", 2, "--input-shapes may be repeated")
     case("sizes that are no numbers", "-i m.onnx -o o.onnx --input-shapes 1,3,x,8", 2, ["--input-shapes 1,3,x,8", "got 'x'"])
     case("sizes of another rank", "-i m.onnx -o o.onnx --input-shapes 1,3", 1, ["m.onnx: input_shapes: ", "2 are given"])
@@ -269,8 +275,9 @@ def shape_cases():
     static("codes at both ends", {QUANTIZATION + "analysis_enable": True}, args="-c c.json --int8-io",
            says=["input x holds codes: value = (code ", "output y holds codes"], files=["w/out.onnx", "w/out_report.md", "w/out_verdict.json"])
     case("codes without an int8 run", "-i m.onnx -o o.onnx --int8-io", 2, "--int8-io needs an int8 run")
+    static("codes in a dynamic run", status=2, args="-c c.json --dynq --int8-io", says="-c, without --dynq, --fp16 and --bf16")
     case("what SpacemiT's provider leaves", "-i m.onnx -o o.onnx --opset 24", files=["o.onnx"],
-         says=["SpacemiT's provider takes", "on the CPU: version 22 of the operator, 11 is the newest that it knows", "--opset 21: fewer"])
+         says=["SpacemiT's provider takes", "on the CPU: version 22 of the operator, 11 is the newest that it knows", "to leave fewer to the CPU: --opset 21, with fewer"])
 
 
 def simplify_cases():

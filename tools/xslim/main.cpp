@@ -155,7 +155,8 @@ std::string WrongMode(const Arguments& arguments) {
   const bool measured = arguments.min_cosine || arguments.max_snr || arguments.fail_on_collapse ||
                         arguments.sensitivity || arguments.auto_precision;
   const bool calibrated = configured && !arguments.dynq && !arguments.fp16 && !arguments.bf16;
-  if (arguments.int8_io && !calibrated) return "--int8-io needs an int8 run with data: -c";
+  if (arguments.int8_io && !calibrated)
+    return "--int8-io needs an int8 run with data: -c, without --dynq, --fp16 and --bf16";
   if (measured && !calibrated) {
     return "--min-cosine, --max-snr, --fail-on-collapse, --sensitivity and --auto-precision need an int8 run "
            "with data: -c, without --dynq, --fp16 and --bf16";
@@ -163,25 +164,30 @@ std::string WrongMode(const Arguments& arguments) {
   return "";
 }
 
-// "x:1,3,224,224", or the sizes alone. A name may hold colons.
+// "x:1,3,224,224", or the sizes alone. A name may hold colons, a size may have blanks around it.
 xslim::InputShape ReadShape(const std::string& text) {
+  const auto fail = [&text](const std::string& got) {
+    throw xslim::UsageError("expected sizes like 1,3,224,224 (-1: as the model has it), got '" + got + "'",
+                            "--input-shapes " + text);
+  };
   const size_t colon = text.rfind(':');
   xslim::InputShape shape;
   if (colon != std::string::npos) shape.name = text.substr(0, colon);
-  std::istringstream sizes(text.substr(colon == std::string::npos ? 0 : colon + 1));
+  const std::string list = text.substr(colon == std::string::npos ? 0 : colon + 1);
+  if (list.find_first_not_of(' ') == std::string::npos && shape.name.empty()) fail(list);
+  std::istringstream sizes(list);
   for (std::string size; std::getline(sizes, size, ',');) {
+    size.erase(0, size.find_first_not_of(' '));
+    size.erase(size.find_last_not_of(' ') + 1);
     const bool digits =
         !size.empty() && size.size() < 10 && size.find_first_not_of("0123456789") == std::string::npos;
-    if (!digits && size != "-1") {
-      throw xslim::UsageError("expected sizes like 1,3,224,224 (-1: as the model has it), got '" + size + "'",
-                              "--input-shapes " + text);
-    }
+    if (!digits && size != "-1") fail(size);
     shape.sizes.push_back(std::stoll(size));
   }
   return shape;
 }
 
-// A shape of the command line stands in for one of the config. Without a name it is of the only input.
+// A shape of the command line stands in for one of the config; one without a name is that of the only input.
 void AddShapes(const std::vector<std::string>& texts, std::vector<xslim::InputShape>* shapes) {
   for (const std::string& text : texts) {
     const xslim::InputShape shape = ReadShape(text);

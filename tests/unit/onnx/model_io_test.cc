@@ -131,6 +131,23 @@ TEST(ModelIoTest, UntouchedNodesAndTypesComeOutByteEqual) {
   EXPECT_EQ(SerializeModel(again), SerializeModel(graph));
 }
 
+TEST(ModelIoTest, WordsForUnknownSizesAreNoSymbols) {
+  onnx::ModelProto proto = Proto(ReadFile(kRoundTrip));
+  auto* dims =
+      proto.mutable_graph()->mutable_input(0)->mutable_type()->mutable_tensor_type()->mutable_shape();
+  dims->mutable_dim(0)->set_dim_param("?");
+  dims->mutable_dim(1)->set_dim_param("None");
+  dims->mutable_dim(2)->set_dim_param("h");
+  const Graph graph = ParseModel(proto.SerializeAsString(), "", "words");
+  const std::vector<Dim>& read = graph.value(graph.inputs()[0]).dims;
+  EXPECT_EQ(read[0].size, -1);
+  EXPECT_EQ(read[0].symbol, "");
+  EXPECT_EQ(read[1].symbol, "");
+  EXPECT_EQ(read[2].symbol, "h");
+  const onnx::ModelProto written = Proto(SerializeModel(graph));
+  EXPECT_EQ(written.graph().input(0).SerializeAsString(), proto.graph().input(0).SerializeAsString());
+}
+
 TEST(ModelIoTest, NamesNodesForMessages) {
   const Graph graph = LoadModel(kRoundTrip);
   EXPECT_EQ(graph.node(0).name, "Conv_0");

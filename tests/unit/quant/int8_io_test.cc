@@ -92,5 +92,31 @@ TEST(Int8Io, FloatReadersAndFloatResultsStay) {
   EXPECT_EQ(b.Named("y").dtype, DType::kFloat);
 }
 
+TEST(Int8Io, SaysWhyAnEndStaysFloat) {
+  Builder b;
+  const ValueId x = b.Input("x");
+  const ValueId q = b.Dequantize("x_dq", b.Quantize("x_q", x));
+  b.graph.AddOutput(b.Op("Add", "y", {q, x}));
+  const ValueId relu = b.Op("Relu", "relu", {b.Input("v")});
+  const ValueId z = b.Op("Flatten", "z", {b.Dequantize("z_dq", b.Quantize("z_q", relu))});
+  b.graph.AddOutput(z);
+  b.graph.AddOutput(b.Op("Exp", "w", {z}));
+  MakeIoInt8(&b.graph);
+  EXPECT_THAT(
+      FloatEnds(b.graph),
+      testing::ElementsAre("input x stays float: y[Add] reads it", "input v stays float: relu[Relu] reads it",
+                           "output y stays float: y[Add] makes it",
+                           "output z stays float: its numbers are read elsewhere, too",
+                           "output w stays float: w[Exp] makes it"));
+}
+
+TEST(Int8Io, OfCodesNothingStaysFloat) {
+  Builder b;
+  const ValueId x = b.Dequantize("x_dq", b.Quantize("x_q", b.Input("x")));
+  b.graph.AddOutput(b.Dequantize("y", b.Quantize("y_q", b.Op("Relu", "relu", {x}))));
+  MakeIoInt8(&b.graph);
+  EXPECT_THAT(FloatEnds(b.graph), IsEmpty());
+}
+
 }  // namespace
 }  // namespace xslim

@@ -156,7 +156,7 @@ Shape Corrected(const Shape& declared, const Shape& input, int corrected) {
   Value& output = m.graph.value(m.graph.outputs()[0]);
   output.has_shape = true;
   for (int64_t size : declared) output.dims.push_back({size, size < 0 ? "M" : ""});
-  EXPECT_EQ(CorrectOutputShapes(&m.graph), corrected);
+  EXPECT_EQ(CorrectShapes(&m.graph, false), corrected);
   Shape shape;
   for (const Dim& dim : m.graph.value(m.graph.outputs()[0]).dims) shape.push_back(dim.size);
   return shape;
@@ -169,6 +169,38 @@ TEST(CheckModel, WrongOutputShapesAreCorrected) {
   EXPECT_EQ(Corrected({5, 3}, {3, 5}, 0), Shape({5, 3}));
   EXPECT_EQ(Corrected({-1, 3}, {3, 5}, 0), Shape({-1, 3}));  // says less, but nothing wrong
   EXPECT_EQ(Corrected({5, 1}, {-1, 5}, 0), Shape({5, 1}));
+}
+
+TEST(CheckModel, WrongShapesOfInnerTensorsAreCorrected) {
+  Model m;
+  const ValueId inner = m.Op("Relu", {m.Input("x", {-1, 20})});
+  m.Output(m.Op("Relu", {inner}));
+  Value& value = m.graph.value(inner);
+  value.has_shape = true;
+  value.dims = {{-1, "N"}, {16, ""}};
+  EXPECT_EQ(CorrectShapes(&m.graph, false), 1);
+  EXPECT_EQ(value.dims[0].symbol, "N");
+  EXPECT_EQ(value.dims[1].size, 20);
+}
+
+TEST(CheckModel, OpenSizesThatAreKnownAreFilledInWhenAsked) {
+  Model m;
+  const ValueId inner = m.Op("Relu", {m.Input("x", {-1, 20})});
+  m.Output(m.Op("Relu", {inner}));
+  Value& output = m.graph.value(m.graph.outputs()[0]);
+  output.dtype = DType::kFloat;
+  Value& value = m.graph.value(inner);
+  value.has_shape = true;
+  value.dims = {{-1, "N"}, {-1, "M"}};
+  EXPECT_EQ(CorrectShapes(&m.graph, false), 0);
+  EXPECT_EQ(value.dims[1].size, -1);
+  EXPECT_EQ(CorrectShapes(&m.graph, true), 0);  // none of them was wrong
+  EXPECT_EQ(value.dims[0].symbol, "N");
+  EXPECT_EQ(value.dims[1].size, 20);
+  EXPECT_EQ(value.dims[1].symbol, "");
+  ASSERT_TRUE(output.has_shape);  // it had none
+  EXPECT_EQ(output.dims[0].size, -1);
+  EXPECT_EQ(output.dims[1].size, 20);
 }
 
 TEST(CheckModel, AModelHasOutputs) {

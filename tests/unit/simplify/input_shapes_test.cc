@@ -82,8 +82,8 @@ TEST(InputShapes, RefuseWhatDoesNotFit) {
   EXPECT_THAT(Model().ErrorOf({{"x", {1, 4, 8}}}), HasSubstr("(the model says [batch,3,?])"));
   EXPECT_THAT(Model().ErrorOf({{"x", {1, 3, 8}}, {"mask", {2}}}), HasSubstr("two sizes for batch: 1 and 2"));
   Model sequence;
-  sequence.graph.value(sequence.x).dtype = DType::kUndefined;
-  EXPECT_THAT(sequence.ErrorOf({{"x", {1, 3, 8}}}), HasSubstr("input_shapes: x: is no tensor"));
+  sequence.graph.value(sequence.mask).dtype = DType::kUndefined;
+  EXPECT_THAT(sequence.ErrorOf({{"mask", {2}}}), HasSubstr("input_shapes: mask: is no tensor"));
 }
 
 }  // namespace
