@@ -266,8 +266,8 @@ StatisticsFile LoadedStatistics::Read(const Graph& graph, const StatisticsKey& k
   }
   if (key_.model != key.model) {
     throw Error(
-        "the statistics are of another model, or of this one with another --opset, simplification, centering "
-        "or equalization",
+        "the statistics are of another model, or of this one with another --opset, --input-shapes, "
+        "simplification, centering or equalization",
         path_, "make the file anew with --save-stats");
   }
   Reader in(bytes_, end_, path_, tensors_at_);

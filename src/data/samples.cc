@@ -85,7 +85,8 @@ Shape MergeShape(const ModelInput& model, const InputParameters& entry, const st
   if (!agree) {
     throw Error(StrCat("input_shape ", DimsText(entry.input_shape), " does not agree with the model's ",
                        DimsText(model.dims), " of input ", model.name),
-                where + ".input_shape", "give other sizes only where the model's are open, or leave it out");
+                where + ".input_shape",
+                "give other sizes only where model and input_shapes leave them open, or leave it out");
   }
   return shape;
 }
