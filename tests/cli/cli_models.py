@@ -134,13 +134,13 @@ def broken_models():
     return made.items()
 
 
-def open_model(folder):
-    """open.onnx: of an image of any size and number of channels."""
+def unsized_model(folder):
+    """unsized.onnx: of an image of any size and number of channels."""
     opened = small_model()
     for value in [opened.graph.input[0], opened.graph.output[0]]:
         for dim in value.type.tensor_type.shape.dim:
             dim.ClearField("dim_value")
-    onnx.save(opened, os.path.join(folder, "open.onnx"))
+    onnx.save(opened, os.path.join(folder, "unsized.onnx"))
 
 
 def external_model(folder):

@@ -28,7 +28,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import png  # noqa: E402
 from cli_kill import interrupted, killed_while_preprocessing  # noqa: E402
 from cli_models import (broken_models, endless_model, external_model, joined_model, log_model, no_input_model,  # noqa: E402
-                        open_model, padded_model, quantized_model, small_model, two_input_model)
+                        open_model, padded_model, quantized_model, small_model, two_input_model, unsized_model)
 
 INPUT = "calibration_parameters.input_parameters.0."
 CALIBRATION = "calibration_parameters."
@@ -265,11 +265,9 @@ def shape_cases():
     case("sizes that are no numbers", "-i m.onnx -o o.onnx --input-shapes 1,3,x,8", 2, ["--input-shapes 1,3,x,8", "got 'x'"])
     case("sizes of another rank", "-i m.onnx -o o.onnx --input-shapes 1,3", 1, ["m.onnx: input_shapes: ", "2 are given"])
     case("sizes without a name for two inputs", slim + "--input-shapes 1,3", 1, "names no input, and the model has 2")
-    static("sizes without a name before the config's", {MODEL + "input_shapes": {"x": [1, 3, 9, 9]}},
-           args="-c c.json --input-shapes 1,3,8,8")
-    case("sizes that the model does not take", "-i open.onnx -o o.onnx --no-verify --input-shapes 1,5,8,8", 1,
-         ["open.onnx: input_shapes: the model does not take these sizes: ", "!is not valid"], setup=open_model)
-    case("sizes that it takes", "-i open.onnx -o o.onnx --input-shapes x:1,3,-1,8", files=["o.onnx"], setup=open_model)
+    case("channels that the model does not take", "-i unsized.onnx -o o.onnx --no-verify --input-shapes 1,5,8,8", 1,
+         ["unsized.onnx: input_shapes: the model cannot run with 1,5,8,8: ", "!is not valid"], setup=unsized_model)
+    case("sizes that it takes", "-i unsized.onnx -o o.onnx --input-shapes x:1,3,-1,8", files=["o.onnx"], setup=unsized_model)
     static("sizes in the config", {MODEL + "input_shapes": [1, 2]}, 1, "model_parameters.input_shapes: expected an object of lists")
     static("sizes of an input that is not there", {MODEL + "input_shapes": {"nope": [1]}}, 1, "input_shapes: nope: the model has no input")
     static("codes at both ends", {QUANTIZATION + "analysis_enable": True}, args="-c c.json --int8-io",
