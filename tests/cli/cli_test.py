@@ -263,6 +263,7 @@ def shape_cases():
     static("sizes without a name stand in for the config's", {MODEL + "input_shapes": {"x": [1, 3, 9, 9]}}, args="-c c.json --input-shapes 1,3,8,8")
     case("sizes of two inputs behind one option", slim + "--input-shapes a:1,2 b:1,2", 2, "--input-shapes may be repeated")
     case("sizes that are no numbers", "-i m.onnx -o o.onnx --input-shapes 1,3,x,8", 2, ["--input-shapes 1,3,x,8", "got 'x'"])
+    case("sizes that end in a comma", "-i m.onnx -o o.onnx --input-shapes 1,3,8,8,", 2, "got ''")
     case("sizes of another rank", "-i m.onnx -o o.onnx --input-shapes 1,3", 1, ["m.onnx: input_shapes: ", "2 are given"])
     case("sizes without a name for two inputs", slim + "--input-shapes 1,3", 1, "names no input, and the model has 2")
     case("channels that the model does not take", "-i unsized.onnx -o o.onnx --no-verify --input-shapes 1,5,8,8", 1,

@@ -175,6 +175,7 @@ xslim::InputShape ReadShape(const std::string& text) {
   if (colon != std::string::npos) shape.name = text.substr(0, colon);
   const std::string list = text.substr(colon == std::string::npos ? 0 : colon + 1);
   if (list.find_first_not_of(' ') == std::string::npos && shape.name.empty()) fail(list);
+  if (list.ends_with(',')) fail("");
   std::istringstream sizes(list);
   for (std::string size; std::getline(sizes, size, ',');) {
     size.erase(0, size.find_first_not_of(' '));
