@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What the program says of places, files and settings that cannot be meant so, before it works: where, why, what to do.
 
-Usage: advice_test.py XSLIM [NAME_PART...]. Cases are as in cli_test.py.
+Usage: advice_test.py XSLIM [NAME_PART...]. Cases are as in cli_case.py.
 """
 import json
 import os
@@ -12,8 +12,9 @@ import zlib
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
+from cli_case import BASE, INPUT, MODEL, QUANTIZATION, case, config, png, static, write
 from cli_models import external_model, model, small_model
-from cli_test import BASE, INPUT, MODEL, QUANTIZATION, case, config, execute, main, png, runs_of_cases, static, write
+from cli_test import execute, main, runs_of_cases
 
 
 def cast_model(kind):

@@ -1,4 +1,4 @@
-"""The models that cli_test.py starts from."""
+"""The models that the cases of cli_case.py start from."""
 import os
 
 import numpy as np
