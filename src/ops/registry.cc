@@ -26,6 +26,7 @@ constexpr Family kFamilies[] = {
     {"compare", CompareOperators},
     {"reduce", ReduceOperators},
     {"move", MoveOperators},
+    {"pad", PadOperators},
     {"gather", GatherOperators},
     {"shape", ShapeOperators},
     {"attention", AttentionOperators},
