@@ -92,7 +92,7 @@ class StaticRun {
     TakeBranches();
     if (settings_.sensitivity || PrecisionTarget(settings_)) MakePrecise();
     Export();
-    if (IsMeasured(settings_) && !measures_) MeasureExported();
+    if (IsMeasured(settings_)) MeasureExported();
     if (settings_.int8_io) CodeIo();
     provider_ = CheckProvider(exported_);
     if (IsMeasured(settings_)) Report();
@@ -202,23 +202,20 @@ class StaticRun {
   void MeasureExported() {
     stage_.Next("report");
     ReleaseFreedMemory();
-    measures_ = MeasureWritten(exported_, plan_);
+    if (!measures_) measures_ = MeasureWritten(exported_, plan_);
   }
 
   // Behind measuring, which compares floats: the codes stand for the same numbers.
   void CodeIo() {
     std::vector<CodedTensor> coded = MakeIoInt8(&exported_);
     if (coded.empty()) LogWarning("int8_io: no input or output has a Q/DQ pair, all stay float");
-    for (const CodedTensor& tensor : coded) {
-      notes_.push_back(Describe(tensor));
-      LogInfo(notes_.back());
-    }
+    std::vector<std::string> lines;
+    for (const CodedTensor& tensor : coded) lines.push_back(Describe(tensor));
     if (!coded.empty()) {
-      for (const std::string& line : FloatEnds(exported_)) {
-        notes_.push_back(line);
-        LogInfo(line);
-      }
+      for (const std::string& line : FloatEnds(exported_)) lines.push_back(line);
     }
+    for (const std::string& line : lines) LogInfo(line);
+    notes_.insert(notes_.end(), lines.begin(), lines.end());
     sections_.push_back({"int8_io", CodedJson(coded)});
   }
 

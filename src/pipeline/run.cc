@@ -147,7 +147,7 @@ RunResult DispatchMode(Graph graph, const Config& config, const RunOptions& opti
 
 RunResult RunMode(Graph graph, const Config& config, const RunOptions& options, const OutputPaths& paths,
                   ThreadPool& pool) {
-  const std::vector<InputShape> shapes = config.model.input_shapes;
+  const std::vector<InputShape>& shapes = config.model.input_shapes;
   if (!Calibrates(config.quantization)) RefuseMeasuring(config);
   RefuseFaults(graph);
   try {

@@ -14,17 +14,12 @@ namespace {
 // 8-bit codes.
 std::optional<CodedTensor> ParamsOf(const Graph& graph, const Node& pair) {
   const Tensor* const scale = graph.Constant(pair.input(1));
-  const Tensor* const zero = pair.input(2) == kNone ? nullptr : graph.Constant(pair.input(2));
+  const Tensor* const zero = graph.Constant(pair.input(2));
   if (scale == nullptr || scale->size() != 1 || zero == nullptr || zero->size() != 1) return std::nullopt;
+  if (zero->dtype() != DType::kInt8 && zero->dtype() != DType::kUint8) return std::nullopt;
   CodedTensor coded;
   coded.scale = scale->data<float>()[0];
-  if (zero->dtype() == DType::kInt8) {
-    coded.zero_point = zero->data<int8_t>()[0];
-  } else if (zero->dtype() == DType::kUint8) {
-    coded.zero_point = zero->data<uint8_t>()[0];
-  } else {
-    return std::nullopt;
-  }
+  coded.zero_point = zero->ToInts()[0];
   return coded;
 }
 

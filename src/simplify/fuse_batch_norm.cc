@@ -1,7 +1,6 @@
 // Before: Conv | ConvTranspose | Gemm -> BatchNormalization        After: the same with other weights and
 // bias y = gamma * (x - mean) / sqrt(var + epsilon) + beta.
 // Before: MatMul -> Reshape to rank 2 -> BatchNormalization        After: MatMul -> Add -> Reshape
-#include <algorithm>
 #include <cmath>
 #include <string>
 #include <utility>
@@ -65,13 +64,10 @@ bool FuseIntoProduct(Graph* graph, const ShapeFacts& facts, NodeId id) {
 }  // namespace
 
 int FuseBatchNorm(Graph* graph, const SimplifyOptions& options) {
-  const std::vector<NodeId> order = graph->Order();
-  if (std::none_of(order.begin(), order.end(),
-                   [&](NodeId id) { return graph->node(id).Is("BatchNormalization"); }))
-    return 0;
+  if (!HasAny(*graph, {"BatchNormalization"})) return 0;
   const ShapeFacts facts(*graph, options.body);
   int count = 0;
-  for (NodeId id : order) {
+  for (NodeId id : graph->Order()) {
     const Node& node = graph->node(id);
     if (!node.Is("BatchNormalization")) continue;
     if (FuseIntoProduct(graph, facts, id)) {

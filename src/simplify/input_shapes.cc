@@ -29,8 +29,9 @@ Value& InputOf(Graph* graph, const std::string& name) {
     if (graph->value(id).name == name) return graph->value(id);
     names.push_back(graph->value(id).name);
   }
+  const std::string nearest = NearestName(name, names);
   throw Error("the model has no input of this name", "input_shapes: " + name,
-              NearestName(name, names).empty() ? "" : "did you mean " + NearestName(name, names) + "?");
+              nearest.empty() ? "" : "did you mean " + nearest + "?");
 }
 
 // Sizes of the symbols in one graph and its bodies.

@@ -3,9 +3,11 @@
 #define XSLIM_SIMPLIFY_MATCH_H_
 
 #include <cmath>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "graph/graph.h"
@@ -25,6 +27,14 @@ inline bool ScalarIs(const Graph& graph, ValueId id, float wanted) {
   if (tensor == nullptr || tensor->size() != 1 || !tensor->is_tensor() || tensor->dtype() == DType::kString)
     return false;
   return std::fabs(tensor->ToFloat32().data<float>()[0] - wanted) <= 1e-6f * std::fabs(wanted);
+}
+
+// Whether the graph has an operator of one of the types: asked before what a pass needs is worked out.
+inline bool HasAny(const Graph& graph, std::initializer_list<std::string_view> types) {
+  for (NodeId id = 0; id < static_cast<NodeId>(graph.node_slots()); ++id) {
+    if (graph.alive(id) && graph.node(id).IsOneOf(types)) return true;
+  }
+  return false;
 }
 
 // The only user of a value, when it is of that operator type.

@@ -53,6 +53,7 @@ bool Rewrite(Graph* graph, const ShapeFacts& facts, NodeId id) {
 }  // namespace
 
 int MatMulBetweenReshapes(Graph* graph, const SimplifyOptions& options) {
+  if (!HasAny(*graph, {"MatMul"})) return 0;
   const ShapeFacts facts(*graph, options.body);
   int count = 0;
   for (NodeId id : graph->Order()) count += graph->node(id).Is("MatMul") && Rewrite(graph, facts, id);

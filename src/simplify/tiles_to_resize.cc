@@ -137,14 +137,10 @@ bool Merge(Graph* graph, NodeId id) {
 int TilesToResize(Graph* graph, const SimplifyOptions& options) {
   constexpr int kFromOpset = 13;  // no region of interest needs to be named
   if (graph->opset() < kFromOpset) return 0;
-  const std::vector<NodeId> order = graph->Order();
-  const auto is = [&](const char* type) {
-    return std::ranges::any_of(order, [&](NodeId id) { return graph->node(id).Is(type); });
-  };
-  if (!is("Tile") && !is("Resize")) return 0;
+  if (!HasAny(*graph, {"Tile", "Resize"})) return 0;
   const ShapeFacts facts(*graph, options.body);
   int count = 0;
-  for (NodeId id : order) {
+  for (NodeId id : graph->Order()) {
     if (!graph->alive(id)) continue;
     count += Rewrite(graph, facts, id);
     if (graph->alive(id) && graph->node(id).Is("Resize")) count += Merge(graph, id);

@@ -125,6 +125,7 @@ bool Narrow(Graph* graph, const ShapeFacts& facts, NodeId start, NodeId first) {
 }  // namespace
 
 int WindowsTo1d(Graph* graph, const SimplifyOptions& options) {
+  if (!HasAny(*graph, {"Conv", "ConvTranspose", "MaxPool", "AveragePool"})) return 0;
   const ShapeFacts facts(*graph, options.body);
   int count = 0;
   for (NodeId id : graph->Order()) {

@@ -10,6 +10,7 @@
 #include "graph/function.h"
 #include "quant/element_types.h"
 #include "simplify/opset/signature.h"
+#include "simplify/simplify.h"
 #include "target/provider_table.h"
 
 namespace xslim {
@@ -28,11 +29,15 @@ std::optional<int> VersionIn(const Node& node, int opset) {
   return signature->since;
 }
 
+DType TypeOf(const Graph& graph, ValueId id) {
+  const Tensor* const constant = graph.Constant(id);
+  return constant != nullptr ? constant->dtype() : graph.value(id).dtype;
+}
+
 std::string TypeMisfit(const Graph& graph, const Node& node, const ProviderRow& row) {
   const ValueId id = node.input(row.typed_input);
   if (row.types == ProviderTypes::kAny || id == kNone) return "";
-  const Tensor* const constant = graph.Constant(id);
-  const DType type = constant != nullptr ? constant->dtype() : graph.value(id).dtype;
+  const DType type = TypeOf(graph, id);
   if (type == DType::kUndefined || type == DType::kFloat || type == DType::kFloat16) return "";
   const bool int8_too = row.types == ProviderTypes::kFloatsAndInt8;
   if (int8_too && type == DType::kInt8) return "";
@@ -43,9 +48,7 @@ std::string TypeMisfit(const Graph& graph, const Node& node, const ProviderRow& 
 // Of a pair: the codes' type, which the zero point of QuantizeLinear or the input of DequantizeLinear has.
 std::string CodesMisfit(const Graph& graph, const Node& node) {
   if (!IsPair(node)) return "";
-  const ValueId id = node.Is("QuantizeLinear") ? node.outputs[0] : node.input(0);
-  const Tensor* const constant = graph.Constant(id);
-  const DType type = constant != nullptr ? constant->dtype() : graph.value(id).dtype;
+  const DType type = TypeOf(graph, node.Is("QuantizeLinear") ? node.outputs[0] : node.input(0));
   if (type == DType::kUndefined || type == DType::kInt8 || type == DType::kUint8) return "";
   if (type == DType::kInt32 && node.Is("DequantizeLinear")) return "";
   return StrCat("codes of ", NameOf(type));
@@ -105,12 +108,13 @@ std::vector<std::string> OpenInputs(const Graph& graph) {
 ProviderCheck CheckProvider(const Graph& model) {
   Graph graph = model;
   InlineCalls(&graph, [](const Function&, const Node& call) { return FindProviderRow(call) == nullptr; });
+  ConstantsToInitializers(&graph, {});
   InferElementTypes(&graph);
   ProviderCheck check;
   const std::vector<NodeId> order = graph.Order();
   for (NodeId id : order) {
     const Node& node = graph.node(id);
-    if (node.Is("Constant")) continue;
+    if (node.Is("Constant")) continue;  // of strings
     ++check.operators;
     std::string why = WhyNot(graph, node);
     if (!why.empty()) check.on_cpu.push_back({node.Title(), node.op_type, std::move(why)});

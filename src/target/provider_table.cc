@@ -4,31 +4,18 @@
 #include <vector>
 
 #include "base/log.h"
+#include "simplify/match.h"
 
 namespace xslim {
 namespace {
 
 constexpr size_t kMostConvAxes = 3, kMostTransposeAxes = 2, kMostPoolAxes = 2;
 
-const Node* ProducerOf(const Graph& graph, ValueId id) { return id == kNone ? nullptr : graph.Producer(id); }
-
 // Left out counts, too.
-bool IsConstant(const Graph& graph, ValueId id) {
-  if (id == kNone || graph.Constant(id) != nullptr) return true;
-  const Node* const producer = ProducerOf(graph, id);
-  return producer != nullptr && producer->Is("Constant");
-}
-
-const Tensor* ConstantOf(const Graph& graph, ValueId id) {
-  if (id == kNone) return nullptr;
-  if (const Tensor* const constant = graph.Constant(id)) return constant;
-  const Node* const producer = ProducerOf(graph, id);
-  return producer != nullptr && producer->Is("Constant") ? producer->TensorOf("value") : nullptr;
-}
+bool IsConstant(const Graph& graph, ValueId id) { return id == kNone || graph.Constant(id) != nullptr; }
 
 const Node* Dequantizer(const Graph& graph, ValueId id) {
-  const Node* const producer = ProducerOf(graph, id);
-  return producer != nullptr && producer->Is("DequantizeLinear") ? producer : nullptr;
+  return ProducerOfType(graph, id, "DequantizeLinear");
 }
 
 // A constant, or a DequantizeLinear of constants.
@@ -54,7 +41,7 @@ std::string ConvTranspose(const Graph& graph, const Node& node) {
 }
 
 bool IsPerTensor(const Graph& graph, const Node& dequantize) {
-  const Tensor* const scale = ConstantOf(graph, dequantize.input(1));
+  const Tensor* const scale = graph.Constant(dequantize.input(1));
   return scale == nullptr || scale->size() == 1;
 }
 
@@ -66,20 +53,17 @@ std::string MatMul(const Graph& graph, const Node& node) {
   if (!IsPerTensor(graph, *left)) return "the scales of its left side are per channel";
   if (!IsWeight(graph, node.input(1)))
     return IsPerTensor(graph, *right) ? "" : "the scales of its computed right side are per channel";
-  const Tensor* const zeros = ConstantOf(graph, right->input(2));
-  const auto is_zero = [](auto x) { return x == 0; };
+  const Tensor* const zeros = graph.Constant(right->input(2));
   if (zeros == nullptr) return "";
-  const bool symmetric =
-      zeros->dtype() == DType::kInt8
-          ? std::all_of(zeros->data<int8_t>(), zeros->data<int8_t>() + zeros->size(), is_zero)
-          : zeros->dtype() == DType::kUint8 &&
-                std::all_of(zeros->data<uint8_t>(), zeros->data<uint8_t>() + zeros->size(), is_zero);
+  const bool codes = zeros->dtype() == DType::kInt8 || zeros->dtype() == DType::kUint8;
+  const std::vector<int64_t> points = codes ? zeros->ToInts() : std::vector<int64_t>{1};
+  const bool symmetric = std::all_of(points.begin(), points.end(), [](int64_t x) { return x == 0; });
   return symmetric ? "" : "its weight has zero points";
 }
 
 std::string Gemm(const Graph& graph, const Node& node) {
   if (node.Int("transA", 0) != 0) return "transA is set";
-  if (node.Float("alpha", 1) != 1 || node.Float("beta", 1) != 1) return "alpha or beta is not 1";
+  if (node.IsScaledGemm()) return "alpha or beta is not 1";
   return MatMul(graph, node);
 }
 

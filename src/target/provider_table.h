@@ -13,7 +13,8 @@ namespace xslim {
 // Element types that a row takes. What passes data on is also given int8; kAny: the page says nothing.
 enum class ProviderTypes { kFloats, kFloatsAndInt8, kAny };
 
-// What of the node the provider does not take, in words; "" when it takes the node.
+// What of the node the provider does not take, in words; "" when it takes the node. The graph's constants are
+// initializers.
 using ProviderCondition = std::string (*)(const Graph& graph, const Node& node);
 
 struct ProviderRow {
