@@ -1,4 +1,4 @@
-// What the rules of shape_rules.cc and shape_rules_compute.cc share.
+// What the rules of shape_rules.cc, shape_rules_move.cc and shape_rules_compute.cc share.
 #ifndef XSLIM_SIMPLIFY_SHAPE_RULES_H_
 #define XSLIM_SIMPLIFY_SHAPE_RULES_H_
 
@@ -14,6 +14,8 @@ namespace xslim {
 using RuleFunction = void (*)(RuleContext&);
 using ShapeRules = std::map<std::string, RuleFunction>;
 
+// Gather, Concat, Reshape, Slice and their like.
+void AddMoveRules(ShapeRules* rules);
 // Convolutions, pools, matrix products, reductions, resizing.
 void AddComputeRules(ShapeRules* rules);
 

@@ -8,100 +8,23 @@
 
 #include "base/log.h"
 #include "base/random.h"
-#include "kernels/kernels.h"
 #include "ops/precise_math.h"
 #include "runtime/executor.h"
 #include "tune/bias.h"
+#include "tune/learned.h"
 #include "tune/learning_graph.h"
-#include "tune/rounding.h"
 #include "xslim/error.h"
 
 namespace xslim {
 namespace {
 
 constexpr int64_t kMostWeights = int64_t{1} << 23;  // that are learned: 16 bytes each
-// Places of an operator's input that a sample's derivative is taken from; with groups (depthwise) fewer, as
-// there are fewer weights and each place costs more.
-constexpr int64_t kPlaces = 256, kGroupedPlaces = 64;
 constexpr double kMostLeft = 0.95;    // of the noise of a typical held-back sample, for learning to stay
 constexpr double kWorthwhile = 0.15;  // part of the noise that weights must make
-constexpr float kMeanDecay = 0.9f, kPowerDecay = 0.99f;
-constexpr double kStepGain = 0.05;   // of the error, that a step promises to take away
-constexpr double kMostSteps = 0.02;  // that a weight moves at once, in steps of its scale
-constexpr double kMostBias = 0.002;  // that a bias moves at once, as part of the output's size
+constexpr double kStepGain = 0.05;    // of the error, that a step promises to take away
+constexpr double kMostSteps = 0.02;   // that a weight moves at once, in steps of its scale
+constexpr double kMostBias = 0.002;   // that a bias moves at once, as part of the output's size
 constexpr int kWarmUp = 5;
-
-// Numbers that are learned, and Adam's memory of their derivatives.
-struct Numbers {
-  std::vector<float> value, mean, power, sum;  // sum: of the derivatives of this step, then the direction
-
-  void Start(std::vector<float> values) {
-    value = std::move(values);
-    mean.assign(value.size(), 0.0f);
-    power = sum = mean;
-  }
-
-  // Turns `sum` into the direction of the step; returns what a step of that length takes away to first order.
-  double Direct(int turn, ThreadPool& pool) {
-    const float mean_share = 1 / static_cast<float>(1 - precise::Pow(kMeanDecay, turn)),
-                power_share = 1 / static_cast<float>(1 - precise::Pow(kPowerDecay, turn));
-    constexpr int64_t kPiece = 4096;
-    const int64_t size = static_cast<int64_t>(sum.size()), pieces = (size + kPiece - 1) / kPiece;
-    std::vector<double> gains(static_cast<size_t>(pieces), 0.0);
-    pool.ParallelFor(pieces, 4, [&](int64_t first, int64_t last, int) {
-      for (int64_t p = first; p < last; ++p) {
-        double gain = 0;
-        for (int64_t at = p * kPiece; at < std::min(size, (p + 1) * kPiece); ++at) {
-          const size_t i = static_cast<size_t>(at);
-          const float g = std::isfinite(sum[i]) ? sum[i] : 0.0f;
-          mean[i] = kMeanDecay * mean[i] + (1 - kMeanDecay) * g;
-          power[i] = kPowerDecay * power[i] + (1 - kPowerDecay) * g * g;
-          sum[i] = -mean[i] * mean_share / (std::sqrt(power[i] * power_share) + 1e-18f);
-          gain += std::fabs(g * sum[i]);
-        }
-        gains[static_cast<size_t>(p)] = gain;
-      }
-    });
-    double gain = 0;
-    for (double part : gains) gain += part;
-    return gain;
-  }
-
-  void Move(float length, float lo, float hi, ThreadPool& pool) {
-    pool.ParallelFor(static_cast<int64_t>(value.size()), 1 << 14, [&](int64_t begin, int64_t end, int) {
-      for (size_t i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i) {
-        value[i] = std::clamp(value[i] + length * sum[i], lo, hi);
-        sum[i] = 0;
-      }
-    });
-  }
-};
-
-struct LearnedBias {
-  BiasPlace place;
-  Numbers numbers;
-  float unit = 0;  // root mean square of the operator's output; derivatives are taken by bias / unit
-};
-
-struct LearnedWeight {
-  WeightPlace place;
-  Numbers numbers;                          // in steps of the scale, as codes are
-  std::vector<int64_t> chosen;              // places of the sample at hand,
-  std::vector<std::vector<float>> patches;  // and the input's patches there, by group
-};
-
-// Calls of(begin, end, scale) for runs of elements with the same scale; zero points of weights are 0.
-template <typename F>
-void ForScales(const WeightQuant& quant, F&& of) {
-  const Shape& shape = quant.codes.shape();
-  const int64_t axis = quant.params.axis, size = quant.codes.size();
-  const int64_t inner = axis < 0 ? size : InnerCount(shape, axis),
-                channels = axis < 0 ? 1 : shape[static_cast<size_t>(axis)];
-  for (int64_t run = 0; run * inner < size; ++run) {
-    const size_t channel = static_cast<size_t>(run % channels);
-    of(run * inner, (run + 1) * inner, quant.params.scale[channel]);
-  }
-}
 
 class Learner {
  public:
@@ -203,7 +126,8 @@ class Learner {
       if (count > kMostWeights) break;
       LearnedWeight weight;
       weight.place = place;
-      weight.numbers.Start(InitialWeights(place));
+      weight.numbers.Start(InitialWeights(plan_->weights[place.layer.weight],
+                                          *graph_->Constant(graph_->node(place.layer.node).input(1))));
       weights_.push_back(std::move(weight));
     }
     result_.biases = biases_.size();
@@ -214,33 +138,6 @@ class Learner {
       owners_[weights_[i].place.input].inputs.push_back(i);
     }
     for (const PointPlace& point : places_->points) owners_[point.value].point = &point;
-  }
-
-  // The float weight where it rounds to the present code, else near the end of what does; none so near that
-  // the first steps, which know little, round it another way: rounding against second moments has made each
-  // make up for the others.
-  std::vector<float> InitialWeights(const WeightPlace& place) const {
-    const WeightQuant& quant = plan_->weights[place.layer.weight];
-    const float* floats = graph_->Constant(graph_->node(place.layer.node).input(1))->data<float>();
-    const int8_t* codes = quant.codes.data<int8_t>();
-    std::vector<float> values(static_cast<size_t>(quant.codes.size()));
-    ForScales(quant, [&](int64_t begin, int64_t end, float scale) {
-      for (int64_t i = begin; i < end; ++i) {
-        const float code = codes[i], exact = floats[i] / scale;
-        values[static_cast<size_t>(i)] = code + std::clamp(exact - code, -0.45f, 0.45f);
-      }
-    });
-    return values;
-  }
-
-  std::vector<float> Codes(const LearnedWeight& weight) const {
-    const std::vector<float>& value = weight.numbers.value;
-    std::vector<float> codes(value.size());
-    pool_.ParallelFor(static_cast<int64_t>(codes.size()), 1 << 14, [&](int64_t begin, int64_t end, int) {
-      kernels::Active().fake_quantize(value.data() + begin, 1.0f, 0, -128, 127, codes.data() + begin,
-                                      end - begin);
-    });
-    return codes;
   }
 
   // What an error counts: by the noise that there is, in the point and in the sample. So no sample's noise
@@ -297,7 +194,7 @@ class Learner {
           Tensor::Of<float>({static_cast<int64_t>(bias.numbers.value.size())}, bias.numbers.value));
     for (const LearnedWeight& weight : weights_) {
       const WeightQuant& quant = plan_->weights[weight.place.layer.weight];
-      const std::vector<float> codes = Codes(weight);
+      const std::vector<float> codes = RoundedCodes(weight, pool_);
       Tensor constant(DType::kFloat, quant.codes.shape());
       float* to = constant.data<float>();
       ForScales(quant, [&](int64_t begin, int64_t end, float scale) {
@@ -325,7 +222,7 @@ class Learner {
       result_.after_unrounded = now;
       best_.clear();
       for (const LearnedBias& bias : biases_) best_.push_back(bias.numbers.value);
-      for (const LearnedWeight& weight : weights_) best_.push_back(Codes(weight));
+      for (const LearnedWeight& weight : weights_) best_.push_back(RoundedCodes(weight, pool_));
     }
   }
 
@@ -381,9 +278,9 @@ class Learner {
   void Show(ValueId id, const Tensor& tensor) {
     const Owners& owners = owners_.at(id);
     if (owners.point != nullptr) AddToLoss(tensor, *owners.point);
-    for (size_t i : owners.inputs) KeepPatches(tensor, &weights_[i]);
-    for (size_t i : owners.biases) AddToBias(tensor, &biases_[i]);
-    for (size_t i : owners.weights) AddToWeight(tensor, &weights_[i]);
+    for (size_t i : owners.inputs) KeepPatches(places_->graph, tensor, random_.Next(), &weights_[i], pool_);
+    for (size_t i : owners.biases) AddToBias(tensor, &biases_[i], pool_);
+    for (size_t i : owners.weights) AddToWeight(places_->graph, tensor, &weights_[i], pool_);
   }
 
   void AddToLoss(const Tensor& tensor, const PointPlace& place) {
@@ -398,89 +295,6 @@ class Learner {
     }
     const double loss = signal > 0 ? noise / signal * sample_weights_[sample_][place.point] : 0.0;
     if (std::isfinite(loss)) loss_ += loss;
-  }
-
-  // g: [n, channels, inner].
-  void AddToBias(const Tensor& g, LearnedBias* bias) {
-    std::vector<float>& sum = bias->numbers.sum;
-    const int64_t channels = static_cast<int64_t>(sum.size()), inner = InnerCount(g.shape(), 1);
-    const int64_t batch = channels * inner == 0 ? 0 : g.size() / (channels * inner);
-    pool_.ParallelFor(channels, 8, [&](int64_t begin, int64_t end, int) {
-      for (int64_t c = begin; c < end; ++c) {
-        constexpr int64_t kLanes = 8;  // sums of their own: none waits for the one before
-        float sums[kLanes] = {};
-        for (int64_t n = 0; n < batch; ++n) {
-          const float* from = g.data<float>() + (n * channels + c) * inner;
-          int64_t i = 0;
-          for (; i + kLanes <= inner; i += kLanes) {
-            for (int64_t l = 0; l < kLanes; ++l) sums[l] += from[i + l];
-          }
-          for (; i < inner; ++i) sums[0] += from[i];
-        }
-        for (float part : sums) sum[static_cast<size_t>(c)] += part;
-      }
-    });
-  }
-
-  void KeepPatches(const Tensor& input, LearnedWeight* weight) {
-    const WeightPlace& place = weight->place;
-    const Node& node = places_->graph.node(place.layer.node);
-    const Tensor& constant = *places_->graph.Constant(place.constant);
-    weight->chosen = PatchPlaces(node, constant, input,
-                                 place.layer.rows.groups == 1 ? kPlaces : kGroupedPlaces, random_.Next());
-    const PatchReader patches(node, constant, input, weight->chosen);
-    weight->patches.resize(static_cast<size_t>(place.layer.rows.groups));
-    pool_.ParallelFor(place.layer.rows.groups, 1, [&](int64_t begin, int64_t end, int) {
-      for (int64_t g = begin; g < end; ++g) weight->patches[static_cast<size_t>(g)] = patches.Of(g, pool_);
-    });
-  }
-
-  void AddToWeight(const Tensor& tensor, LearnedWeight* weight) {
-    const WeightRows& rows = weight->place.layer.rows;
-    const int64_t chosen = static_cast<int64_t>(weight->chosen.size()), outputs = rows.groups * rows.rows;
-    if (chosen == 0 || weight->patches.empty()) return;
-    const bool conv = places_->graph.node(weight->place.layer.node).Is("Conv");
-    const int64_t inner = conv ? InnerCount(tensor.shape(), 1) : 1;
-    const float each =
-        static_cast<float>(static_cast<double>(tensor.size() / outputs) / static_cast<double>(chosen));
-    const float* from = tensor.data<float>();
-    const bool many = rows.groups >= 4;  // one to a thread; else threads within the products
-    ThreadPool one(1);
-    pool_.ParallelFor(many ? rows.groups : 1, 1, [&](int64_t begin, int64_t end, int) {
-      std::vector<float> g(static_cast<size_t>(chosen * rows.rows));
-      for (int64_t group = many ? begin : 0; group < (many ? end : rows.groups); ++group) {
-        for (int64_t p = 0; p < chosen; ++p) {
-          const int64_t place = weight->chosen[static_cast<size_t>(p)];
-          const float* at = from + (place / inner * outputs + group * rows.rows) * inner + place % inner;
-          for (int64_t r = 0; r < rows.rows; ++r)
-            g[static_cast<size_t>(p * rows.rows + r)] = at[r * inner] * each;
-        }
-        AddGradient(g, weight->patches[static_cast<size_t>(group)], rows, chosen, many ? one : pool_,
-                    weight->numbers.sum.data() + group * rows.group_stride);
-      }
-    });
-    weight->patches.clear();
-  }
-
-  // sum, as the weight lies in memory, += g' patches; g: places x rows, patches: places x depth.
-  static void AddGradient(const std::vector<float>& g, const std::vector<float>& patches,
-                          const WeightRows& rows, int64_t places, ThreadPool& pool, float* sum) {
-    if (rows.rows * rows.depth <= 64) {  // depthwise: too small for packed products
-      for (int64_t p = 0; p < places; ++p) {
-        for (int64_t r = 0; r < rows.rows; ++r) {
-          const float feel = g[static_cast<size_t>(p * rows.rows + r)];
-          for (int64_t d = 0; d < rows.depth; ++d)
-            sum[r * rows.row_stride + d * rows.depth_stride] +=
-                feel * patches[static_cast<size_t>(p * rows.depth + d)];
-        }
-      }
-    } else if (rows.depth_stride == 1) {
-      AddProduct(pool, rows.rows, rows.depth, places, g.data(), 1, rows.rows, patches.data(), rows.depth, 1,
-                 sum, rows.row_stride);
-    } else {
-      AddProduct(pool, rows.depth, rows.rows, places, patches.data(), 1, rows.depth, g.data(), rows.rows, 1,
-                 sum, rows.depth_stride);
-    }
   }
 
   // Writes the best state into graph and plan, if the held-back samples agree with activations rounded, too.
