@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "rewrite_helper.h"
 #include "simplify/simplify.h"
 
 namespace xslim {
@@ -8,9 +9,10 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using namespace testing;
 
 // Two graphs of operators with one input and one output.
-class PartNamesTest : public testing::Test {
+class PartNamesTest : public ::testing::Test {
  protected:
   PartNamesTest() {
     for (Graph* graph : {&before_, &after_}) graph->AddInput(graph->AddValue("x", DType::kFloat));
@@ -122,6 +124,66 @@ TEST_F(PartNamesTest, WhatNothingReadsAnyMoreIsGoneIntoNothing) {
   Op(&after_, "Relu", "first", "x", "a");
   EXPECT_THAT(PartsOf("first"), IsEmpty());
   EXPECT_EQ(after_.gone.at("unused").into, "");
+}
+
+// Ignore lists take the names of what the user sees; what keeps its own name has no other.
+TEST(NameParts, OperatorsMadeOfSeveralHaveTheNamesOfAll) {
+  Model m(20);
+  const ValueId normal = m.Op("Conv", {m.Input("x", {1, 3, 4, 4}), m.Random({8, 3, 1, 1})});
+  const ValueId wide = m.Op("BatchNormalization", {normal, m.Const(Positive({8}, 1)), m.Random({8}),
+                                                   m.Random({8}), m.Const(Positive({8}, 2))});
+  const ValueId inner = m.Op("Erf", {m.Op("Div", {wide, m.F(std::sqrt(2.0f))})});
+  const ValueId product = m.Op("Mul", {wide, m.Op("Add", {inner, m.F(1)})});
+  m.graph.AddNode("Mul", "half", {product, m.F(0.5f)}, {m.graph.AddValue("y")});
+  m.Output(m.graph.Find("y"));
+  for (NodeId id : m.graph.Order()) {
+    if (m.graph.node(id).Is("Erf")) m.graph.node(id).shared_name = "of_two";
+  }
+  const Graph before = m.graph;
+  Simplify(&m.graph, {});
+  NameParts(before, &m.graph);
+  ASSERT_EQ(CountsOf(m.graph), (Counts{{"Conv", 1}, {"Gelu", 1}}));
+  for (NodeId id : m.graph.Order()) {
+    const Node& node = m.graph.node(id);
+    const std::vector<std::string> parts = {"Add", "Div", "Mul", "half", "of_two"};
+    EXPECT_EQ(node.parts, node.Is("Gelu") ? parts : std::vector<std::string>()) << node.Title();
+  }
+}
+
+TEST(NameParts, InBodiesToo) {
+  const auto gelu = [](Graph* graph, ValueId x) {
+    const auto op = [&](const char* type, std::vector<ValueId> inputs) {
+      const ValueId made = graph->AddValue(std::string(type) + "_out");
+      graph->AddNode(type, graph->UniqueNodeName(type), std::move(inputs), {made});
+      return made;
+    };
+    const auto number = [&](float value) { return graph->AddConstant("k", Tensor::Scalar(value)); };
+    const ValueId erf = op("Erf", {op("Div", {x, number(std::sqrt(2.0f))})});
+    return op("Mul", {op("Mul", {x, op("Add", {erf, number(1)})}), number(0.5f)});
+  };
+  Model m(20);
+  const auto body = std::make_shared<Graph>();
+  body->opset_imports[""] = 20;
+  const ValueId x = m.Input("x", {2, 3});
+  const ValueId seen = body->AddValue("x", DType::kFloat);
+  body->AddOutput(gelu(body.get(), seen));
+  Attribute attribute;
+  attribute.kind = Attribute::Kind::kGraph;
+  attribute.graph = body;
+  m.Output(x);
+  m.Output(m.Op("If", {m.Input("on", {}, DType::kBool)},
+                {{"then_branch", attribute}, {"else_branch", attribute}}));
+  const Graph before = m.graph;
+  Simplify(&m.graph, {});
+  NameParts(before, &m.graph);
+  for (NodeId id : m.graph.Order()) {
+    for (const char* branch : {"then_branch", "else_branch"}) {
+      const Graph& after = *m.graph.node(id).attributes.at(branch).graph;
+      const std::vector<NodeId> order = after.Order();
+      ASSERT_EQ(order.size(), 1u);
+      EXPECT_EQ(after.node(order[0]).parts.size(), 5u);
+    }
+  }
 }
 
 }  // namespace
