@@ -50,15 +50,16 @@ InterestRange InterestOfUser(const Graph& graph, const Node& user, int slot, con
 
 InterestRange InterestOf(const Graph& graph, ValueId id, int depth) {
   const Value& value = graph.value(id);
-  if (value.is_output || value.uses.empty() || depth > kDeepest || graph.CapturedBySubgraph(value.name))
-    return {};
+  if (value.is_output || value.uses.empty() || depth > kDeepest) return {};
   InterestRange seen{std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()};
   for (const Use& use : value.uses) {
     const Node& user = graph.node(use.node);
     const InterestRange range = InterestOfUser(graph, user, use.slot, value, depth);
     Join(range, &seen);
   }
-  return seen;
+  // Bodies, which may be thousands, are asked only where it matters.
+  const bool unlimited = std::isinf(seen.lo) && std::isinf(seen.hi) && seen.lo < seen.hi && !seen.fades;
+  return !unlimited && graph.CapturedBySubgraph(value.name) ? InterestRange{} : seen;
 }
 
 // What the operator adds to a tensor, or sets as its lower bound; null where that is no constant.
@@ -157,8 +158,8 @@ bool EndsGraph(const Graph& graph, const Node& node, const std::set<NodeId>& qua
   for (ValueId output : node.outputs) {
     if (output == kNone) continue;
     const Value& value = graph.value(output);
-    if (graph.CapturedBySubgraph(value.name)) return false;
     if (!std::all_of(value.uses.begin(), value.uses.end(), ends_too)) return false;
+    if (graph.CapturedBySubgraph(value.name)) return false;
     reaches |= value.is_output || !value.uses.empty();
   }
   return reaches;

@@ -330,10 +330,12 @@ class Placer {
     for (ValueId output : node.outputs) {
       if (output == kNone || !facts_.is_float(output) || inside_.count(output) || plan_.bare.count(output))
         continue;
-      const NodeId user = graph_.SoleUser(output);
+      const std::vector<Use>& uses = graph_.value(output).uses;
+      const NodeId user = uses.size() == 1 ? uses[0].node : kNone;
       const bool into_activation = user != kNone && plan_.nodes.count(user) &&
                                    RoleOf(graph_, graph_.node(user)) == QuantRole::kActivation &&
-                                   plan_.folded.count(graph_.node(user).outputs[0]);
+                                   plan_.folded.count(graph_.node(user).outputs[0]) &&
+                                   graph_.SoleUser(output) == user;
       if (!into_activation) Add(output);
     }
   }

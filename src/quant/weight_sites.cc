@@ -54,7 +54,7 @@ bool OnlySquared(const Graph& graph, ValueId id) {
   for (std::vector<ValueId> open = {id}; !open.empty();) {
     const Value& value = graph.value(open.back());
     open.pop_back();
-    if (value.is_output || value.uses.empty() || graph.CapturedBySubgraph(value.name)) return false;
+    if (value.is_output || value.uses.empty()) return false;
     for (const Use& use : value.uses) {
       const Node& user = graph.node(use.node);
       if (IsSquare(graph, user, use.slot)) continue;
@@ -63,6 +63,7 @@ bool OnlySquared(const Graph& graph, ValueId id) {
         if (output != kNone && seen.insert(output).second) open.push_back(output);
       }
     }
+    if (graph.CapturedBySubgraph(value.name)) return false;
   }
   return true;
 }

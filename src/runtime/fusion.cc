@@ -8,7 +8,17 @@ namespace xslim {
 
 Fusion::Fusion(const Graph& graph, int opset, std::function<const Tensor*(ValueId)> constant,
                std::function<bool(ValueId)> visible)
-    : graph_(graph), opset_(opset), constant_(std::move(constant)), visible_(std::move(visible)) {}
+    : graph_(graph),
+      captured_(graph.Captures()),
+      opset_(opset),
+      constant_(std::move(constant)),
+      visible_(std::move(visible)) {}
+
+// As Graph::SoleUser, which asks every body each time.
+NodeId Fusion::SoleUser(ValueId id) const {
+  const Value& value = graph_.value(id);
+  return value.uses.size() == 1 && !value.is_output && !IsCaptured(id) ? value.uses[0].node : kNone;
+}
 
 bool Fusion::IsConstantFloat(ValueId id) const {
   const Tensor* tensor = id == kNone ? nullptr : constant_(id);
@@ -53,7 +63,7 @@ bool Fusion::TakeActivation(FusedUnit& unit) {
   if (node.outputs.size() != 1 || node.outputs[0] == kNone || visible_(node.outputs[0])) return false;
   const DType dtype = graph_.value(node.outputs[0]).dtype;
   if (dtype != DType::kFloat && dtype != DType::kUndefined) return false;
-  const NodeId user = graph_.SoleUser(node.outputs[0]);
+  const NodeId user = SoleUser(node.outputs[0]);
   if (user == kNone) return false;
   const Node& next = graph_.node(user);
   if (next.input(0) != node.outputs[0] || merged(user)) return false;
@@ -86,7 +96,7 @@ bool Fusion::TakeUnary(FusedUnit& unit) {
   if (!node.Is("Conv") || node.outputs.size() != 1 || node.outputs[0] == kNone) return false;
   const ValueId conv = node.outputs[0];
   const Value& value = graph_.value(conv);
-  if (visible_(conv) || graph_.CapturedBySubgraph(value.name)) return false;
+  if (visible_(conv) || IsCaptured(conv)) return false;
   // Float32 weights: then so are input and result, and nothing is rounded in between.
   if (!IsConstantFloat(node.input(1))) return false;
   const auto take = [&](const Node& last, kernels::UnaryOp op) {
@@ -107,7 +117,7 @@ bool Fusion::TakeUnary(FusedUnit& unit) {
     const Node& sigmoid = graph_.node(use.node);
     if (!sigmoid.Is("Sigmoid") || sigmoid.outputs.size() != 1 || sigmoid.outputs[0] == kNone) continue;
     const ValueId gate = sigmoid.outputs[0];
-    const NodeId user = graph_.SoleUser(gate);
+    const NodeId user = SoleUser(gate);
     if (user == kNone || visible_(gate)) return false;
     const Node& mul = graph_.node(user);
     const bool both = mul.Is("Mul") && mul.inputs.size() == 2 &&
@@ -126,7 +136,7 @@ void Fusion::TakeQuantize(FusedUnit& unit) {
   if (!node.Is("Conv") || node.outputs.size() != 1 || node.outputs[0] == kNone) return;
   const ValueId result = node.outputs[0];
   if (visible_(result) || !IsConstantFloat(node.input(1))) return;
-  const NodeId user = graph_.SoleUser(result);
+  const NodeId user = SoleUser(result);
   if (user == kNone || merged(user)) return;
   const Node& next = graph_.node(user);
   if (!next.Is("QuantizeLinear") || next.input(0) != result) return;
@@ -146,7 +156,7 @@ std::optional<Fusion::Pair> Fusion::ReadPair(const Node& node) const {
   if (node.outputs.size() != 1 || node.outputs[0] == kNone || node.input(0) == kNone) return std::nullopt;
   const ValueId codes = node.outputs[0];
   const Value& value = graph_.value(codes);
-  if (visible_(codes) || value.uses.empty() || graph_.CapturedBySubgraph(value.name)) return std::nullopt;
+  if (visible_(codes) || value.uses.empty() || IsCaptured(codes)) return std::nullopt;
   Pair pair{};
   QuantizeEpilogue& q = pair.quantize;
   const Tensor* zero = node.input(2) == kNone ? nullptr : constant_(node.input(2));

@@ -5,6 +5,8 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
+#include <string>
 #include <unordered_set>
 
 #include "graph/graph.h"
@@ -39,6 +41,8 @@ class Fusion {
     std::vector<NodeId> readers;
   };
 
+  bool IsCaptured(ValueId id) const { return captured_.count(graph_.value(id).name) != 0; }
+  NodeId SoleUser(ValueId id) const;
   bool IsConstantFloat(ValueId id) const;
   bool ScalarConstant(ValueId id, float& result) const;
   void Merge(FusedUnit& unit, const Node& last) const;
@@ -48,6 +52,7 @@ class Fusion {
   std::optional<Pair> ReadPair(const Node& node) const;
 
   const Graph& graph_;
+  const std::set<std::string> captured_;  // by bodies
   const int opset_;
   const std::function<const Tensor*(ValueId)> constant_;
   const std::function<bool(ValueId)> visible_;

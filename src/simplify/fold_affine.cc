@@ -32,9 +32,8 @@ int FoldAffine(Graph* graph, const SimplifyOptions&) {
     const Tensor* constant = graph->Constant(other);
     if (constant == nullptr || (div && !first_is_data)) continue;
     const Node* producer = graph->Producer(data);
-    if (producer == nullptr || graph->SoleUser(data) != id) continue;
-    const int64_t channels = FoldableChannels(*graph, *producer);
-    if (channels == 0) continue;
+    const int64_t channels = producer == nullptr ? 0 : FoldableChannels(*graph, *producer);
+    if (channels == 0 || graph->SoleUser(data) != id) continue;
     const int64_t rank = graph->Constant(producer->input(1))->rank();
     const std::vector<float> values =
         PerChannel(*constant, channels, producer->Is("Gemm") ? 0 : rank - 2, rank);

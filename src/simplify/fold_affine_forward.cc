@@ -27,7 +27,7 @@ std::optional<Step> NumberStep(const Graph& graph, const Node& node, const char*
 // Every reader of the value is a Conv with constant float weights.
 bool FeedsConvs(const Graph& graph, ValueId id, bool* padded) {
   const Value& value = graph.value(id);
-  if (value.is_output || value.uses.empty() || graph.CapturedBySubgraph(value.name)) return false;
+  if (value.is_output || value.uses.empty()) return false;
   for (const Use& use : value.uses) {
     const Node& conv = graph.node(use.node);
     const Tensor* weight = conv.Is("Conv") && use.slot == 0 ? graph.Constant(conv.input(1)) : nullptr;
@@ -38,7 +38,7 @@ bool FeedsConvs(const Graph& graph, ValueId id, bool* padded) {
     *padded = *padded || (automatic != "NOTSET" && automatic != "VALID");
     for (int64_t pad : conv.Ints("pads")) *padded = *padded || pad != 0;
   }
-  return true;
+  return !graph.CapturedBySubgraph(value.name);
 }
 
 // conv(s*x + b) = conv'(x): weights times s, bias plus b times the sum of the channel's weights.

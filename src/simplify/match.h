@@ -37,10 +37,11 @@ inline bool HasAny(const Graph& graph, std::initializer_list<std::string_view> t
   return false;
 }
 
-// The only user of a value, when it is of that operator type.
+// The only user of a value, when it is of that operator type. Bodies are asked last: there may be thousands.
 inline const Node* SoleUserOfType(const Graph& graph, ValueId id, const char* type) {
-  const NodeId user = graph.SoleUser(id);
-  return user != kNone && graph.node(user).Is(type) ? &graph.node(user) : nullptr;
+  if (id == kNone || graph.value(id).uses.size() != 1) return nullptr;
+  const Node& user = graph.node(graph.value(id).uses[0].node);
+  return user.Is(type) && graph.SoleUser(id) == user.id ? &user : nullptr;
 }
 
 inline const Node* ProducerOfType(const Graph& graph, ValueId id, const char* type) {

@@ -27,8 +27,9 @@ ValueId Reshaped(const Graph& graph, const ShapeFacts& facts, ValueId id, size_t
 bool Rewrite(Graph* graph, const ShapeFacts& facts, NodeId id) {
   const Node& node = graph->node(id);
   const ValueId product = node.outputs[0];
-  const NodeId user = graph->SoleUser(product);
-  if (user == kNone || !Reshapes(graph->node(user)) || graph->node(user).input(0) != product) return false;
+  if (product == kNone || graph->value(product).uses.size() != 1) return false;
+  const NodeId user = graph->value(product).uses[0].node;
+  if (!Reshapes(graph->node(user)) || graph->node(user).input(0) != product) return false;
   const ValueId out = graph->node(user).outputs[0];
   const bool matrix = facts.RankOf(node.input(1)) == 2;
   const ValueId a = Reshaped(*graph, facts, node.input(0), matrix ? 1 : 2),
@@ -43,7 +44,7 @@ bool Rewrite(Graph* graph, const ShapeFacts& facts, NodeId id) {
     return false;
   Sizes wanted(from->begin(), from->end() - 1);
   wanted.push_back(second->back());
-  if (*to != wanted) return false;
+  if (*to != wanted || graph->SoleUser(product) != user) return false;
   graph->SetInput(id, 0, a);
   graph->SetInput(id, 1, b);
   Bypass(graph, user, product, out);

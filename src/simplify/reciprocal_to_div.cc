@@ -9,13 +9,12 @@ namespace {
 
 // x when `id` is 1 / x and nothing else needs that.
 ValueId Inverted(const Graph& graph, const ShapeFacts& facts, ValueId id, bool legalize) {
-  if (graph.SoleUser(id) == kNone) return kNone;
   if (const Node* reciprocal = ProducerOfType(graph, id, "Reciprocal"))
-    return legalize ? kNone : reciprocal->input(0);
+    return legalize || graph.SoleUser(id) == kNone ? kNone : reciprocal->input(0);
   const Node* div = ProducerOfType(graph, id, "Div");
   if (div == nullptr || ScalarOf(graph, div->input(0)) != 1.0f) return kNone;
   const bool widens = graph.Constant(div->input(0))->rank() > 0 && !facts.SameShape(div->input(1), id);
-  return widens ? kNone : div->input(1);
+  return widens || graph.SoleUser(id) == kNone ? kNone : div->input(1);
 }
 
 }  // namespace

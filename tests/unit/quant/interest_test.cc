@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "ops/operator.h"
 #include "small_graph.h"
 
 namespace xslim {
@@ -28,6 +29,45 @@ TEST(WaysToLogarithms, AreThoseOnWhichSmallNumbersAreKept) {
               ElementsAre(id("x"), id("twice"), id("above"), id("moved")));
   EXPECT_THAT(WaysToLogarithms(model.graph, id("far")), ElementsAre(id("far")));
   EXPECT_THAT(WaysToLogarithms(model.graph, id("aside")), IsEmpty());
+}
+
+// Both branches of an If read the value.
+void ReadInBody(SmallGraph* model, const std::string& name) {
+  auto body = std::make_shared<Graph>();
+  const ValueId x = body->AddValue(name), y = body->AddValue("inner");
+  body->AddNode("Neg", "neg", {x}, {y});
+  body->AddOutput(y);
+  Attribute branch;
+  branch.kind = Attribute::Kind::kGraph;
+  branch.graph = body;
+  model->graph.AddConstant("flag", Tensor(DType::kBool, {}));
+  model->Op("If", "branch", {"flag"}, {{"then_branch", branch}, {"else_branch", branch}});
+  model->Output("branch");
+}
+
+TEST(VisibleRange, IsUnlimitedWhereABodyReadsTheValue) {
+  SmallGraph model;
+  model.Op("Neg", "a", {"x"});
+  model.Op("Sigmoid", "y", {"a"});
+  model.Output("y");
+  const ValueId a = model.graph.Find("a");
+  EXPECT_EQ(VisibleRange(model.graph, a).lo, -10);
+  ReadInBody(&model, "a");
+  EXPECT_EQ(VisibleRange(model.graph, a).lo, InterestRange{}.lo);
+  EXPECT_FALSE(VisibleRange(model.graph, a).fades);
+}
+
+TEST(EndsGraph, NotWhereABodyReadsTheResult) {
+  SmallGraph model;
+  model.Op("Neg", "y", {"x"});
+  model.Output("y");
+  const auto ends = [&model] {
+    const Node& node = *model.graph.Producer(model.graph.Find("y"));
+    return EndsGraph(model.graph, node, {}, std::vector<bool>(model.graph.node_slots(), true));
+  };
+  EXPECT_TRUE(ends());
+  ReadInBody(&model, "y");
+  EXPECT_FALSE(ends());
 }
 
 TEST(WaysToLogarithms, MayBeLong) {

@@ -86,6 +86,22 @@ TEST_F(ControlTest, IfRunsOneBranchOnCapturedValues) {
   EXPECT_EQ(Run(graph, {Flag(false), x})[0].data<float>()[0], 2);
 }
 
+// A fused Conv would not leave the value between the two.
+TEST_F(ControlTest, WhatABodyReadsIsNotFusedAway) {
+  for (const char* then : {"Relu", "Sigmoid", "HardSwish"}) {
+    Graph graph = Outer();
+    const ValueId flag = Input(graph, "flag", DType::kBool), x = Input(graph, "x", DType::kFloat);
+    const ValueId w = graph.AddConstant("w", Tensor::Of<float>({1, 1, 1, 1}, {3}));
+    const ValueId c = Add(graph, "Conv", {x, w});
+    graph.AddOutput(Add(graph, then, {c}));
+    auto body = Body();
+    body->AddOutput(Add(*body, "Neg", {body->AddValue(graph.value(c).name)}));
+    graph.AddOutput(Add(graph, "If", {flag}, {{"then_branch", Of(body)}, {"else_branch", Of(body)}}));
+    const Tensor number = Tensor::Of<float>({1, 1, 1, 1}, {-2});
+    EXPECT_EQ(Run(graph, {Flag(true), number})[1].data<float>()[0], 6) << then;
+  }
+}
+
 TEST_F(ControlTest, AConditionOfTwoElementsIsAnErrorThatNamesTheNode) {
   EXPECT_THAT(ErrorOf(Choice(), {Tensor(DType::kBool, {2}), Tensor::Scalar(2.0f)}), HasSubstr("If_node"));
 }
