@@ -69,6 +69,10 @@ void FixInputShapes(Graph* graph, const std::vector<InputShape>& shapes) {
       if (size < 0) continue;
       if (dim.size >= 0 && dim.size != size)
         Fail(StrCat("its size ", dim.size, " on axis ", axis, " is not the ", size, " that is given"), input);
+      if (size == 0 && dim.size < 0) {
+        throw Error(StrCat("the size 0 on axis ", axis, " leaves it without elements"),
+                    "input_shapes: " + input.name, "give 1 or more, or -1 to leave the axis as it is");
+      }
       if (!dim.symbol.empty() && !symbols.emplace(dim.symbol, size).second && symbols[dim.symbol] != size)
         Fail(StrCat("two sizes for ", dim.symbol, ": ", symbols[dim.symbol], " and ", size), input);
       dim = {size, ""};

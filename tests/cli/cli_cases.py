@@ -127,6 +127,8 @@ def shape_cases():
     case("no sizes", ["-i", "m.onnx", "-o", "o.onnx", "--input-shapes", ""], 2, "expected sizes like 1,3,224,224")
     case("sizes that the model cannot run with", "-i open.onnx -o o.onnx --input-shapes x:1,3,7,8", 1,
          ["open.onnx: input_shapes: the model cannot run with x:1,3,7,8: flat[Reshape]: ", "give sizes that it is made for"])
+    case("a size of 0", "-i open.onnx -o o.onnx --input-shapes x:1,3,0,8", 1,
+         ["open.onnx: input_shapes: x: the size 0 on axis 2 leaves it without elements", "give 1 or more"])
     case("two sizes of open ones", "-i open.onnx -o o.onnx --input-shapes 1,3,4,16", files=["o.onnx"])
     static("sizes without a name stand in for the config's", {MODEL + "input_shapes": {"x": [1, 3, 9, 9]}}, args="-c c.json --input-shapes 1,3,8,8")
     case("sizes of two inputs behind one option", slim + "--input-shapes a:1,2 b:1,2", 2, "--input-shapes may be repeated")

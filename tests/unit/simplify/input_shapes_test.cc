@@ -71,6 +71,13 @@ TEST(InputShapes, GiveARankWhereThereIsNone) {
   EXPECT_EQ(model.graph.value(model.mask).dims[0].size, 4);
 }
 
+// A model may be made for it.
+TEST(InputShapes, TakeTheZeroThatTheModelSays) {
+  Model model;
+  model.graph.value(model.x).dims[1].size = 0;
+  EXPECT_EQ(model.ErrorOf({{"x", {2, 0, 8}}}), "");
+}
+
 TEST(InputShapes, RefuseWhatDoesNotFit) {
   EXPECT_THAT(Model().ErrorOf({{"maks", {1}}}),
               HasSubstr("input_shapes: maks: the model has no input of this name"));
@@ -81,6 +88,10 @@ TEST(InputShapes, RefuseWhatDoesNotFit) {
               HasSubstr("its size 3 on axis 1 is not the 4 that is given"));
   EXPECT_THAT(Model().ErrorOf({{"x", {1, 4, 8}}}), HasSubstr("(the model says [batch,3,?])"));
   EXPECT_THAT(Model().ErrorOf({{"x", {1, 3, 8}}, {"mask", {2}}}), HasSubstr("two sizes for batch: 1 and 2"));
+  EXPECT_THAT(Model().ErrorOf({{"x", {0, 3, 8}}}),
+              HasSubstr("input_shapes: x: the size 0 on axis 0 leaves it without elements (give 1 or more"));
+  EXPECT_THAT(Model().ErrorOf({{"x", {1, 0, 8}}}),
+              HasSubstr("its size 3 on axis 1 is not the 0 that is given"));
   Model sequence;
   sequence.graph.value(sequence.mask).dtype = DType::kUndefined;
   EXPECT_THAT(sequence.ErrorOf({{"mask", {2}}}), HasSubstr("input_shapes: mask: is no tensor"));
