@@ -58,12 +58,6 @@ std::string BodyFault(const Node& node, int opset) {
   return "";
 }
 
-// Of Constant nodes the facts of shapes know nothing. Values keep their ids.
-Graph Initialized(Graph graph) {
-  ConstantsToInitializers(&graph, {});
-  return graph;
-}
-
 class Finder {
  public:
   explicit Finder(const Graph& model)
@@ -109,7 +103,7 @@ class Finder {
  private:
   std::optional<ShapeCheck> ShapesOf(const Graph& graph) {
     try {
-      return std::optional<ShapeCheck>(Initialized(graph));
+      return std::optional<ShapeCheck>(std::in_place, graph, true);
     } catch (const Error& error) {  // an attribute of the wrong kind, which it names
       faults.push_back({"", error.what(), true});
       return std::nullopt;
@@ -190,7 +184,7 @@ InvalidModel::InvalidModel(const std::string& faults)
 int CorrectShapes(Graph* graph, bool fill) {
   if (graph->opset() > kHighestOpset) return 0;
   int corrected = 0;
-  const ShapeFacts facts(Initialized(*graph), false);
+  const ShapeFacts facts(*graph, false, true);
   for (ValueId id = 0; id < static_cast<ValueId>(graph->value_slots()); ++id) {
     Value& value = graph->value(id);
     const int64_t rank = facts.RankOf(id);

@@ -1,10 +1,10 @@
 // Before: Constant -> c        After: initializer c
+#include "simplify/match.h"
 #include "simplify/simplify.h"
 
 namespace xslim {
-namespace {
 
-Tensor ValueOf(const Node& node) {
+Tensor HeldBy(const Node& node) {
   if (const Tensor* tensor = node.TensorOf("value")) return *tensor;
   if (node.Has("value_float")) return Tensor::Scalar<float>(node.Float("value_float", 0));
   if (node.Has("value_int")) return Tensor::Scalar<int64_t>(node.Int("value_int", 0));
@@ -19,15 +19,13 @@ Tensor ValueOf(const Node& node) {
   return {};
 }
 
-}  // namespace
-
 int ConstantsToInitializers(Graph* graph, const SimplifyOptions&) {
   int count = 0;
   for (NodeId id : graph->Order()) {
     const Node& node = graph->node(id);
     const ValueId output = node.outputs[0];
     if (!node.Is("Constant") || output == kNone || graph->value(output).is_output) continue;
-    Tensor value = ValueOf(node);
+    Tensor value = HeldBy(node);
     if (!value.defined()) continue;  // strings stay
     graph->RemoveNode(id);
     graph->SetConstant(output, std::move(value));

@@ -29,6 +29,9 @@ inline bool ScalarIs(const Graph& graph, ValueId id, float wanted) {
   return std::fabs(tensor->ToFloat32().data<float>()[0] - wanted) <= 1e-6f * std::fabs(wanted);
 }
 
+// What a Constant node holds; undefined for strings. Throws Error where its attribute is of another kind.
+Tensor HeldBy(const Node& node);
+
 // Whether the graph has an operator of one of the types: asked before what a pass needs is worked out.
 inline bool HasAny(const Graph& graph, std::initializer_list<std::string_view> types) {
   for (NodeId id = 0; id < static_cast<NodeId>(graph.node_slots()); ++id) {

@@ -15,8 +15,8 @@ inline constexpr char kNoRuntime[] = "no runtime can run it";
 
 class ShapeCheck {
  public:
-  // Of an outermost graph.
-  explicit ShapeCheck(const Graph& graph) : facts_(graph, false) {}
+  // Of an outermost graph. `initialized`: as of ShapeFacts.
+  explicit ShapeCheck(const Graph& graph, bool initialized = false) : facts_(graph, false, initialized) {}
 
   // Why the ranks, sizes, axes, windows and lists of a node do not go together, whatever the model is fed
   // with; "" when they do or are not known. Throws Error where an attribute is wrong by itself.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "simplify/match.h"
+
 namespace xslim {
 namespace {
 
@@ -51,7 +53,7 @@ Size RuleContext::FreshDim(size_t output, size_t axis) const {
   return symbols.Dimension(node.outputs[output], static_cast<int>(axis));
 }
 
-ShapeFacts::ShapeFacts(const Graph& graph, bool body) : facts_(graph.value_slots()) {
+ShapeFacts::ShapeFacts(const Graph& graph, bool body, bool initialized) : facts_(graph.value_slots()) {
   for (ValueId id = 0; id < static_cast<ValueId>(facts_.size()); ++id) {
     const Value& value = graph.value(id);
     TensorFacts& facts = facts_[static_cast<size_t>(id)];
@@ -68,9 +70,18 @@ ShapeFacts::ShapeFacts(const Graph& graph, bool body) : facts_(graph.value_slots
       }
     }
   }
+  std::vector<bool> held(initialized ? graph.node_slots() : 0, false);
+  for (NodeId id = 0; id < static_cast<NodeId>(held.size()); ++id) {
+    const Node& node = graph.node(id);
+    if (!node.Is("Constant") || node.outputs[0] == kNone || graph.value(node.outputs[0]).is_output) continue;
+    const Tensor value = HeldBy(node);
+    if (!value.defined()) continue;
+    facts_[static_cast<size_t>(node.outputs[0])] = FactsOf(value);
+    held[static_cast<size_t>(id)] = true;
+  }
   for (NodeId id : graph.Order()) {
     const Node& node = graph.node(id);
-    if (!node.domain.empty()) continue;
+    if (!node.domain.empty() || (initialized && held[static_cast<size_t>(id)])) continue;
     std::vector<TensorFacts> outputs(node.outputs.size());
     RuleContext context{graph, node, graph.opset(), symbols_, facts_, outputs};
     ApplyShapeRule(context);

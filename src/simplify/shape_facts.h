@@ -20,8 +20,9 @@ class ShapeFacts {
  public:
   // Follows the operators from the graph's inputs. `body`: the graph is a body of If, Loop or Scan; the
   // shapes that its inputs are declared with need not hold and are not used. Shapes declared for other values
-  // never are.
-  ShapeFacts(const Graph& graph, bool body);
+  // never are. `initialized`: what Constant nodes hold is known as if they were initializers, which they are
+  // once ConstantsToInitializers has run.
+  ShapeFacts(const Graph& graph, bool body, bool initialized = false);
 
   // Facts of a value that was there when the facts were made; of later ones nothing is known.
   const TensorFacts& of(ValueId id) const;

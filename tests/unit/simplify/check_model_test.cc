@@ -203,6 +203,26 @@ TEST(CheckModel, OpenSizesThatAreKnownAreFilledInWhenAsked) {
   EXPECT_EQ(output.dims[1].size, 20);
 }
 
+// Exporters write targets of Reshape as Constant nodes.
+TEST(CheckModel, WhatConstantNodesHoldIsKnown) {
+  const auto make = [](int64_t rows) {
+    Model m;
+    const ValueId target =
+        m.Op("Constant", {}, {{"value", Attribute::OfTensor(Tensor::Of<int64_t>({2}, {rows, 3}))}});
+    m.Output(m.Op("Reshape", {m.Input("x", {2, 6}), target}));
+    Value& output = m.graph.value(m.graph.outputs()[0]);
+    output.has_shape = true;
+    output.dims = {{7, ""}, {3, ""}};
+    return m;
+  };
+  EXPECT_THAT(FaultOf(make(5)), HasSubstr("12"));
+  Model good = make(4);
+  EXPECT_EQ(FaultOf(good), "");
+  EXPECT_EQ(CorrectShapes(&good.graph, false), 1);
+  EXPECT_EQ(good.graph.value(good.graph.outputs()[0]).dims[0].size, 4);
+  EXPECT_EQ(CountsOf(good.graph).at("Constant"), 1);  // the graph itself keeps its nodes
+}
+
 TEST(CheckModel, AModelHasOutputs) {
   Model m;
   m.Op("Relu", {m.Input("x", {2})});
