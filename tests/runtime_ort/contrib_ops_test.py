@@ -11,10 +11,9 @@ import tempfile
 
 import numpy as np
 import onnx
-import onnxruntime as ort
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
-from helpers import Checks
+from helpers import Checks, onnxruntime as ort
 
 RNG = np.random.default_rng(7)
 

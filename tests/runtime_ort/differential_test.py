@@ -15,8 +15,9 @@ import tempfile
 import time
 
 import numpy as np
-import onnxruntime
 from onnx import numpy_helper
+
+from helpers import onnxruntime
 
 from differential import compute, control, elementwise, move
 from differential.draw import Draw

@@ -6,11 +6,12 @@ import subprocess
 import sys
 
 import numpy as np
-import onnxruntime
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "support"))
 import png  # noqa: E402
+import without_amx  # noqa: E402, F401
+import onnxruntime  # noqa: E402
 
 DIGITS = os.path.join(HERE, "..", "..", "samples", "digits")
 

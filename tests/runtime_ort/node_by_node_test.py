@@ -15,10 +15,9 @@ import tempfile
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import helper, numpy_helper
 
-from helpers import Checks, copy_digits, digits_test_set, run_xslim
+from helpers import Checks, copy_digits, digits_test_set, onnxruntime, run_xslim
 
 SAMPLES = 3
 

@@ -6,7 +6,10 @@ import subprocess
 import sys
 
 import numpy as np
-import onnxruntime
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests", "support"))
+import without_amx  # noqa: E402, F401
+import onnxruntime  # noqa: E402
 
 
 class BenchModel:

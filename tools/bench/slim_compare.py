@@ -19,7 +19,8 @@ import tempfile
 
 import numpy as np
 import onnx
-import onnxruntime
+
+from bench_models import onnxruntime
 
 SAMPLES = 4
 SLACK = 5e-5  # of two cosines that rounding alone sets apart

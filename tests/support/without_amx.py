@@ -1,0 +1,18 @@
+"""Imported before onnxruntime: keeps its int8 products off the tile registers (AMX) of newer Intel processors.
+
+ONNX Runtime 1.23 and 1.24 read beyond their operands there for some sizes and give random numbers
+(https://github.com/microsoft/onnxruntime/issues/26324; seen with 64 x 24 by 24 x 24), whoever made the file. A process has to ask
+Linux for these registers, which says no where a thread's stack for signals is too small to save them.
+"""
+import ctypes
+import platform
+import sys
+
+
+class _Stack(ctypes.Structure):  # stack_t
+    _fields_ = [("sp", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t)]
+
+
+if sys.platform == "linux" and platform.machine() == "x86_64":
+    _memory = ctypes.create_string_buffer(4096)  # enough for AVX-512; no handler runs on it
+    ctypes.CDLL(None).sigaltstack(ctypes.byref(_Stack(ctypes.cast(_memory, ctypes.c_void_p), 0, len(_memory))), None)
