@@ -1,6 +1,7 @@
 #include "base/threads.h"
 
 #include <algorithm>
+#include <chrono>
 
 #include "base/log.h"
 
@@ -13,7 +14,7 @@ thread_local bool inside_body = false;
 // by then, and to wake a thread takes longer. Whoever else wants the core gets it.
 template <typename Done>
 void WaitAwake(const Done& done) {
-  constexpr int kTurns = 64;
+  constexpr int kTurns = 640;
   for (int i = 0; i < kTurns && !done(); ++i) std::this_thread::yield();
 }
 
@@ -48,9 +49,12 @@ void ThreadPool::ParallelFor(int64_t n, int64_t grain, const Body& body) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
     body_ = &body;
-    n_ = n;
     grain_ = grain;
-    next_ = 0;
+    const int64_t pieces = (n + grain - 1) / grain, threads = size();
+    shares_.clear();
+    for (int64_t t = 0; t < threads; ++t) {
+      shares_.push_back({pieces * t / threads * grain, std::min(pieces * (t + 1) / threads * grain, n)});
+    }
     error_ = nullptr;
     ++epoch_;
     wake = asleep_ > 0;
@@ -65,22 +69,37 @@ void ThreadPool::ParallelFor(int64_t n, int64_t grain, const Body& body) {
   if (error_) std::rethrow_exception(error_);
 }
 
+ThreadPool::Share ThreadPool::Take(int worker) {
+  Share& own = shares_[static_cast<size_t>(worker)];
+  if (own.begin < own.end) {
+    const int64_t begin = own.begin;
+    own.begin = std::min(own.end, begin + grain_);
+    return {begin, own.begin};
+  }
+  Share& most = *std::max_element(shares_.begin(), shares_.end(), [](const Share& a, const Share& b) {
+    return a.end - a.begin < b.end - b.begin;
+  });
+  // Only the last piece of all may be a short one.
+  const int64_t end = most.end, left = end - most.begin;
+  if (left > 0) most.end -= left % grain_ != 0 ? left % grain_ : grain_;
+  return {most.end, end};
+}
+
 void ThreadPool::Drain(int worker) {
   inside_body = true;
   for (;;) {
-    int64_t begin, end;
+    Share piece;
     {
       std::lock_guard<std::mutex> lock(mutex_);
-      if (next_ >= n_) break;
-      begin = next_;
-      end = next_ = std::min(n_, begin + grain_);
+      piece = Take(worker);
     }
+    if (piece.begin >= piece.end) break;
     try {
-      (*body_)(begin, end, worker);
+      (*body_)(piece.begin, piece.end, worker);
     } catch (...) {  // handed to the caller of ParallelFor
       std::lock_guard<std::mutex> lock(mutex_);
       if (!error_) error_ = std::current_exception();
-      next_ = n_;
+      shares_.assign(shares_.size(), {0, 0});
     }
   }
   inside_body = false;
@@ -98,7 +117,7 @@ void ThreadPool::Work(int worker) {
       --asleep_;
       if (stop_) return;
       seen = epoch_;
-      if (next_ >= n_) continue;
+      if (body_ == nullptr) continue;  // over already
       ++busy_;
     }
     Drain(worker);

@@ -25,14 +25,23 @@ class ThreadPool {
 
   int size() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls body(begin, end, worker) over pieces of [0, n) of about `grain` items; worker is in [0, size()).
-  // Runs inline when n <= grain or when called from inside a body. Rethrows the first exception.
+  // Calls body(begin, end, worker) over pieces of [0, n) of at most `grain` items; worker is in [0, size()).
+  // A thread starts with its share, the same part of [0, n) in every loop, so that it mostly meets what it
+  // has in its cache from the loop before, and then helps others. Runs inline when n <= grain or when called
+  // from inside a body. Rethrows the first exception.
   using Body = std::function<void(int64_t begin, int64_t end, int worker)>;
   void ParallelFor(int64_t n, int64_t grain, const Body& body);
 
  private:
+  struct Share {
+    int64_t begin, end;
+  };
+
   void Work(int worker);
   void Drain(int worker);
+  // The next piece for a thread: of its own share from the front, of the largest other from the back; empty
+  // when nothing is left. Under mutex_.
+  Share Take(int worker);
 
   std::vector<std::thread> workers_;
   std::mutex mutex_;  // guards what is not atomic; atomics change under it, too
@@ -42,7 +51,8 @@ class ThreadPool {
   std::atomic<int> busy_{0};  // workers inside the loop
   int asleep_ = 0;            // workers that wait for start_
   const Body* body_ = nullptr;
-  int64_t n_ = 0, grain_ = 1, next_ = 0;
+  int64_t grain_ = 1;
+  std::vector<Share> shares_;  // what is left of each thread's
   std::exception_ptr error_;
 };
 

@@ -5,6 +5,7 @@
 #include "kernels/math-inl.h"
 #include "kernels/runs-inl.h"
 #include "kernels/gemm-inl.h"
+#include "kernels/across-inl.h"
 #include "kernels/depthwise-inl.h"
 #include "kernels/elementwise-inl.h"
 #include "kernels/reduce-inl.h"
@@ -21,7 +22,7 @@ Table MakeTable(const char* name) {
       .gemm_gather = GemmGather,
       .pack_a = PackA,
       .pack_b = PackB,
-      .depthwise_plane = DepthwisePlane,
+      .depthwise = Depthwise,
       .unary = Unary,
       .binary = Binary,
       .binary_scalar = BinaryScalar,

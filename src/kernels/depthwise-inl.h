@@ -1,9 +1,5 @@
 // Depthwise convolution of one channel plane, on a copy of parts of it that stays in the first-level cache.
 
-struct PlaneShape {
-  int64_t height, width, kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
-};
-
 // A part of a plane with its padding as zeros, split by column modulo the stride: element (row y, column x)
 // is at [y * row + x % stride * phase + x / stride], so that every tap of neighbouring outputs is one plain
 // load.
@@ -78,8 +74,8 @@ XSLIM_INLINE void FillPairs(const float* from, int64_t width, int64_t first, int
 }
 
 // Rows [y, y + rows) and the output columns from `x0` of the plane, the padding included.
-XSLIM_INLINE void FillBand(const float* in, const PlaneShape& s, const Band& band, int64_t y, int64_t rows,
-                           int64_t x0, float* to) {
+XSLIM_INLINE void FillBand(const float* in, const DepthwiseShape& s, const Band& band, int64_t y,
+                           int64_t rows, int64_t x0, float* to) {
   const int64_t first = x0 * s.stride_w - s.pad_left;
   for (int64_t r = 0; r < rows; ++r) {
     float* row = to + r * band.row;
@@ -113,7 +109,7 @@ XSLIM_INLINE void FillBand(const float* in, const PlaneShape& s, const Band& ban
 // Chains of kGroup vectors of outputs (4 or 8); in[i] is where vector i's first tap is. kWidth: the kernel's,
 // 0: any.
 template <int kGroup, int kWidth>
-XSLIM_INLINE void BandGroup(const float* const* in, const PlaneShape& s, const Band& band,
+XSLIM_INLINE void BandGroup(const float* const* in, const DepthwiseShape& s, const Band& band,
                             const float* weight, float bias, const Epilogue& epilogue, float* const* out) {
   static_assert(kGroup == 4 || kGroup == 8);
   const F32 d;
@@ -156,7 +152,7 @@ XSLIM_INLINE void BandGroup(const float* const* in, const PlaneShape& s, const B
 
 // `rows` by `columns` outputs from a filled band; out has out_w columns and ends at `end`.
 template <int kWidth>
-void RunBand(const float* filled, const PlaneShape& s, const Band& band, const float* weight, float bias,
+void RunBand(const float* filled, const DepthwiseShape& s, const Band& band, const float* weight, float bias,
              const Epilogue& epilogue, float* out, int64_t rows, int64_t columns, int64_t out_w,
              const float* end) {
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(F32()));
@@ -202,7 +198,7 @@ void RunBand(const float* filled, const PlaneShape& s, const Band& band, const f
 }
 
 // One output by itself: kernels too wide for a band.
-XSLIM_INLINE float SingleOutput(const float* in, const PlaneShape& s, const float* weight, int64_t top,
+XSLIM_INLINE float SingleOutput(const float* in, const DepthwiseShape& s, const float* weight, int64_t top,
                                 int64_t left, float value) {
   for (int64_t ky = 0; ky < s.kernel_h; ++ky) {
     const int64_t y = top + ky * s.dilation_h;
@@ -271,9 +267,10 @@ void SquareGroup(const float* in, int64_t row, int64_t phase, const float* weigh
   XSLIM_LINE_(1)
   XSLIM_LINE_(2)
   XSLIM_LINE_(3)
-  XSLIM_LINE_(4) XSLIM_LINE_(5) XSLIM_LINE_(6) XSLIM_LINE_(7) XSLIM_LINE_(8) XSLIM_LINE_(9) XSLIM_LINE_(10)
-      XSLIM_LINE_(11) XSLIM_LINE_(12) XSLIM_LINE_(13) XSLIM_LINE_(14) XSLIM_LINE_(15) XSLIM_LINE_(16)
-          XSLIM_LINE_(17) XSLIM_LINE_(18)
+  XSLIM_LINE_(4)
+  XSLIM_LINE_(5) XSLIM_LINE_(6) XSLIM_LINE_(7) XSLIM_LINE_(8) XSLIM_LINE_(9) XSLIM_LINE_(10) XSLIM_LINE_(11)
+      XSLIM_LINE_(12) XSLIM_LINE_(13) XSLIM_LINE_(14) XSLIM_LINE_(15) XSLIM_LINE_(16) XSLIM_LINE_(17)
+          XSLIM_LINE_(18)
 #undef XSLIM_LINE_
 #undef XSLIM_COLUMN_
 #undef XSLIM_FEED_
@@ -340,8 +337,9 @@ XSLIM_INLINE void FillLine(const float* from, int64_t width, int64_t first, int6
 }
 
 template <int kKernel, int kStride>
-void SquarePlane(const float* in, const PlaneShape& s, const float* weight, float bias, float* out,
-                 int64_t out_h, int64_t out_w, const Epilogue& epilogue) {
+void SquarePlane(const float* in, const DepthwiseShape& s, const float* weight, float bias, float* out,
+                 const Epilogue& epilogue) {
+  const int64_t out_h = s.out_h, out_w = s.out_w;
   const int64_t lanes = static_cast<int64_t>(hn::Lanes(F32()));
   const int64_t blocks = (out_w * kStride + kSquareColumns - 1) / kSquareColumns;
   const int64_t columns = (out_w + blocks - 1) / blocks;
@@ -391,19 +389,17 @@ void SquarePlane(const float* in, const PlaneShape& s, const float* weight, floa
 
 void Clamp(const float* x, float lo, float hi, float* y, int64_t n);
 
-void DepthwisePlane(const float* in, int64_t height, int64_t width, const float* weight, int64_t kernel_h,
-                    int64_t kernel_w, int64_t stride_h, int64_t stride_w, int64_t dilation_h,
-                    int64_t dilation_w, int64_t pad_top, int64_t pad_left, float bias, float* out,
-                    int64_t out_h, int64_t out_w, Epilogue epilogue) {
-  const PlaneShape s{height,   width,      kernel_h,   kernel_w, stride_h,
-                     stride_w, dilation_h, dilation_w, pad_top,  pad_left};
+void DepthwisePlane(const float* in, const DepthwiseShape& s, const float* weight, float bias, float* out,
+                    const Epilogue& epilogue) {
+  const auto [height, width, kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top,
+              pad_left, out_h, out_w] = s;
   if (kernel_h == kernel_w && stride_h == stride_w && dilation_h == 1 && dilation_w == 1) {
     const auto run = kernel_w == 3 && stride_w == 1   ? SquarePlane<3, 1>
                      : kernel_w == 3 && stride_w == 2 ? SquarePlane<3, 2>
                      : kernel_w == 5 && stride_w == 1 ? SquarePlane<5, 1>
                      : kernel_w == 5 && stride_w == 2 ? SquarePlane<5, 2>
                                                       : nullptr;
-    if (run != nullptr) return run(in, s, weight, bias, out, out_h, out_w, epilogue);
+    if (run != nullptr) return run(in, s, weight, bias, out, epilogue);
   }
   // The largest band that fits; the choice is the same for every width of vectors.
   const int64_t reach_h = (kernel_h - 1) * dilation_h + 1, reach_w = (kernel_w - 1) * dilation_w;
@@ -444,5 +440,26 @@ void DepthwisePlane(const float* in, int64_t height, int64_t width, const float*
       const auto run = kernel_w == 3 ? RunBand<3> : kernel_w == 5 ? RunBand<5> : RunBand<0>;
       run(filled, s, band, weight, bias, epilogue, out + y * out_w + x, count, wide, out_w, end);
     }
+  }
+}
+
+void Depthwise(int64_t planes, const float* in, const DepthwiseShape& s, const float* weight,
+               const float* bias, float* out, Epilogue epilogue) {
+  const int64_t pixels_in = s.height * s.width, pixels_out = s.out_h * s.out_w,
+                taps = s.kernel_h * s.kernel_w;
+#ifdef XSLIM_QUADS
+  if (AcrossPays(planes, s)) {
+    const int64_t lanes = static_cast<int64_t>(hn::Lanes(F32()));
+    for (int64_t c = 0; c < planes; c += lanes) {  // the last vector's channels may be computed twice
+      const int64_t at = c + lanes <= planes ? c : planes - lanes;
+      AcrossPlanes(in + at * pixels_in, s, weight + at * taps, bias != nullptr ? bias + at : nullptr,
+                   out + at * pixels_out, epilogue);
+    }
+    return;
+  }
+#endif
+  for (int64_t c = 0; c < planes; ++c) {
+    DepthwisePlane(in + c * pixels_in, s, weight + c * taps, bias != nullptr ? bias[c] : 0.0f,
+                   out + c * pixels_out, epilogue);
   }
 }

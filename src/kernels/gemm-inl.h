@@ -5,6 +5,7 @@
 constexpr int64_t kDepthBlock = 320;                               // of k: a B panel's slice stays in L1
 constexpr int64_t kRowBlock = 192;                                 // of m: an A block's slice stays in L2
 constexpr int64_t kMostLanes = 16, kMostColumns = 2 * kMostLanes;  // of a panel
+constexpr int64_t kAhead = 512;      // floats that are fetched ahead: weights come from beyond L2
 constexpr int64_t kShortDepth = 31;  // so few steps do not hide the wait for the result's memory
 
 enum class Start { kZero, kRowBias, kColumnBias, kAccumulate };
@@ -104,6 +105,11 @@ void Tile(const TileArguments& t) {
   }
     XSLIM_ROWS_(XSLIM_STEP_)
 #undef XSLIM_STEP_
+    if (lanes == kMostLanes) __builtin_prefetch(a + kAhead);  // a step is about a cache line
+    if constexpr (R <= 2 && kRight == Right::kPanel) {
+      __builtin_prefetch(b + 8 * kAhead);
+      __builtin_prefetch(b + 8 * kAhead + lanes);
+    }
     a += XSLIM_MR;
     if constexpr (!kInPlace) b += 2 * lanes;
   }

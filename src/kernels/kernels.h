@@ -42,6 +42,12 @@ enum UnaryOp {
 };
 enum BinaryOp { kAdd, kSub, kMul, kDiv, kMin, kMax };  // min, max: NaN if either is NaN
 
+// Any kernel size, stride, dilation and (not negative) padding; out_h, out_w: of the outputs computed.
+struct DepthwiseShape {
+  int64_t height, width, kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w, pad_top, pad_left;
+  int64_t out_h, out_w;
+};
+
 struct MinMax {
   float min, max;  // of the finite elements, a zero is +0; +inf, -inf when there is none
   int64_t finite, nan, pos_inf, neg_inf;
@@ -68,12 +74,12 @@ struct Table {
   void (*pack_a)(int64_t m, int64_t k, const float* a, int64_t stride_m, int64_t stride_k, float* packed);
   void (*pack_b)(int64_t k, int64_t n, const float* b, int64_t stride_k, int64_t stride_n, float* packed);
 
-  // ---- depthwise convolution of one channel plane, any kernel size, stride, dilation, padding.
-  // out[oy][ox] = epilogue(bias + sum over ky, kx ascending of in * w), taps in the padding see a zero.
-  void (*depthwise_plane)(const float* in, int64_t height, int64_t width, const float* weight,
-                          int64_t kernel_h, int64_t kernel_w, int64_t stride_h, int64_t stride_w,
-                          int64_t dilation_h, int64_t dilation_w, int64_t pad_top, int64_t pad_left,
-                          float bias, float* out, int64_t out_h, int64_t out_w, Epilogue epilogue);
+  // ---- depthwise convolution of `planes` channels that lie one behind the other: in, weight and out of
+  // channel c at in + c*height*width, weight + c*kernel_h*kernel_w, out + c*out_h*out_w.
+  // out[oy][ox] = epilogue(bias[c] + sum over ky, kx ascending of in * w), taps in the padding see a zero;
+  // bias may be null.
+  void (*depthwise)(int64_t planes, const float* in, const DepthwiseShape& shape, const float* weight,
+                    const float* bias, float* out, Epilogue epilogue);
 
   // ---- elementwise
   void (*unary)(UnaryOp op, const float* x, float* y, int64_t n);

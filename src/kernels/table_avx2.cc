@@ -10,6 +10,7 @@ static_assert(HWY_TARGET == HWY_AVX2, "the flags of this file must select HWY_AV
 
 #define XSLIM_INLINE HWY_INLINE
 #define XSLIM_MR 6
+#define XSLIM_QUADS 2
 
 HWY_BEFORE_NAMESPACE();
 namespace xslim::kernels {

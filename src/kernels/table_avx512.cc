@@ -10,6 +10,7 @@ static_assert(HWY_TARGET == HWY_AVX3, "the flags of this file must select HWY_AV
 
 #define XSLIM_INLINE HWY_INLINE
 #define XSLIM_MR 14
+#define XSLIM_QUADS 4
 
 HWY_BEFORE_NAMESPACE();
 namespace xslim::kernels {

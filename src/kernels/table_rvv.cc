@@ -1,5 +1,5 @@
 // RISC-V's V extension: the shared bodies on Highway (up to 16 lanes) fill the whole table, so that no kernel
-// is missing, and those of rvv/ replace all but the rare shapes of depthwise_plane.
+// is missing, and those of rvv/ replace all but the rare shapes of depthwise.
 #define HWY_COMPILE_ONLY_STATIC
 #include <hwy/highway.h>
 #include <stddef.h>

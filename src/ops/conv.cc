@@ -210,11 +210,12 @@ struct Blocks {
   int64_t across, down = 1;  // blocks
 
   // The result's block stays in a usual second-level cache until its epilogue is done; as few cuts as keep
-  // every thread busy, each of them reads one operand once more.
-  Blocks(int64_t m, int64_t n, int64_t products, int threads) : rows(m), columns(n) {
+  // every thread busy, each of them reads one operand once more, and none of less than some microseconds.
+  Blocks(int64_t m, int64_t n, int64_t k, int64_t products, int threads) : rows(m), columns(n) {
     const kernels::Table& table = kernels::Active();
     const auto whole = [](int64_t size, int64_t unit) { return (size + unit - 1) / unit * unit; };
-    const int64_t shares = threads > 1 ? 4 * threads : 1;
+    const int64_t most = std::max<int64_t>(m * n * k * products / kFewestSteps, 1);
+    const int64_t shares = threads > 1 ? std::min<int64_t>(8 * threads, most) : 1;
     const int64_t wanted = std::max<int64_t>((shares + products - 1) / products, 1);
     columns = std::clamp<int64_t>(kBlockElements / m, table.nr, whole(n, table.nr));
     columns = whole(std::min(columns, (n + wanted - 1) / wanted), table.nr);
@@ -226,8 +227,13 @@ struct Blocks {
     }
   }
 
+  // How many of `items`, which take `steps` together, a thread should take at once.
+  static int64_t FewestItems(int64_t items, int64_t steps) {
+    return std::max<int64_t>(items * kFewestSteps / std::max<int64_t>(steps, 1), 1);
+  }
+
  private:
-  static constexpr int64_t kBlockElements = 64 * 1024, kFewestRows = 48;
+  static constexpr int64_t kBlockElements = 64 * 1024, kFewestRows = 48, kFewestSteps = 1 << 18;
 };
 
 Geometry WithRows(Geometry g) {
@@ -240,6 +246,7 @@ Geometry WithRows(Geometry g) {
 }
 
 constexpr int64_t kMostPerPlane = 16;
+constexpr int64_t kSmallPlane = 4096, kPlanesTogether = 16;  // as many as the longest vector has lanes
 
 // Whether each input plane makes so few output planes that convolving it for each of them anew is quicker
 // than a matrix product. Square kernels of 3 and 5 have code of their own in depthwise_plane.
@@ -263,21 +270,24 @@ void RunConv(EvalContext& ctx, const Geometry& geometry, const float* x, const f
   const int64_t per_group = g.channels_out / g.group;
   const AfterProduct after(ctx.node);
   if (ByPlanes(g)) {
-    const int64_t work = g.pixels_out() * g.taps();
-    ctx.pool.ParallelFor(g.batch * g.channels_out, std::max<int64_t>(1, 32768 / std::max<int64_t>(work, 1)),
-                         [&](int64_t begin, int64_t end, int) {
-                           for (int64_t i = begin; i < end; ++i) {
-                             const int64_t n = i / g.channels_out, c = i % g.channels_out;
-                             table.depthwise_plane(x + (n * g.channels_in + c / per_group) * g.pixels_in(),
-                                                   g.in[1], g.in[2], w + c * g.taps(), g.kernel[1],
-                                                   g.kernel[2], g.stride[1], g.stride[2], g.dilation[1],
-                                                   g.dilation[2], g.pad[1], g.pad[2],
-                                                   bias != nullptr ? bias[c] : 0.0f, y + i * g.pixels_out(),
-                                                   g.out[1], g.out[2], epilogue);
-                             float* plane = y + i * g.pixels_out();
-                             after.Apply(table, plane, g.pixels_out());
-                           }
-                         });
+    const kernels::DepthwiseShape shape{g.in[1],     g.in[2],     g.kernel[1],   g.kernel[2],
+                                        g.stride[1], g.stride[2], g.dilation[1], g.dilation[2],
+                                        g.pad[1],    g.pad[2],    g.out[1],      g.out[2]};
+    // Channels with a plane of their own go together where planes are small.
+    const int64_t together = per_group == 1 && g.pixels_out() <= kSmallPlane ? kPlanesTogether : 1;
+    const int64_t work = std::max<int64_t>(together * g.pixels_out() * g.taps(), 1);
+    const int64_t per_image = std::max<int64_t>(g.channels_out / together, 1);
+    ctx.pool.ParallelFor(
+        g.batch * per_image, std::max<int64_t>(1, 65536 / work), [&](int64_t begin, int64_t end, int) {
+          for (int64_t i = begin; i < end; ++i) {
+            const int64_t n = i / per_image, c = i % per_image * together;
+            const int64_t planes = i % per_image == per_image - 1 ? g.channels_out - c : together;
+            float* const out = y + (n * g.channels_out + c) * g.pixels_out();
+            table.depthwise(planes, x + (n * g.channels_in + c / per_group) * g.pixels_in(), shape,
+                            w + c * g.taps(), bias != nullptr ? bias + c : nullptr, out, epilogue);
+            after.Apply(table, out, planes * g.pixels_out());
+          }
+        });
     return;
   }
   const Tensor packed = PackConvWeights(ctx, g, w, kept);
@@ -288,9 +298,11 @@ void RunConv(EvalContext& ctx, const Geometry& geometry, const float* x, const f
   for (const int64_t tap : windows.taps) {
     for (int64_t c = 0; c < channels; ++c) depths.push_back(tap + c * windows.plane);
   }
-  const Blocks blocks(per_group, pixels, g.batch * g.group, ctx.pool.size());
+  const Blocks blocks(per_group, pixels, k, g.batch * g.group, ctx.pool.size());
   const int64_t size_a = PackedSizeA(per_group, k), per_product = blocks.across * blocks.down;
-  ctx.pool.ParallelFor(g.batch * g.group * per_product, 1, [&](int64_t begin, int64_t end, int) {
+  const int64_t items = g.batch * g.group * per_product;
+  const int64_t grain = Blocks::FewestItems(items, per_group * pixels * k * g.batch * g.group);
+  ctx.pool.ParallelFor(items, grain, [&](int64_t begin, int64_t end, int) {
     std::vector<int64_t> starts;
     for (int64_t item = begin; item < end; ++item) {
       const int64_t product = item / per_product, group = product % g.group, n = product / g.group;

@@ -70,7 +70,9 @@ std::shared_ptr<std::byte> AllocateAligned(size_t bytes) {
   if (!HasMemoryFor(bytes)) Refuse(bytes);
   const size_t rounded = std::max<size_t>((bytes + 63) / 64 * 64, 64);
   if (rounded >= kMapped) {
-    void* block = mmap(nullptr, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    // All of it will be written: cheaper now than by a fault at each page.
+    constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE;
+    void* block = mmap(nullptr, rounded, PROT_READ | PROT_WRITE, kFlags, -1, 0);
     if (block == MAP_FAILED) Refuse(bytes);
     return {static_cast<std::byte*>(block), [rounded](std::byte* p) { munmap(p, rounded); }};
   }

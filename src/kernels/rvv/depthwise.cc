@@ -14,16 +14,11 @@
 namespace xslim::kernels::rvv {
 namespace {
 
-using Plane = decltype(Table::depthwise_plane);
-Plane shared_body;  // of the table before; the same for every call of FillDepthwise
+decltype(Table::depthwise) shared_body;  // of the table before; the same for every call of FillDepthwise
 
 constexpr int64_t kRows = 4;           // of outputs at once
 constexpr int64_t kColumns = 256;      // of outputs in a band
 constexpr int64_t kBandFloats = 6144;  // 24 KB of the 32 KB
-
-struct Shape {
-  int64_t height, width, pad_top, pad_left;
-};
 
 // to[i] = from[first + i * stride] where that lies in [0, width), else 0; i below n. Both strides' columns.
 inline void FillRow(const float* from, int64_t width, int64_t first, int64_t n, float* to) {
@@ -100,8 +95,9 @@ void Rows(const float* in, int64_t row, int64_t phase, const float* weight, floa
 }
 
 template <int K, int S>
-void Run(const float* in, const Shape& s, const float* weight, float bias, float* out, int64_t out_h,
-         int64_t out_w, const Epilogue& epilogue) {
+void Run(const float* in, const DepthwiseShape& s, const float* weight, float bias, float* out,
+         const Epilogue& epilogue) {
+  const int64_t out_h = s.out_h, out_w = s.out_w;
   const int64_t columns = out_w < kColumns ? out_w : kColumns;
   const int64_t phase = columns + (K - 1) / S, row = phase * S;
   // At least 4: a row has at most 2 * (256 + 2) floats, 4 rows of outputs read at most 11.
@@ -133,28 +129,30 @@ void Run(const float* in, const Shape& s, const float* weight, float bias, float
   }
 }
 
-void DepthwisePlane(const float* in, int64_t height, int64_t width, const float* weight, int64_t kernel_h,
-                    int64_t kernel_w, int64_t stride_h, int64_t stride_w, int64_t dilation_h,
-                    int64_t dilation_w, int64_t pad_top, int64_t pad_left, float bias, float* out,
-                    int64_t out_h, int64_t out_w, Epilogue epilogue) {
-  const Shape s{height, width, pad_top, pad_left};
-  const bool square = kernel_h == kernel_w && stride_h == stride_w && dilation_h == 1 && dilation_w == 1;
-  const auto run = !square                          ? nullptr
-                   : kernel_w == 3 && stride_w == 1 ? Run<3, 1>
-                   : kernel_w == 3 && stride_w == 2 ? Run<3, 2>
-                   : kernel_w == 5 && stride_w == 1 ? Run<5, 1>
-                   : kernel_w == 5 && stride_w == 2 ? Run<5, 2>
-                                                    : nullptr;
-  if (run != nullptr) return run(in, s, weight, bias, out, out_h, out_w, epilogue);
-  shared_body(in, height, width, weight, kernel_h, kernel_w, stride_h, stride_w, dilation_h, dilation_w,
-              pad_top, pad_left, bias, out, out_h, out_w, epilogue);
+void Depthwise(int64_t planes, const float* in, const DepthwiseShape& s, const float* weight,
+               const float* bias, float* out, Epilogue epilogue) {
+  const bool square =
+      s.kernel_h == s.kernel_w && s.stride_h == s.stride_w && s.dilation_h == 1 && s.dilation_w == 1;
+  const auto run = !square                              ? nullptr
+                   : s.kernel_w == 3 && s.stride_w == 1 ? Run<3, 1>
+                   : s.kernel_w == 3 && s.stride_w == 2 ? Run<3, 2>
+                   : s.kernel_w == 5 && s.stride_w == 1 ? Run<5, 1>
+                   : s.kernel_w == 5 && s.stride_w == 2 ? Run<5, 2>
+                                                        : nullptr;
+  if (run == nullptr) return shared_body(planes, in, s, weight, bias, out, epilogue);
+  for (int64_t c = 0; c < planes; ++c) {
+    run(in, s, weight, bias != nullptr ? bias[c] : 0.0f, out, epilogue);
+    in += s.height * s.width;
+    weight += s.kernel_h * s.kernel_w;
+    out += s.out_h * s.out_w;
+  }
 }
 
 }  // namespace
 
 void FillDepthwise(Table* table) {
-  shared_body = table->depthwise_plane;
-  table->depthwise_plane = DepthwisePlane;
+  shared_body = table->depthwise;
+  table->depthwise = Depthwise;
 }
 
 }  // namespace xslim::kernels::rvv

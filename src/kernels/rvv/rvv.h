@@ -9,7 +9,7 @@
 namespace xslim::kernels::rvv {
 
 void FillGemm(Table* table);         // mr, nr, gemm, pack_a, pack_b
-void FillDepthwise(Table* table);    // depthwise_plane; keeps the entry for shapes it has no kernel for
+void FillDepthwise(Table* table);    // depthwise; keeps the entry for shapes it has no kernel for
 void FillElementwise(Table* table);  // unary, binary, ..., scale_shift
 void FillReductions(Table* table);   // sum, ..., layer_norm, min_max
 void FillQuantize(Table* table);     // quantize_*, dequantize_*, fake_quantize

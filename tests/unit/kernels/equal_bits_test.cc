@@ -432,9 +432,10 @@ TEST(EqualBits, DepthwisePlanes) {
       const auto in = Values(p.height * p.width, 15, special), weight = Values(25, 16, false);
       for (float bias : {0.5f, -0.0f}) {
         Compare<float>(out_h * out_w, "depthwise", [&](const Table& t, float* out) {
-          t.depthwise_plane(in.data(), p.height, p.width, weight.data(), p.kernel, p.kernel, p.stride,
-                            p.stride, 1, 1, p.pad, p.pad, bias, out, out_h, out_w,
-                            {bias > 0 ? kClamp : kNoActivation, 0, 50});
+          t.depthwise(
+              1, in.data(),
+              {p.height, p.width, p.kernel, p.kernel, p.stride, p.stride, 1, 1, p.pad, p.pad, out_h, out_w},
+              weight.data(), &bias, out, {bias > 0 ? kClamp : kNoActivation, 0, 50});
         });
       }
     }
@@ -463,8 +464,9 @@ TEST(EqualBits, DepthwiseRows) {
     }
     for (const Table* table : Tables()) {
       std::vector<float> got(want.size());
-      table->depthwise_plane(in.data(), 1, r.width, weight.data(), 1, r.kernel, 1, r.stride, 1, r.dilation, 0,
-                             r.pad, 0.25f, got.data(), 1, n, {});
+      const float bias = 0.25f;
+      table->depthwise(1, in.data(), {1, r.width, 1, r.kernel, 1, r.stride, 1, r.dilation, 0, r.pad, 1, n},
+                       weight.data(), &bias, got.data(), {});
       EXPECT_TRUE(SameBits(got, want)) << table->name << " kernel " << r.kernel << " stride " << r.stride;
     }
   }

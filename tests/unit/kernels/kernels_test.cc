@@ -237,8 +237,11 @@ TEST(Tables, DepthwiseAgreesBitForBit) {
             const auto in = Values(height * width, 11, false), weight = Values(25, 12, false);
             std::vector<float> got(static_cast<size_t>(oh * ow)), want = got;
             const auto run = [&](const Table& t, float* out) {
-              t.depthwise_plane(in.data(), height, width, weight.data(), kernel, kernel, stride, stride,
-                                dilation, dilation, pad, pad, 0.5f, out, oh, ow, {kClamp, 0, 50});
+              const float bias = 0.5f;
+              t.depthwise(
+                  1, in.data(),
+                  {height, width, kernel, kernel, stride, stride, dilation, dilation, pad, pad, oh, ow},
+                  weight.data(), &bias, out, {kClamp, 0, 50});
             };
             run(*table, got.data());
             run(scalar, want.data());
