@@ -109,7 +109,11 @@ struct QuantizationParameters {
   // max_snr.
   std::optional<double> min_cosine, max_snr;
   bool fail_on_collapse = false;  // no output or part is constant, cut off or the like (docs/report.md)
-  bool sensitivity = false;       // measure what each int8 operator costs in accuracy
+  // The verdict of an earlier run, "" = none: no output or part may have collapsed that had not, nor may its
+  // SNR be over that one's by more than this share of it.
+  std::string baseline;
+  double baseline_tolerance = 0.1;
+  bool sensitivity = false;              // measure what each int8 operator costs in accuracy
   std::optional<double> auto_precision;  // leave operators float until every output's SNR is at most this
   bool strict = false;   // operators that cannot be computed are an Error instead of staying float
   bool int8_io = false;  // levels 0 to 2: model inputs and outputs become their codes where there is a pair
@@ -129,6 +133,7 @@ struct Config {
   CalibrationParameters calibration;
   QuantizationParameters quantization;
   std::string source;  // config file's path for messages; "" when there is none
+  std::string hash;    // SHA-256 of that file's bytes
 };
 
 }  // namespace xslim

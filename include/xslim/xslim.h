@@ -32,6 +32,10 @@ struct RunOptions {
   std::string profile;  // where the time of the run goes, as Chrome trace JSON; "" = not recorded
   // Bytes that the process may hold; 0 = no ceiling. The result does not depend on it.
   int64_t max_memory = 0;
+  std::string
+      preview;  // a PNG file of what the model is fed first, where that looks like pictures; "" = none
+  // What changes the config's settings, as the verdict is to name it: "--opset 17".
+  std::vector<std::string> settings{};
 };
 
 // f: the float model's output, q: the written model's, both flattened.
@@ -57,6 +61,7 @@ struct RunResult {
   std::vector<std::string> sensitivity{};  // a table and a curve, line by line, where they were asked for
   // Gates of the config that the model misses; the files are written anyway.
   std::vector<std::string> missed{};
+  std::vector<std::string> baseline{};  // what differs from the config's baseline, line by line
 };
 
 // Reads a JSON config. Throws Error with the path of the bad field. Warnings go to the log.

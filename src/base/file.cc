@@ -90,6 +90,22 @@ std::string ReadFile(const std::string& path) {
   return bytes;
 }
 
+void ReadInPieces(const std::string& path, const std::function<void(const char*, size_t)>& use) {
+  size_t size = 0;
+  const int descriptor = OpenRegular(path, &size);
+  std::vector<char> piece(std::clamp<size_t>(size, 1, size_t{256} << 10));
+  int reason = 0;
+  for (;;) {
+    const ssize_t got = read(descriptor, piece.data(), piece.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) reason = errno;
+    if (got <= 0) break;
+    use(piece.data(), static_cast<size_t>(got));
+  }
+  close(descriptor);
+  if (reason != 0) throw Error("cannot read the file", path, std::strerror(reason));
+}
+
 bool IsUtf16(const std::string& text) {
   return text.rfind("\xff\xfe", 0) == 0 || text.rfind("\xfe\xff", 0) == 0;
 }
@@ -141,7 +157,8 @@ void ForgetMapped(const void* data, size_t bytes) {
   if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
-OutputFile::OutputFile(std::string path) : path_(std::move(path)) {
+OutputFile::OutputFile(std::string path, bool hashed) : path_(std::move(path)) {
+  if (hashed) hash_.emplace();
   struct stat info;
   const bool stands = stat(path_.c_str(), &info) == 0;
   bool refused = !stands && errno == ENAMETOOLONG;
@@ -167,6 +184,7 @@ void OutputFile::Fail(const char* what) { throw Error(what, path_, std::strerror
 
 void OutputFile::Write(const void* data, size_t bytes) {
   const char* next = static_cast<const char*>(data);
+  if (hash_) hash_->Add(data, bytes);
   while (bytes > 0) {
     const ssize_t put = write(descriptor_, next, bytes);
     if (put < 0 && errno == EINTR) continue;
@@ -202,8 +220,16 @@ void CheckOutputPlace(const std::string& path) {
 }
 
 OutputFile* OutputFiles::Add(const std::string& path) {
-  files_.push_back(std::make_unique<OutputFile>(path));
+  files_.push_back(std::make_unique<OutputFile>(path, hashed_));
   return files_.back().get();
+}
+
+std::vector<std::pair<std::string, std::string>> OutputFiles::Hashes() const {
+  std::vector<std::pair<std::string, std::string>> hashes;
+  for (const auto& file : files_) {
+    if (file->hash_) hashes.emplace_back(file->path_, file->hash_->Hex());
+  }
+  return hashes;
 }
 
 void OutputFiles::Commit() {

@@ -4,11 +4,14 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "base/sha256.h"
 #include "base/temporary_files.h"
 
 namespace xslim {
@@ -18,6 +21,9 @@ std::string WhyNotCreated(const std::string& path, int reason);
 
 // The file's bytes. Throws Error naming the file and the system's reason.
 std::string ReadFile(const std::string& path);
+
+// The same, piece by piece: files may be larger than memory.
+void ReadInPieces(const std::string& path, const std::function<void(const char*, size_t)>& use);
 
 // The same of a file or a pipe, like what a shell's <(...) names; of a pipe at most 64 MB.
 std::string ReadFileOrPipe(const std::string& path);
@@ -52,7 +58,8 @@ void ForgetMapped(const void* data, size_t bytes);
 // are. Every failure (no such folder, full disk) throws Error naming `path`.
 class OutputFile {
  public:
-  explicit OutputFile(std::string path);
+  // hashed: its checksum is made while it is written.
+  explicit OutputFile(std::string path, bool hashed = false);
   ~OutputFile();
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
@@ -69,6 +76,7 @@ class OutputFile {
   std::string path_, temporary_;
   std::optional<TemporaryName> name_;  // while there is a file of that name
   int descriptor_ = -1;
+  std::optional<Sha256> hash_;
 };
 
 // Throws the Error that an OutputFile of that path would end in, as far as that is known before there is
@@ -79,10 +87,14 @@ void CheckOutputPlace(const std::string& path);
 // renamed, those before it are taken back, and what stood in their place is there again.
 class OutputFiles {
  public:
+  explicit OutputFiles(bool hashed = false) : hashed_(hashed) {}
   OutputFile* Add(const std::string& path);  // stays this object's
   void Commit();
+  // Paths and SHA-256 of the files as far as they are written, in the order of Add(); none unless hashed.
+  std::vector<std::pair<std::string, std::string>> Hashes() const;
 
  private:
+  const bool hashed_;
   std::vector<std::unique_ptr<OutputFile>> files_;
 };
 

@@ -5,6 +5,7 @@
 #include "base/environment.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/sha256.h"
 #include "config/keys.h"
 #include "config/tolerant_json.h"
 #include "config/words.h"
@@ -244,6 +245,13 @@ const Keys<Quantization> kQuantizationKeys = {
      [](Quantization* q, const Field& f) { q->max_snr = f.Number(0, 1e6); }},
     {"fail_on_collapse", "bool", "gate: no output may have collapsed (default: false)",
      [](Quantization* q, const Field& f) { q->fail_on_collapse = f.Bool(); }},
+    {"baseline", "path", "gate: no output is noisier than in this verdict of an earlier run (default: none)",
+     [](Quantization* q, const Field& f) {
+       q->baseline = f.Path();
+       if (q->baseline.empty()) f.Fail("is empty", "name a verdict of an earlier run, or leave it out");
+     }},
+    {"baseline_tolerance", "0..1000", "baseline: share by which the noise may have grown (default: 0.1)",
+     [](Quantization* q, const Field& f) { q->baseline_tolerance = f.Number(0, 1000); }},
     {"sensitivity", "bool", "measure what each int8 operator costs (default: false)",
      [](Quantization* q, const Field& f) { q->sensitivity = f.Bool(); }},
     {"auto_precision", "1e-6..1e6", "leave operators float until every output's noise/signal is at most this",
@@ -394,7 +402,9 @@ Config ReadConfig(const std::string& path) {
   config.source = path;
   config.quantization.bias = DefaultBias();
   try {
-    const json root = Parse(ReadFileOrPipe(path), path);
+    const std::string text = ReadFileOrPipe(path);
+    config.hash = Sha256Of(text);
+    const json root = Parse(text, path);
     ReadObject(Field(root, path, ""), kTopKeys, Places(), &config);
   } catch (const json::exception& error) {
     const std::string what = error.what();  // "[json.exception.out_of_range.406] number overflow ..."

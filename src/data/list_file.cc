@@ -99,6 +99,13 @@ std::vector<std::string> ReadListFile(const std::string& list, const std::string
   return paths;
 }
 
+SampleItem ScriptedItem(const std::string& list, const std::string& path) {
+  const std::string file = FileOf({}, path).string();
+  if (!file.empty()) return {file, Strip(path.substr(file.size()))};
+  const std::string root = (fs::path(list).parent_path() / "").string();
+  return {"", path.starts_with(root) ? path.substr(root.size()) : path};
+}
+
 std::string ResolveScript(const std::string& spec, const std::string& source) {
   const size_t colon = spec.rfind(':');
   const std::string file = spec.substr(0, colon), module = ResolvePath(file + ".py", source);
@@ -114,14 +121,20 @@ bool HasData(const Config& config) {
                      [](const InputParameters& input) { return !input.data_list_path.empty(); });
 }
 
-std::vector<std::string> DataFiles(const Config& config) {
+std::vector<std::string> ScriptFiles(const Config& config) {
   std::vector<std::string> files;
   for (const InputParameters& input : config.calibration.input_parameters) {
+    if (input.preprocess_file.find(':') == std::string::npos || input.data_list_path.empty()) continue;
+    const std::string script = ResolveScript(input.preprocess_file, config.source);
+    files.push_back(script.substr(0, script.rfind(':')));
+  }
+  return files;
+}
+
+std::vector<std::string> DataFiles(const Config& config) {
+  std::vector<std::string> files = ScriptFiles(config);
+  for (const InputParameters& input : config.calibration.input_parameters) {
     const bool scripted = input.preprocess_file.find(':') != std::string::npos;
-    if (scripted) {
-      const std::string script = ResolveScript(input.preprocess_file, config.source);
-      files.push_back(script.substr(0, script.rfind(':')));
-    }
     if (input.data_list_path.empty()) continue;
     const std::string list = ResolvePath(input.data_list_path, config.source);
     files.push_back(list);

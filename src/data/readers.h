@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "data/samples.h"
 #include "tensor/tensor.h"
 #include "xslim/config.h"
 
@@ -24,6 +25,9 @@ namespace xslim {
 // preprocessing function.
 std::vector<std::string> ReadListFile(const std::string& list, const std::string& field,
                                       std::vector<int64_t>* lines = nullptr, bool scripted = false);
+
+// What a preprocessing function is handed for a line of the list; path: as ReadListFile gives it.
+SampleItem ScriptedItem(const std::string& list, const std::string& path);
 
 // `path` itself, or else below the folder of the config file `source` when only that exists.
 std::string ResolvePath(const std::string& path, const std::string& source);
@@ -77,6 +81,8 @@ ImageSettings MakeImageSettings(const InputParameters& entry, const Shape& shape
 // damaged or too long, which libpng would say on stderr itself; takes out what it would warn of there and not
 // use: chunks beside the picture that are damaged, and colour profiles.
 void CheckPng(const std::string& path, std::string* bytes);
+// Pixels of three bytes (red, green, blue), row by row, as a PNG file; at least one.
+std::string EncodePng(const std::vector<uint8_t>& pixels, int height, int width);
 // Height and width of the decoded image.
 std::pair<int, int> ImageSize(const std::string& path);
 // cut: whether the file ends before its picture does, and the rest is made up.

@@ -74,6 +74,17 @@ class ListSource : public SampleSource {
     return hasher.Hex();
   }
 
+  std::vector<SampleItem> ItemsOf(int64_t index) const override {
+    std::vector<SampleItem> items;
+    for (const auto& input : inputs_) {
+      for (int64_t i = index * batch_; i < (index + 1) * batch_ && input->kind != InputKind::kZero; ++i) {
+        const std::string& path = input->files[input->files.size() == 1 ? 0 : static_cast<size_t>(i)];
+        items.push_back(input->script ? ScriptedItem(input->list, path) : SampleItem{path, ""});
+      }
+    }
+    return items;
+  }
+
   Sample at(int64_t index) const override {
     if (index < 0 || index >= size_) throw Error(StrCat("sample ", index, " of ", size_, " does not exist"));
     Sample sample(inputs_.size());
@@ -245,6 +256,8 @@ class ListSource : public SampleSource {
 }  // namespace
 
 std::string SampleSource::TitleOf(int64_t index) const { return StrCat("sample ", index + 1); }
+
+std::vector<SampleItem> SampleSource::ItemsOf(int64_t) const { return {}; }
 
 std::string SampleSource::Fingerprint(int64_t index) const {
   Hasher hasher;

@@ -29,6 +29,12 @@ struct ModelInput {
 using Sample = std::vector<Tensor>;
 int64_t BytesOf(const Sample& sample);
 
+// What an item of a sample is read from: a file, "" where a line handed to a preprocessing function names
+// none; and what else the function is handed: the rest of the line, without the list's folder.
+struct SampleItem {
+  std::string file, text;
+};
+
 class SampleSource {
  public:
   virtual ~SampleSource() = default;
@@ -39,6 +45,7 @@ class SampleSource {
   // A checksum that differs where at(index) does. Files that are decoded the same way every time count by
   // their bytes and by how they are decoded, which is much quicker; anything else by the tensors.
   virtual std::string Fingerprint(int64_t index) const;
+  virtual std::vector<SampleItem> ItemsOf(int64_t index) const;  // none where no files are read
 };
 
 // Matches config entries to the model's inputs (by name, else by position), reads the list files and checks
@@ -56,6 +63,9 @@ std::unique_ptr<SampleSource> OpenSamples(const Config& config, const std::vecto
 // The files that the config names for calibration: lists, what they list, preprocess scripts. Of a list that
 // cannot be read, the list alone.
 std::vector<std::string> DataFiles(const Config& config);
+
+// The preprocess scripts of inputs that have a list.
+std::vector<std::string> ScriptFiles(const Config& config);
 
 // Whether the config names data for any input; the others are filled with zeros.
 bool HasData(const Config& config);

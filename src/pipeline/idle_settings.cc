@@ -65,6 +65,8 @@ const Row kRows[] = {
     {"weight_rounding", kInt8, [](const auto& q, const auto&) { return !q.weight_rounding; }},
     {"bias_correction", kInt8, [](const auto& q, const auto&) { return !q.bias_correction; }},
     {"learning", kInt8, [](const auto& q, const auto&) { return !q.learning; }},
+    {"baseline_tolerance", kInt8,
+     [](const auto& q, const auto& d) { return q.baseline_tolerance != d.baseline_tolerance; }},
     {"int8_io", kInt8, [](const auto& q, const auto& d) { return q.int8_io != d.int8_io; }},
     {"strict", kInt8 | kSlim, [](const auto& q, const auto& d) { return q.strict != d.strict; }},
     {"weight_bits", kDynamic, [](const auto& q, const auto& d) { return q.weight_bits != d.weight_bits; }},
@@ -93,6 +95,9 @@ class Finder {
     }
     const Quantization& settings = config_.quantization;
     const Quantization defaults;
+    if (mode_ == kInt8 && settings.baseline.empty())
+      Say({{"baseline_tolerance", settings.baseline_tolerance != defaults.baseline_tolerance}},
+          "without baseline");
     if (mode_ == kDynamic && settings.weight_bits == defaults.weight_bits) {
       Say({{"weight_block", settings.weight_block != defaults.weight_block},
            {"weight_zero_points", settings.weight_zero_points}},
@@ -142,7 +147,8 @@ class Finder {
   void OfOptions() {
     Say({{"--save-stats", mode_ != kInt8 && !options_.save_stats.empty()},
          {"--load-stats", mode_ != kInt8 && !options_.load_stats.empty()},
-         {"--max-memory", mode_ != kInt8 && options_.max_memory > 0}},
+         {"--max-memory", mode_ != kInt8 && options_.max_memory > 0},
+         {"--preview", mode_ != kInt8 && !options_.preview.empty()}},
         "without calibration");
     Say({{"--skip-pass", config_.model.skip_onnxsim && !config_.model.skip_passes.empty()},
          {"spacemit_functions", config_.model.skip_onnxsim && config_.model.spacemit_functions},

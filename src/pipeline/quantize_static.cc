@@ -10,8 +10,11 @@
 #include "base/trace.h"
 #include "graph/function.h"
 #include "onnx/model_io.h"
+#include "pipeline/baseline.h"
 #include "pipeline/branches.h"
+#include "pipeline/first_sample.h"
 #include "pipeline/float_model.h"
+#include "pipeline/manifest.h"
 #include "pipeline/modes.h"
 #include "pipeline/naming_samples.h"
 #include "pipeline/plan_int8.h"
@@ -69,13 +72,16 @@ void WarnOfCoarse(const std::vector<std::string>& tensors) {
 class StaticRun {
  public:
   StaticRun(Graph original, Config config, const RunOptions& options, const OutputPaths& paths,
-            FloatModel model, const ValueFacts& facts, ThreadPool& pool, TraceStage* stage)
+            FloatModel model, const ValueFacts& facts, FirstSample first,
+            std::optional<EarlierVerdict> baseline, ThreadPool& pool, TraceStage* stage)
       : original_(std::move(original)),
         config_(std::move(config)),
         options_(options),
         paths_(paths),
         float_(std::move(model)),
         facts_(facts),
+        first_(std::move(first)),
+        baseline_(std::move(baseline)),
         pool_(pool),
         stage_(*stage) {}
 
@@ -224,17 +230,29 @@ class StaticRun {
       result_.outputs.push_back({output.name, output.snr, output.cosine, output.samples, output.note});
     WarnOfOutputs(measures_->outputs);
     const std::string model = std::filesystem::path(paths_.input).filename().string();
+    stage_.Next("manifest");
+    manifest_ = ManifestOfInputs(config_, options_, paths_, original_.data_files, *float_.samples,
+                                 float_.choice, pool_);
+    verdict_ = StaticVerdictHead(figures_, facts_, model);
+    gates_ = JudgeGates(measures_->outputs, settings_);
+    if (baseline_) Compare();
     if (settings_.analysis_enable) WriteMarkdown(model);
-    std::vector<GateResult> gates = JudgeGates(measures_->outputs, settings_);
-    for (GateResult& gate : gates) {
+    for (GateResult& gate : gates_) {
       if (!float_.meaningful) gate.missed.push_back(gate.gate + ": " + kOnZeros);
       result_.missed.insert(result_.missed.end(), gate.missed.begin(), gate.missed.end());
     }
     if (!branches_.empty()) sections_.push_back({"branches", BranchesJson(branches_)});
     sections_.push_back({"provider", ProviderJson(provider_)});
-    texts_.push_back({paths_.verdict,
-                      VerdictJson(StaticVerdictHead(figures_, facts_, model), *measures_, gates, sections_)});
     result_.verdict_path = paths_.verdict;
+  }
+
+  void Compare() {
+    const BaselineComparison comparison = CompareWithBaseline(*baseline_, settings_.baseline_tolerance,
+                                                              measures_->outputs, verdict_, manifest_);
+    gates_.push_back(comparison.gate);
+    result_.baseline = comparison.lines;
+    sections_.push_back({"baseline", BaselineJson(comparison)});
+    report_sections_ = BaselineMarkdown(comparison);
   }
 
   void WriteMarkdown(const std::string& model) {
@@ -247,18 +265,27 @@ class StaticRun {
     for (const auto& notes : {notes_, in_branches_.notes})
       head.notes.insert(head.notes.end(), notes.begin(), notes.end());
     if (!float_.meaningful) head.notes.insert(head.notes.begin(), kOnZeros);
+    head.sections = report_sections_ + FirstSampleMarkdown(first_);
     head.provider = ProviderLines(provider_);
     if (settings_.sensitivity && in_branches_.operators > 0) head.notes.push_back(kNotInSensitivity);
-    texts_.push_back({paths_.report, MarkdownReport(graph_, head, *measures_) + sensitivity_markdown_});
+    report_ = MarkdownReport(graph_, head, *measures_) + sensitivity_markdown_;
     result_.report_path = paths_.report;
   }
 
   void Save() {
     stage_.Next("save");
     MemoryCeiling(options_.max_memory).Check("the run");
-    OutputFiles files;
+    OutputFiles files(IsMeasured(settings_));
     WriteModel(exported_, paths_.model, SaveOptionsFor(config_), &files);
-    for (const auto& [path, text] : texts_) files.Add(path)->Write(text);
+    if (IsMeasured(settings_)) {
+      AddOutputs(files, paths_, &manifest_);
+      if (baseline_ && OnlyOutputDiffers(*baseline_, manifest_))
+        LogWarning(
+            "the inputs are the baseline's, and the model's bytes are not: another build of xslim made it");
+      sections_.push_back({"manifest", ManifestJson(manifest_)});
+      files.Add(paths_.verdict)->Write(VerdictJson(verdict_, *measures_, gates_, sections_));
+    }
+    if (!report_.empty()) files.Add(paths_.report)->Write(report_);
     files.Commit();
     LeftList left;
     for (const FloatOperator& item : figures_.left) left.push_back({item.title, item.why});
@@ -276,6 +303,8 @@ class StaticRun {
   const OutputPaths& paths_;
   FloatModel float_;  // its graph is what the int8 model is compared with
   const ValueFacts& facts_;
+  const FirstSample first_;
+  const std::optional<EarlierVerdict> baseline_;
   ThreadPool& pool_;
   TraceStage& stage_;
   std::vector<OutputParts> parts_;
@@ -289,8 +318,11 @@ class StaticRun {
   std::optional<Measures> measures_;
   std::string sensitivity_markdown_;
   Sections sections_;
+  Manifest manifest_;
+  VerdictHead verdict_;
+  std::vector<GateResult> gates_;
+  std::string report_sections_, report_;
   Graph exported_;
-  std::vector<std::pair<std::string, std::string>> texts_;  // files beside the model: path and content
   RunResult result_;
 };
 
@@ -299,13 +331,19 @@ class StaticRun {
 RunResult QuantizeStatic(Graph original, Config config, const RunOptions& options, const OutputPaths& paths,
                          ThreadPool& pool) {
   TraceStage stage("simplify");
+  std::optional<EarlierVerdict> baseline;  // read first: a wrong file is said before the work
+  if (const std::string& path = config.quantization.baseline; !path.empty()) baseline = ReadVerdict(path);
   FloatModel model = PrepareFloatModel(original, config, options, paths.input, pool, &stage);
   stage.Next("place");
+  FirstSample first;
   const ValueFacts facts = NamingSamples(model, pool, [&] {
-    return ValueFacts(model.graph, model.samples->at(model.choice.calibration.front()), pool);
+    const int64_t index = model.choice.calibration.front();
+    const Sample sample = model.samples->at(index);
+    first = ShowFirstSample(original, sample, model.samples->TitleOf(index), options.preview);
+    return ValueFacts(model.graph, sample, pool);
   });
-  return StaticRun(std::move(original), std::move(config), options, paths, std::move(model), facts, pool,
-                   &stage)
+  return StaticRun(std::move(original), std::move(config), options, paths, std::move(model), facts,
+                   std::move(first), std::move(baseline), pool, &stage)
       .Run();
 }
 

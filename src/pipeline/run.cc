@@ -29,12 +29,13 @@ namespace {
 // What is measured on samples needs a run that has some.
 void RefuseMeasuring(const Config& config) {
   const QuantizationParameters& settings = config.quantization;
-  const char* key = settings.min_cosine         ? "min_cosine"
-                    : settings.max_snr          ? "max_snr"
-                    : settings.fail_on_collapse ? "fail_on_collapse"
-                    : settings.sensitivity      ? "sensitivity"
-                    : settings.auto_precision   ? "auto_precision"
-                                                : nullptr;
+  const char* key = settings.min_cosine          ? "min_cosine"
+                    : settings.max_snr           ? "max_snr"
+                    : settings.fail_on_collapse  ? "fail_on_collapse"
+                    : !settings.baseline.empty() ? "baseline"
+                    : settings.sensitivity       ? "sensitivity"
+                    : settings.auto_precision    ? "auto_precision"
+                                                 : nullptr;
   if (key == nullptr) return;
   throw Error("needs a calibrated int8 run, no other is measured",
               std::string("quantization_parameters.") + key,
@@ -62,7 +63,8 @@ void NameFile(const Error& error, const Config& config, const RunOptions& option
   std::vector<std::string> named = DataFiles(config);
   for (const std::string& place :
        {std::string("environment "), std::string("-"), config.source, options.save_stats, options.load_stats,
-        paths.report, paths.verdict, std::filesystem::path(paths.model).replace_extension("").string()})
+        options.preview, config.quantization.baseline, paths.report, paths.verdict,
+        std::filesystem::path(paths.model).replace_extension("").string()})
     named.push_back(place);
   for (const std::string& place : named) {
     if (!place.empty() && text.starts_with(place)) return;

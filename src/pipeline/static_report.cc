@@ -71,7 +71,7 @@ std::string PreparedBy(const QuantizationParameters& settings) {
 
 bool IsMeasured(const QuantizationParameters& settings) {
   return settings.analysis_enable || settings.sensitivity || PrecisionTarget(settings) ||
-         settings.min_cosine || settings.max_snr || settings.fail_on_collapse;
+         settings.min_cosine || settings.max_snr || settings.fail_on_collapse || !settings.baseline.empty();
 }
 
 Int8Share ShareOfInt8(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts) {

@@ -28,7 +28,8 @@ fs::path Canonical(const std::string& path) {
 std::vector<Named> FilesRead(const Config& config, const RunOptions& options, const OutputPaths& paths) {
   std::vector<Named> files = {{"the model", paths.input},
                               {"the config", config.source},
-                              {"the statistics of --load-stats", options.load_stats}};
+                              {"the statistics of --load-stats", options.load_stats},
+                              {"the baseline", config.quantization.baseline}};
   for (const std::string& library : options.op_libraries) files.push_back({"an operator library", library});
   for (const std::string& file : DataFiles(config)) files.push_back({"calibration data", file});
   return files;
@@ -37,6 +38,20 @@ std::vector<Named> FilesRead(const Config& config, const RunOptions& options, co
 [[noreturn]] void Refuse(const Named& written, const std::string& what) {
   throw Error(written.what + " would overwrite " + what, written.path,
               "give " + written.what + " another name");
+}
+
+// A run whose gate is missed writes its verdict all the same; the next one would be held against that.
+void KeepBaseline(const Config& config, const OutputPaths& paths) {
+  const std::string& baseline = config.quantization.baseline;
+  std::error_code ignored;
+  if (!baseline.empty() && fs::equivalent(baseline, paths.verdict, ignored))
+    throw Error("this run's verdict would take the place of its baseline", baseline,
+                "keep the baseline under another name");
+}
+
+void CheckPreview(const std::string& path) {
+  if (!path.empty() && !path.ends_with(".png") && !path.ends_with(".PNG"))
+    throw UsageError("is not the name of a .png file", "--preview " + path, "write e.g. --preview first.png");
 }
 
 // Of what is read and written: known now rather than after the calibration.
@@ -53,7 +68,8 @@ void CheckPlaces(const Config& config, const RunOptions& options, const OutputPa
                 "no such file; --save-stats writes one");
   }
   for (const Named& written :
-       {Named{"--save-stats", calibrates ? options.save_stats : ""}, Named{"--profile", options.profile}}) {
+       {Named{"--save-stats", calibrates ? options.save_stats : ""}, Named{"--profile", options.profile},
+        Named{"--preview", calibrates ? options.preview : ""}}) {
     if (written.path.empty()) continue;
     try {
       CheckOutputPlace(written.path);
@@ -71,7 +87,7 @@ void RefuseOverwriting(const Config& config, const RunOptions& options, const Ou
                                 {"the verdict", paths.verdict}};
   std::vector<Named> inputs;
   for (const Named& written : {Named{"--save-stats", options.save_stats}, Named{"--profile", options.profile},
-                               Named{"--log-file", log_file}}) {
+                               Named{"--preview", options.preview}, Named{"--log-file", log_file}}) {
     std::error_code ignored;
     const bool exists = fs::exists(written.path, ignored);
     // Devices like /dev/null hold nothing; what is wrong with a folder is said when it is opened.
@@ -103,6 +119,8 @@ void RefuseOverwriting(const Config& config, const RunOptions& options, const Ou
 
 void CheckOutputs(const Config& config, const RunOptions& options, const OutputPaths& paths,
                   const std::string& log_file) {
+  CheckPreview(options.preview);
+  KeepBaseline(config, paths);
   RefuseOverwriting(config, options, paths, log_file);
   CheckPlaces(config, options, paths);
 }

@@ -9,10 +9,11 @@
 
 namespace xslim {
 
-// Before the work. Throws Error when the model, its report or verdict, save_stats or profile cannot be
-// written where it belongs, and when save_stats, profile or log_file is a file that the run reads (model, its
-// external data, config, lists, data files, preprocess scripts, operator libraries, load_stats), has the name
-// of a model, or is another file that the run writes. log_file: "" = none.
+// Before the work. Throws Error when the model, its report or verdict, save_stats, profile or preview cannot
+// be written where it belongs, when the baseline would be overwritten, and when save_stats, profile, preview
+// or log_file is a file that the run reads (model, its external data, config, lists, data files, preprocess
+// scripts, operator libraries, load_stats), has the name of a model, or is another file that the run writes.
+// log_file: "" = none.
 void CheckOutputs(const Config& config, const RunOptions& options, const OutputPaths& paths,
                   const std::string& log_file);
 

@@ -83,6 +83,7 @@ std::string MarkdownReport(const Graph& graph, const ReportHead& head, const Mea
   for (const OutputMeasure& output : measures.outputs) {
     for (const std::string& line : Collapses(output)) text += "\n" + Red(MarkdownText(line), true) + "\n";
   }
+  text += head.sections;
   text += Section("Notes", head.notes) + Section("Tuning", head.tuning) +
           Section("SpacemiT's provider", head.provider);
 

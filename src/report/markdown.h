@@ -15,6 +15,7 @@ struct ReportHead {
   std::vector<std::string> notes;                          // what stayed float and why, warnings
   std::vector<std::string> tuning;                         // what its stages did and took back
   std::vector<std::string> provider;                       // what SpacemiT's provider leaves to the CPU
+  std::string sections;                                    // further ones behind the outputs, as Markdown
   std::string prepared;  // what the float graph has gone through: " after equalization", or nothing
 };
 

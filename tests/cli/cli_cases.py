@@ -1,4 +1,5 @@
 """The cases of cli_test.py, by what they are about."""
+import json
 import os
 import random
 
@@ -47,7 +48,7 @@ def usage_cases():
     case("misspelt name in dynq", "-i m.onnx -o o.onnx --dynq --ignore_op_names relu_2", 0, "did you mean relu_1?", ["o.onnx"])
     case("dynq of a quantized model", "-i q.onnx -o o.onnx --dynq", 0, ["the model is quantized already and stays as it is", "!stays float"], ["o.onnx"])
     case("dynq below its opset", "-i m.onnx -o o.onnx --dynq --opset 12", 1, "opset")
-    for option in ("--min-cosine 0.9", "--max-snr 1", "--fail-on-collapse", "--sensitivity", "--auto-precision 0.1"):
+    for option in ("--min-cosine 0.9", "--max-snr 1", "--fail-on-collapse", "--baseline v.json", "--sensitivity", "--auto-precision 0.1"):
         case(option + " without a config", "-i m.onnx -o o.onnx " + option, 2, ["need an int8 run", option.split()[0]])
         static(option + " with dynq", args="-c c.json --dynq " + option, status=2, says="need an int8 run")
     static("statistics to save and to load", args="-c c.json --save-stats a --load-stats b", status=2, says="exclude each other")
@@ -86,7 +87,7 @@ def usage_cases():
         case("a %s as operator library" % name, "-i m.onnx -o o.onnx --op-library odd", 1, ["odd: it is not a regular file"], setup=make)
     case("wrong weight block", "-i m.onnx -o o.onnx --dynq --weight-bits 4 --weight-block 48", 2, "--weight-block")
     case("log file over the model", "-i m.onnx -o o.onnx --log-file m.onnx", 1, "m.onnx")
-    for option in ("--save-stats", "--profile", "--log-file"):
+    for option in ("--save-stats", "--profile", "--log-file"):  # written_files_test.cc: --preview
         for name, path in (("model", "m.onnx"), ("config", "./dir/../c.json"), ("list", "cal/list.txt"),
                            ("sample", "cal/03.npy"), ("script", "pre.py"), ("output model", "w/../w/out.onnx.data"),
                            ("report", "w/out_report.md"), ("verdict", "w/out_verdict.json")):
@@ -327,6 +328,63 @@ def config_cases():
            files=["w/out.onnx", "w/out_report.md", "w/out_verdict.json"], says="learning has no effect at finetune_level 0")
 
 
+def baseline(snr, name="base.json", **changes):
+    """A setup that writes a verdict of an earlier run of m.onnx."""
+    def setup(folder):
+        part = {"tensor": "y", "snr": snr, "cosine": 0.9, "saturated": 0, "collapse": None}
+        verdict = {"format": 1, "macs": 4, "int8_macs": 1, "stays_float": [], "outputs": [
+            {"name": "y", "samples": 16, "snr": snr, "cosine": 0.9, "parts": [part]}], **changes}
+        path = os.path.join(folder, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        write(path, json.dumps(verdict))
+    return setup
+
+
+def baseline_cases():
+    both, key = ["w/out.onnx", "w/out_verdict.json"], QUANTIZATION + "baseline"
+    report = {QUANTIZATION + "analysis_enable": True}
+    static("a baseline that is kept to", {key: "base.json"}, setup=baseline(0.5), files=both,
+           says=["baseline: output y is better than in the baseline: SNR 0.5 -> ", "baseline: multiply-adds in int8: 25 % -> 100 %"])
+    static("a baseline that is missed", report, 3, ["misses its gates: baseline: output y is worse than in the baseline: SNR 1e-05 -> "],
+           both + ["w/out_report.md"], args="-c c.json --baseline base.json", setup=baseline(1e-5))
+    static("a baseline with its tolerance", {key: "none.json"}, setup=baseline(1e-5), files=both, says="within 1e+05 %",
+           args="-c c.json --baseline base.json --baseline-tolerance 1000")
+    static("a baseline of NaN", {key: "base.json"}, setup=baseline(None), files=both, says="better than in the baseline: SNR nan -> ")
+    static("a baseline of another output", {key: "base.json"}, 3,
+           ["misses its gates: baseline: output z is in the baseline and not in this model", "baseline: output y is not in the baseline"], both,
+           setup=baseline(1, outputs=[{"name": "z", "samples": 16, "snr": 1, "cosine": 1, "parts": []}]))
+    static("a baseline of other inputs", {key: "base.json"}, setup=baseline(1, manifest={"model": "ab", "options": ["--dynq"]}), files=both,
+           says="baseline: the baseline is of other inputs (manifest): model, options")
+    static("a baseline that is not there", {key: "none.json"}, 1, "none.json: cannot open the file")
+    static("a model as baseline", {key: "m.onnx"}, 1, "m.onnx: this is no verdict of xslim: it is not valid JSON (give the")
+    static("a config as baseline", {key: "c.json"}, 1, "c.json: this is no verdict of xslim: it has no format")
+    static("a baseline of a later format", {key: "base.json"}, 1, "base.json: format: a verdict of format 2 is not known",
+           setup=baseline(1, format=2))
+    static("a folder as baseline", {key: "dir"}, 1, "dir: is a folder, not a file")
+    static("no name of a baseline", {key: ""}, 1, "quantization_parameters.baseline: is empty")
+    static("the run's own verdict as baseline", {key: "w/out_verdict.json"}, 1,
+           "w/out_verdict.json: this run's verdict would take the place of its baseline (keep the baseline under another name)",
+           setup=baseline(1, "w/out_verdict.json"))
+    static("a tolerance below 0", {QUANTIZATION + "baseline_tolerance": -0.1}, 1, "baseline_tolerance: expected a number from 0 to 1000")
+    static("a tolerance of nothing", args="-c c.json --baseline-tolerance 0.2", says="baseline_tolerance has no effect without baseline")
+    static("a baseline in dynq", args="-c c.json --dynq --baseline base.json", status=2, says="--baseline, --sensitivity", setup=baseline(1))
+
+
+def preview_cases():
+    images = {INPUT + "file_type": "img", INPUT + "data_list_path": "cal/img.txt"}
+    static("a preview", images, args="-c c.json --preview p.png", files=["p.png", "w/out.onnx"],
+           says=["input x as fed in sample 1 (cal/img.txt:1): float32[1,3,8,8]; channel 0 ", "wrote p.png"])
+    static("a preview again", images, args="-c c.json --preview p.png -q", files=["p.png", "w/out.onnx"], says="!as fed")
+    static("figures without a preview", images, args="-c c.json -v", files=["w/out.onnx"], says=["input x as fed in", "!wrote p.png"])
+    two = [{"input_name": name, "file_type": "npy"} for name in ("a", "b")]
+    static("a preview of two inputs", {MODEL + "onnx_model": "two.onnx", CALIBRATION + "input_parameters": two},
+           args="-c c.json --preview p.png", files=["p.png", "w/out.onnx"], says=["input a as fed in sample 1: float32[1,3,8,8]; channel 0 0 .. 0", "input b as fed in"])
+    static("a preview of another type", args="-c c.json --preview p.jpg", status=2, says="--preview p.jpg: is not the name of a .png file")
+    static("a preview in no folder", args="-c c.json --preview new/p.png", status=1, says=["--preview: new/p.png", "there is no folder new"])
+    static("a preview over a sample", images, args="-c c.json --preview cal/03.png", status=1, says="--preview would overwrite calibration data")
+    case("a preview without data", "-i m.onnx -o o.onnx --preview p.png", 0, "--preview has no effect without calibration", ["o.onnx"])
+
+
 def gate_cases():
     both, verdict = ["w/out.onnx", "w/out_verdict.json"], QUANTIZATION + "max_snr"
     static("gates that are met", {verdict: 0.5, QUANTIZATION + "min_cosine": 0.9, QUANTIZATION + "fail_on_collapse": True},
@@ -353,10 +411,11 @@ def gate_cases():
     static("SNR a word", args="-c c.json --max-snr small", status=2, says="--max-snr")
     static("verdict cannot be written", {verdict: 0.5}, 1, "out_verdict.json",
            setup=lambda folder: os.makedirs(os.path.join(folder, "w", "out_verdict.json", "sub")))
-    for key, value in (("max_snr", 0.1), ("min_cosine", 0.9), ("fail_on_collapse", True), ("sensitivity", True),
+    for key, value in (("max_snr", 0.1), ("min_cosine", 0.9), ("fail_on_collapse", True), ("baseline", "v.json"), ("sensitivity", True),
                        ("auto_precision", 0.01)):
         static(key + " in another mode", {QUANTIZATION + key: value, QUANTIZATION + "precision_level": 3}, 1,
                ["c.json: quantization_parameters." + key, "calibrated"])
+    baseline_cases()
     case("gate without a config", "-i m.onnx -o o.onnx --max-snr 0.1", 2, "--max-snr")
 
 
@@ -443,5 +502,5 @@ def data_cases():
 
 
 def add_all():
-    for add in (usage_cases, shape_cases, simplify_cases, path_cases, config_cases, gate_cases, precision_cases, data_cases):
+    for add in (usage_cases, shape_cases, simplify_cases, path_cases, config_cases, gate_cases, preview_cases, precision_cases, data_cases):
         add()

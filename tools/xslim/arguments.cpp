@@ -9,6 +9,7 @@
 #include <utility>
 #include <variant>
 
+#include "base/json_text.h"
 #include "base/nearest_name.h"
 #include "xslim/xslim.h"
 
@@ -27,6 +28,7 @@ struct Option {
   std::vector<int> only = {};  // the numbers that there are, where they are few
   bool of_xslim = false;       // XSlim has it, too
   bool whole = false;          // of a list: commas do not part its texts
+  bool setting = true;         // changes the result
 };
 
 Option OfXslim(Option option) {
@@ -39,16 +41,23 @@ Option Whole(Option option) {
   return option;
 }
 
+// What the result does not depend on, or what it is told of otherwise: files.
+Option Aside(Option option) {
+  option.setting = false;
+  return option;
+}
+
 const std::string kOpsetHelp =
     "opset of the output, " + std::to_string(kLowestOpset) + " to " + std::to_string(kHighestOpset);
 
 const std::vector<int> kBits = {4, 8}, kBlocks = {16, 32, 64, 128, 256};
 
 const std::vector<Option> kOptions = {
-    OfXslim({"-c,--config", "FILE", "JSON configuration of a quantization", &Arguments::config_path}),
-    OfXslim({"-i,--input_path", "FILE", "float model; overrides model_parameters.onnx_model",
-             &Arguments::input_path}),
-    OfXslim({"-o,--output_path", "PATH", "output: a .onnx file, or a directory", &Arguments::output_path}),
+    Aside(OfXslim({"-c,--config", "FILE", "JSON configuration of a quantization", &Arguments::config_path})),
+    Aside(OfXslim({"-i,--input_path", "FILE", "float model; overrides model_parameters.onnx_model",
+                   &Arguments::input_path})),
+    Aside(OfXslim(
+        {"-o,--output_path", "PATH", "output: a .onnx file, or a directory", &Arguments::output_path})),
     OfXslim({"--dynq", "", "quantize dynamically: no data, no config needed", &Arguments::dynq}),
     {"--dynq-contrib", "", "--dynq with com.microsoft operators where they fit", &Arguments::dynq_contrib},
     {"--dynq-full-range", "", "--dynq with int8 codes that may overflow on x86 without VNNI",
@@ -67,6 +76,10 @@ const std::vector<Option> kOptions = {
     {"--min-cosine", "X", "gate: least cosine of every output", &Arguments::min_cosine, -1, 1},
     {"--max-snr", "X", "gate: largest noise/signal of every output", &Arguments::max_snr, 0, 1000000},
     {"--fail-on-collapse", "", "gate: no output may have collapsed", &Arguments::fail_on_collapse},
+    Aside({"--baseline", "FILE", "gate: no output is noisier than in FILE, the verdict of an earlier run",
+           &Arguments::baseline}),
+    {"--baseline-tolerance", "X", "--baseline: share by which the noise may have grown (default: 0.1)",
+     &Arguments::baseline_tolerance, 0, 1000},
     {"--sensitivity", "", "measure what each int8 operator costs in accuracy", &Arguments::sensitivity},
     {"--auto-precision", "X", "leave operators float until every output's noise/signal is at most X",
      &Arguments::auto_precision, 1e-6, 1e6},
@@ -75,27 +88,31 @@ const std::vector<Option> kOptions = {
            "fix sizes that input X leaves open, e.g. x:1,3,224,224; may be repeated",
            &Arguments::input_shapes}),
     {"--strict", "", "an operator that cannot be computed is an error", &Arguments::strict},
-    {"--op-library", "FILE", "shared library with more operators; may be repeated", &Arguments::op_libraries},
+    Aside({"--op-library", "FILE", "shared library with more operators; may be repeated",
+           &Arguments::op_libraries}),
     {"--skip-pass", "NAME", "simplifier pass to leave out; may be repeated", &Arguments::skip_passes},
     {"--spacemit-functions", "", "WindowPartition, WindowReverse, YoloDecode as functions of the model",
      &Arguments::spacemit_functions},
-    {"--list-passes", "", "list the passes of the simplifier and exit", &Arguments::list_passes},
+    Aside({"--list-passes", "", "list the passes of the simplifier and exit", &Arguments::list_passes}),
     {"--verify", "", "compare the simplified model with the original, however large", &Arguments::verify},
     {"--no-verify", "", "do not compare the simplified model with the original", &Arguments::no_verify},
     {"--external-data", "", "write large tensors to OUTPUT.onnx.data, also for a small model",
      &Arguments::external_data},
-    {"--threads", "N", "threads to use; 0 = all cores (default)", &Arguments::threads, 0, 1024},
-    {"--save-stats", "FILE", "keep the calibration statistics in FILE", &Arguments::save_stats},
-    {"--load-stats", "FILE", "decide from the statistics in FILE instead of calibrating",
-     &Arguments::load_stats},
-    {"--max-memory", "SIZE", "memory to stay under, e.g. 300M or 2G", &Arguments::max_memory},
-    {"--profile", "FILE", "write where the time goes as Chrome trace JSON", &Arguments::profile},
-    {"-v,--verbose", "", "say more on stderr", &Arguments::verbose},
-    {"-q,--quiet", "", "only warnings and errors, no summary", &Arguments::quiet},
-    {"--log-file", "FILE", "write every log line to FILE, too", &Arguments::log_file},
-    {"--help-config", "", "list the keys of a JSON configuration and exit", &Arguments::help_config},
-    {"--version", "", "print the version and exit", &Arguments::version},
-    OfXslim({"-h,--help", "", "print this help and exit", &Arguments::help}),
+    Aside({"--threads", "N", "threads to use; 0 = all cores (default)", &Arguments::threads, 0, 1024}),
+    Aside({"--preview", "FILE",
+           "write what the model is fed first as FILE, a .png, where it looks like pictures",
+           &Arguments::preview}),
+    Aside({"--save-stats", "FILE", "keep the calibration statistics in FILE", &Arguments::save_stats}),
+    Aside({"--load-stats", "FILE", "decide from the statistics in FILE instead of calibrating",
+           &Arguments::load_stats}),
+    Aside({"--max-memory", "SIZE", "memory to stay under, e.g. 300M or 2G", &Arguments::max_memory}),
+    Aside({"--profile", "FILE", "write where the time goes as Chrome trace JSON", &Arguments::profile}),
+    Aside({"-v,--verbose", "", "say more on stderr", &Arguments::verbose}),
+    Aside({"-q,--quiet", "", "only warnings and errors, no summary", &Arguments::quiet}),
+    Aside({"--log-file", "FILE", "write every log line to FILE, too", &Arguments::log_file}),
+    Aside({"--help-config", "", "list the keys of a JSON configuration and exit", &Arguments::help_config}),
+    Aside({"--version", "", "print the version and exit", &Arguments::version}),
+    Aside(OfXslim({"-h,--help", "", "print this help and exit", &Arguments::help})),
 };
 
 constexpr const char* kExamples =
@@ -351,6 +368,33 @@ void SplitLists(Arguments* arguments) {
   }
 }
 
+// The settings that were given, each with its value as it was understood.
+std::vector<std::string> SettingsOf(const Arguments& arguments) {
+  std::vector<std::string> settings;
+  for (const Option& option : kOptions) {
+    if (!option.setting) continue;
+    const auto add = [&](const std::string& value) { settings.push_back(LongName(option) + " " + value); };
+    std::visit(
+        [&](auto member) {
+          const auto& field = arguments.*member;
+          using Value = std::decay_t<decltype(field)>;
+          if constexpr (std::is_same_v<Value, bool>) {
+            if (field) settings.push_back(LongName(option));
+          } else if constexpr (std::is_same_v<Value, int>) {
+            if (field != 0) add(std::to_string(field));
+          } else if constexpr (std::is_same_v<Value, std::optional<double>>) {
+            if (field) add(JsonNumber(*field));
+          } else if constexpr (std::is_same_v<Value, std::vector<std::string>>) {
+            for (const std::string& text : field) add(text);
+          } else {
+            if (!field.empty()) add(field);
+          }
+        },
+        option.target);
+  }
+  return settings;
+}
+
 }  // namespace
 
 std::string HelpText() {
@@ -383,6 +427,7 @@ Arguments ParseArguments(int argc, const char* const* argv) {
     throw UsageError(error.what());
   }
   SplitLists(&arguments);
+  arguments.settings = SettingsOf(arguments);
   return arguments;
 }
 

@@ -9,10 +9,12 @@
 namespace xslim {
 
 struct Arguments {
-  std::string config_path, input_path, output_path, log_file, save_stats, load_stats, max_memory, profile;
+  std::string config_path, input_path, output_path, log_file, save_stats, load_stats, max_memory, profile,
+      baseline, preview;
   std::vector<std::string> ignore_op_types, ignore_op_names, input_shapes, op_libraries, skip_passes;
   std::vector<std::string> warnings;  // of the command line itself
-  std::optional<double> min_cosine, max_snr, auto_precision;
+  std::vector<std::string> settings;  // what changes the result, options as they would be written out
+  std::optional<double> min_cosine, max_snr, auto_precision, baseline_tolerance;
   int opset = 0, threads = 0, weight_bits = 0, weight_block = 0;  // opset, weight_*: 0 = not given
   bool external_data = false, fp16 = false, bf16 = false, fp16_io = false, int8_io = false, dynq = false,
        dynq_contrib = false, dynq_full_range = false, weight_zero_points = false, strict = false,

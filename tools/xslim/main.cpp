@@ -115,6 +115,7 @@ std::string SummaryText(const xslim::RunResult& result) {
                   std::isnan(output.cosine) ? std::abs(output.cosine) : output.cosine);
     add("output " + output.name + ": " + (output.samples == 0 ? output.note : figures));
   }
+  for (const std::string& line : result.baseline) add("baseline: " + line);
   if (!result.summary.empty()) {
     std::vector<xslim::SummaryRow> rows = {{"", "before", "after"}};
     rows.insert(rows.end(), result.summary.begin(), result.summary.end());
@@ -153,13 +154,15 @@ std::string WrongMode(const Arguments& arguments) {
   if (dynamic_only && !arguments.dynq && !configured)
     return "--dynq-contrib, --dynq-full-range and the --weight options need --dynq";
   const bool measured = arguments.min_cosine || arguments.max_snr || arguments.fail_on_collapse ||
-                        arguments.sensitivity || arguments.auto_precision;
+                        arguments.sensitivity || arguments.auto_precision || !arguments.baseline.empty() ||
+                        arguments.baseline_tolerance;
   const bool calibrated = configured && !arguments.dynq && !arguments.fp16 && !arguments.bf16;
   if (arguments.int8_io && !calibrated)
     return "--int8-io needs an int8 run with data: -c, without --dynq, --fp16 and --bf16";
   if (measured && !calibrated) {
-    return "--min-cosine, --max-snr, --fail-on-collapse, --sensitivity and --auto-precision need an int8 run "
-           "with data: -c, without --dynq, --fp16 and --bf16";
+    return "--min-cosine, --max-snr, --fail-on-collapse, --baseline, --sensitivity and --auto-precision need "
+           "an "
+           "int8 run with data: -c, without --dynq, --fp16 and --bf16";
   }
   return "";
 }
@@ -217,6 +220,8 @@ xslim::Config MakeConfig(const Arguments& arguments) {
   if (arguments.min_cosine) config.quantization.min_cosine = arguments.min_cosine;
   if (arguments.max_snr) config.quantization.max_snr = arguments.max_snr;
   if (arguments.fail_on_collapse) config.quantization.fail_on_collapse = true;
+  if (!arguments.baseline.empty()) config.quantization.baseline = arguments.baseline;
+  if (arguments.baseline_tolerance) config.quantization.baseline_tolerance = *arguments.baseline_tolerance;
   if (arguments.sensitivity) config.quantization.sensitivity = true;
   if (arguments.auto_precision) config.quantization.auto_precision = arguments.auto_precision;
   if (arguments.int8_io) config.quantization.int8_io = true;
@@ -251,6 +256,8 @@ xslim::RunOptions MakeOptions(const Arguments& arguments) {
   options.save_stats = arguments.save_stats;
   options.load_stats = arguments.load_stats;
   options.profile = arguments.profile;
+  options.preview = arguments.preview;
+  options.settings = arguments.settings;
   if (!arguments.max_memory.empty()) options.max_memory = ReadSize(arguments.max_memory, "--max-memory");
   return options;
 }

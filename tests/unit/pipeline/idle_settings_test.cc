@@ -54,6 +54,13 @@ TEST_F(IdleSettingsTest, KeysOfOtherLevels) {
                                    "model is simplified and stays float"));
 }
 
+TEST_F(IdleSettingsTest, ToleranceOfNoBaseline) {
+  q_.baseline_tolerance = 0.2;
+  EXPECT_THAT(Found(), ElementsAre("baseline_tolerance has no effect without baseline"));
+  q_.baseline = "v.json";
+  EXPECT_THAT(Found(), IsEmpty());
+}
+
 TEST_F(IdleSettingsTest, StagesOfOtherFinetuneLevels) {
   q_.keep_means = q_.weight_rounding = q_.learning = false;
   EXPECT_THAT(Found(), ElementsAre("learning has no effect at finetune_level 1"));

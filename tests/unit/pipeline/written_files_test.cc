@@ -64,6 +64,30 @@ TEST_F(WrittenFiles, WhatTheRunReadsIsRefused) {
   EXPECT_THAT(Refused(At("link")), HasSubstr("the model"));
 }
 
+TEST_F(WrittenFiles, APreviewIsAPng) {
+  options_.preview = At("p.png");
+  EXPECT_EQ(Refused(""), "");
+  options_.preview = At("none/p.png");
+  EXPECT_THAT(Refused(""), HasSubstr("--preview: " + At("none/p.png")));
+  for (const char* name : {"p.jpg", "p", "out.onnx"}) {
+    options_.preview = At(name);
+    EXPECT_THAT(Refused(""), HasSubstr("is not the name of a .png file")) << name;
+  }
+  options_.preview = At("p.png");
+  EXPECT_THAT(Refused(At("p.png")), HasSubstr("--log-file would overwrite --preview"));
+}
+
+TEST_F(WrittenFiles, TheBaselineStays) {
+  Write("out_verdict.json", "of an earlier run");
+  config_.quantization.baseline = At("./out_verdict.json");
+  EXPECT_THAT(Refused(""), HasSubstr("this run's verdict would take the place of its baseline"));
+  Write("base.json", "of an earlier run");
+  config_.quantization.baseline = At("base.json");
+  EXPECT_EQ(Refused(""), "");
+  options_.profile = At("base.json");
+  EXPECT_THAT(Refused(""), HasSubstr("--profile would overwrite the baseline"));
+}
+
 TEST_F(WrittenFiles, WhatTheRunWritesIsRefused) {
   for (const char* name : {"out_report.md", "out_verdict.json", "out.onnx.data"})
     EXPECT_THAT(Refused(At(std::string("./") + name)), HasSubstr("would overwrite the")) << name;
