@@ -34,6 +34,7 @@ struct RunOptions {
   int64_t max_memory = 0;
   std::string
       preview;  // a PNG file of what the model is fed first, where that looks like pictures; "" = none
+  bool dry_run = false;  // levels 0 to 2: RunResult::plan is all that comes out, and no file but a preview
   // What changes the config's settings, as the verdict is to name it: "--opset 17".
   std::vector<std::string> settings{};
 };
@@ -61,6 +62,7 @@ struct RunResult {
   std::vector<std::string> sensitivity{};  // a table and a curve, line by line, where they were asked for
   // Gates of the config that the model misses; the files are written anyway.
   std::vector<std::string> missed{};
+  std::vector<std::string> plan{};      // of a dry run: what is int8, and why not, line by line
   std::vector<std::string> baseline{};  // what differs from the config's baseline, line by line
 };
 

@@ -150,6 +150,15 @@ class Finder {
          {"--max-memory", mode_ != kInt8 && options_.max_memory > 0},
          {"--preview", mode_ != kInt8 && !options_.preview.empty()}},
         "without calibration");
+    const Quantization& q = config_.quantization;
+    Say({{"--save-stats", options_.dry_run && !options_.save_stats.empty()},
+         {"min_cosine", options_.dry_run && q.min_cosine.has_value()},
+         {"max_snr", options_.dry_run && q.max_snr.has_value()},
+         {"fail_on_collapse", options_.dry_run && q.fail_on_collapse},
+         {"baseline", options_.dry_run && !q.baseline.empty()},
+         {"sensitivity", options_.dry_run && q.sensitivity},
+         {"auto_precision", options_.dry_run && q.auto_precision.has_value()}},
+        "with --dry-run, which measures nothing");
     Say({{"--skip-pass", config_.model.skip_onnxsim && !config_.model.skip_passes.empty()},
          {"spacemit_functions", config_.model.skip_onnxsim && config_.model.spacemit_functions},
          {"--verify", config_.model.skip_onnxsim && config_.model.verify.value_or(false)}},

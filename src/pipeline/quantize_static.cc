@@ -12,6 +12,7 @@
 #include "onnx/model_io.h"
 #include "pipeline/baseline.h"
 #include "pipeline/branches.h"
+#include "pipeline/dry_run.h"
 #include "pipeline/first_sample.h"
 #include "pipeline/float_model.h"
 #include "pipeline/manifest.h"
@@ -84,6 +85,12 @@ class StaticRun {
         baseline_(std::move(baseline)),
         pool_(pool),
         stage_(*stage) {}
+
+  RunResult DryRun() {
+    NamingSamples(float_, pool_, [&] { Place(); });
+    result_.plan = DescribePlan(float_.graph, plan_, facts_);
+    return std::move(result_);
+  }
 
   RunResult Run() {
     NamingSamples(float_, pool_, [&] { Stages(); });
@@ -332,7 +339,10 @@ RunResult QuantizeStatic(Graph original, Config config, const RunOptions& option
                          ThreadPool& pool) {
   TraceStage stage("simplify");
   std::optional<EarlierVerdict> baseline;  // read first: a wrong file is said before the work
-  if (const std::string& path = config.quantization.baseline; !path.empty()) baseline = ReadVerdict(path);
+  if (const std::string& path = config.quantization.baseline; !path.empty() && !options.dry_run)
+    baseline = ReadVerdict(path);
+  // Neither changes which operators there are, and both read data.
+  if (options.dry_run) config.quantization.centering = config.quantization.equalization = false;
   FloatModel model = PrepareFloatModel(original, config, options, paths.input, pool, &stage);
   stage.Next("place");
   FirstSample first;
@@ -342,9 +352,9 @@ RunResult QuantizeStatic(Graph original, Config config, const RunOptions& option
     first = ShowFirstSample(original, sample, model.samples->TitleOf(index), options.preview);
     return ValueFacts(model.graph, sample, pool);
   });
-  return StaticRun(std::move(original), std::move(config), options, paths, std::move(model), facts,
-                   std::move(first), std::move(baseline), pool, &stage)
-      .Run();
+  StaticRun run(std::move(original), std::move(config), options, paths, std::move(model), facts,
+                std::move(first), std::move(baseline), pool, &stage);
+  return options.dry_run ? run.DryRun() : run.Run();
 }
 
 }  // namespace xslim

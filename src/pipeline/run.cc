@@ -151,6 +151,10 @@ RunResult RunMode(Graph graph, const Config& config, const RunOptions& options, 
                   ThreadPool& pool) {
   const std::vector<InputShape>& shapes = config.model.input_shapes;
   if (!Calibrates(config.quantization)) RefuseMeasuring(config);
+  if (options.dry_run && !Calibrates(config.quantization))
+    throw UsageError(
+        "needs precision_level 0, 1 or 2: the other levels say what they left when they are done",
+        "--dry-run");
   RefuseFaults(graph);
   try {
     FixInputShapes(&graph, shapes);
@@ -185,7 +189,7 @@ RunResult Run(Config config, const RunOptions& options) {
   try {
     {
       const SignalsWait wait;
-      MakeFolder(&paths);
+      if (!options.dry_run) MakeFolder(&paths);
       for (const std::string& folder : paths.made) made.emplace_back(folder);
     }
     const int threads = options.threads > 0
@@ -211,8 +215,10 @@ RunResult Run(Config config, const RunOptions& options) {
       NameFile(error, config, options, paths);
       throw;
     }
-    WarnOfStaleReports(result, paths);
-    earlier.Warn(data_of_input);
+    if (!options.dry_run) {
+      WarnOfStaleReports(result, paths);
+      earlier.Warn(data_of_input);
+    }
     trace.Save();
     return result;
   } catch (...) {

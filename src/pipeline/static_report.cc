@@ -15,11 +15,6 @@
 namespace xslim {
 namespace {
 
-std::string Percent(int64_t part, int64_t whole) {
-  const int64_t tenths = whole > 0 ? (part * 1000 + whole / 2) / whole : 0;
-  return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " %";
-}
-
 std::string Listed(const char* what, const std::vector<std::string>& names) {
   std::string text;
   for (size_t i = 0; i < names.size(); ++i) text += (i == 0 ? std::string(what) + " " : ", ") + names[i];
@@ -68,6 +63,11 @@ std::string PreparedBy(const QuantizationParameters& settings) {
 }
 
 }  // namespace
+
+std::string Percent(int64_t part, int64_t whole) {
+  const int64_t tenths = whole > 0 ? (part * 1000 + whole / 2) / whole : 0;
+  return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " %";
+}
 
 bool IsMeasured(const QuantizationParameters& settings) {
   return settings.analysis_enable || settings.sensitivity || PrecisionTarget(settings) ||

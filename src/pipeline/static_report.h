@@ -22,6 +22,9 @@ bool IsMeasured(const QuantizationParameters& settings);
 // What the plan leaves float, with the reason, and recurrent operators, which it does not know.
 std::vector<FloatOperator> FloatOperators(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts);
 
+// "97.5 %"
+std::string Percent(int64_t part, int64_t whole);
+
 Int8Share ShareOfInt8(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts);
 
 // What report, verdict and summary say of the whole model, its branches included.

@@ -56,20 +56,22 @@ void CheckPreview(const std::string& path) {
 
 // Of what is read and written: known now rather than after the calibration.
 void CheckPlaces(const Config& config, const RunOptions& options, const OutputPaths& paths) {
-  CheckOutputPlace(paths.model);
-  if (config.model.external_data) CheckOutputPlace(ExternalDataPath(paths.model));
   const QuantizationParameters& settings = config.quantization;
   const bool calibrates = Calibrates(settings);
-  if (calibrates && settings.analysis_enable) CheckOutputPlace(paths.report);
-  if (calibrates && IsMeasured(settings)) CheckOutputPlace(paths.verdict);
+  if (!options.dry_run) {
+    CheckOutputPlace(paths.model);
+    if (config.model.external_data) CheckOutputPlace(ExternalDataPath(paths.model));
+    if (calibrates && settings.analysis_enable) CheckOutputPlace(paths.report);
+    if (calibrates && IsMeasured(settings)) CheckOutputPlace(paths.verdict);
+  }
   std::error_code ignored;
   if (calibrates && !options.load_stats.empty() && !fs::exists(options.load_stats, ignored)) {
     throw Error("cannot open the file of statistics", "--load-stats: " + options.load_stats,
                 "no such file; --save-stats writes one");
   }
   for (const Named& written :
-       {Named{"--save-stats", calibrates ? options.save_stats : ""}, Named{"--profile", options.profile},
-        Named{"--preview", calibrates ? options.preview : ""}}) {
+       {Named{"--save-stats", calibrates && !options.dry_run ? options.save_stats : ""},
+        Named{"--profile", options.profile}, Named{"--preview", calibrates ? options.preview : ""}}) {
     if (written.path.empty()) continue;
     try {
       CheckOutputPlace(written.path);
@@ -128,7 +130,7 @@ void CheckOutputs(const Config& config, const RunOptions& options, const OutputP
 void CheckWrittenFiles(const Config& config, const RunOptions& options, const std::string& log_file) {
   OutputPaths paths = ResolveOutputPaths(config, options);
   try {
-    MakeFolder(&paths);
+    if (!options.dry_run) MakeFolder(&paths);
     CheckOutputs(config, options, paths, log_file);
   } catch (...) {
     RemoveEmptyFolders(paths);

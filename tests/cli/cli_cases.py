@@ -385,6 +385,20 @@ def preview_cases():
     case("a preview without data", "-i m.onnx -o o.onnx --preview p.png", 0, "--preview has no effect without calibration", ["o.onnx"])
 
 
+def dry_run_cases():
+    static("a dry run", {MODEL + "working_dir": "new/w"}, args="-c c.json --dry-run",
+           says=["int8   input x: Q/DQ behind x", "int8   a_conv[Conv]: rounds once", "operators in int8, 100.0 % of", "!calibrating", "!new/w"], files=[])
+    static("what a dry run says stays float", {QUANTIZATION + "ignore_op_types": ["Conv"], QUANTIZATION + "max_snr": 0.1}, args="-c c.json --dry-run -q",
+           says=["float  a_conv[Conv]: ignore_op_types", "0 of 3 operators", "max_snr has no effect with --dry-run, which measures nothing"], files=[])
+    static("a dry run with a preview", {INPUT + "file_type": "img", INPUT + "data_list_path": "cal/img.txt"}, args="-c c.json --dry-run --preview p.png",
+           files=["p.png"], says=["int8   a_conv", "wrote p.png"])
+    static("a dry run saves no statistics", args="-c c.json --dry-run --save-stats s.stats", files=[], says="--save-stats has no effect with --dry-run")
+    static("a dry run without data", args="-c c.json --dry-run", remove=[INPUT + "data_list_path"], says=["int8   a_conv", "calibrated on zeros"], files=[])
+    static("a dry run of an unknown tensor", {QUANTIZATION + "truncate_var_names": ["rr"]}, 1, "non-existent tensor names: rr", args="-c c.json --dry-run")
+    static("a dry run of another level", {QUANTIZATION + "precision_level": 4}, 2, "--dry-run: needs precision_level 0, 1 or 2", args="-c c.json --dry-run")
+    case("a dry run without a config", "-i m.onnx -o o.onnx --dry-run", 2, "--dry-run needs an int8 run with data")
+
+
 def gate_cases():
     both, verdict = ["w/out.onnx", "w/out_verdict.json"], QUANTIZATION + "max_snr"
     static("gates that are met", {verdict: 0.5, QUANTIZATION + "min_cosine": 0.9, QUANTIZATION + "fail_on_collapse": True},
@@ -502,5 +516,5 @@ def data_cases():
 
 
 def add_all():
-    for add in (usage_cases, shape_cases, simplify_cases, path_cases, config_cases, gate_cases, preview_cases, precision_cases, data_cases):
+    for add in (usage_cases, shape_cases, simplify_cases, path_cases, config_cases, gate_cases, preview_cases, dry_run_cases, precision_cases, data_cases):
         add()

@@ -99,6 +99,8 @@ const std::vector<Option> kOptions = {
     {"--external-data", "", "write large tensors to OUTPUT.onnx.data, also for a small model",
      &Arguments::external_data},
     Aside({"--threads", "N", "threads to use; 0 = all cores (default)", &Arguments::threads, 0, 1024}),
+    Aside({"--dry-run", "", "say which operators would be int8, and why others stay float; write no model",
+           &Arguments::dry_run}),
     Aside({"--preview", "FILE",
            "write what the model is fed first as FILE, a .png, where it looks like pictures",
            &Arguments::preview}),

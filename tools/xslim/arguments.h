@@ -20,7 +20,7 @@ struct Arguments {
        dynq_contrib = false, dynq_full_range = false, weight_zero_points = false, strict = false,
        verbose = false, quiet = false, help = false, help_config = false, version = false,
        list_passes = false, verify = false, no_verify = false, spacemit_functions = false,
-       fail_on_collapse = false, sensitivity = false;
+       fail_on_collapse = false, sensitivity = false, dry_run = false;
 };
 
 // Throws UsageError, which names the argument and, where one is near, the option that was meant.

@@ -159,6 +159,8 @@ std::string WrongMode(const Arguments& arguments) {
   const bool calibrated = configured && !arguments.dynq && !arguments.fp16 && !arguments.bf16;
   if (arguments.int8_io && !calibrated)
     return "--int8-io needs an int8 run with data: -c, without --dynq, --fp16 and --bf16";
+  if (arguments.dry_run && !calibrated)
+    return "--dry-run needs an int8 run with data: -c, without --dynq, --fp16 and --bf16";
   if (measured && !calibrated) {
     return "--min-cosine, --max-snr, --fail-on-collapse, --baseline, --sensitivity and --auto-precision need "
            "an "
@@ -257,6 +259,7 @@ xslim::RunOptions MakeOptions(const Arguments& arguments) {
   options.load_stats = arguments.load_stats;
   options.profile = arguments.profile;
   options.preview = arguments.preview;
+  options.dry_run = arguments.dry_run;
   options.settings = arguments.settings;
   if (!arguments.max_memory.empty()) options.max_memory = ReadSize(arguments.max_memory, "--max-memory");
   return options;
@@ -276,7 +279,13 @@ int Work(const Arguments& arguments, ProgressLine* progress) {
     for (size_t i = 0; i < result.missed.size(); ++i) text += (i ? "; " : ": ") + result.missed[i];
     xslim::LogLine(xslim::LogLevel::kError, text);
   }
-  if (!arguments.quiet) Print(SummaryText(result));
+  if (arguments.dry_run) {
+    std::string text;
+    for (const std::string& line : result.plan) text += xslim::Printable(line) + "\n";
+    Print(text);
+  } else if (!arguments.quiet) {
+    Print(SummaryText(result));
+  }
   return result.missed.empty() ? kDone : kGateMissed;
 }
 
