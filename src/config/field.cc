@@ -23,6 +23,12 @@ std::string Describe(const json& value) {
 
 }  // namespace
 
+void RefuseDepth(int depth, const std::string& file) {
+  constexpr int kDeepest = 100;
+  if (depth > kDeepest)
+    throw Error(StrCat("lists and objects stand over ", kDeepest, " deep in one another"), file);
+}
+
 void Field::Fail(const std::string& what, const std::string& hint) const { throw Error(what, Where(), hint); }
 
 void Field::Expected(const std::string& what) const {

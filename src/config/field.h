@@ -11,6 +11,10 @@
 
 namespace xslim {
 
+// For a parser's callback: throws Error naming the file where lists and objects lie deeper in one another
+// than any that we read do. What writes JSON out again needs stack for each of them.
+void RefuseDepth(int depth, const std::string& file);
+
 class Field {
  public:
   Field(const nlohmann::json& value, std::string file, std::string path)

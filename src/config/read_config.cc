@@ -316,7 +316,8 @@ json ParseWithDuplicateCheck(const std::string& text, const std::string& path) {
   std::vector<std::set<std::string>> open;
   return json::parse(
       text,
-      [&](int, json::parse_event_t event, json& parsed) {
+      [&](int depth, json::parse_event_t event, json& parsed) {
+        RefuseDepth(depth, path);
         if (event == json::parse_event_t::object_start) open.emplace_back();
         if (event == json::parse_event_t::object_end) open.pop_back();
         if (event == json::parse_event_t::key && !open.back().insert(parsed.get<std::string>()).second) {

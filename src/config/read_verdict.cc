@@ -65,7 +65,10 @@ void ReadManifest(const Field& field, EarlierVerdict* verdict) {
 EarlierVerdict ReadVerdict(const std::string& path) {
   const std::string text = ReadFile(path);
   try {
-    const json root = json::parse(text);
+    const json root = json::parse(text, [&path](int depth, json::parse_event_t, json&) {
+      RefuseDepth(depth, path);
+      return true;
+    });
     const Field top(root, path, "");
     if (const Field format = Need(top, "format"); format.value() != kFormat)
       format.Fail(StrCat("a verdict of format ", format.value().dump(), " is not known"),

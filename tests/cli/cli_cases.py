@@ -238,6 +238,8 @@ def path_cases():
 
 
 def config_cases():
+    case("a config of endless lists", "-c deep.json -i m.onnx -o o.onnx", 1, "deep.json: lists and objects stand over 100 deep in one another",
+         setup=lambda folder: write(os.path.join(folder, "deep.json"), '{"model_parameters": {"opset": ' + "[" * 200000 + "]" * 200000 + "}}"))
     case("missing config", "-c nope.json", 1, "nope.json")
     case("bad JSON", "-c bad.json", 1, ["bad.json", "line 1, column 46"])
     case("a comma too many", "-c comma.json", 1, ["comma.json", "line 2", "remove the comma before the }"])
@@ -360,6 +362,8 @@ def baseline_cases():
     static("a config as baseline", {key: "c.json"}, 1, "c.json: this is no verdict of xslim: it has no format")
     static("a baseline of a later format", {key: "base.json"}, 1, "base.json: format: a verdict of format 2 is not known",
            setup=baseline(1, format=2))
+    static("a baseline of endless lists", {key: "base.json"}, 1, "base.json: lists and objects stand over 100 deep in one another",
+           setup=lambda folder: write(os.path.join(folder, "base.json"), '{"format": 1, "macs": ' + "[" * 200000 + "]" * 200000 + "}"))
     static("a folder as baseline", {key: "dir"}, 1, "dir: is a folder, not a file")
     static("no name of a baseline", {key: ""}, 1, "quantization_parameters.baseline: is empty")
     static("the run's own verdict as baseline", {key: "w/out_verdict.json"}, 1,

@@ -314,7 +314,8 @@ TEST_F(ConfigTest, SyntaxErrorsNameLineAndColumn) {
   EXPECT_THAT(Failure(""), HasSubstr("not valid JSON: line 1, column 1"));
   EXPECT_THAT(Failure("{\"a\": \"open"), HasSubstr("not valid JSON"));
   EXPECT_THAT(Failure("{\"a\": 1e999}"), HasSubstr("not valid JSON"));
-  EXPECT_THAT(Failure(std::string(100000, '[')), HasSubstr("not valid JSON"));
+  EXPECT_THAT(Failure(std::string(100000, '[')), HasSubstr("over 100 deep"));
+  EXPECT_THAT(Failure("{\"a\": " + std::string(90, '[')), HasSubstr("not valid JSON"));
   EXPECT_THAT(Failure("{\"a\": \"\xff\"}"),
               AllOf(HasSubstr("not valid JSON"), HasSubstr("save the file as UTF-8")));
   EXPECT_THAT(Failure("{\"a\": 1e999}"), Not(HasSubstr("json.exception")));

@@ -80,6 +80,8 @@ TEST_F(ReadVerdictTest, AnythingElseIsRefused) {
   const std::string head = R"({"format": 1, "macs": 1, "int8_macs": 1, "stays_float": [], "outputs": )";
   EXPECT_EQ(ErrorOf(head + outputs_ + "}"), "");
   EXPECT_THAT(ErrorOf(head + "7}"), HasSubstr("outputs: expected a list"));
+  const std::string nest(200000, '['), end(200000, ']');
+  EXPECT_THAT(ErrorOf(head + nest + end + "}"), HasSubstr("stand over 100 deep"));
   EXPECT_THAT(ErrorOf(head + R"([{"name": "y", "samples": 1, "parts": []}]})"),
               HasSubstr("outputs[0]: this is no"));
   EXPECT_THAT(ErrorOf(head + R"([{"name": "y", "samples": -1, "parts": []}]})"),

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <limits>
-#include <opencv2/core.hpp>
 
 #include "data/image_codecs.h"
 
