@@ -1,5 +1,4 @@
 // The chunks of PNG files (ISO/IEC 15948, section 5): length, type, data and a checksum of type and data.
-#include <algorithm>
 #include <array>
 #include <cstdint>
 
@@ -36,61 +35,7 @@ uint32_t Checksum(const char* data, size_t bytes) {
   return ~sum;
 }
 
-void AddNumber(uint32_t number, std::string* bytes) {
-  for (int shift = 24; shift >= 0; shift -= 8) *bytes += static_cast<char>(number >> shift);
-}
-
-void AddChunk(const std::string& type, const std::string& data, std::string* bytes) {
-  AddNumber(static_cast<uint32_t>(data.size()), bytes);
-  const size_t begin = bytes->size();
-  *bytes += type;
-  *bytes += data;
-  AddNumber(Checksum(bytes->data() + begin, bytes->size() - begin), bytes);
-}
-
-// A stream of zlib's (RFC 1950) whose blocks are not compressed (RFC 1951, section 3.2.4): the same bytes
-// whatever version of zlib there is.
-std::string Stored(const std::string& data) {
-  constexpr size_t kMost = 65535, kModulus = 65521;
-  std::string stream = "\x78\x01";
-  for (size_t at = 0; at < data.size(); at += kMost) {
-    const size_t size = std::min(kMost, data.size() - at);
-    stream += at + size == data.size() ? '\1' : '\0';
-    for (const size_t number : {size, ~size}) {
-      stream += static_cast<char>(number);
-      stream += static_cast<char>(number >> 8);
-    }
-    stream.append(data, at, size);
-  }
-  uint32_t a = 1, b = 0;
-  for (const char c : data) {
-    a = (a + static_cast<uint8_t>(c)) % kModulus;
-    b = (b + a) % kModulus;
-  }
-  AddNumber(b << 16 | a, &stream);
-  return stream;
-}
-
 }  // namespace
-
-std::string EncodePng(const std::vector<uint8_t>& pixels, int height, int width) {
-  const size_t row = size_t{3} * static_cast<size_t>(width);
-  std::string rows;
-  rows.reserve((row + 1) * static_cast<size_t>(height));
-  for (size_t y = 0; y < static_cast<size_t>(height); ++y) {
-    rows += '\0';  // no filter
-    rows.append(reinterpret_cast<const char*>(pixels.data()) + y * row, row);
-  }
-  std::string head;
-  AddNumber(static_cast<uint32_t>(width), &head);
-  AddNumber(static_cast<uint32_t>(height), &head);
-  head += std::string("\x08\x02\0\0\0", 5);  // 8 bits, RGB
-  std::string bytes(kSignature, kSignatureBytes);
-  AddChunk("IHDR", head, &bytes);
-  AddChunk("IDAT", Stored(rows), &bytes);
-  AddChunk("IEND", "", &bytes);
-  return bytes;
-}
 
 void CheckPng(const std::string& path, std::string* bytes) {
   if (bytes->compare(0, kSignatureBytes, kSignature) != 0) return;

@@ -1,15 +1,14 @@
 #include "data/preview.h"
 
 #include <algorithm>
-#include <array>
 
-#include "data/readers.h"
+#include "data/image_codecs.h"
 
 namespace xslim {
 namespace {
 
 constexpr int64_t kPictures = 8, kLongest = 4096, kGap = 4;
-constexpr std::array<uint8_t, 3> kNotFinite = {255, 0, 255};
+const cv::Vec3b kNotFinite = {255, 0, 255};
 constexpr uint8_t kGrey = 128;
 
 // As MakeImageSettings chooses it.
@@ -43,8 +42,7 @@ struct Layout {
   bool first;  // channels stand before the sides
 };
 
-void Draw(const Tensor& tensor, const FedInput& input, int64_t top, int64_t width,
-          std::vector<uint8_t>* pixels) {
+void Draw(const Tensor& tensor, const FedInput& input, int64_t top, cv::Mat* image) {
   const Layout of(input.shape, input.channel_axis);
   const Tensor floats = tensor.ToFloat32();
   const float* values = floats.data<float>();
@@ -57,14 +55,14 @@ void Draw(const Tensor& tensor, const FedInput& input, int64_t top, int64_t widt
     for (int64_t y = 0; y < of.rows(); ++y) {
       for (int64_t x = 0; x < of.columns(); ++x) {
         const int64_t column = n * (of.columns() + kGap) + x;
-        uint8_t* pixel = pixels->data() + 3 * ((top + y) * width + column);
+        auto& pixel = image->at<cv::Vec3b>(static_cast<int>(top + y), static_cast<int>(column));
         for (int64_t c = 0; c < 3; ++c) {
           const double value = values[of.At(n, std::min(c, of.channels - 1), y * of.every, x * of.every)];
           if (!std::isfinite(value)) {
-            std::copy(kNotFinite.begin(), kNotFinite.end(), pixel);
+            pixel = kNotFinite;
             break;
           }
-          pixel[c] =
+          pixel[static_cast<int>(2 - c)] =  // OpenCV stores blue first
               high > low ? static_cast<uint8_t>(std::lround((value - low) / (high - low) * 255)) : kGrey;
         }
       }
@@ -115,14 +113,14 @@ std::string PreviewPng(const Sample& sample, const std::vector<FedInput>& inputs
     height += of.rows() + kGap;
   }
   if (width == 0) return "";
-  std::vector<uint8_t> pixels(static_cast<size_t>(3 * width * height), kGrey);
+  cv::Mat image(static_cast<int>(height), static_cast<int>(width), CV_8UC3, cv::Scalar::all(kGrey));
   int64_t top = 0;
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (inputs[i].channel_axis < 0) continue;
-    Draw(sample[i], inputs[i], top, width, &pixels);
+    Draw(sample[i], inputs[i], top, &image);
     top += Layout(inputs[i].shape, inputs[i].channel_axis).rows() + kGap;
   }
-  return EncodePng(pixels, static_cast<int>(height), static_cast<int>(width));
+  return EncodePng(image);
 }
 
 }  // namespace xslim

@@ -81,8 +81,6 @@ ImageSettings MakeImageSettings(const InputParameters& entry, const Shape& shape
 // damaged or too long, which libpng would say on stderr itself; takes out what it would warn of there and not
 // use: chunks beside the picture that are damaged, and colour profiles.
 void CheckPng(const std::string& path, std::string* bytes);
-// Pixels of three bytes (red, green, blue), row by row, as a PNG file; at least one.
-std::string EncodePng(const std::vector<uint8_t>& pixels, int height, int width);
 // Height and width of the decoded image.
 std::pair<int, int> ImageSize(const std::string& path);
 // cut: whether the file ends before its picture does, and the rest is made up.
