@@ -53,6 +53,14 @@ void WarnOfOutputs(const std::vector<OutputMeasure>& outputs) {
   }
 }
 
+EarlierVerdict ReadBaseline(const std::string& path) {
+  try {
+    return ReadVerdict(path);
+  } catch (const Error& error) {
+    throw Error(error.what(), "baseline");
+  }
+}
+
 LeftList LeftFloat(const Graph& graph, const QuantPlan& plan) {
   LeftList left;
   for (const auto& [id, why] : plan.left_float) left.push_back({graph.node(id).Title(), why});
@@ -340,7 +348,7 @@ RunResult QuantizeStatic(Graph original, Config config, const RunOptions& option
   TraceStage stage("simplify");
   std::optional<EarlierVerdict> baseline;  // read first: a wrong file is said before the work
   if (const std::string& path = config.quantization.baseline; !path.empty() && !options.dry_run)
-    baseline = ReadVerdict(path);
+    baseline = ReadBaseline(path);
   // Neither changes which operators there are, and both read data.
   if (options.dry_run) config.quantization.centering = config.quantization.equalization = false;
   FloatModel model = PrepareFloatModel(original, config, options, paths.input, pool, &stage);

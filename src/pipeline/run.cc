@@ -62,9 +62,9 @@ void NameFile(const Error& error, const Config& config, const RunOptions& option
   }
   std::vector<std::string> named = DataFiles(config);
   for (const std::string& place :
-       {std::string("environment "), std::string("-"), config.source, options.save_stats, options.load_stats,
-        options.preview, config.quantization.baseline, paths.report, paths.verdict,
-        std::filesystem::path(paths.model).replace_extension("").string()})
+       {std::string("environment "), std::string("-"), std::string("baseline: "), config.source,
+        options.save_stats, options.load_stats, options.preview, config.quantization.baseline, paths.report,
+        paths.verdict, std::filesystem::path(paths.model).replace_extension("").string()})
     named.push_back(place);
   for (const std::string& place : named) {
     if (!place.empty() && text.starts_with(place)) return;

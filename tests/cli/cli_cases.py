@@ -357,7 +357,9 @@ def baseline_cases():
            setup=baseline(1, outputs=[{"name": "z", "samples": 16, "snr": 1, "cosine": 1, "parts": []}]))
     static("a baseline of other inputs", {key: "base.json"}, setup=baseline(1, manifest={"model": "ab", "options": ["--dynq"]}), files=both,
            says="baseline: the baseline is of other inputs (manifest): model, options")
-    static("a baseline that is not there", {key: "none.json"}, 1, "none.json: cannot open the file")
+    static("a baseline without the gates of now", {key: "base.json"}, setup=baseline(1, manifest={"options": []}), files=both, says="!of other inputs",
+           args="-c c.json --baseline-tolerance 0.2 --max-snr 1 --min-cosine 0 --fail-on-collapse --sensitivity")
+    static("a baseline that is not there", {key: "none.json"}, 1, "error: baseline: none.json: cannot open the file")
     static("a model as baseline", {key: "m.onnx"}, 1, "m.onnx: this is no verdict of xslim: it is not valid JSON (give the")
     static("a config as baseline", {key: "c.json"}, 1, "c.json: this is no verdict of xslim: it has no format")
     static("a baseline of a later format", {key: "base.json"}, 1, "base.json: format: a verdict of format 2 is not known",

@@ -28,7 +28,7 @@ struct Option {
   std::vector<int> only = {};  // the numbers that there are, where they are few
   bool of_xslim = false;       // XSlim has it, too
   bool whole = false;          // of a list: commas do not part its texts
-  bool setting = true;         // changes the result
+  bool setting = true;         // changes the model or its figures
 };
 
 Option OfXslim(Option option) {
@@ -41,7 +41,8 @@ Option Whole(Option option) {
   return option;
 }
 
-// What the result does not depend on, or what it is told of otherwise: files.
+// What neither the model nor its figures depend on (a gate only judges them), or what they are told of
+// otherwise: files.
 Option Aside(Option option) {
   option.setting = false;
   return option;
@@ -73,14 +74,15 @@ const std::vector<Option> kOptions = {
     {"--int8-io", "", "int8 runs: model inputs and outputs are int8 codes, too", &Arguments::int8_io},
     OfXslim({"--ignore_op_types", "A,B", "operator types that stay float", &Arguments::ignore_op_types}),
     OfXslim({"--ignore_op_names", "x,y", "nodes that stay float", &Arguments::ignore_op_names}),
-    {"--min-cosine", "X", "gate: least cosine of every output", &Arguments::min_cosine, -1, 1},
-    {"--max-snr", "X", "gate: largest noise/signal of every output", &Arguments::max_snr, 0, 1000000},
-    {"--fail-on-collapse", "", "gate: no output may have collapsed", &Arguments::fail_on_collapse},
+    Aside({"--min-cosine", "X", "gate: least cosine of every output", &Arguments::min_cosine, -1, 1}),
+    Aside({"--max-snr", "X", "gate: largest noise/signal of every output", &Arguments::max_snr, 0, 1000000}),
+    Aside({"--fail-on-collapse", "", "gate: no output may have collapsed", &Arguments::fail_on_collapse}),
     Aside({"--baseline", "FILE", "gate: no output is noisier than in FILE, the verdict of an earlier run",
            &Arguments::baseline}),
-    {"--baseline-tolerance", "X", "--baseline: share by which the noise may have grown (default: 0.1)",
-     &Arguments::baseline_tolerance, 0, 1000},
-    {"--sensitivity", "", "measure what each int8 operator costs in accuracy", &Arguments::sensitivity},
+    Aside({"--baseline-tolerance", "X", "--baseline: share by which the noise may have grown (default: 0.1)",
+           &Arguments::baseline_tolerance, 0, 1000}),
+    Aside(
+        {"--sensitivity", "", "measure what each int8 operator costs in accuracy", &Arguments::sensitivity}),
     {"--auto-precision", "X", "leave operators float until every output's noise/signal is at most X",
      &Arguments::auto_precision, 1e-6, 1e6},
     OfXslim({"--opset", "N", kOpsetHelp.c_str(), &Arguments::opset, kLowestOpset, kHighestOpset}),
