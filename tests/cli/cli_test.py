@@ -165,6 +165,11 @@ def piped_config(program, folder):
                           timeout=120, check=False)
     if done.returncode != 0 or not os.path.exists(os.path.join(folder, "w", "out.onnx")):
         wrong.append("status %d: %s" % (done.returncode, done.stderr.decode(errors="replace")))
+    done = subprocess.run([program, "-c", "/dev/stdin", "-o", "l.onnx", "--log-file", "l.txt"], cwd=folder,
+                          input=text.replace(b'"calibration_step"', b'"calibration_stop"'), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          timeout=120, check=False)
+    if done.returncode != 0 or done.stderr.count(b"calibration_stop: unknown key") != 1:
+        wrong.append("with a log file: status %d: %s" % (done.returncode, done.stderr.decode(errors="replace")))
     os.mkfifo(os.path.join(folder, "idle.json"))
     done = execute(program, ["-c", "idle.json"], folder)
     if done.returncode != 1 or b"idle.json" not in done.stderr:

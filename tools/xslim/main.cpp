@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <filesystem>
 #include <initializer_list>
 #include <new>
 #include <optional>
@@ -163,8 +164,7 @@ std::string WrongMode(const Arguments& arguments) {
     return "--dry-run needs an int8 run with data: -c, without --dynq, --fp16 and --bf16";
   if (measured && !calibrated) {
     return "--min-cosine, --max-snr, --fail-on-collapse, --baseline, --sensitivity and --auto-precision need "
-           "an "
-           "int8 run with data: -c, without --dynq, --fp16 and --bf16";
+           "an int8 run with data: -c, without --dynq, --fp16 and --bf16";
   }
   return "";
 }
@@ -265,14 +265,38 @@ xslim::RunOptions MakeOptions(const Arguments& arguments) {
   return options;
 }
 
+// Opens the log and reads the config. Opening the log file empties it, so what it would overwrite is looked
+// at first, in a silent reading: warnings are for the file, too. A pipe gives its text once, and they go to
+// stderr alone.
+xslim::Config OpenLog(const Arguments& arguments) {
+  const xslim::LogLevel level = arguments.verbose ? xslim::LogLevel::kDebug
+                                : arguments.quiet ? xslim::LogLevel::kWarning
+                                                  : xslim::LogLevel::kInfo;
+  std::error_code ignored;
+  const bool pipe = std::filesystem::is_fifo(arguments.config_path, ignored);
+  const std::string& file = arguments.log_file;
+  std::optional<xslim::Config> config;
+  if (!file.empty()) {
+    xslim::SetupLogging(pipe ? level : xslim::LogLevel::kError, "");
+    config = MakeConfig(arguments);
+    xslim::SetupLogging(xslim::LogLevel::kError, "");
+    xslim::CheckWrittenFiles(*config, MakeOptions(arguments), file);
+  }
+  xslim::SetupLogging(level, "");  // first without the file, so that its own failure can be said
+  if (!file.empty()) xslim::SetupLogging(level, file);
+  for (const std::string& text : arguments.warnings) xslim::LogLine(xslim::LogLevel::kWarning, text);
+  return config && pipe ? *config : MakeConfig(arguments);
+}
+
 int Work(const Arguments& arguments, ProgressLine* progress) {
+  const xslim::Config config = OpenLog(arguments);
   xslim::RunOptions options = MakeOptions(arguments);
   if (isatty(STDERR_FILENO) && !arguments.quiet) {
     options.progress = [progress](const std::string& stage, int64_t done, int64_t total) {
       progress->Update(stage, done, total);
     };
   }
-  const xslim::RunResult result = xslim::Run(MakeConfig(arguments), options);
+  const xslim::RunResult result = xslim::Run(config, options);
   progress->Clear();
   if (!result.missed.empty()) {
     std::string text = "the model is written, but misses its gates";
@@ -351,18 +375,5 @@ int main(int argc, char** argv) {
   }
   if (const std::string wrong = WrongMode(arguments); !wrong.empty()) return Usage(wrong);
   if (arguments.verbose && arguments.quiet) return Usage("-v and -q exclude each other");
-  return Guarded(&progress, [&] {
-    const xslim::LogLevel level = arguments.verbose ? xslim::LogLevel::kDebug
-                                  : arguments.quiet ? xslim::LogLevel::kWarning
-                                                    : xslim::LogLevel::kInfo;
-    if (!arguments.log_file.empty()) {
-      // Warnings of the config are said when it is read again, with the log file open.
-      xslim::SetupLogging(xslim::LogLevel::kError, "");
-      xslim::CheckWrittenFiles(MakeConfig(arguments), MakeOptions(arguments), arguments.log_file);
-    }
-    xslim::SetupLogging(level, "");  // first without the file, so that its own failure can be said
-    if (!arguments.log_file.empty()) xslim::SetupLogging(level, arguments.log_file);
-    for (const std::string& text : arguments.warnings) xslim::LogLine(xslim::LogLevel::kWarning, text);
-    return Work(arguments, &progress);
-  });
+  return Guarded(&progress, [&] { return Work(arguments, &progress); });
 }
