@@ -5,6 +5,7 @@
 #ifdef XSLIM_QUADS  // 128-bit blocks of a vector, whose length is known
 
 constexpr int64_t kAcrossFloats = 8192;  // of inputs with their padding
+constexpr int64_t kAcrossFewest = 8;     // lanes, of all instruction sets that have this
 constexpr int64_t kAcrossTaps = 49;
 constexpr int64_t kAcrossColumns = 28;  // of outputs: of wider planes, vectors along the rows are quicker
 constexpr int64_t kQuad = 4;            // columns of a block that is transposed
@@ -134,7 +135,7 @@ XSLIM_INLINE bool AcrossPays(int64_t planes, const DepthwiseShape& s) {
   const int64_t wide = (s.out_w - 1) * s.stride_w + reach_w + 1;
   return planes >= lanes && s.width >= kQuad && wide - s.pad_left >= kQuad && s.out_w >= kQuad &&
          s.out_w <= kAcrossColumns && s.kernel_h * s.kernel_w <= kAcrossTaps &&
-         wide * (reach_h + 1) * lanes <= kAcrossFloats;
+         wide <= kAcrossFloats / lanes / (reach_h + 1);  // their product may overflow
 }
 
 // As many channels as a vector has lanes.

@@ -1,4 +1,5 @@
-// Depthwise convolution of one channel plane, on a copy of parts of it that stays in the first-level cache.
+// Depthwise convolution plane by plane, on a copy of parts of the plane that stays in the first-level cache,
+// or of several planes together (across-inl.h).
 
 // A part of a plane with its padding as zeros, split by column modulo the stride: element (row y, column x)
 // is at [y * row + x % stride * phase + x / stride], so that every tap of neighbouring outputs is one plain
@@ -263,18 +264,16 @@ void SquareGroup(const float* in, int64_t row, int64_t phase, const float* weigh
     const float* line = in + t * row;                                                                   \
     XSLIM_COLUMN_(t, 0) XSLIM_COLUMN_(t, 1) XSLIM_COLUMN_(t, 2) XSLIM_COLUMN_(t, 3) XSLIM_COLUMN_(t, 4) \
   }
-  XSLIM_LINE_(0)
-  XSLIM_LINE_(1)
-  XSLIM_LINE_(2)
-  XSLIM_LINE_(3)
-  XSLIM_LINE_(4)
-  XSLIM_LINE_(5) XSLIM_LINE_(6) XSLIM_LINE_(7) XSLIM_LINE_(8) XSLIM_LINE_(9) XSLIM_LINE_(10) XSLIM_LINE_(11)
-      XSLIM_LINE_(12) XSLIM_LINE_(13) XSLIM_LINE_(14) XSLIM_LINE_(15) XSLIM_LINE_(16) XSLIM_LINE_(17)
-          XSLIM_LINE_(18)
+  // clang-format moves these lines each time that it runs.
+  // clang-format off
+  XSLIM_LINE_(0) XSLIM_LINE_(1) XSLIM_LINE_(2) XSLIM_LINE_(3) XSLIM_LINE_(4) XSLIM_LINE_(5) XSLIM_LINE_(6)
+  XSLIM_LINE_(7) XSLIM_LINE_(8) XSLIM_LINE_(9) XSLIM_LINE_(10) XSLIM_LINE_(11) XSLIM_LINE_(12)
+  XSLIM_LINE_(13) XSLIM_LINE_(14) XSLIM_LINE_(15) XSLIM_LINE_(16) XSLIM_LINE_(17) XSLIM_LINE_(18);
+  // clang-format on
 #undef XSLIM_LINE_
 #undef XSLIM_COLUMN_
 #undef XSLIM_FEED_
-              if (epilogue.activation == kClamp) {
+  if (epilogue.activation == kClamp) {
     const V lo = hn::Set(d, epilogue.lo), hi = hn::Set(d, epilogue.hi);
 #define XSLIM_CLAMP_(i) a##i = ClampV(a##i, lo, hi);
     XSLIM_CLAMP_(0)
@@ -409,12 +408,13 @@ void DepthwisePlane(const float* in, const DepthwiseShape& s, const float* weigh
     band.phase = (columns + kBandVector - 1) / kBandVector * kBandVector + reach_w / stride_w;
     band.row = band.phase * stride_w;
   };
+  const auto fits = [&] { return band.row <= kBandFloats / reach_h; };  // their product may overflow
   measure();
-  while (band.row * reach_h > kBandFloats && columns > kBandVector) {
+  while (!fits() && columns > kBandVector) {
     columns = (columns / 2 + kBandVector - 1) / kBandVector * kBandVector;
     measure();
   }
-  if (kernel_w > kBandTaps || band.row * reach_h > kBandFloats) {
+  if (kernel_w > kBandTaps || !fits()) {
     for (int64_t oy = 0; oy < out_h; ++oy, out += out_w) {
       for (int64_t x = 0; x < out_w; ++x) {
         out[x] = SingleOutput(in, s, weight, oy * stride_h - pad_top, x * stride_w - pad_left, bias);
@@ -448,6 +448,9 @@ void Depthwise(int64_t planes, const float* in, const DepthwiseShape& s, const f
   const int64_t pixels_in = s.height * s.width, pixels_out = s.out_h * s.out_w,
                 taps = s.kernel_h * s.kernel_w;
 #ifdef XSLIM_QUADS
+  // What can go across never goes output by output, which leaves out taps in the padding instead of
+  // multiplying zeros: where rows have 4 outputs, 16 columns take less than 16/3 times as many floats.
+  static_assert(kAcrossFloats / kAcrossFewest * 16 / 3 <= kBandFloats);
   if (AcrossPays(planes, s)) {
     const int64_t lanes = static_cast<int64_t>(hn::Lanes(F32()));
     for (int64_t c = 0; c < planes; c += lanes) {  // the last vector's channels may be computed twice

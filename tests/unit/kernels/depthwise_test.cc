@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <random>
 #include <vector>
 
@@ -104,6 +105,53 @@ TEST(Depthwise, UnevenShapes) {
   Expect(20, {200, 8, 3, 3, 1, 1, 1, 1, 1, 1, 0, 0}, 1, 1);    // taller than what is held at once
   Expect(16, {2, 4, 5, 5, 1, 1, 1, 1, 2, 2, 0, 0}, 2, 2);      // less than the kernel
   Expect(16, {40, 40, 7, 7, 1, 1, 6, 6, 18, 18, 0, 0}, 3, 3);  // reaches too far for one buffer
+  Expect(16, {9, 9, 3, 3, 1, 1, 1, 1, 0, 2, 0, 0}, 2, 0);      // padding at opposite ends
+  Expect(9, {1, 4, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0}, 0, 0);       // one tap, one row
+  Expect(16, {21, 21, 3, 3, 5, 6, 1, 1, 1, 1, 0, 0}, 1, 1);    // large uneven strides
+}
+
+// Attributes may be up to 2^31 - 1: what a window covers must not wrap around to something small.
+TEST(Depthwise, WindowsThatReachFarIntoThePadding) {
+  constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
+  Expect(16, {4, 4, 2, 2, 1, 1, kMost, kMost - 3, kMost - 3, 2, 0, 0}, 0, kMost - 5);
+  Expect(16, {4, 4, 3, 1, 1, 1 << 28, kMost, 1, kMost, 0, 0, 0}, kMost - 3, 0);
+}
+
+// Infinite weights make NaN of the padding's zeros, in whichever form planes are convolved.
+TEST(Depthwise, EqualBitsOfSpecialValues) {
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  const float odd[] = {0.0f, -0.0f, kInf, -kInf, std::numeric_limits<float>::quiet_NaN(), 1e-40f, 3.4e38f};
+  const auto with_odd = [&](int64_t n, unsigned seed) {
+    std::vector<float> values = Values(n, seed);
+    for (size_t i = seed; i < values.size(); i += 5 + i % 3) values[i] = odd[i % 7];
+    return values;
+  };
+  const DepthwiseShape shapes[] = {
+      {7, 7, 3, 3, 1, 1, 1, 1, 1, 1, 7, 7},         {14, 9, 5, 5, 2, 2, 1, 1, 2, 2, 7, 5},
+      {6, 6, 1, 1, 1, 1, 1, 1, 1, 1, 8, 8},         {12, 12, 2, 3, 1, 1, 3, 2, 1, 2, 11, 12},
+      {40, 4, 3, 1, 1, 100, 200, 1, 200, 0, 40, 1}, {4, 4, 1, 1, 1, 50, 1, 1, 0, 60, 4, 4},
+  };
+  const Table* tables[kMostTables];
+  const int count = Available(tables);
+  for (const DepthwiseShape& s : shapes) {
+    constexpr int64_t kPlanes = 21;
+    const auto in = with_odd(kPlanes * s.height * s.width, 1),
+               weight = with_odd(kPlanes * s.kernel_h * s.kernel_w, 2), bias = with_odd(kPlanes, 3);
+    for (const Epilogue& epilogue : {Epilogue{}, Epilogue{kClamp, 0, 6}}) {
+      std::vector<float> want(static_cast<size_t>(kPlanes * s.out_h * s.out_w)), got = want;
+      tables[0]->depthwise(kPlanes, in.data(), s, weight.data(), bias.data(), want.data(), epilogue);
+      for (int t = 1; t < count; ++t) {
+        tables[t]->depthwise(kPlanes, in.data(), s, weight.data(), bias.data(), got.data(), epilogue);
+        for (size_t i = 0; i < want.size(); ++i) {
+          if (std::isnan(want[i])) {  // which NaN is not fixed
+            ASSERT_TRUE(std::isnan(got[i])) << tables[t]->name << " at " << i;
+          } else {
+            ASSERT_EQ(std::memcmp(&got[i], &want[i], sizeof(float)), 0) << tables[t]->name << " at " << i;
+          }
+        }
+      }
+    }
+  }
 }
 
 }  // namespace
