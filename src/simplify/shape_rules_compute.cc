@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "simplify/match.h"
 #include "simplify/shape_rules.h"
 
 namespace xslim {
@@ -192,9 +193,11 @@ void ResizeRule(RuleContext& c) {
   std::vector<float> scales;
   const size_t slot = upsample || c.opset < 11 ? 1 : 2;
   if (c.has(slot)) {
-    const Tensor* tensor = c.graph.Constant(c.node.input(slot));
-    if (!tensor || tensor->dtype() != DType::kFloat) return;
-    scales.assign(tensor->data<float>(), tensor->data<float>() + tensor->size());
+    const Tensor* constant = c.graph.Constant(c.node.input(slot));
+    const Node* held = ProducerOfType(c.graph, c.node.input(slot), "Constant");
+    const Tensor tensor = constant ? *constant : held ? HeldBy(*held) : Tensor();
+    if (!tensor.defined() || tensor.dtype() != DType::kFloat) return;
+    scales.assign(tensor.data<float>(), tensor.data<float>() + tensor.size());
   } else if (upsample) {
     scales = c.node.Floats("scales");
   }

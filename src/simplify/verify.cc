@@ -330,7 +330,7 @@ void Reference::Judge(const Error& error) {
   if (dynamic_cast<const Unsupported*>(&error) || dynamic_cast<const OutOfMemory*>(&error) ||
       dynamic_cast<const TooManySteps*>(&error))
     return;
-  Graph initialized = graph_;  // values keep their ids; of Constant nodes the check knows nothing
+  Graph initialized = graph_;  // values keep their ids; Determined() asks for initializers
   ConstantsToInitializers(&initialized, {});
   const ShapeCheck shapes(initialized);
   int found = 0;

@@ -223,6 +223,20 @@ TEST(CheckModel, WhatConstantNodesHoldIsKnown) {
   EXPECT_EQ(CountsOf(good.graph).at("Constant"), 1);  // the graph itself keeps its nodes
 }
 
+// As those of Resize's scales, which are no integers.
+TEST(CheckModel, ScalesThatConstantNodesHoldAreKnown) {
+  Model m;
+  const ValueId scales =
+      m.Op("Constant", {}, {{"value", Attribute::OfTensor(Tensor::Of<float>({4}, {1, 1, 2, 1.5f}))}});
+  m.Output(m.Op("Resize", {m.Input("x", {1, 3, 4, 6}), kNone, scales}));
+  Value& output = m.graph.value(m.graph.outputs()[0]);
+  output.has_shape = true;
+  output.dims = {{1, ""}, {3, ""}, {8, ""}, {8, ""}};
+  EXPECT_EQ(CorrectShapes(&m.graph, false), 1);
+  EXPECT_EQ(output.dims[2].size, 8);
+  EXPECT_EQ(output.dims[3].size, 9);
+}
+
 TEST(CheckModel, AModelHasOutputs) {
   Model m;
   m.Op("Relu", {m.Input("x", {2})});
