@@ -246,17 +246,18 @@ Geometry WithRows(Geometry g) {
 }
 
 constexpr int64_t kMostPerPlane = 16;
-constexpr int64_t kSmallPlane = 4096, kPlanesTogether = 16;  // as many as the longest vector has lanes
+constexpr int64_t kSmallPlane = 40000;   // multiply-adds: more are worth a thread's while by themselves
+constexpr int64_t kPlanesTogether = 16;  // as many as the longest vector has lanes
 
 // Whether each input plane makes so few output planes that convolving it for each of them anew is quicker
-// than a matrix product. Square kernels of 3 and 5 have code of their own in depthwise_plane.
+// than a matrix product. Square kernels of 3 and 5 have code of their own in Table::depthwise.
 bool FewPerPlane(const Geometry& g) {
   const bool square = (g.kernel[2] == 3 || g.kernel[2] == 5) && g.kernel[1] == g.kernel[2] &&
                       g.stride[1] == 1 && g.stride[2] == 1;
   return g.channels_in == g.group && g.channels_out <= (square ? kMostPerPlane : 3) * g.group;
 }
 
-// Whether planes are convolved with their weights as they are, one by one.
+// Whether planes are convolved with their weights as they are, by Table::depthwise.
 bool ByPlanes(const Geometry& g) {
   return FewPerPlane(g) && g.in[0] == 1 && g.kernel[0] == 1 && g.out[0] == 1 && g.pad[0] == 0;
 }
@@ -274,8 +275,9 @@ void RunConv(EvalContext& ctx, const Geometry& geometry, const float* x, const f
                                         g.stride[1], g.stride[2], g.dilation[1], g.dilation[2],
                                         g.pad[1],    g.pad[2],    g.out[1],      g.out[2]};
     // Channels with a plane of their own go together where planes are small.
-    const int64_t together = per_group == 1 && g.pixels_out() <= kSmallPlane ? kPlanesTogether : 1;
-    const int64_t work = std::max<int64_t>(together * g.pixels_out() * g.taps(), 1);
+    const int64_t plane = g.pixels_out() * g.taps();
+    const int64_t together = per_group == 1 && plane <= kSmallPlane ? kPlanesTogether : 1;
+    const int64_t work = std::max<int64_t>(together * plane, 1);
     const int64_t per_image = std::max<int64_t>(g.channels_out / together, 1);
     ctx.pool.ParallelFor(
         g.batch * per_image, std::max<int64_t>(1, 65536 / work), [&](int64_t begin, int64_t end, int) {
