@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -80,7 +81,8 @@ struct Executor::Impl : GraphRunner {
   void SetConstantInputs(PlannedStep& step) const;
   // Runs what depends on constants alone, once; returns the nodes that need not run again. Int8 weights
   // behind a DequantizeLinear become constant floats in this way, which their Conv then packs once.
-  std::unordered_set<NodeId> Fold();
+  // captured: by bodies.
+  std::unordered_set<NodeId> Fold(const std::set<std::string>& captured);
   // Bytes that a value's declared shape asks for; 0 when it is not known.
   static size_t PromisedBytes(const Value& value);
   // Which step is the last to read each value, so that its buffer is free right after it.

@@ -84,9 +84,10 @@ void Executor::Impl::Plan() {
       captures.push_back(value.id);
     }
   }
-  std::unordered_set<NodeId> done = Fold();
+  const std::set<std::string> captured = graph.Captures();
+  std::unordered_set<NodeId> done = Fold(captured);
   Fusion fusion(
-      graph, OpsetOf(""),
+      graph, captured, OpsetOf(""),
       [this](ValueId id) { return IsConstant(id) ? &values[static_cast<size_t>(id)] : nullptr; },
       [this](ValueId id) { return tapped[static_cast<size_t>(id)] || graph.value(id).is_output; });
   for (NodeId id : order) {
@@ -112,7 +113,7 @@ void Executor::Impl::SetConstantInputs(PlannedStep& step) const {
   for (ValueId input : step.node->inputs) step.constant_inputs.push_back(IsConstant(input));
 }
 
-std::unordered_set<NodeId> Executor::Impl::Fold() {
+std::unordered_set<NodeId> Executor::Impl::Fold(const std::set<std::string>& captured) {
   std::unordered_set<NodeId> done;
   for (NodeId id : order) {
     const Node& node = graph.node(id);
@@ -149,7 +150,7 @@ std::unordered_set<NodeId> Executor::Impl::Fold() {
       if (tapped[slot]) folded_taps.push_back(node.outputs[i]);
       const Value& value = graph.value(node.outputs[i]);
       forgettable[slot] = !tapped[slot] && !value.is_output && value.uses.size() == 1 &&
-                          values[slot].dtype() == DType::kFloat && !graph.CapturedBySubgraph(value.name);
+                          values[slot].dtype() == DType::kFloat && !captured.count(value.name);
     }
   }
   return done;

@@ -6,10 +6,10 @@
 
 namespace xslim {
 
-Fusion::Fusion(const Graph& graph, int opset, std::function<const Tensor*(ValueId)> constant,
-               std::function<bool(ValueId)> visible)
+Fusion::Fusion(const Graph& graph, const std::set<std::string>& captured, int opset,
+               std::function<const Tensor*(ValueId)> constant, std::function<bool(ValueId)> visible)
     : graph_(graph),
-      captured_(graph.Captures()),
+      captured_(captured),
       opset_(opset),
       constant_(std::move(constant)),
       visible_(std::move(visible)) {}

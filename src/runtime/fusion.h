@@ -26,9 +26,9 @@ struct FusedUnit {
 class Fusion {
  public:
   // constant(id): the value's tensor where that is known before a run, else null. visible(id): somebody looks
-  // at the value, so it has to be there. The graph must outlive this object.
-  Fusion(const Graph& graph, int opset, std::function<const Tensor*(ValueId)> constant,
-         std::function<bool(ValueId)> visible);
+  // at the value, so it has to be there. captured: the graph's Captures(). Both must outlive this object.
+  Fusion(const Graph& graph, const std::set<std::string>& captured, int opset,
+         std::function<const Tensor*(ValueId)> constant, std::function<bool(ValueId)> visible);
 
   // To be called in the graph's order for every node that is not merged().
   FusedUnit Take(const Node& node);
@@ -52,7 +52,7 @@ class Fusion {
   std::optional<Pair> ReadPair(const Node& node) const;
 
   const Graph& graph_;
-  const std::set<std::string> captured_;  // by bodies
+  const std::set<std::string>& captured_;
   const int opset_;
   const std::function<const Tensor*(ValueId)> constant_;
   const std::function<bool(ValueId)> visible_;
