@@ -22,6 +22,7 @@ void WaitAwake(const Done& done) {
 
 ThreadPool::ThreadPool(int threads) {
   workers_.reserve(static_cast<size_t>(std::max(threads, 1)));
+  shares_.reserve(workers_.capacity());  // so that ParallelFor throws nothing once it has begun
   try {
     for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { Work(i); });
   } catch (const std::exception& error) {  // a limit of the system's; results are the same with fewer

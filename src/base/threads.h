@@ -26,9 +26,9 @@ class ThreadPool {
   int size() const { return static_cast<int>(workers_.size()) + 1; }
 
   // Calls body(begin, end, worker) over pieces of [0, n) of at most `grain` items; worker is in [0, size()).
-  // A thread starts with its share, the same part of [0, n) in every loop, so that it mostly meets what it
-  // has in its cache from the loop before, and then helps others. Runs inline when n <= grain or when called
-  // from inside a body. Rethrows the first exception.
+  // A thread starts with its share, the same part of [0, n) in every loop, for what its cache holds of it,
+  // and then helps others. One piece, with worker 0, when n <= grain, when the pool has one thread, and from
+  // inside a body (of any pool). Rethrows the first exception. Not for two threads at once.
   using Body = std::function<void(int64_t begin, int64_t end, int worker)>;
   void ParallelFor(int64_t n, int64_t grain, const Body& body);
 

@@ -10,6 +10,7 @@
 #include <numeric>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/sanitizer.h"
@@ -40,6 +41,25 @@ TEST(ThreadPool, CoversEveryItemOnce) {
       }
     }
   }
+}
+
+TEST(ThreadPool, ThoseThatAreDoneHelpTheSlowOne) {
+  ThreadPool pool(4);
+  constexpr int64_t kItems = 400, kGrain = 7;
+  std::vector<int> seen(kItems, 0), by(kItems, -1);
+  std::atomic<bool> others_are_done = false;
+  pool.ParallelFor(kItems, kGrain, [&](int64_t begin, int64_t end, int worker) {
+    EXPECT_LE(end - begin, kGrain);
+    EXPECT_EQ(begin % kGrain, 0);
+    for (int64_t i = begin; i < end; ++i) {
+      ++seen[static_cast<size_t>(i)];
+      by[static_cast<size_t>(i)] = worker;
+    }
+    if (begin == 91) others_are_done = true;  // the last piece of the first share, where helpers begin
+    while (begin == 0 && !others_are_done) std::this_thread::yield();
+  });
+  EXPECT_EQ(seen, std::vector<int>(kItems, 1));
+  EXPECT_NE(by[91], 0);
 }
 
 TEST(ThreadPool, ManySmallLoopsInARow) {
