@@ -32,9 +32,10 @@ struct RunOptions {
   std::string profile;  // where the time of the run goes, as Chrome trace JSON; "" = not recorded
   // Bytes that the process may hold; 0 = no ceiling. The result does not depend on it.
   int64_t max_memory = 0;
-  std::string
-      preview;  // a PNG file of what the model is fed first, where that looks like pictures; "" = none
-  bool dry_run = false;  // levels 0 to 2: RunResult::plan is all that comes out, and no file but a preview
+  // A PNG file of what the model is fed first, where that looks like pictures; "" = none.
+  std::string preview;
+  // Levels 0 to 2: RunResult::plan is all that comes out, and no files but preview, profile and the log.
+  bool dry_run = false;
   // What changes the config's settings, as the verdict is to name it: "--opset 17".
   std::vector<std::string> settings{};
 };
@@ -86,9 +87,9 @@ RunResult Run(Config config, const RunOptions& options);
 // program handles or ignores already is left alone.
 void RemoveTemporaryFilesOnSignals();
 
-// Throws Error when an output cannot be written where it belongs, or save_stats, profile or log_file ("" =
-// none) would take the place of a file that the run reads or writes. Run() looks at all but the log file
-// itself; that is to be checked before SetupLogging(), which empties it.
+// Throws Error when an output cannot be written where it belongs, or save_stats, profile, preview or log_file
+// ("" = none) would take the place of a file that the run reads or writes. Run() looks at all but the log
+// file itself; that is to be checked before SetupLogging(), which empties it.
 void CheckWrittenFiles(const Config& config, const RunOptions& options, const std::string& log_file);
 
 // Where log lines go; the default is nowhere. `file` also receives every line when not "", until one cannot
