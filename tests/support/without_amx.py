@@ -1,7 +1,7 @@
 """Imported before onnxruntime: keeps its int8 products off the tile registers (AMX) of newer Intel processors.
 
 ONNX Runtime 1.23 and 1.24 read beyond their operands there and give random numbers where a uint8 operand of 32 rows or more meets
-17 to 31 columns (https://github.com/microsoft/onnxruntime/issues/26324), whoever made the file. A process has to ask
+17 to 31 columns of a thread's part (https://github.com/microsoft/onnxruntime/issues/26324), whoever made the file. A process has to ask
 Linux for these registers, which says no where a thread's stack for signals is too small to save them.
 """
 import ctypes
