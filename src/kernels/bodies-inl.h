@@ -6,6 +6,7 @@
 #include "kernels/runs-inl.h"
 #include "kernels/gemm-inl.h"
 #include "kernels/across-inl.h"
+#include "kernels/square-inl.h"
 #include "kernels/depthwise-inl.h"
 #include "kernels/elementwise-inl.h"
 #include "kernels/reduce-inl.h"
