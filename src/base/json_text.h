@@ -17,6 +17,14 @@ std::string JsonQuoted(const std::string& text);
 // The shortest decimal that reads back as the same number, in any locale; "null" for NaN and infinity.
 std::string JsonNumber(double number);
 
+// A list in a member of the outermost object, each item on a line of its own. describe(item) -> its JSON.
+template <typename Items, typename Describe>
+std::string JsonRows(const Items& items, const Describe& describe) {
+  std::string text = "[";
+  for (const auto& item : items) text += (text.size() > 1 ? ",\n    " : "\n    ") + describe(item);
+  return text + "]";
+}
+
 }  // namespace xslim
 
 #endif  // XSLIM_BASE_JSON_TEXT_H_

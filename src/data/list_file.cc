@@ -54,6 +54,9 @@ fs::path FileOf(const fs::path& folder, std::string line) {
   throw Error(StrCat("the file ", named.string(), what), place, hint);
 }
 
+// Whether samples come from a function of the user's, "file.py:function".
+bool IsScripted(const InputParameters& input) { return input.preprocess_file.find(':') != std::string::npos; }
+
 }  // namespace
 
 std::string ResolvePath(const std::string& path, const std::string& source) {
@@ -124,7 +127,7 @@ bool HasData(const Config& config) {
 std::vector<std::string> ScriptFiles(const Config& config) {
   std::vector<std::string> files;
   for (const InputParameters& input : config.calibration.input_parameters) {
-    if (input.preprocess_file.find(':') == std::string::npos || input.data_list_path.empty()) continue;
+    if (!IsScripted(input) || input.data_list_path.empty()) continue;
     const std::string script = ResolveScript(input.preprocess_file, config.source);
     files.push_back(script.substr(0, script.rfind(':')));
   }
@@ -134,12 +137,12 @@ std::vector<std::string> ScriptFiles(const Config& config) {
 std::vector<std::string> DataFiles(const Config& config) {
   std::vector<std::string> files = ScriptFiles(config);
   for (const InputParameters& input : config.calibration.input_parameters) {
-    const bool scripted = input.preprocess_file.find(':') != std::string::npos;
     if (input.data_list_path.empty()) continue;
     const std::string list = ResolvePath(input.data_list_path, config.source);
     files.push_back(list);
     try {
-      const std::vector<std::string> listed = ReadListFile(list, "data_list_path", nullptr, scripted);
+      const std::vector<std::string> listed =
+          ReadListFile(list, "data_list_path", nullptr, IsScripted(input));
       files.insert(files.end(), listed.begin(), listed.end());
     } catch (const Error&) {
       continue;  // said by the run, if it reads the list at all

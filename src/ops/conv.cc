@@ -208,13 +208,14 @@ struct Windows {
 struct Blocks {
   int64_t rows, columns;     // of a block
   int64_t across, down = 1;  // blocks
+  int64_t together = 1;      // that a thread should take at once
 
   // The result's block stays in a usual second-level cache until its epilogue is done; as few cuts as keep
   // every thread busy, each of them reads one operand once more, and none of less than some microseconds.
   Blocks(int64_t m, int64_t n, int64_t k, int64_t products, int threads) : rows(m), columns(n) {
     const kernels::Table& table = kernels::Active();
     const auto whole = [](int64_t size, int64_t unit) { return (size + unit - 1) / unit * unit; };
-    const int64_t most = std::max<int64_t>(m * n * k * products / kFewestSteps, 1);
+    const int64_t steps = m * n * k * products, most = std::max<int64_t>(steps / kFewestSteps, 1);
     const int64_t shares = threads > 1 ? std::min<int64_t>(8 * threads, most) : 1;
     const int64_t wanted = std::max<int64_t>((shares + products - 1) / products, 1);
     columns = std::clamp<int64_t>(kBlockElements / m, table.nr, whole(n, table.nr));
@@ -225,11 +226,7 @@ struct Blocks {
       rows = whole((m + parts - 1) / parts, table.mr);
       down = (m + rows - 1) / rows;
     }
-  }
-
-  // How many of `items`, which take `steps` together, a thread should take at once.
-  static int64_t FewestItems(int64_t items, int64_t steps) {
-    return std::max<int64_t>(items * kFewestSteps / std::max<int64_t>(steps, 1), 1);
+    together = std::max<int64_t>(products * across * down * kFewestSteps / std::max<int64_t>(steps, 1), 1);
   }
 
  private:
@@ -303,8 +300,7 @@ void RunConv(EvalContext& ctx, const Geometry& geometry, const float* x, const f
   const Blocks blocks(per_group, pixels, k, g.batch * g.group, ctx.pool.size());
   const int64_t size_a = PackedSizeA(per_group, k), per_product = blocks.across * blocks.down;
   const int64_t items = g.batch * g.group * per_product;
-  const int64_t grain = Blocks::FewestItems(items, per_group * pixels * k * g.batch * g.group);
-  ctx.pool.ParallelFor(items, grain, [&](int64_t begin, int64_t end, int) {
+  ctx.pool.ParallelFor(items, blocks.together, [&](int64_t begin, int64_t end, int) {
     std::vector<int64_t> starts;
     for (int64_t item = begin; item < end; ++item) {
       const int64_t product = item / per_product, group = product % g.group, n = product / g.group;

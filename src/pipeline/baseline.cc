@@ -198,15 +198,13 @@ std::string BaselineMarkdown(const BaselineComparison& comparison) {
 }
 
 std::string BaselineJson(const BaselineComparison& comparison) {
-  std::string text = "[";
-  for (const BaselineRow& row : comparison.rows) {
-    text += StrCat(text.size() > 1 ? "," : "", "\n    {\"output\": ", JsonQuoted(row.output),
-                   ", \"part\": ", row.part.empty() ? "null" : JsonQuoted(row.part),
-                   ", \"snr_before\": ", JsonNumber(row.snr_before), ", \"snr\": ", JsonNumber(row.snr),
-                   ", \"cosine_before\": ", JsonNumber(row.cosine_before),
-                   ", \"cosine\": ", JsonNumber(row.cosine), ", \"change\": ", JsonQuoted(WordOf(row)), "}");
-  }
-  return text + (text.size() > 1 ? "\n  ]" : "]");
+  return JsonRows(comparison.rows, [](const BaselineRow& row) {
+    return StrCat("{\"output\": ", JsonQuoted(row.output),
+                  ", \"part\": ", row.part.empty() ? "null" : JsonQuoted(row.part),
+                  ", \"snr_before\": ", JsonNumber(row.snr_before), ", \"snr\": ", JsonNumber(row.snr),
+                  ", \"cosine_before\": ", JsonNumber(row.cosine_before),
+                  ", \"cosine\": ", JsonNumber(row.cosine), ", \"change\": ", JsonQuoted(WordOf(row)), "}");
+  });
 }
 
 }  // namespace xslim

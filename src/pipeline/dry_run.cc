@@ -74,8 +74,7 @@ std::vector<std::string> DescribePlan(const Graph& graph, const QuantPlan& plan,
                          " constants with Q/DQ"));
   lines.push_back(
       "before calibration: what the data tell (fragile operators, outputs of different sizes that are "
-      "joined, "
-      "auto_precision, branches of If) is not in it");
+      "joined, auto_precision, branches of If) is not in it");
   return lines;
 }
 

@@ -101,37 +101,33 @@ std::string SensitivityJson(const Graph& graph, const SensitivityResult& result)
     text += std::string(r ? ", " : "") + "{\"output\": " + JsonQuoted(row.output) +
             ", \"part\": " + (row.part.empty() ? "null" : JsonQuoted(row.part)) + "}";
   }
-  text += "],\n    \"all_int8\": " + NumbersJson(result.all_int8) + ",\n    \"operators\": [";
-  for (size_t i = 0; i < result.operators.size(); ++i) {
-    const OperatorSensitivity& item = result.operators[i];
-    text += std::string(i ? "," : "") + "\n    {\"operator\": " + JsonQuoted(graph.node(item.node).Title()) +
-            ", \"macs\": " + std::to_string(item.macs) + ", \"alone_int8\": " + NumbersJson(item.alone_int8) +
-            ", \"alone_float\": " + NumbersJson(item.alone_float) + "}";
-  }
-  text += "],\n    \"curve\": [";
-  for (size_t i = 0; i < result.curve.size(); ++i) {
-    const CurvePoint& point = result.curve[i];
-    text += std::string(i ? "," : "") + "\n    {\"int8_macs\": " + std::to_string(point.int8_macs) +
-            ", \"float_operators\": " + std::to_string(point.float_operators) +
-            ", \"snr\": " + NumbersJson(point.noise) + "}";
-  }
-  return text + "]}";
+  const auto operator_row = [&graph](const OperatorSensitivity& item) {
+    return "{\"operator\": " + JsonQuoted(graph.node(item.node).Title()) +
+           ", \"macs\": " + std::to_string(item.macs) + ", \"alone_int8\": " + NumbersJson(item.alone_int8) +
+           ", \"alone_float\": " + NumbersJson(item.alone_float) + "}";
+  };
+  const auto point_row = [](const CurvePoint& point) {
+    return "{\"int8_macs\": " + std::to_string(point.int8_macs) +
+           ", \"float_operators\": " + std::to_string(point.float_operators) +
+           ", \"snr\": " + NumbersJson(point.noise) + "}";
+  };
+  return text + "],\n    \"all_int8\": " + NumbersJson(result.all_int8) +
+         ",\n    \"operators\": " + JsonRows(result.operators, operator_row) +
+         ",\n    \"curve\": " + JsonRows(result.curve, point_row) + "}";
 }
 
 std::string AutoPrecisionJson(const PartialPlans& plans, const OutputNoise& noise,
                               const AutoPrecision& result) {
-  std::string text = "{\"target\": " + JsonNumber(result.target) +
-                     ", \"met\": " + (result.met ? "true" : "false") + ", \"steps\": [";
-  for (size_t i = 0; i < result.steps.size(); ++i) {
-    const PrecisionStep& step = result.steps[i];
-    text += std::string(i ? "," : "") + "\n    {\"row\": " + JsonQuoted(noise.rows()[step.row].Name()) +
-            ", \"before\": " + JsonNumber(step.before) + ", \"after\": " + JsonNumber(step.after) +
-            ", \"operators\": [";
+  const auto step_row = [&](const PrecisionStep& step) {
+    std::string text = "{\"row\": " + JsonQuoted(noise.rows()[step.row].Name()) +
+                       ", \"before\": " + JsonNumber(step.before) + ", \"after\": " + JsonNumber(step.after) +
+                       ", \"operators\": [";
     for (size_t u = 0; u < step.units.size(); ++u)
       text += (u ? ", " : "") + JsonQuoted(plans.graph().node(plans.units()[step.units[u]].node).Title());
-    text += "]}";
-  }
-  return text + "]}";
+    return text + "]}";
+  };
+  return "{\"target\": " + JsonNumber(result.target) + ", \"met\": " + (result.met ? "true" : "false") +
+         ", \"steps\": " + JsonRows(result.steps, step_row) + "}";
 }
 
 }  // namespace xslim

@@ -26,16 +26,12 @@ void LogProvider(const ProviderCheck& check) {
 }
 
 std::string ProviderJson(const ProviderCheck& check) {
-  std::string text =
-      StrCat("{\"operators\": ", check.operators,
-             ", \"better_opset\": ", check.better_opset == 0 ? "null" : std::to_string(check.better_opset),
-             ", \"on_cpu\": [");
-  for (size_t i = 0; i < check.on_cpu.size(); ++i) {
-    const CpuOperator& each = check.on_cpu[i];
-    text += StrCat(i == 0 ? "" : ",", "\n    {\"operator\": ", JsonQuoted(each.title),
-                   ", \"why\": ", JsonQuoted(each.why), "}");
-  }
-  return text + "]}";
+  const auto row = [](const CpuOperator& each) {
+    return StrCat("{\"operator\": ", JsonQuoted(each.title), ", \"why\": ", JsonQuoted(each.why), "}");
+  };
+  return StrCat("{\"operators\": ", check.operators,
+                ", \"better_opset\": ", check.better_opset == 0 ? "null" : std::to_string(check.better_opset),
+                ", \"on_cpu\": ", JsonRows(check.on_cpu, row), "}");
 }
 
 }  // namespace xslim

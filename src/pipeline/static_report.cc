@@ -161,23 +161,19 @@ ReportHead StaticReportHead(const Graph& graph, const QuantPlan& plan, const Val
 }
 
 std::string CodedJson(const std::vector<CodedTensor>& tensors) {
-  std::string text = "[";
-  for (const CodedTensor& tensor : tensors) {
-    text += StrCat(text.size() > 1 ? "," : "", "\n    {\"tensor\": ", JsonQuoted(tensor.name),
-                   ", \"input\": ", tensor.is_input ? "true" : "false",
-                   ", \"scale\": ", JsonNumber(tensor.scale), ", \"zero_point\": ", tensor.zero_point, "}");
-  }
-  return text + "]";
+  return JsonRows(tensors, [](const CodedTensor& tensor) {
+    return StrCat("{\"tensor\": ", JsonQuoted(tensor.name),
+                  ", \"input\": ", tensor.is_input ? "true" : "false",
+                  ", \"scale\": ", JsonNumber(tensor.scale), ", \"zero_point\": ", tensor.zero_point, "}");
+  });
 }
 
 std::string BranchesJson(const std::vector<QuantizedBranch>& branches) {
-  std::string text = "[";
-  for (const QuantizedBranch& branch : branches) {
+  return JsonRows(branches, [](const QuantizedBranch& branch) {
     const Int8Share& share = branch.figures.share;
-    text += StrCat(text.size() > 1 ? "," : "", "\n    {\"branch\": ", JsonQuoted(branch.title),
-                   ", \"computing\": ", share.compute, ", \"int8_computing\": ", share.int8_compute, "}");
-  }
-  return text + "]";
+    return StrCat("{\"branch\": ", JsonQuoted(branch.title), ", \"computing\": ", share.compute,
+                  ", \"int8_computing\": ", share.int8_compute, "}");
+  });
 }
 
 }  // namespace xslim
