@@ -12,10 +12,14 @@
 #include "pipeline/precision.h"
 #include "quant/interest.h"
 #include "quant/one_grid.h"
+#include "quant/shown_ends.h"
 
 namespace xslim {
 namespace {
 
+// What a Sigmoid makes 0.95 of. A detector's calibration data may hold nothing that it is that sure of, other
+// data do.
+constexpr float kLikely = 2.94f;
 constexpr double kNear = 5;  // times less noise, on a few samples, may be too much on more of them
 
 }  // namespace
@@ -53,6 +57,7 @@ void DataPlacement::SetRanges(QuantPlan* plan, const QuantPlan& beside) {
     if (!quant.fixed) chosen_.emplace(id, quant);
   }
   WidenPools(plan);
+  if (config_.quantization.visible_ranges) WidenScores(plan);
   PutOnOneGrid(graph_, plan);
 }
 
@@ -71,6 +76,17 @@ void DataPlacement::WidenSoftmax(QuantPlan* plan, const QuantPlan& beside) const
 // Not kept in chosen_, either: what is wide enough hangs on where the pooling's input has its pair.
 void DataPlacement::WidenPools(QuantPlan* plan) const {
   for (const auto& [id, range] : PoolRanges(graph_, facts_, *plan)) FixRange(id, range, plan);
+}
+
+// Not kept in chosen_: it may be narrowed again at its lower end.
+void DataPlacement::WidenScores(QuantPlan* plan) const {
+  for (const auto& [id, ends] : FindShownEnds(graph_, facts_)) {
+    const auto found = plan->activations.find(id);
+    if (found == plan->activations.end() || !ends.score || !ends.hi || found->second.fixed) continue;
+    const float lo = found->second.lo;
+    if (found->second.hi < kLikely)
+      SetRange(plan, id, lo, kLikely, "room for better scores than the data have");
+  }
 }
 
 void DataPlacement::FixRange(ValueId id, const ChosenRange& range, QuantPlan* plan) const {

@@ -67,6 +67,7 @@ class DataPlacement {
   void SetRanges(QuantPlan* plan, const QuantPlan& beside = {});
   void WidenSoftmax(QuantPlan* plan, const QuantPlan& beside) const;
   void WidenPools(QuantPlan* plan) const;
+  void WidenScores(QuantPlan* plan) const;
   void FixRange(ValueId id, const ChosenRange& range, QuantPlan* plan) const;
   void LeaveBare(const Node& node);
   QuantPlan Place(const Choices& choices);

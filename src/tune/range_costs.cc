@@ -10,8 +10,6 @@
 namespace xslim {
 namespace {
 
-constexpr int64_t kFewElements = 1024;
-
 // Sum of g (rounded - x).
 XSLIM_VECTOR_CLONES double SumOfErrors(const float* x, const float* rounded, const float* g, int64_t n) {
   constexpr int64_t kLanes = 8;
@@ -50,10 +48,6 @@ double CostOf(const RunsOf& x, const RunsOf& g, const ScaleZero& to) {
 }
 
 }  // namespace
-
-bool MayTake(const ChosenRange& range, const ActivationQuant& present, int64_t elements) {
-  return elements >= kFewElements || (range.lo <= present.lo && range.hi >= present.hi);
-}
 
 RangeCosts MeasureRangeCosts(const Graph& graph, const ValueFacts& facts,
                              const std::vector<WeightedPoint>& points, const RangeProposals& proposals,

@@ -12,10 +12,6 @@ namespace xslim {
 
 using RangeProposals = std::map<ValueId, std::vector<ChosenRange>>;
 
-// Whether the activation may get that range in the place of its present one. A pooled vector holds too few
-// numbers to tell from some samples what of its range the next one needs: it is never narrowed.
-bool MayTake(const ChosenRange& range, const ActivationQuant& present, int64_t elements);
-
 struct RangeCosts {
   // By activation and proposed range: the error that rounding to it makes at the points, to first order,
   // summed over the samples. Activations that no derivative arrives at are not there.

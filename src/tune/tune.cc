@@ -12,6 +12,7 @@
 #include "graph/subgraph.h"
 #include "ops/precise_math.h"
 #include "quant/one_grid.h"
+#include "quant/shown_ends.h"
 #include "tune/layers.h"
 #include "tune/learn.h"
 #include "tune/output_error.h"
@@ -31,6 +32,9 @@ constexpr double kHarm = 1.15, kSure = 1;
 // Where tuning leaves more than this of the noise, level 0's biases are tried, too, and taken for this many
 // times less: a smaller gain is what other samples turn round.
 constexpr double kClear = 0.7, kClearlyLess = 1.5;
+// Of a tensor, per sample: of less, the tuning samples hold too few numbers to tell what of its range the
+// next one needs, and it is never narrowed.
+constexpr int64_t kFewElements = 1024;
 constexpr size_t kGroups = 16;  // of doubtful ranges, that are tried one after the other
 constexpr int64_t kStoredBytes = int64_t{192} << 20;    // activations of all tuning samples together
 constexpr int64_t kComputedBytes = int64_t{128} << 20;  // float outputs of all of a small graph's samples
@@ -226,6 +230,7 @@ class Tuner {
 
   // The present range first, then the proposed ones, then narrower ones.
   RangeProposals Candidates(const RangeProposals& proposals) const {
+    const std::map<ValueId, ShownEnds> shown = FindShownEnds(reference_, facts_);
     RangeProposals candidates;
     for (const auto& [id, quant] : plan_->activations) {
       // The range of an input is that of the data, and that of an output what the next data may need: the
@@ -249,8 +254,12 @@ class Tuner {
           ranges.push_back({lo * factor, hi, "part of the extremes"});
         }
       }
-      std::erase_if(ranges, [&, &quant = quant, elements = facts_.elements(id)](const ChosenRange& range) {
-        return !MayTake(range, quant, elements);
+      const auto ends = shown.find(id);
+      const ShownEnds keeps = facts_.elements(id) < kFewElements ? ShownEnds{true, true}
+                              : ends == shown.end()              ? ShownEnds{}
+                                                                 : ends->second;
+      std::erase_if(ranges, [&, &quant = quant](const ChosenRange& range) {
+        return (keeps.lo && range.lo > quant.lo) || (keeps.hi && range.hi < quant.hi);
       });
     }
     return candidates;

@@ -55,6 +55,24 @@ TEST_F(DataPlacementTest, FragileOperatorsJoinUnevenOnes) {
   ExpectRanges(plan_);
 }
 
+// The data may hold nothing that a detector is sure of.
+TEST_F(DataPlacementTest, ScoresGetRoom) {
+  graph_.SetConstant(graph_.Find("w1"), Noise({16, 16}, 1, 0.1f));
+  const ValueId first = graph_.Find("first");
+  graph_.AddOutput(Op("Sigmoid", "scores", {first}));
+  facts_ = std::make_unique<ValueFacts>(graph_, source_.at(0), pool_);
+  for (const bool visible_ranges : {false, true}) {
+    config_.quantization.visible_ranges = visible_ranges;
+    Place();
+    placement_->SetRanges();
+    const ActivationQuant& logits = plan_.activations.at(first);
+    EXPECT_LT(statistics_.at(first).max(), 2);
+    EXPECT_EQ(logits.hi > 2.9f, visible_ranges);
+    EXPECT_EQ(logits.why.find("room") != std::string::npos, visible_ranges);
+    EXPECT_GT(logits.lo, -2);
+  }
+}
+
 // One more pass over the data serves all placements that are tried.
 TEST_F(DataPlacementTest, FragileOperatorsTakeOnePassMore) {
   config_.quantization.placement = Placement::kFused;  // tensors inside units have no statistics so far

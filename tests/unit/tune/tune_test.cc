@@ -191,6 +191,30 @@ TEST(Tune, GivesTheSameForAnyNumberOfThreads) {
   for (size_t i = 0; i < one.codes.size(); ++i) EXPECT_TRUE(one.codes[i].SameBytes(three.codes[i]));
 }
 
+// What few samples show of scores is what users look at: the best ones are never cut off.
+TEST(Tune, KeepsTheEndOfScores) {
+  ThreadPool pool(1);
+  const Source source;
+  Model model;
+  Graph& graph = model.graph;
+  const ValueId scores = graph.AddValue("scores", DType::kFloat);
+  graph.AddNode("Sigmoid", "last", {model.y}, {scores});
+  graph.RemoveOutput(model.y);
+  graph.AddOutput(scores);
+  const ValueFacts facts(graph, source.at(0), pool);
+  QuantPlan plan = PlacePlan(graph, facts, {});
+  RangeProposals proposals;
+  for (const auto& [id, quant] : plan.activations) {
+    SetRange(&plan, id, -40, 40, "wide");
+    proposals[id] = {{-8, 8, "middle"}};
+  }
+  TuneAll(&graph, &plan, facts, proposals, source, {}, pool);
+  const ActivationQuant &inner = plan.activations.at(model.inner), &last = plan.activations.at(model.y);
+  EXPECT_LT(inner.hi, 40);
+  EXPECT_EQ(last.hi, 40);
+  EXPECT_GT(last.lo, -40);
+}
+
 // A rise is explained, a fall needs no words.
 TEST(Tune, SaysWhatARiseOfTheNoiseMeans) {
   ThreadPool pool(1);
