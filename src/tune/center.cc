@@ -228,11 +228,13 @@ double SquaredRanges(const CenterGroup& group, const StatisticsByValue& statisti
 std::vector<double> Through(const Graph& graph, const Node& layer, const std::vector<double>& center) {
   if (layer.Is("Add")) return center;
   const Tensor& weight = *graph.Constant(layer.input(1));
-  const ChannelMap input(layer, weight, false), output(layer, weight, true);
-  std::vector<double> sums(static_cast<size_t>(output.channels()), 0.0);
+  const WeightChannels channels(layer, weight);
+  std::vector<double> sums(static_cast<size_t>(channels.outputs()), 0.0);
   const float* w = weight.data<float>();
-  for (int64_t at = 0; at < weight.size(); ++at)
-    sums[static_cast<size_t>(output(at))] += w[at] * center[static_cast<size_t>(input(at))];
+  channels.ForEach([&](int64_t begin, int64_t end, int64_t input, int64_t output) {
+    for (int64_t at = begin; at < end; ++at)
+      sums[static_cast<size_t>(output)] += w[at] * center[static_cast<size_t>(input)];
+  });
   return sums;
 }
 

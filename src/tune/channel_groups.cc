@@ -83,10 +83,11 @@ void ScaleVector(Graph* graph, const Slot& at, const std::vector<double>& factor
 void ScaleWeights(Graph* graph, NodeId id, bool output, const std::vector<double>& factor) {
   const Node& node = graph->node(id);
   Tensor weight = graph->Constant(node.input(1))->Clone();
-  const ChannelMap channel(node, weight, output);
   float* w = weight.data<float>();
-  for (int64_t at = 0; at < weight.size(); ++at)
-    w[at] = static_cast<float>(w[at] * factor[static_cast<size_t>(channel(at))]);
+  WeightChannels(node, weight).ForEach([&](int64_t begin, int64_t end, int64_t from, int64_t to) {
+    const double by = factor[static_cast<size_t>(output ? to : from)];
+    for (int64_t at = begin; at < end; ++at) w[at] = static_cast<float>(w[at] * by);
+  });
   graph->SetConstant(node.input(1), std::move(weight));
 }
 

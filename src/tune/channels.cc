@@ -7,23 +7,13 @@ bool IsSum(const Graph& graph, const Node& node) {
          graph.Constant(node.input(1)) == nullptr;
 }
 
-ChannelMap::ChannelMap(const Node& node, const Tensor& weight, bool output) : group_(1) {
-  int64_t spatial = 1;
-  for (int64_t i = 2; i < weight.rank(); ++i) spatial *= weight.dim(i);
-  const int64_t rows = weight.dim(0), columns = weight.dim(1);
-  const bool row_is_output = node.Is("Conv") || (node.Is("Gemm") && node.Int("transB", 0));
-  if (output == row_is_output) {
-    inner_ = columns * spatial;
-    count_ = rows;
-  } else {
-    inner_ = spatial;
-    count_ = columns;
-    if (node.Is("Conv")) {
-      group_ = node.Int("group", 1);
-      rows_per_group_ = rows / group_;
-      row_size_ = columns * spatial;
-    }
-  }
+WeightChannels::WeightChannels(const Node& node, const Tensor& weight)
+    : rows_(weight.dim(0)),
+      columns_(weight.dim(1)),
+      row_is_output_(node.Is("Conv") || (node.Is("Gemm") && node.Int("transB", 0) != 0)),
+      groups_(node.Is("Conv") ? node.Int("group", 1) : 1),
+      rows_per_group_(rows_ / groups_) {
+  for (int64_t i = 2; i < weight.rank(); ++i) taps_ *= weight.dim(i);
 }
 
 ChannelAxis ChannelAxisOf(const Graph& graph, const Node& node) {
@@ -33,7 +23,8 @@ ChannelAxis ChannelAxisOf(const Graph& graph, const Node& node) {
 
 size_t ChannelsOf(const Graph& graph, const Node& node, bool output) {
   const Tensor& weight = *graph.Constant(node.input(1));
-  return static_cast<size_t>(ChannelMap(node, weight, output).channels());
+  const WeightChannels channels(node, weight);
+  return static_cast<size_t>(output ? channels.outputs() : channels.inputs());
 }
 
 int AddedVector(const Graph& graph, const Node& node) {

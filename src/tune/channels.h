@@ -18,18 +18,33 @@ struct Slot {
 // An Add of two tensors, none of which is a constant.
 bool IsSum(const Graph& graph, const Node& node);
 
-// Output (or input) channel of every element of a weight.
-class ChannelMap {
+// Which channels the elements of a layer's weight belong to.
+class WeightChannels {
  public:
-  ChannelMap(const Node& node, const Tensor& weight, bool output);
-  int64_t channels() const { return count_ * group_; }
-  int64_t operator()(int64_t at) const {
-    const int64_t within = (at / inner_) % count_;
-    return group_ == 1 ? within : (at / row_size_ / rows_per_group_) * count_ + within;
+  WeightChannels(const Node& node, const Tensor& weight);
+  int64_t outputs() const { return row_is_output_ ? rows_ : columns_; }
+  int64_t inputs() const { return row_is_output_ ? columns_ * groups_ : rows_; }
+
+  // visit(begin, end, input, output): the elements [begin, end) take that input channel to that output
+  // channel. In the order of the elements.
+  template <typename Visit>
+  void ForEach(const Visit& visit) const {
+    for (int64_t row = 0, begin = 0; row < rows_; ++row) {
+      const int64_t first = row / rows_per_group_ * columns_;
+      for (int64_t column = 0; column < columns_; ++column, begin += taps_) {
+        if (row_is_output_)
+          visit(begin, begin + taps_, first + column, row);
+        else
+          visit(begin, begin + taps_, row, column);
+      }
+    }
   }
 
  private:
-  int64_t inner_ = 1, count_ = 1, group_, rows_per_group_ = 1, row_size_ = 1;
+  const int64_t rows_, columns_;
+  const bool row_is_output_;
+  const int64_t groups_, rows_per_group_;
+  int64_t taps_ = 1;
 };
 
 // Where the channels of an operator's tensors are. Sums align axes from the last one on: axis 1 of tensors of

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/log.h"
+#include "base/vector_clones.h"
 #include "quant/facts.h"
 #include "tune/channel_groups.h"
 
@@ -13,6 +14,20 @@ namespace {
 // What may be left of the predicted noise. Behind sums the prediction is rough: it knows nothing of what the
 // layers between them do to the noise.
 constexpr double kWorthwhile = 0.97, kWorthwhileWithSums = 0.7;
+
+XSLIM_VECTOR_CLONES double LargestProduct(const float* x, const double* y, size_t n) {
+  constexpr size_t kLanes = 8;
+  double most[kLanes] = {};
+  size_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    for (size_t l = 0; l < kLanes; ++l) {
+      const double product = x[i + l] * y[i + l];
+      most[l] = most[l] < product ? product : most[l];
+    }
+  }
+  for (; i < n; ++i) most[0] = std::max(most[0], x[i] * y[i]);
+  return *std::max_element(most, most + kLanes);
+}
 
 // A layer behind a group.
 struct Reader {
@@ -28,22 +43,24 @@ struct Reader {
 Reader Describe(const Graph& graph, NodeId id, size_t channels) {
   const Node& node = graph.node(id);
   const Tensor& weight = *graph.Constant(node.input(1));
-  const ChannelMap input(node, weight, false), output(node, weight, true);
+  const WeightChannels all(node, weight);
   // An output channel of a convolution reads the channels of its group, others read all.
   const size_t groups = node.Is("Conv") ? static_cast<size_t>(node.Int("group", 1)) : 1;
-  const size_t outputs = static_cast<size_t>(output.channels()), reads = channels / groups;
+  const size_t outputs = static_cast<size_t>(all.outputs()), reads = channels / groups;
   Reader reader{std::vector<double>(channels, 0.0), {}};
   for (size_t o = 0; o < outputs; ++o)
     reader.rows.push_back({o / (outputs / groups) * reads, std::vector<float>(reads, 0.0f)});
   const float* w = weight.data<float>();
-  for (int64_t at = 0; at < weight.size(); ++at) {
-    const size_t c = static_cast<size_t>(input(at));
-    const float magnitude = std::fabs(w[at]);
-    reader.energy[c] += static_cast<double>(magnitude) * magnitude;
-    Reader::Row& row = reader.rows[static_cast<size_t>(output(at))];
+  all.ForEach([&](int64_t begin, int64_t end, int64_t input, int64_t output) {
+    const auto c = static_cast<size_t>(input);
+    Reader::Row& row = reader.rows[static_cast<size_t>(output)];
     float& most = row.largest[c - row.first];
-    most = std::max(most, magnitude);
-  }
+    for (int64_t at = begin; at < end; ++at) {
+      const float magnitude = std::fabs(w[at]);
+      reader.energy[c] += static_cast<double>(magnitude) * magnitude;
+      most = std::max(most, magnitude);
+    }
+  });
   return reader;
 }
 
@@ -86,14 +103,20 @@ class NoiseModel {
       const double step = (hi - lo) / 255;
       for (size_t c = 0; c < channels_; ++c) noise += step * step * energy[c] / (scale[c] * scale[c]);
     }
+    std::vector<double> inverse(channels_);
+    for (size_t c = 0; c < channels_; ++c) inverse[c] = 1 / scale[c];
     for (const auto& [reader, seen, power] : readers_) {
+      double squares = 0;
+      size_t first = 0, reads = 0;  // of the channels that `squares` is the sum of
       for (const Reader::Row& row : reader.rows) {
-        double most = 0, squares = 0;
-        for (size_t i = 0; i < row.largest.size(); ++i) {
-          const size_t c = row.first + i;
-          most = std::max(most, row.largest[i] / scale[c]);
-          squares += scale[c] * scale[c] * seen->squares[c] / seen->count;
+        if (row.first != first || row.largest.size() != reads) {
+          first = row.first;
+          reads = row.largest.size();
+          squares = 0;
+          for (size_t c = first; c < first + reads; ++c)
+            squares += scale[c] * scale[c] * seen->squares[c] / seen->count;
         }
+        const double most = LargestProduct(row.largest.data(), inverse.data() + first, reads);
         noise += most / 127 * (most / 127) * squares / power;
       }
     }
