@@ -7,6 +7,7 @@
 namespace hn = hwy::HWY_NAMESPACE;
 using F32 = hn::CappedTag<float, 16>;
 using I32 = hn::RebindToSigned<F32>;
+constexpr bool kQuickFma = true;  // MulAdd takes one instruction
 using V = hn::Vec<F32>;
 using VI = hn::Vec<I32>;
 

@@ -5,6 +5,8 @@
 
 #define XSLIM_MR 4
 
+constexpr bool kQuickFma = false;
+
 struct F32 {};
 struct I32 {};
 using V = float;
@@ -32,6 +34,8 @@ inline V Mul(V a, V b) { return a * b; }
 inline V Div(V a, V b) { return a / b; }
 inline V MulAdd(V a, V b, V c) { return __builtin_fmaf(a, b, c); }
 inline V NegMulAdd(V a, V b, V c) { return __builtin_fmaf(-a, b, c); }
+inline V Min(V a, V b) { return a < b ? a : b; }
+inline V Max(V a, V b) { return a > b ? a : b; }
 inline V Abs(V a) { return __builtin_fabsf(a); }
 inline V Neg(V a) { return -a; }
 inline V Sqrt(V a) { return __builtin_sqrtf(a); }

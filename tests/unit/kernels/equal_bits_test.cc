@@ -195,6 +195,27 @@ TEST(EqualBits, QuantizationOfTiesAndOfWhatOverflows) {
   }
 }
 
+// Elements half a code and a few units in the last place beside it, of scales of all sizes.
+TEST(EqualBits, QuantizationBesideTies) {
+  std::mt19937 random(11);
+  std::uniform_real_distribution<float> unit(0, 1);
+  for (int exponent = -130; exponent <= 127; ++exponent) {
+    const float scale = std::ldexp(1 + unit(random), exponent);
+    std::vector<float> x;
+    for (int code = -300; code <= 300; code += 3) {
+      float beside = scale * (static_cast<float>(code) + 0.5f);
+      for (int step = 0; step < 4; ++step) beside = std::nextafter(beside, -kInf);
+      for (int step = 0; step < 8; ++step) x.push_back(beside = std::nextafter(beside, kInf));
+    }
+    Compare<int8_t>(static_cast<int64_t>(x.size()), "quantize_s8", [&](const Table& t, int8_t* q) {
+      t.quantize_s8(x.data(), scale, -3, q, static_cast<int64_t>(x.size()));
+    });
+    Compare<float>(static_cast<int64_t>(x.size()), "fake_quantize", [&](const Table& t, float* y) {
+      t.fake_quantize(x.data(), scale, 5, -(1 << 23), 1 << 23, y, static_cast<int64_t>(x.size()));
+    });
+  }
+}
+
 TEST(EqualBits, EverySecondAtEveryLength) {
   for (int64_t n : kLengths) {
     const auto x = Values(n > 0 ? 2 * n - 1 : 0, 31, true);
