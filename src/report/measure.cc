@@ -303,8 +303,16 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
     }
     measures.outputs.push_back(Summary(original.value(original.outputs()[i]).name, parts[i], of_output));
   }
-  std::multimap<NodeId, const WeightQuant*> weights;
-  for (const WeightQuant& weight : plan.weights) weights.emplace(weight.node, &weight);
+  const std::vector<WeightQuant>& weights = plan.weights;
+  std::vector<TensorMeasure> weight_rows(weights.size());
+  pool.ParallelFor(std::ssize(weights), 1, [&](int64_t begin, int64_t end, int) {
+    for (int64_t i = begin; i < end; ++i) {
+      const auto at = static_cast<size_t>(i);
+      weight_rows[at] = WeightRow(reference, weights[at]);
+    }
+  });
+  std::multimap<NodeId, size_t> weights_of;
+  for (size_t i = 0; i < weights.size(); ++i) weights_of.emplace(weights[i].node, i);
   std::map<std::string, bool> listed;
   for (const Watch& watch : watches) {
     for (const std::string& tensor : watch.tensors) {
@@ -312,9 +320,8 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
       listed[tensor] = true;
       measures.tensors.push_back(Row(watch.node, tensor, false, accumulators[tensor], measures.samples));
     }
-    const auto [first_weight, end] = weights.equal_range(watch.node);
-    for (auto weight = first_weight; weight != end; ++weight)
-      measures.tensors.push_back(WeightRow(reference, *weight->second));
+    const auto [begin, end] = weights_of.equal_range(watch.node);
+    for (auto at = begin; at != end; ++at) measures.tensors.push_back(weight_rows[at->second]);
   }
   return measures;
 }
