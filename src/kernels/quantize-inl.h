@@ -3,10 +3,9 @@
 
 // x / scale, of any scale. IsNone: where there is no code, as of NaN.
 struct Quotient {
-  explicit Quotient(float scale) : scale(hn::Set(F32(), scale)) {}
-  XSLIM_INLINE V operator()(V x) const { return hn::Div(x, scale); }
+  XSLIM_INLINE V operator()(V x) const { return hn::Div(x, hn::Set(F32(), scale)); }
   XSLIM_INLINE static auto IsNone(V, V quotient) { return hn::IsNaN(quotient); }
-  const V scale;
+  const float scale;
 };
 
 // The same quotients, as far as they lie within 2^25, of scales of medium size, in a fraction of a division's
@@ -15,19 +14,17 @@ struct Quotient {
 // (P. Markstein, "Computation of elementary functions on the IBM RISC System/6000 processor", IBM Journal of
 // Research and Development 34, 1990). Nothing underflows that is not far from the first code.
 struct QuickQuotient {
-  explicit QuickQuotient(float scale)
-      : scale(hn::Set(F32(), scale)),
-        inverse(hn::Set(F32(), 1.0f / scale)),
-        limit(hn::Set(F32(), scale * 0x1p25f)) {}
   static bool Takes(float scale) { return kQuickFma && scale >= 0x1p-60f && scale <= 0x1p60f; }
   XSLIM_INLINE V operator()(V x) const {
+    const F32 d;
+    const V s = hn::Set(d, scale), inverse = hn::Set(d, 1.0f / scale), limit = hn::Set(d, scale * 0x1p25f);
     const V near = hn::Min(hn::Max(x, hn::Neg(limit)), limit);  // any number for NaN
     const V first = hn::Mul(near, inverse);
-    const V second = hn::MulAdd(hn::NegMulAdd(first, scale, near), inverse, first);
-    return hn::MulAdd(hn::NegMulAdd(second, scale, near), inverse, second);
+    const V second = hn::MulAdd(hn::NegMulAdd(first, s, near), inverse, first);
+    return hn::MulAdd(hn::NegMulAdd(second, s, near), inverse, second);
   }
   XSLIM_INLINE static auto IsNone(V x, V) { return hn::IsNaN(x); }
-  const V scale, inverse, limit;
+  const float scale;
 };
 
 template <typename Divide>
@@ -59,9 +56,9 @@ template <typename T>
 XSLIM_INLINE void Quantize(const float* x, float scale, int32_t zero_point, int32_t lo, int32_t hi, T* q,
                            int64_t n) {
   if (QuickQuotient::Takes(scale))
-    QuantizeBy(QuickQuotient(scale), x, zero_point, lo, hi, q, n);
+    QuantizeBy(QuickQuotient{scale}, x, zero_point, lo, hi, q, n);
   else
-    QuantizeBy(Quotient(scale), x, zero_point, lo, hi, q, n);
+    QuantizeBy(Quotient{scale}, x, zero_point, lo, hi, q, n);
 }
 
 template <typename T>
@@ -97,15 +94,15 @@ template <typename Divide>
 XSLIM_INLINE void FakeQuantizeBy(const Divide& divide, const float* x, int32_t zero_point, int32_t lo,
                                  int32_t hi, float* y, int64_t n) {
   const F32 d;
-  const V z = hn::Set(d, static_cast<float>(zero_point));
+  const V s = hn::Set(d, divide.scale), z = hn::Set(d, static_cast<float>(zero_point));
   const V low = hn::Set(d, static_cast<float>(lo)), high = hn::Set(d, static_cast<float>(hi));
-  Map(x, y, n, [&](V v) { return hn::Mul(hn::Sub(QuantizeV(v, divide, z, low, high), z), divide.scale); });
+  Map(x, y, n, [&](V v) { return hn::Mul(hn::Sub(QuantizeV(v, divide, z, low, high), z), s); });
 }
 
 void FakeQuantize(const float* x, float scale, int32_t zero_point, int32_t lo, int32_t hi, float* y,
                   int64_t n) {
   if (QuickQuotient::Takes(scale))
-    FakeQuantizeBy(QuickQuotient(scale), x, zero_point, lo, hi, y, n);
+    FakeQuantizeBy(QuickQuotient{scale}, x, zero_point, lo, hi, y, n);
   else
-    FakeQuantizeBy(Quotient(scale), x, zero_point, lo, hi, y, n);
+    FakeQuantizeBy(Quotient{scale}, x, zero_point, lo, hi, y, n);
 }
