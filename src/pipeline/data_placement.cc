@@ -12,7 +12,6 @@
 #include "pipeline/precision.h"
 #include "quant/interest.h"
 #include "quant/one_grid.h"
-#include "quant/shown_ends.h"
 
 namespace xslim {
 namespace {
@@ -20,7 +19,28 @@ namespace {
 // What a Sigmoid makes 0.95 of. A detector's calibration data may hold nothing that it is that sure of, other
 // data do.
 constexpr float kLikely = 2.94f;
+constexpr size_t kMostProducts = 16;
 constexpr double kNear = 5;  // times less noise, on a few samples, may be too much on more of them
+
+// The results of the products that outputs are computed from with more than data movement in between, nearest
+// first.
+std::vector<ValueId> ProductsBehind(const Graph& graph, const ValueFacts& facts) {
+  std::vector<std::pair<ValueId, bool>> open;  // whether it is what an output shows, in other places
+  std::set<ValueId> seen;
+  for (ValueId output : graph.outputs()) open.emplace_back(output, true);
+  std::vector<ValueId> products;
+  for (size_t i = 0; i < open.size() && products.size() < kMostProducts; ++i) {
+    const auto [id, shown] = open[i];
+    const Node* producer = id == kNone || !seen.insert(id).second ? nullptr : graph.Producer(id);
+    if (producer == nullptr) continue;
+    if (IsComputing(*producer)) {
+      if (!shown && facts.is_float(id)) products.push_back(id);
+      continue;
+    }
+    for (ValueId input : producer->inputs) open.emplace_back(input, shown && MovesData(*producer));
+  }
+  return products;
+}
 
 }  // namespace
 
@@ -35,7 +55,8 @@ DataPlacement::DataPlacement(const Graph& graph, const ValueFacts& facts, const 
       pool_(pool),
       choices_(*choices),
       plan_(*plan),
-      ceiling_(ceiling) {}
+      ceiling_(ceiling),
+      shown_(FindShownEnds(graph, facts)) {}
 
 // Tensors may carry a pair now that did not before (behind data movement, say, instead of before it): the
 // data are gone through once more for them.
@@ -80,7 +101,7 @@ void DataPlacement::WidenPools(QuantPlan* plan) const {
 
 // Not kept in chosen_: it may be narrowed again at its lower end.
 void DataPlacement::WidenScores(QuantPlan* plan) const {
-  for (const auto& [id, ends] : FindShownEnds(graph_, facts_)) {
+  for (const auto& [id, ends] : shown_) {
     const auto found = plan->activations.find(id);
     if (found == plan->activations.end() || !ends.score || !ends.hi || found->second.fixed) continue;
     const float lo = found->second.lo;
@@ -143,10 +164,20 @@ DataPlacement::Trial DataPlacement::Try(const FragileFinder& finder, const Fragi
   return trial;
 }
 
-bool DataPlacement::MayHoldFragile(const std::vector<OutputParts>& parts,
-                                   const std::vector<Sample>& samples) const {
-  return FragileFinder(graph_, facts_, config_.quantization, parts, samples, pool_, ceiling_).Noise(plan_) >
-         kFragileNoise / kNear;
+DataPlacement::Signs DataPlacement::LookForSigns(const std::vector<OutputParts>& parts,
+                                                 const std::vector<Sample>& samples) const {
+  const auto noise = [&](const Graph& graph, const std::vector<OutputParts>& of) {
+    return FragileFinder(graph, facts_, config_.quantization, of, samples, pool_, ceiling_).Noise(plan_);
+  };
+  if (noise(graph_, parts) > kFragileNoise / kNear) return Signs::kSome;
+  const std::vector<ValueId> products = ProductsBehind(graph_, facts_);
+  if (products.empty()) return Signs::kNone;
+  Graph inner = graph_;
+  for (ValueId output : graph_.outputs()) inner.RemoveOutput(output);
+  for (ValueId product : products) inner.AddOutput(product);
+  const double hidden = noise(inner, FindOutputParts(inner, facts_, pool_));
+  LogDebug("noise/signal ", hidden, " at the products that outputs are computed from");
+  return hidden > kFragileNoise / 2 ? Signs::kHidden : Signs::kNone;
 }
 
 void DataPlacement::LeaveFragile(const std::vector<OutputParts>& parts, const std::vector<Sample>& samples,

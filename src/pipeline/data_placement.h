@@ -14,6 +14,7 @@
 #include "quant/choices.h"
 #include "quant/output_parts.h"
 #include "quant/plan.h"
+#include "quant/shown_ends.h"
 #include "tune/fragile.h"
 
 namespace xslim {
@@ -33,15 +34,21 @@ class DataPlacement {
   void LeaveUneven();
 
   // Gives each activation of the plan its range: outputs of Softmaxes that of SoftmaxEnds() and of
-  // poolings that of PoolRanges() for good.
+  // poolings that of PoolRanges() for good. What a last Sigmoid reads gets room above what the data have.
   void SetRanges() { SetRanges(&plan_); }
 
   // The tensors that may carry a pair when not all operators of the plan are int8 (SpareActivations), with
   // ranges.
   QuantPlan Spare();
 
-  // Whether the noise on these few samples comes near what LeaveFragile() looks into. The plan has ranges.
-  bool MayHoldFragile(const std::vector<OutputParts>& parts, const std::vector<Sample>& samples) const;
+  // What these few samples tell of what LeaveFragile() looks into. The plan has ranges.
+  enum class Signs {
+    kNone,
+    kSome,    // the noise at the outputs comes near it
+    kHidden,  // not there, but at the products that they are computed from: a Softmax that is sure of itself
+              // shows none for one sample, and all the more for another
+  };
+  Signs LookForSigns(const std::vector<OutputParts>& parts, const std::vector<Sample>& samples) const;
 
   // Where an output is worse than a signal ten times its noise: leaves float what FragileFinder finds, if
   // that takes a third of the noise away, and says so. Products of weights only where it is not better even
@@ -96,6 +103,7 @@ class DataPlacement {
   Choices& choices_;
   QuantPlan& plan_;
   const MemoryCeiling ceiling_;
+  const std::map<ValueId, ShownEnds> shown_;
   double noise_left_ = 0;
   std::vector<std::string> notes_;
   std::map<ValueId, ActivationQuant> chosen_;  // with ranges by the data, the same in every placement

@@ -43,12 +43,15 @@ PlannedInt8 PlanInt8(Graph* graph, const ValueFacts& facts, const std::vector<Ou
     if (settings.protect_fragile && task.meaningful && facts.unknown().empty()) {
       stage->Next("look for fragile operators");
       const int64_t work = WorkOf(*graph, facts), few = NoiseSamples(work, true),
-                    all = NoiseSamples(work, task.level == 0);
+                    most = NoiseSamples(work, false), all = task.level == 0 ? few : most;
       const auto draw = [&](int64_t count) {
         return DrawForNoise(task.samples, task.indices, count, task.pool);
       };
-      if (few == all || placement.MayHoldFragile(parts, draw(few)))
-        placement.LeaveFragile(parts, draw(all), progress("fragile operators"));
+      using Signs = DataPlacement::Signs;
+      const Signs signs = placement.LookForSigns(parts, draw(few));
+      if (signs != Signs::kNone)
+        placement.LeaveFragile(parts, draw(signs == Signs::kHidden ? most : all),
+                               progress("fragile operators"));
       stage->Next("choose ranges");
     }
     planned.notes = placement.notes();

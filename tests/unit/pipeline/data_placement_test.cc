@@ -55,6 +55,29 @@ TEST_F(DataPlacementTest, FragileOperatorsJoinUnevenOnes) {
   ExpectRanges(plan_);
 }
 
+// What levels off shows no noise for these samples, but the products in front of it do.
+TEST_F(DataPlacementTest, SignsAreLookedForInFrontOfFunctions) {
+  using Signs = DataPlacement::Signs;
+  const auto signs = [&] {
+    std::vector<Sample> samples;
+    for (int64_t i : {0, 1, 2}) samples.push_back(source_.at(i));
+    Place();
+    placement_->SetRanges();
+    return placement_->LookForSigns(parts_, samples);
+  };
+  EXPECT_EQ(signs(), Signs::kSome);
+  graph_.RemoveOutput(graph_.Find("joined"));
+  const ValueId flat = Op("Tanh", "flat", {graph_.Find("y")});
+  const ValueId small = Op("Mul", "small_part", {flat, graph_.AddConstant("tiny", Tensor::Scalar(1e-3f))});
+  const ValueId sure = Op("Add", "sure", {small, graph_.AddConstant("much", Tensor::Scalar(1.0f))});
+  graph_.AddOutput(sure);
+  facts_ = std::make_unique<ValueFacts>(graph_, source_.at(0), pool_);
+  parts_ = FindOutputParts(graph_, *facts_, pool_);
+  EXPECT_EQ(signs(), Signs::kHidden);
+  graph_.SetConstant(graph_.Find("big"), Tensor::Of<float>({16}, std::vector<float>(16, 0.5f)));
+  EXPECT_EQ(signs(), Signs::kNone);
+}
+
 // The data may hold nothing that a detector is sure of.
 TEST_F(DataPlacementTest, ScoresGetRoom) {
   graph_.SetConstant(graph_.Find("w1"), Noise({16, 16}, 1, 0.1f));
