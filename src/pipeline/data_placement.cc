@@ -166,16 +166,22 @@ DataPlacement::Trial DataPlacement::Try(const FragileFinder& finder, const Fragi
 
 DataPlacement::Signs DataPlacement::LookForSigns(const std::vector<OutputParts>& parts,
                                                  const std::vector<Sample>& samples) const {
-  const auto noise = [&](const Graph& graph, const std::vector<OutputParts>& of) {
-    return FragileFinder(graph, facts_, config_.quantization, of, samples, pool_, ceiling_).Noise(plan_);
+  const auto noise = [&](const Graph& graph, const ValueFacts& facts, const std::vector<OutputParts>& of) {
+    return FragileFinder(graph, facts, config_.quantization, of, samples, pool_, ceiling_).Noise(plan_);
   };
-  if (noise(graph_, parts) > kFragileNoise / kNear) return Signs::kSome;
-  const std::vector<ValueId> products = ProductsBehind(graph_, facts_);
-  if (products.empty()) return Signs::kNone;
+  if (noise(graph_, facts_, parts) > kFragileNoise / kNear) return Signs::kSome;
+  // One without a pair may not be in the exported graph: a Relu behind it, say, is part of it there.
+  std::vector<ValueId> products = ProductsBehind(graph_, facts_);
+  std::erase_if(products, [&](ValueId id) { return !plan_.activations.count(id); });
+  if (products.empty() || samples.empty()) return Signs::kNone;
   Graph inner = graph_;
-  for (ValueId output : graph_.outputs()) inner.RemoveOutput(output);
-  for (ValueId product : products) inner.AddOutput(product);
-  const double hidden = noise(inner, FindOutputParts(inner, facts_, pool_));
+  for (ValueId product : products) {
+    const ValueId shown = inner.AddValue("xslim_product", DType::kFloat);
+    inner.AddNode("Identity", "xslim_product", {product}, {shown});
+    inner.AddOutput(shown);
+  }
+  const ValueFacts facts(inner, samples.front(), pool_);
+  const double hidden = noise(inner, facts, FindOutputParts(inner, facts, pool_));
   LogDebug("noise/signal ", hidden, " at the products that outputs are computed from");
   return hidden > kFragileNoise / 2 ? Signs::kHidden : Signs::kNone;
 }
