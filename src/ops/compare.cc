@@ -2,9 +2,11 @@
 #include <array>
 #include <bit>
 #include <cstddef>
+#include <limits>
 #include <string>
 
 #include "ops/combine.h"
+#include "ops/own.h"
 
 namespace xslim {
 namespace {
@@ -160,6 +162,18 @@ void Where(EvalContext& ctx) {
   }
 }
 
+// The derivative of Relu and Clip, which no operator of ONNX gives in one pass.
+void KeepBetween(EvalContext& ctx) {
+  const Tensor &x = ctx.in(0), &at = ctx.in(1);
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  const float lo = ctx.has(2) ? ctx.in(2).data<float>()[0] : -kInfinity,
+              hi = ctx.has(3) ? ctx.in(3).data<float>()[0] : kInfinity;
+  const Broadcast walk({&x.shape(), &at.shape()});
+  Tensor& y = ctx.out(0, DType::kFloat, walk.shape());
+  Combine(ctx.pool, walk, x.data<float>(), at.data<float>(), y.data<float>(),
+          [lo, hi](float value, float place) { return Chosen((place > lo) & (place < hi), value, 0.0f); });
+}
+
 }  // namespace
 
 std::vector<OperatorRow> CompareOperators() {
@@ -177,6 +191,7 @@ std::vector<OperatorRow> CompareOperators() {
       {"", "BitwiseXor", 18, kAnyLater, BitwiseOperator<Logic::kXor>},
       {"", "BitShift", 11, kAnyLater, BitShift},
       {"", "Where", 9, kAnyLater, Where},
+      {kOwnDomain, kKeepBetween, 1, kAnyLater, KeepBetween},
   };
 }
 

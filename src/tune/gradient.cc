@@ -26,9 +26,9 @@ Tensor RandomSigns(const Shape& shape, double size, uint64_t seed) {
 }
 
 ValueId GradientBuilder::Emit(const std::string& type, std::vector<ValueId> inputs,
-                              std::map<std::string, Attribute> attributes) {
+                              std::map<std::string, Attribute> attributes, const std::string& domain) {
   const ValueId out = graph_->AddValue("xslim_gradient", DType::kFloat);
-  graph_->AddNode(type, "xslim_gradient_" + type, std::move(inputs), {out}, std::move(attributes));
+  graph_->AddNode(type, "xslim_gradient_" + type, std::move(inputs), {out}, std::move(attributes), domain);
   return out;
 }
 

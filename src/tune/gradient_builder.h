@@ -25,7 +25,7 @@ class GradientBuilder {
   // Whether a derivative by this input is needed: it is float, and something wanted lies before it.
   bool Needs(ValueId id) const { return id != kNone && needed_.count(id) != 0; }
   ValueId Emit(const std::string& type, std::vector<ValueId> inputs,
-               std::map<std::string, Attribute> attributes = {});
+               std::map<std::string, Attribute> attributes = {}, const std::string& domain = "");
   ValueId Scalar(float value);
   ValueId Ints(std::vector<int64_t> values);
   ValueId Constant(Tensor tensor);

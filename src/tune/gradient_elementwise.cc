@@ -3,6 +3,7 @@
 #include <optional>
 #include <set>
 
+#include "ops/own.h"
 #include "tune/gradient_builder.h"
 
 namespace xslim {
@@ -62,16 +63,7 @@ ValueId WhereEqual(const GradientSite& site, ValueId x) {
 // `g` where the output lies strictly between the bounds (kNone: none), else 0. The input is not needed, so it
 // need not be kept.
 ValueId WhereBetween(const GradientSite& site, ValueId lo, ValueId hi) {
-  GradientBuilder& b = site.builder;
-  ValueId g = site.g[0];
-  const auto mask = [&](const char* type, ValueId bound) {
-    const ValueId inside = b.graph().AddValue("xslim_gradient_inside", DType::kBool);
-    b.graph().AddNode(type, "xslim_gradient_inside", {site.y(), bound}, {inside});
-    g = b.Emit("Where", {inside, g, b.Scalar(0)});
-  };
-  if (lo != kNone) mask("Greater", lo);
-  if (hi != kNone) mask("Less", hi);
-  return g;
+  return site.builder.Emit(kKeepBetween, {site.g[0], site.y(), lo, hi}, {}, kOwnDomain);
 }
 
 bool Unary(const GradientSite& site) {

@@ -1,6 +1,7 @@
 #include "tune/rounding.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <memory>
 #include <numeric>
@@ -15,43 +16,105 @@ constexpr int64_t kBlock = 64;  // columns that are factored, or rounded, betwee
 constexpr int64_t kLanes = 8;   // elements, or rows, that the compiler takes at once
 constexpr float kLowest = -128.0f, kHighest = 127.0f;
 
+// Columns of kTogether rows, which stand side by side, four to a vector: one sum need not wait for another.
+constexpr int64_t kTogether = 16, kSums = kTogether / 4;
+using Double4 = double __attribute__((vector_size(32)));
+struct SideBySide {
+  Double4 columns[kBlock][kSums];
+
+  double& at(int64_t row, int64_t column) { return reinterpret_cast<double*>(columns[column])[row]; }
+};
+
+// Columns [first, last) of L in the rows, one after the other: what L D L' of the columns before them makes
+// is taken away, and the rest divided by the pivot. scaled: row j holds L[j][d] D[d]. (A product of three
+// float32 numbers is rounded once, whichever two are multiplied first, as two of them fit a double.)
+XSLIM_VECTOR_CLONES void SolveRows(const double* scaled, const double* pivots, int64_t first, int64_t last,
+                                   SideBySide* rows) {
+  using Float4 = float __attribute__((vector_size(16)));
+  for (int64_t j = first; j < last; ++j) {
+    const double* const row = scaled + j * kBlock;
+    Double4* const own = rows->columns[j];
+    Double4 a = own[0], b = own[1], c = own[2], e = own[3];
+    for (int64_t d = 0; d < j; ++d) {
+      const Double4 *const before = rows->columns[d], of_row = Double4{} + row[d];
+      a -= before[0] * of_row;
+      b -= before[1] * of_row;
+      c -= before[2] * of_row;
+      e -= before[3] * of_row;
+    }
+    const Double4 pivot = Double4{} + pivots[j];
+    own[0] = a / pivot;
+    own[1] = b / pivot;
+    own[2] = c / pivot;
+    own[3] = e / pivot;
+    for (int64_t i = 0; i < kSums; ++i)
+      own[i] = __builtin_convertvector(__builtin_convertvector(own[i], Float4), Double4);
+  }
+}
+
+// The rows, as many as there are, of `width` columns of a matrix with row length n, there and back.
+void Take(const float* from, int64_t n, int64_t count, int64_t width, SideBySide* rows) {
+  for (int64_t r = 0; r < count; ++r)
+    for (int64_t j = 0; j < width; ++j) rows->at(r, j) = from[r * n + j];
+}
+void Put(SideBySide* rows, int64_t n, int64_t count, int64_t width, float* to) {
+  for (int64_t r = 0; r < count; ++r)
+    for (int64_t j = 0; j < width; ++j) to[r * n + j] = static_cast<float>(rows->at(r, j));
+}
+
+// A block of columns, while it is factored.
+struct LdlBlock {
+  double scaled[kBlock * kBlock];  // as SolveRows takes them
+  double pivots[kBlock];
+};
+
+// LDL' of the `width` x `width` matrix at `a`, in place.
+void FactorBlock(float* a, int64_t n, int64_t width, LdlBlock* block) {
+  std::array<SideBySide, kBlock / kTogether> all = {};
+  for (int64_t row = 0; row < width; row += kTogether)
+    Take(a + row * n, n, std::min(kTogether, width - row), width, &all[static_cast<size_t>(row / kTogether)]);
+  const auto at = [&all](int64_t row, int64_t column) {
+    return all[static_cast<size_t>(row / kTogether)].at(row % kTogether, column);
+  };
+  for (int64_t j = 0; j < width; ++j) {
+    double diagonal = at(j, j);
+    for (int64_t d = 0; d < j; ++d) {
+      double& scaled = block->scaled[j * kBlock + d];
+      scaled = at(j, d) * block->pivots[d];
+      diagonal -= at(j, d) * scaled;
+    }
+    // Damping keeps the pivots positive; rounding may still eat a tiny one.
+    block->pivots[j] = static_cast<float>(std::max(diagonal, 1e-30));
+    // What this makes of the diagonal and of what lies above it is never read.
+    for (size_t group = static_cast<size_t>((j + 1) / kTogether); group < all.size(); ++group)
+      SolveRows(block->scaled, block->pivots, j, j + 1, &all[group]);
+  }
+  for (int64_t i = 0; i < width; ++i) {
+    for (int64_t j = 0; j < i; ++j) a[i * n + j] = static_cast<float>(at(i, j));
+    a[i * n + i] = static_cast<float>(block->pivots[i]);
+  }
+}
+
 // LDL' of the symmetric matrix h (n x n, row length n; the lower triangle is used): afterwards its strict
 // lower triangle holds L, its diagonal D. Blocked; each element's updates come in one order.
 void FactorLdl(std::vector<float>* h, int64_t n, ThreadPool& pool) {
   float* a = h->data();
   std::vector<float> scaled;
+  const auto block = std::make_unique<LdlBlock>();
   for (int64_t begin = 0; begin < n; begin += kBlock) {
     const int64_t end = std::min(begin + kBlock, n), width = end - begin;
-    for (int64_t j = begin; j < end; ++j) {
-      double diagonal = a[j * n + j];
-      for (int64_t d = begin; d < j; ++d) {
-        diagonal -= static_cast<double>(a[j * n + d]) * a[j * n + d] * a[d * n + d];
-      }
-      // Damping keeps the pivots positive; rounding may still eat a tiny one.
-      const float pivot = static_cast<float>(std::max(diagonal, 1e-30));
-      a[j * n + j] = pivot;
-      const auto eliminate = [&](int64_t first, int64_t last) {
-        for (int64_t i = first; i < last; ++i) {
-          double sum = a[i * n + j];
-          for (int64_t d = begin; d < j; ++d) {
-            sum -= static_cast<double>(a[i * n + d]) * a[j * n + d] * a[d * n + d];
-          }
-          a[i * n + j] = static_cast<float>(sum / pivot);
-        }
-      };
-      eliminate(j + 1, end);
-    }
+    FactorBlock(a + begin * n + begin, n, width, block.get());
     if (end == n) break;
     // The rows below: each solves its own triangle, so rows are split over the threads.
-    pool.ParallelFor(n - end, 16, [&](int64_t first, int64_t last, int) {
-      for (int64_t i = end + first; i < end + last; ++i) {
-        for (int64_t j = begin; j < end; ++j) {
-          double sum = a[i * n + j];
-          for (int64_t d = begin; d < j; ++d) {
-            sum -= static_cast<double>(a[i * n + d]) * a[j * n + d] * a[d * n + d];
-          }
-          a[i * n + j] = static_cast<float>(sum / a[j * n + j]);
-        }
+    pool.ParallelFor((n - end + kTogether - 1) / kTogether, 1, [&](int64_t first, int64_t last, int) {
+      SideBySide rows = {};
+      for (int64_t row = end + first * kTogether; row < std::min(end + last * kTogether, n);
+           row += kTogether) {
+        float* const at = a + row * n + begin;
+        const int64_t count = std::min(kTogether, n - row);
+        Take(at, n, count, width, &rows);
+        SolveRows(block->scaled, block->pivots, 0, width, &rows);
+        Put(&rows, n, count, width, at);
       }
     });
     // What remains -= L D L', a stripe of columns at a time and only from the diagonal down.
@@ -81,7 +144,12 @@ XSLIM_VECTOR_CLONES void AddFew(const float* patches, int64_t count, int64_t dep
   const int64_t total = count * depth, copied = std::min(count, (kFew + depth - 1) / depth);
   float end[3 * kFew] = {};
   std::copy(patches + (count - copied) * depth, patches + total, end);
-  for (int64_t i = 0; i < depth; i += kRows) {
+  const auto for_patches = [&](const auto& add) {
+    for (int64_t p = 0; p < count - copied; ++p) add(patches + p * depth);
+    for (int64_t p = 0; p < copied; ++p) add(end + p * depth);
+  };
+  int64_t i = 0;
+  for (; i + 1 < depth; i += kRows) {
     const int64_t rows = std::min(kRows, depth - i);
     for (int64_t j = 0; j < i + rows; j += kLanes) {
       Float8 a = {}, b = {}, c = {}, d = {};
@@ -92,18 +160,34 @@ XSLIM_VECTOR_CLONES void AddFew(const float* patches, int64_t count, int64_t dep
             move(second + (i + r) * depth + j + l, sums[r], l);
       };
       for_sums([](float* element, Float8* sum, int64_t l) { (*sum)[l] = *element; });
-      const auto add = [&](const float* x) {
+      for_patches([&](const float* x) {
         Float8 right;
         Load(x + j, &right);
         a += x[i] * right;
         b += x[i + 1] * right;
         c += x[i + 2] * right;
         d += x[i + 3] * right;
-      };
-      for (int64_t p = 0; p < count - copied; ++p) add(patches + p * depth);
-      for (int64_t p = 0; p < copied; ++p) add(end + p * depth);
+      });
       for_sums([](float* element, Float8* sum, int64_t l) { *element = (*sum)[l]; });
     }
+  }
+  if (i >= depth) return;
+  // One row is left where the filter has 3 x 3 or 5 x 5 taps: two of its vectors at once.
+  for (int64_t j = 0; j < depth; j += 2 * kLanes) {
+    Float8 a = {}, b = {};
+    const auto for_sums = [&](const auto& move) {
+      for (int64_t l = 0; l < 2 * kLanes && j + l <= i; ++l)
+        move(second + i * depth + j + l, l < kLanes ? &a : &b, l % kLanes);
+    };
+    for_sums([](float* element, Float8* sum, int64_t l) { (*sum)[l] = *element; });
+    for_patches([&](const float* x) {
+      Float8 left, right;
+      Load(x + j, &left);
+      Load(x + j + kLanes, &right);
+      a += x[i] * left;
+      b += x[i] * right;
+    });
+    for_sums([](float* element, Float8* sum, int64_t l) { *element = (*sum)[l]; });
   }
 }
 

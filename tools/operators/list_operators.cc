@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "ops/operator.h"
+#include "ops/own.h"
 #include "simplify/opset/signature.h"
 #include "xslim/config.h"
 #include "xslim/error.h"
@@ -120,6 +121,7 @@ std::string TypesText(const OperatorRow& row) {
 
 std::string Document() {
   std::vector<const OperatorRow*> rows = AllOperators();
+  std::erase_if(rows, [](const OperatorRow* row) { return std::string(row->domain) == kOwnDomain; });
   const auto key = [](const OperatorRow* row) {
     return std::make_tuple(std::string(row->domain), std::string(row->op_type), row->first_opset);
   };
