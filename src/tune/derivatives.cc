@@ -34,12 +34,24 @@ ValueId AddSeed(Graph* graph, const WeightedPoint& point, const Shape& shape, ui
 struct Place {
   size_t sample = 0;
   std::map<ValueId, RunsOf> kept;
+  std::vector<RunsOf> spare;  // their memory serves the next ones
+  RunsOf Choose(const Tensor& tensor);
 };
 
 struct Lane {
   std::unique_ptr<Executor> executor;
   std::unique_ptr<Place> place;
 };
+
+RunsOf Place::Choose(const Tensor& tensor) {
+  RunsOf runs;
+  if (!spare.empty()) {
+    runs = std::move(spare.back());
+    spare.pop_back();
+  }
+  ChooseRuns(tensor, &runs);
+  return runs;
+}
 
 // Runs the chosen samples, the first one that can be run by all threads together. Returns those that threw an
 // Error, and its text. Throws OutOfMemory.
@@ -50,7 +62,8 @@ std::map<size_t, std::string> RunAll(const Graph& graph, const std::vector<Value
   std::map<size_t, std::string> failed;
   std::mutex mutex;
   const auto run = [&](const Lane& lane, size_t sample) {
-    *lane.place = {sample, {}};
+    lane.place->sample = sample;
+    lane.place->kept.clear();
     try {
       lane.executor->Run(samples[sample]);
       return true;
@@ -85,23 +98,24 @@ std::map<size_t, std::string> RunAll(const Graph& graph, const std::vector<Value
 
 }  // namespace
 
-RunsOf ChooseRuns(const Tensor& tensor) {
+void ChooseRuns(const Tensor& tensor, RunsOf* to) {
   constexpr int64_t kMostElements = 1 << 16;
-  RunsOf chosen;
+  RunsOf& chosen = *to;
+  chosen.elements.clear();
   chosen.every = std::max<int64_t>((tensor.size() + kMostElements - 1) / kMostElements, 1);
   const float* x = tensor.data<float>();
   if (chosen.every == 1) {
     chosen.elements.assign(x, x + tensor.size());
-    return chosen;
+    return;
   }
   // The place within each group of runs moves on, so that no column of an image is preferred.
   const int64_t runs = tensor.size() / kRunElements;
+  chosen.elements.reserve(static_cast<size_t>(kMostElements));
   for (int64_t first = 0, turn = 0; first < runs; first += chosen.every, ++turn) {
     const int64_t run = first + turn * 7 % chosen.every;
     if (run >= runs) break;
     chosen.elements.insert(chosen.elements.end(), x + run * kRunElements, x + (run + 1) * kRunElements);
   }
-  return chosen;
 }
 
 Visit VisitSensitivities(const Graph& graph, const ValueFacts& facts,
@@ -127,16 +141,20 @@ Visit VisitSensitivities(const Graph& graph, const ValueFacts& facts,
   const auto tap = [&](Place* place) {
     return [&, place](ValueId id, const Tensor& tensor) {
       if (seen.count(id)) see(place->sample, id, tensor);
-      if (gradient.of.count(id)) place->kept[id] = ChooseRuns(tensor);
+      if (gradient.of.count(id)) place->kept[id] = place->Choose(tensor);
       const auto found = owners.find(id);
       if (found == owners.end()) return;
-      const RunsOf g = ChooseRuns(tensor);
+      RunsOf g = place->Choose(tensor);
       for (ValueId value : found->second) {
         const auto x = place->kept.find(value);
         if (x != place->kept.end() && x->second.elements.size() == g.elements.size())
           feel(place->sample, value, x->second, g);
-        place->kept.erase(value);
+        if (x != place->kept.end()) {
+          place->spare.push_back(std::move(x->second));
+          place->kept.erase(x);
+        }
       }
+      place->spare.push_back(std::move(g));
     };
   };
 

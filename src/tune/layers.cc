@@ -19,6 +19,7 @@ namespace {
 // Patches per number of a patch's elements, and in all. Depthwise filters have so few elements that few
 // patches tell as much.
 constexpr int64_t kPatchesEach = 32, kFewestPatches = 2048, kMostPatches = 8192;
+constexpr int64_t kGrain = 16384;        // weights per piece of a parallel loop
 constexpr int64_t kLargestDepth = 4608;  // wider layers keep their nearest codes: the matrix would pass 85 MB
 // How much of the inputs' means is left out of the matrix where the bias makes up for what rounding does to
 // them: all.
@@ -162,7 +163,8 @@ class LayerTuner {
         std::clamp<int64_t>(kLargestDepth * kLargestDepth / (rows.depth * rows.depth), 1, rows.groups);
     for (int64_t first = 0; first < rows.groups; first += at_once) {
       const int64_t last = std::min(first + at_once, rows.groups);
-      std::vector<Moments> moments(static_cast<size_t>(last - first), Moments(rows.depth));
+      std::vector<Moments> moments;
+      for (int64_t g = first; g < last; ++g) moments.emplace_back(rows.depth);
       for (size_t s = 0; s < sweep.samples(); ++s) {  // one input at a time: all together are large
         const Tensor input = sweep.Input(layer.node, 0, s);
         const PatchReader patches(node, constant, input, PatchPlaces(node, constant, input, each, s));
@@ -193,29 +195,35 @@ class LayerTuner {
         scales(static_cast<size_t>(rows.rows));
     const int64_t axis = weight.params.axis, inner = axis < 0 ? 1 : InnerCount(constant.shape(), axis);
     std::vector<size_t> channels(static_cast<size_t>(rows.rows), 0);
-    for (int64_t r = 0; r < rows.rows; ++r) {
+    const auto for_rows = [&](const std::function<void(int64_t)>& body) {
+      pool.ParallelFor(rows.rows, std::max<int64_t>(1, kGrain / rows.depth),
+                       [&](int64_t begin, int64_t end, int) {
+                         for (int64_t r = begin; r < end; ++r) body(r);
+                       });
+    };
+    for_rows([&](int64_t r) {
       for (int64_t d = 0; d < rows.depth; ++d)
         own[static_cast<size_t>(r * rows.depth + d)] = constant.data<float>()[rows.At(group, r, d)];
       size_t& channel = channels[static_cast<size_t>(r)];
       if (axis >= 0) channel = static_cast<size_t>(rows.At(group, r, 0) / inner % constant.dim(axis));
       scales[static_cast<size_t>(r)] = weight.params.scale[channel];
-    }
+    });
     // A scale that several rows share stays as it is.
     const bool own_scales = weight.params.scale.size() == static_cast<size_t>(rows.groups * rows.rows);
     const bool mean_is_free = biased_.count(layer.node) != 0;
     std::vector<float> matrix = moments.Matrix(mean_is_free ? kKeepOut : 0.0, kDamping, pool);
-    // Inputs with NaN or infinities (the data's, or a Log's) say nothing.
-    if (!std::all_of(matrix.begin(), matrix.end(), [](float x) { return std::isfinite(x); })) return;
+    // Inputs with NaN or infinities (the data's, or a Log's) say nothing. Their squares are on the diagonal.
+    for (int64_t d = 0; d < rows.depth; ++d)
+      if (!std::isfinite(matrix[static_cast<size_t>(d * (rows.depth + 1))])) return;
     const RoundedRows best = RoundAgainst(
         own, scales, own_scales ? ScalesFor(rows.depth) : std::vector<float>{1.0f}, matrix, rows.depth, pool);
-    for (int64_t r = 0; r < rows.rows; ++r) {
+    int8_t* const codes = rounded->codes.data<int8_t>();
+    for_rows([&](int64_t r) {
       if (own_scales)
         rounded->params.scale[channels[static_cast<size_t>(r)]] = best.scales[static_cast<size_t>(r)];
-      for (int64_t d = 0; d < rows.depth; ++d) {
-        rounded->codes.data<int8_t>()[rows.At(group, r, d)] =
-            best.codes[static_cast<size_t>(r * rows.depth + d)];
-      }
-    }
+      for (int64_t d = 0; d < rows.depth; ++d)
+        codes[rows.At(group, r, d)] = best.codes[static_cast<size_t>(r * rows.depth + d)];
+    });
   }
 
   // What rounding takes from the channels' means, sample by sample.

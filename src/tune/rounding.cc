@@ -95,10 +95,9 @@ void FactorBlock(float* a, int64_t n, int64_t width, LdlBlock* block) {
   }
 }
 
-// LDL' of the symmetric matrix h (n x n, row length n; the lower triangle is used): afterwards its strict
+// LDL' of the symmetric matrix at a (n x n, row length n; the lower triangle is used): afterwards its strict
 // lower triangle holds L, its diagonal D. Blocked; each element's updates come in one order.
-void FactorLdl(std::vector<float>* h, int64_t n, ThreadPool& pool) {
-  float* a = h->data();
+void FactorLdl(float* a, int64_t n, ThreadPool& pool) {
   std::vector<float> scaled;
   const auto block = std::make_unique<LdlBlock>();
   for (int64_t begin = 0; begin < n; begin += kBlock) {
@@ -199,8 +198,8 @@ struct RowBlock {
   Double8 cost;  // grows by the block's
 };
 
-// Rounds column by column and hands the errors on to the columns that follow; u: upper triangle, row length
-// `stride`, the pivots on its diagonal; scales: of the rows.
+// Rounds column by column and hands the errors on to the columns that follow; u: upper triangle, the pivots
+// on its diagonal, as Rounder::Upper gives it: backwards, rows of length `stride`; scales: of the rows.
 XSLIM_VECTOR_CLONES void RoundBlock(const float* u, int64_t stride, const float* scales, RowBlock* block) {
   // Half to even, as sums with this number have no bits for fractions.
   constexpr float kNoFraction = 12582912.0f;  // 1.5 * 2^23
@@ -209,15 +208,15 @@ XSLIM_VECTOR_CLONES void RoundBlock(const float* u, int64_t stride, const float*
   const Float8 lowest = Float8{} + kLowest, highest = Float8{} + kHighest;
   const Double8 wide_scale = __builtin_convertvector(scale, Double8);
   Double8 cost = block->cost;
-  for (int64_t i = 0; i < block->width; ++i, u += stride) {
+  for (int64_t i = 0; i < block->width; ++i, u -= stride) {
     const Float8 wanted = block->wanted[i];
     const Float8 low = wanted > lowest ? wanted : lowest, clamped = low < highest ? low : highest;
     const Float8 code = (clamped + kNoFraction) - kNoFraction;
     const Float8 error = block->weight[i] - code;
     const Double8 missed = __builtin_convertvector(wanted - code, Double8) * wide_scale;
-    cost += missed * missed * static_cast<double>(u[i]);
+    cost += missed * missed * static_cast<double>(u[-i]);
     block->code[i] = code;
-    for (int64_t k = i + 1; k < block->width; ++k) block->wanted[k] += error * u[k];
+    for (int64_t k = i + 1; k < block->width; ++k) block->wanted[k] += error * u[-k];
   }
   block->cost = cost;
 }
@@ -235,21 +234,15 @@ class Rounder {
              matrix[static_cast<size_t>(b) * n + static_cast<size_t>(b)];
     });
     // H = U D U' with U upper triangular in that order is LDL' of the matrix with rows and columns reversed.
-    std::vector<float> factor(n * n);
+    factor_ = std::make_unique_for_overwrite<float[]>(n * n);
     pool.ParallelFor(depth, 16, [&](int64_t first, int64_t last, int) {
       for (size_t i = static_cast<size_t>(first); i < static_cast<size_t>(last); ++i) {
         const float* const from = matrix.data() + static_cast<size_t>(order_[i]) * n;
-        float* const to = factor.data() + (n - 1 - i) * n;
+        float* const to = factor_.get() + (n - 1 - i) * n;
         for (size_t j = 0; j < n; ++j) to[n - 1 - j] = from[static_cast<size_t>(order_[j])];
       }
     });
-    FactorLdl(&factor, depth, pool);
-    upper_.assign(n * n, 0.0f);
-    pool.ParallelFor(depth, 16, [&](int64_t first, int64_t last, int) {
-      for (size_t i = static_cast<size_t>(first); i < static_cast<size_t>(last); ++i) {
-        for (size_t j = i; j < n; ++j) upper_[i * n + j] = factor[(n - 1 - i) * n + (n - 1 - j)];
-      }
-    });
+    FactorLdl(factor_.get(), depth, pool);
   }
 
   struct Result {
@@ -280,7 +273,7 @@ class Rounder {
     result.costs.assign(scales.size(), 0.0);
     for (int64_t begin = 0; begin < depth_; begin += kBlock) {
       const int64_t width = std::min(kBlock, depth_ - begin);
-      AddProduct(pool_, rows, width, begin, e.get(), depth_, 1, upper_.data() + begin, depth_, 1,
+      AddProduct(pool_, rows, width, begin, e.get(), depth_, 1, Upper(0, begin), -depth_, -1,
                  wanted.get() + begin, depth_);
       pool_.ParallelFor((rows + kLanes - 1) / kLanes, 1, [&](int64_t from, int64_t to, int) {
         for (int64_t group = from; group < to; ++group) {
@@ -297,7 +290,7 @@ class Rounder {
               block.weight[i][l] = w[static_cast<size_t>(at + i)];
             }
           }
-          RoundBlock(upper_.data() + begin * depth_ + begin, depth_, own, &block);
+          RoundBlock(Upper(begin, begin), depth_, own, &block);
           for (int64_t l = 0; l < lanes; ++l) {
             result.costs[static_cast<size_t>(row + l)] = block.cost[l];
             float* const error = e.get() + (row + l) * depth_ + begin;
@@ -315,10 +308,16 @@ class Rounder {
   }
 
  private:
+  // U, and the pivots D in the place of its diagonal of ones; the next element of a row stands before it, and
+  // so does the next row.
+  const float* Upper(int64_t row, int64_t column) const {
+    return factor_.get() + (depth_ - 1 - row) * depth_ + (depth_ - 1 - column);
+  }
+
   const int64_t depth_;
   ThreadPool& pool_;
   std::vector<int64_t> order_;
-  std::vector<float> upper_;  // U, and the pivots D in the place of its diagonal of ones
+  std::unique_ptr<float[]> factor_;
 };
 
 }  // namespace
@@ -339,10 +338,12 @@ void Moments::Add(const std::vector<float>& patches, ThreadPool& pool) {
   const int64_t rows = depth_ == 0 ? 0 : static_cast<int64_t>(patches.size()) / depth_;
   if (rows == 0) return;
   count_ += rows;
-  for (int64_t p = 0; p < rows; ++p) {
-    for (int64_t d = 0; d < depth_; ++d)
-      first_[static_cast<size_t>(d)] += patches[static_cast<size_t>(p * depth_ + d)];
-  }
+  pool.ParallelFor(depth_, 64, [&](int64_t begin, int64_t end, int) {
+    for (int64_t p = 0; p < rows; ++p) {
+      for (int64_t d = begin; d < end; ++d)
+        first_[static_cast<size_t>(d)] += patches[static_cast<size_t>(p * depth_ + d)];
+    }
+  });
   if (depth_ <= kFew) {
     AddFew(patches.data(), rows, depth_, second_.data());
     return;
