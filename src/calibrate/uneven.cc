@@ -167,6 +167,13 @@ class Finder {
                                  std::lround(most / least), " times, one scale would erase the small ones");
       return;
     }
+    if (node.Is("Sigmoid")) {
+      const std::optional<Extremes> scores = Of(node.outputs[0]);
+      if (scores && scores->hi < kMostSmallScore)
+        found_[node.id] = StrCat("output protected: calibration saw no scores above ", scores->hi,
+                                 ", one scale would cut larger ones off or erase these");
+      return;
+    }
     const Tensor* constant = node.Is("Mul") || node.Is("Div") ? ConstantOperand(graph_, node) : nullptr;
     if (constant == nullptr || constant->dtype() != DType::kFloat) return;
     for (int64_t i = 0; i < constant->size(); ++i) {

@@ -12,6 +12,8 @@
 
 namespace xslim {
 
+constexpr float kMostSmallScore = 0.475f;  // half of what other data may well hold
+
 // Operands of what may add a mask that have no pair of their own: inside a fused unit, say. FindUneven looks
 // at their statistics beside those of the plan's activations.
 std::set<ValueId> MaskOperands(const Graph& graph, const QuantPlan& plan);
@@ -21,7 +23,9 @@ std::set<ValueId> MaskOperands(const Graph& graph, const QuantPlan& plan);
 //     infinities) so far down that the Softmax sees nothing there;
 //   - at the graph's ends, with nothing but data movement and arithmetic with constants behind (unless
 //     protect_outputs is never): a Concat one of whose inputs spans less than 1/16 of them all, and a Mul or
-//     Div by constants that differ by more than that;
+//     Div by constants that differ by more than that, and a Sigmoid whose results are all below
+//     kMostSmallScore: codes for these would cut off the scores of what calibration has not seen, and codes
+//     for both would erase these;
 //   - one without weights whose result a Log reads, or something is divided by (by its root or power, too):
 //     numbers that all are above zero (divisors: or below), some of them less than a step of the largest, and
 //     divisors of both signs: the int8 tensor would make zeros of some, and the Log or quotient infinities or

@@ -18,7 +18,7 @@ namespace {
 
 // What a Sigmoid makes 0.95 of. A detector's calibration data may hold nothing that it is that sure of, other
 // data do.
-constexpr float kLikely = 2.94f;
+constexpr float kLikely = 2.94f, kLikelyScore = 0.95f;
 constexpr size_t kMostProducts = 16;
 constexpr double kNear = 5;  // times less noise, on a few samples, may be too much on more of them
 
@@ -102,12 +102,25 @@ void DataPlacement::WidenPools(QuantPlan* plan) const {
 // Not kept in chosen_: it may be narrowed again at its lower end.
 void DataPlacement::WidenScores(QuantPlan* plan) const {
   for (const auto& [id, ends] : shown_) {
-    const auto found = plan->activations.find(id);
-    if (found == plan->activations.end() || !ends.score || !ends.hi || found->second.fixed) continue;
-    const float lo = found->second.lo;
-    if (found->second.hi < kLikely)
-      SetRange(plan, id, lo, kLikely, "room for better scores than the data have");
+    if (!ends.score || !ends.hi) continue;
+    WidenUpTo(kLikely, id, plan);
+    for (const Use& use : graph_.value(id).uses) {
+      const Node& user = graph_.node(use.node);
+      const auto shown = user.Is("Sigmoid") ? shown_.find(user.outputs[0]) : shown_.end();
+      const auto found =
+          shown == shown_.end() ? plan->activations.end() : plan->activations.find(shown->first);
+      // Much smaller ones are FindUneven()'s: steps made for 0.95 would be too coarse for them.
+      if (found != plan->activations.end() && shown->second.hi && found->second.hi >= kMostSmallScore)
+        WidenUpTo(kLikelyScore, found->first, plan);
+    }
   }
+}
+
+void DataPlacement::WidenUpTo(float hi, ValueId id, QuantPlan* plan) const {
+  const auto found = plan->activations.find(id);
+  if (found == plan->activations.end() || found->second.fixed || !(found->second.hi < hi)) return;
+  const float lo = found->second.lo;
+  SetRange(plan, id, lo, hi, "room for better scores than the data have");
 }
 
 void DataPlacement::FixRange(ValueId id, const ChosenRange& range, QuantPlan* plan) const {

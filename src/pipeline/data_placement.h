@@ -34,7 +34,8 @@ class DataPlacement {
   void LeaveUneven();
 
   // Gives each activation of the plan its range: outputs of Softmaxes that of SoftmaxEnds() and of
-  // poolings that of PoolRanges() for good. What a last Sigmoid reads gets room above what the data have.
+  // poolings that of PoolRanges() for good. What a last Sigmoid reads and
+  // makes gets room above what the data have.
   void SetRanges() { SetRanges(&plan_); }
 
   // The tensors that may carry a pair when not all operators of the plan are int8 (SpareActivations), with
@@ -75,6 +76,7 @@ class DataPlacement {
   void WidenSoftmax(QuantPlan* plan, const QuantPlan& beside) const;
   void WidenPools(QuantPlan* plan) const;
   void WidenScores(QuantPlan* plan) const;
+  void WidenUpTo(float hi, ValueId id, QuantPlan* plan) const;
   void FixRange(ValueId id, const ChosenRange& range, QuantPlan* plan) const;
   void LeaveBare(const Node& node);
   QuantPlan Place(const Choices& choices);

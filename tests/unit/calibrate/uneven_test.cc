@@ -101,6 +101,23 @@ SmallGraph Attention(const char* type) {
   return model;
 }
 
+// A detector calibrated on pictures without what it looks for.
+TEST(Uneven, SmallScores) {
+  SmallGraph model;
+  model.Conv("logits", "x");
+  model.Op("Sigmoid", "scores", {"logits"});
+  model.Op("Flatten", "y", {"scores"});
+  model.Output("y");
+  const auto found = Uneven(model, {{"scores", {0.001f, 0.25f}}});
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_THAT(found.at(model.Node("scores")), HasSubstr("calibration saw no scores above 0.25"));
+  EXPECT_THAT(Uneven(model, {{"scores", {0.001f, 0.5f}}}), IsEmpty());
+  EXPECT_THAT(Uneven(model, {{"scores", {0.001f, 0.25f}}}, ProtectOutputs::kNever), IsEmpty());
+  model.Conv("further", "scores");
+  model.Output("further");
+  EXPECT_THAT(Uneven(model, {{"scores", {0.001f, 0.25f}}}), IsEmpty());
+}
+
 TEST(Uneven, AMaskThatIsAnInput) {
   const SmallGraph model = Attention("Add");
   for (float low : {-100.0f, -10000.0f, -INFINITY}) {

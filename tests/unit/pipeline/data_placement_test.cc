@@ -82,7 +82,8 @@ TEST_F(DataPlacementTest, SignsAreLookedForInFrontOfFunctions) {
 TEST_F(DataPlacementTest, ScoresGetRoom) {
   graph_.SetConstant(graph_.Find("w1"), Noise({16, 16}, 1, 0.1f));
   const ValueId first = graph_.Find("first");
-  graph_.AddOutput(Op("Sigmoid", "scores", {first}));
+  const ValueId scores = Op("Sigmoid", "scores", {first});
+  graph_.AddOutput(scores);
   facts_ = std::make_unique<ValueFacts>(graph_, source_.at(0), pool_);
   for (const bool visible_ranges : {false, true}) {
     config_.quantization.visible_ranges = visible_ranges;
@@ -93,6 +94,8 @@ TEST_F(DataPlacementTest, ScoresGetRoom) {
     EXPECT_EQ(logits.hi > 2.9f, visible_ranges);
     EXPECT_EQ(logits.why.find("room") != std::string::npos, visible_ranges);
     EXPECT_GT(logits.lo, -2);
+    EXPECT_LT(statistics_.at(scores).max(), 0.9f);
+    EXPECT_EQ(plan_.activations.at(scores).hi > 0.94f, visible_ranges);
   }
 }
 
