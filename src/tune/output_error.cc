@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "graph/subgraph.h"
 #include "ops/precise_math.h"
 #include "quant/interest.h"
 #include "quant/output_parts.h"
@@ -26,6 +27,7 @@ class PointFinder {
 
   std::vector<std::string> Find() {
     for (ValueId id : graph_.outputs()) Visit(id);
+    LeaveOutExact();
     return std::move(points_);
   }
 
@@ -69,6 +71,20 @@ class PointFinder {
         Widen(*producer);
       }
     }
+  }
+
+  // States of a recurrent layer that stays float, say: no choice changes them, and in the mean over the
+  // points they would hide what happens to the others.
+  void LeaveOutExact() {
+    std::vector<ValueId> made;
+    for (NodeId id : plan_.nodes) {
+      for (ValueId output : graph_.node(id).outputs) {
+        if (output != kNone) made.push_back(output);
+      }
+    }
+    const std::set<ValueId> inexact = DependingOn(graph_, {made.begin(), made.end()});
+    const auto exact = [&](const std::string& point) { return !inexact.count(graph_.Find(point)); };
+    if (!std::all_of(points_.begin(), points_.end(), exact)) std::erase_if(points_, exact);
   }
 
   const Graph& graph_;

@@ -14,7 +14,8 @@ namespace xslim {
 
 // Where quality is judged: the float outputs of the graph. Parts of an output whose scales differ so much
 // that it was protected (boxes beside scores) count one by one; in place of an output that is no float tensor
-// stand the float tensors that it is computed from. Names, which the exported graph keeps.
+// stand the float tensors that it is computed from. Those that no int8 operator leads to do not count, as
+// long as there are others. Names, which the exported graph keeps.
 std::vector<std::string> OutputPoints(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts);
 
 // The sum of squares of a float tensor.

@@ -45,6 +45,18 @@ TEST(OutputPoints, AlsoBehindDataMovementAndArithmeticWithConstants) {
   EXPECT_THAT(Points(model), UnorderedElementsAre("boxes", "scores"));
 }
 
+// They have no noise whatever is chosen.
+TEST(OutputPoints, NotThoseThatFloatOperatorsMakeAlone) {
+  SmallGraph model;
+  model.Input("wide", {1, 4, 32, 32});
+  model.Op("Sin", "state", {"wide"});
+  model.Output("state");
+  EXPECT_THAT(Points(model), UnorderedElementsAre("state"));
+  model.Conv("y", "state");
+  model.Output("y");
+  EXPECT_THAT(Points(model), UnorderedElementsAre("y"));
+}
+
 TEST(OutputPoints, AQuantizedConcatIsOne) {
   SmallGraph model;
   model.Input("wide", {1, 4, 32, 32});
