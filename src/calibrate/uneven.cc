@@ -59,7 +59,7 @@ class Finder {
         found_[*it] = kAddsMask;
       } else if (const char* why = LosesSmall(node)) {
         found_[*it] = why;
-      } else if (protect && ends[static_cast<size_t>(*it)]) {
+      } else if (protect && (ends[static_cast<size_t>(*it)] || IsForBranches(node))) {
         CheckEnd(node);
       }
     }
@@ -151,6 +151,11 @@ class Finder {
       if (!(extremes->lo >= 0 && extremes->hi > kSteps * static_cast<double>(extremes->lo))) return false;
     }
     return known;
+  }
+
+  // A score that a branch of If hands on, and that, compared with a number, chooses the branch.
+  bool IsForBranches(const Node& node) const {
+    return node.Is("Sigmoid") && graph_.CapturedBySubgraph(graph_.value(node.outputs[0]).name);
   }
 
   void CheckEnd(const Node& node) {

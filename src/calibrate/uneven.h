@@ -25,7 +25,7 @@ std::set<ValueId> MaskOperands(const Graph& graph, const QuantPlan& plan);
 //     protect_outputs is never): a Concat one of whose inputs spans less than 1/16 of them all, and a Mul or
 //     Div by constants that differ by more than that, and a Sigmoid whose results are all below
 //     kMostSmallScore: codes for these would cut off the scores of what calibration has not seen, and codes
-//     for both would erase these;
+//     for both would erase these (also one that a body captures);
 //   - one without weights whose result a Log reads, or something is divided by (by its root or power, too):
 //     numbers that all are above zero (divisors: or below), some of them less than a step of the largest, and
 //     divisors of both signs: the int8 tensor would make zeros of some, and the Log or quotient infinities or

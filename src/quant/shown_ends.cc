@@ -53,8 +53,21 @@ class EndFinder {
     for (ValueId input : node.inputs) Show(input, ends);
   }
 
+  // What the branches hand on as it is, from the graph around them.
+  void ShowCaptures(const Node& node, ValueId output, ShownEnds ends) {
+    const auto slot = static_cast<size_t>(std::find(node.outputs.begin(), node.outputs.end(), output) -
+                                          node.outputs.begin());
+    for (const auto& [key, attribute] : node.attributes) {
+      if (!attribute.graph || slot >= attribute.graph->outputs().size()) continue;
+      const Graph& branch = *attribute.graph;
+      const ValueId given = BeforeMoves(branch, branch.outputs()[slot]);
+      if (branch.Producer(given) == nullptr) Show(graph_.Find(branch.value(given).name), ends);
+    }
+  }
+
   void Pass(const Node& node, ValueId output, ShownEnds ends) {
     if (node.Is("Shape") || node.Is("Size")) return;
+    if (node.Is("If")) return ShowCaptures(node, output, ends);
     const bool whole = facts_.is_float(output) && !selected_.count(output);
     const Tensor* constant = ConstantOperand(graph_, node);
     if (!whole) {

@@ -17,8 +17,9 @@ struct ShownEnds {
 
 // Tensors whose numbers the outputs show one by one: the outputs, those that operators select them from
 // (selected.h), and what data movement, interpolation, products of two, arithmetic with constants and
-// functions of one number make them of. Samples hold few numbers at such an end, and it is these that users
-// look at. An end is not shown where a function levels off there (the lower one of Sigmoid and Softmax).
+// functions of one number make them of, or branches of If hand on. Samples hold few numbers at such an end,
+// and it is these that users look at. An end is not shown where a function levels off there (the lower one of
+// Sigmoid and Softmax).
 std::map<ValueId, ShownEnds> FindShownEnds(const Graph& graph, const ValueFacts& facts);
 
 }  // namespace xslim

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
+
 #include "small_graph.h"
 
 namespace xslim {
@@ -46,6 +48,30 @@ TEST_F(ShownEndsTest, WhatIsAlsoShownAsItIsIsNoScore) {
   model_.Output("swish");
   EXPECT_EQ(EndsOf("c"), "lo hi ");
   EXPECT_EQ(EndsOf("gate"), "lo hi ");
+}
+
+// A detector that asks a second model where its score is high.
+TEST_F(ShownEndsTest, WhatABranchHandsOn) {
+  const auto branch = [](const char* read, bool computes) {
+    Attribute attribute;
+    attribute.kind = Attribute::Kind::kGraph;
+    attribute.graph = std::make_shared<Graph>();
+    const ValueId given = attribute.graph->AddValue(read), result = attribute.graph->AddValue("result");
+    attribute.graph->opset_imports[""] = 20;
+    attribute.graph->AddNode(computes ? "Sin" : "Identity", "give", {given}, {result});
+    attribute.graph->AddOutput(result);
+    return attribute;
+  };
+  model_.Conv("c", "x");
+  model_.Conv("d", "x");
+  model_.Op("Sigmoid", "score", {"c"});
+  model_.graph.AddConstant("high", Tensor::Of<bool>({}, {false}));
+  model_.Op("If", "y", {"high"},
+            {{"then_branch", branch("d", true)}, {"else_branch", branch("score", false)}});
+  model_.Output("y");
+  EXPECT_EQ(EndsOf("score"), "lo hi ");
+  EXPECT_EQ(EndsOf("c"), "hi score");
+  EXPECT_EQ(EndsOf("d"), "");
 }
 
 TEST_F(ShownEndsTest, SignsTurnThemRound) {
