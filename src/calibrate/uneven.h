@@ -12,7 +12,7 @@
 
 namespace xslim {
 
-constexpr float kMostSmallScore = 0.475f;  // half of what other data may well hold
+inline constexpr float kMostSmallScore = 0.475f;  // half of what other data may well hold
 
 // Operands of what may add a mask that have no pair of their own: inside a fused unit, say. FindUneven looks
 // at their statistics beside those of the plan's activations.

@@ -20,7 +20,22 @@ void Join(const InterestRange& range, InterestRange* seen) {
 
 InterestRange InterestOf(const Graph& graph, ValueId id, int depth);
 
+// Of what a constant is added to, or taken from; where limits depend on the largest number, nothing is known.
+InterestRange InterestBeforeShift(const Graph& graph, const Node& user, int depth) {
+  const Tensor* const constant = ConstantOperand(graph, user);
+  if (constant == nullptr || constant->dtype() != DType::kFloat || constant->size() == 0) return {};
+  InterestRange seen = InterestOf(graph, user.outputs[0], depth + 1);
+  if (seen.fades) return {};
+  const auto [least, most] =
+      std::minmax_element(constant->data<float>(), constant->data<float>() + constant->size());
+  if (!std::isfinite(*least) || !std::isfinite(*most)) return {};
+  if (user.Is("Add")) return {seen.lo - *most, seen.hi - *least};
+  return graph.Constant(user.input(0)) == nullptr ? InterestRange{seen.lo + *least, seen.hi + *most}
+                                                  : InterestRange{};
+}
+
 InterestRange InterestOfUser(const Graph& graph, const Node& user, int slot, const Value& value, int depth) {
+  if (user.Is("Add") || user.Is("Sub")) return InterestBeforeShift(graph, user, depth);
   if (slot != 0 && !user.Is("Mul")) return {};
   if (user.Is("Mul")) {  // x * sigmoid(x): as SiLU, nothing under -10 matters; the sigmoid's own input is
                          // slot 0 of Sigmoid

@@ -177,6 +177,14 @@ std::vector<ValueId> RoundedTensors(const Graph& graph, const ChannelGroup& grou
   return {tensors.begin(), tensors.end()};
 }
 
+std::vector<NodeId> VectorAdds(const Graph& graph, const ChannelGroup& group) {
+  std::vector<NodeId> adds;
+  for (const Slot& vector : group.vectors) {
+    if (graph.node(vector.node).Is("Add")) adds.push_back(vector.node);
+  }
+  return adds;
+}
+
 std::vector<ChannelGroup> FindChannelGroups(const Graph& graph,
                                             const std::map<NodeId, std::string>& untouched) {
   std::vector<ChannelGroup> groups;

@@ -27,6 +27,9 @@ struct ChannelGroup {
 // What layers and sums of the group read: all of it is rounded to int8.
 std::vector<ValueId> RoundedTensors(const Graph& graph, const ChannelGroup& group);
 
+// The group's Adds of a vector, which have an int8 pair in front of them as well.
+std::vector<NodeId> VectorAdds(const Graph& graph, const ChannelGroup& group);
+
 // Groups without an operator of `untouched`, by the order of their first fronts; linear in the graph's size.
 std::vector<ChannelGroup> FindChannelGroups(const Graph& graph,
                                             const std::map<NodeId, std::string>& untouched);

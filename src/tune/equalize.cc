@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/vector_clones.h"
 #include "quant/facts.h"
+#include "quant/interest.h"
 #include "tune/channel_groups.h"
 
 namespace xslim {
@@ -85,8 +86,9 @@ class NoiseModel {
     HandBack(graph, group, &energy);
     for (ValueId id : RoundedTensors(graph, group)) {
       const ChannelStatistics* const seen = Seen(statistics, id);
-      if (seen != nullptr && !energy[id].empty()) tensors_.push_back({seen, std::move(energy[id])});
+      if (seen != nullptr && !energy[id].empty()) tensors_.push_back({seen, energy[id]});
     }
+    for (NodeId id : VectorAdds(graph, group)) AddShifted(graph, graph.node(id), statistics, energy);
   }
 
   bool empty() const { return readers_.empty(); }
@@ -94,12 +96,14 @@ class NoiseModel {
   // As the header says, in units of 1/12.
   double Of(const std::vector<double>& scale) const {
     double noise = 0;
-    for (const auto& [seen, energy] : tensors_) {
-      double lo = 0, hi = 0;
+    for (const auto& [seen, energy, shift] : tensors_) {
+      double lo = 0, hi = 0, most = 0;
       for (size_t c = 0; c < channels_; ++c) {
         lo = std::min(lo, scale[c] * seen->lo[c]);
         hi = std::max(hi, scale[c] * seen->hi[c]);
+        if (!shift.empty()) most = std::max(most, scale[c] * shift[c]);
       }
+      if (!shift.empty()) lo = std::max(lo, -most);
       const double step = (hi - lo) / 255;
       for (size_t c = 0; c < channels_; ++c) noise += step * step * energy[c] / (scale[c] * scale[c]);
     }
@@ -126,7 +130,7 @@ class NoiseModel {
   // By channel, the largest share that it has of a tensor's widest range; 0: dead in all of them.
   std::vector<double> Ranges() const {
     std::vector<double> ranges(channels_, 0.0);
-    for (const auto& [seen, energy] : tensors_) {
+    for (const auto& [seen, energy, shift] : tensors_) {
       std::vector<double> own(channels_);
       for (size_t c = 0; c < channels_; ++c)
         own[c] =
@@ -182,6 +186,22 @@ class NoiseModel {
     }
   }
 
+  // What a vector is added to is rounded as well. A Relu behind sees nothing of it below the vector's largest
+  // number.
+  void AddShifted(const Graph& graph, const Node& add, const StatisticsByValue& statistics,
+                  const std::map<ValueId, std::vector<double>>& energy) {
+    const Tensor* const vector = ConstantOperand(graph, add);
+    if (vector == nullptr) return;
+    const bool second = graph.Constant(add.input(1)) == vector;
+    const ChannelStatistics* const seen = Seen(statistics, add.input(second ? 0 : 1));
+    std::vector<double> reached(channels_, 0.0), shift;
+    CollectReached(graph, add.outputs[0], energy, &reached);
+    if (seen == nullptr) return;
+    if (VisibleRange(graph, add.outputs[0]).lo == 0)
+      shift.assign(vector->data<float>(), vector->data<float>() + vector->size());
+    tensors_.push_back({seen, std::move(reached), std::move(shift)});
+  }
+
   // Adds up what is known of the tensors that `from` is handed on to without a sum.
   void CollectReached(const Graph& graph, ValueId from, const std::map<ValueId, std::vector<double>>& energy,
                       std::vector<double>* reached) const {
@@ -207,6 +227,7 @@ class NoiseModel {
   struct Rounded {
     const ChannelStatistics* seen;
     std::vector<double> energy;
+    std::vector<double> shift = {};  // by channel; what lies below the negative of the largest is not seen
   };
   const size_t channels_;
   std::vector<Weighted> readers_;
@@ -257,6 +278,10 @@ std::map<ValueId, bool> TensorsToEqualize(const Graph& graph,
   std::map<ValueId, bool> channels_first;
   for (const ChannelGroup& group : FindChannelGroups(graph, untouched)) {
     for (ValueId id : RoundedTensors(graph, group)) channels_first[id] = group.axis.first;
+    for (NodeId id : VectorAdds(graph, group)) {
+      const Node& add = graph.node(id);
+      channels_first[add.input(graph.Constant(add.input(0)) == nullptr ? 0 : 1)] = group.axis.first;
+    }
   }
   return channels_first;
 }
