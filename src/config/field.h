@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/log.h"
+
 namespace xslim {
 
 // For a parser's callback: throws Error naming the file where lists and objects lie deeper in one another
@@ -39,14 +41,12 @@ class Field {
   // implemented yet."
   template <typename E>
   E Word(const std::vector<std::pair<const char*, E>>& words, bool xslim = false) const {
-    std::string known;
     for (const auto& [word, value] : words) {
       if (value_ == word) return value;
-      known += (known.empty() ? "" : ", ") + std::string(word);
     }
-    if (xslim && value_.is_string())
-      Fail(Name() + " " + String() + " not implemented yet.", "one of " + known);
-    Expected("one of " + known);
+    const std::string known = "one of " + StrJoin(words, ", ", [](const auto& each) { return each.first; });
+    if (xslim && value_.is_string()) Fail(Name() + " " + String() + " not implemented yet.", known);
+    Expected(known);
   }
 
   Field Member(const std::string& key) const {

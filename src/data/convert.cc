@@ -199,10 +199,8 @@ bool HasNonFinite(const Tensor& tensor) {
 }
 
 std::string DimsText(const Shape& shape) {
-  std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i)
-    text += (i ? "," : "") + (shape[i] < 0 ? "?" : std::to_string(shape[i]));
-  return text + "]";
+  const auto text = [](int64_t size) { return size < 0 ? "?" : std::to_string(size); };
+  return "[" + StrJoin(shape, ",", text) + "]";
 }
 
 Tensor FitShape(const Tensor& tensor, const Shape& shape, const std::string& path, const std::string& input) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/log.h"
+
 namespace xslim {
 namespace {
 
@@ -9,8 +11,7 @@ namespace {
 std::vector<const InputParameters*> MatchEntries(const std::vector<InputParameters>& entries,
                                                  const std::vector<ModelInput>& inputs,
                                                  const std::string& where) {
-  std::string names;
-  for (const ModelInput& input : inputs) names += (names.empty() ? "" : ", ") + input.name;
+  const std::string names = StrJoin(inputs, ", ", [](const ModelInput& input) { return input.name; });
   if (entries.empty() && !inputs.empty()) {
     throw Error("Calibration input_parameters setting not detected.", where,
                 "one entry per model input: " + names);
@@ -73,9 +74,9 @@ InputKind KindOf(const InputParameters& entry, const std::string& where) {
 void WarnIdle(const SampleInput& input) {
   const InputParameters& entry = input.entry;
   const InputKind kind = input.kind;
-  std::string keys;
+  std::vector<std::string> keys;
   const auto add = [&keys](const char* key, bool set) {
-    if (set) keys += (keys.empty() ? "" : ", ") + std::string(key);
+    if (set) keys.push_back(key);
   };
   if (kind != InputKind::kImage && kind != InputKind::kScript) {
     add("mean_value", !entry.mean_value.empty());
@@ -93,7 +94,7 @@ void WarnIdle(const SampleInput& input) {
              kind == InputKind::kZero    ? "an input without data_list_path"
              : kind == InputKind::kImage ? "images, which are read as float32"
                                          : "files of arrays",
-             ": ", keys);
+             ": ", StrJoin(keys));
 }
 
 void Resolve(const ModelInput& model, const InputParameters& entry, const std::string& where,

@@ -103,14 +103,14 @@ class ListSource : public SampleSource {
  private:
   // Where no input has data, that is said of the whole run.
   void WarnOfZeros() const {
-    std::string zeros;
+    std::vector<std::string> zeros;
     bool data = false;
     for (const auto& input : inputs_) {
       data |= input->kind != InputKind::kZero;
-      if (input->kind == InputKind::kZero) zeros += (zeros.empty() ? "" : ", ") + input->name;
+      if (input->kind == InputKind::kZero) zeros.push_back(input->name);
     }
     if (!data || zeros.empty()) return;
-    LogWarning("no data_list_path for ", zeros,
+    LogWarning("no data_list_path for ", StrJoin(zeros),
                ": all zeros in every sample, so ranges and figures of what depends on it are those of zeros; "
                "give data unless zeros are meant");
   }

@@ -143,14 +143,13 @@ class Comparer {
 
   // Figures of other samples, or of another model, are another matter.
   void Inputs(const Manifest& manifest) {
-    std::string others;
+    std::vector<std::string> others;
     for (const ManifestMember& member : manifest) {
       if (IsOutput(member)) continue;
       const auto before = earlier_.manifest.find(member.name);
-      if (before != earlier_.manifest.end() && before->second != member.texts)
-        others += (others.empty() ? "" : ", ") + member.name;
+      if (before != earlier_.manifest.end() && before->second != member.texts) others.push_back(member.name);
     }
-    if (!others.empty()) Say("the baseline is of other inputs (manifest): " + others);
+    if (!others.empty()) Say("the baseline is of other inputs (manifest): " + StrJoin(others));
   }
 
   const EarlierVerdict& earlier_;

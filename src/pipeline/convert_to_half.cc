@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "base/log.h"
 #include "calibrate/calibrate.h"
@@ -67,25 +69,21 @@ const std::set<std::string> kOrtCpuBFloat16 = {
     "Unsqueeze"};
 
 void WarnOfKernels(const std::set<std::string>& types) {
-  std::string missing;
-  for (const std::string& type : types) {
-    if (!kOrtCpuBFloat16.count(type)) missing += (missing.empty() ? "" : ", ") + type;
-  }
+  std::vector<std::string> missing;
+  std::set_difference(types.begin(), types.end(), kOrtCpuBFloat16.begin(), kOrtCpuBFloat16.end(),
+                      std::back_inserter(missing));
   if (!missing.empty()) {
-    LogWarning("ONNX Runtime's CPU provider has no bfloat16 kernels for ", missing,
+    LogWarning("ONNX Runtime's CPU provider has no bfloat16 kernels for ", StrJoin(missing),
                ": it will not load the model, which is for other providers and runtimes");
   }
 }
 
 void WarnOfVanished(const std::vector<Vanished>& vanished) {
   if (vanished.empty()) return;
-  std::string names;
-  for (size_t i = 0; i < std::min(vanished.size(), kNamed); ++i) {
-    names += StrCat(i == 0 ? "" : ", ", vanished[i].name, " (", vanished[i].elements, " of ", vanished[i].of,
-                    " elements)");
-  }
-  if (vanished.size() > kNamed) names += StrCat(" and ", vanished.size() - kNamed, " more");
-  LogWarning("numbers of up to 2^-25 are 0 in float16: ", names,
+  std::vector<std::string> names;
+  for (const Vanished& each : vanished)
+    names.push_back(StrCat(each.name, " (", each.elements, " of ", each.of, " elements)"));
+  LogWarning("numbers of up to 2^-25 are 0 in float16: ", FirstOf(names, kNamed),
              "; use --bf16, or leave the operators that read them float32 by ignore_op_names");
 }
 

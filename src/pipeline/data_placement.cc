@@ -305,17 +305,19 @@ DataPlacement::Outcome DataPlacement::LeaveProducts(FragileFinder* finder, const
 }
 
 std::string DataPlacement::NoteProducts(const std::set<NodeId>& nodes, const std::string& rise) {
-  int64_t count = 0, macs = 0;
-  std::string titles;
+  int64_t macs = 0;
+  std::vector<std::string> titles;
   for (NodeId id : nodes) {
     const Node& node = graph_.node(id);
     if (!IsComputing(node)) continue;
-    titles += (++count == 1 ? "" : ", ") + node.Title();
+    titles.push_back(node.Title());
     macs += MacsOf(node, facts_);
   }
   const std::string why =
       StrCat("fragile: in int8 ",
-             count == 1 ? "it takes" : StrCat(count, " products of weights, of which it is one, take"), rise);
+             titles.size() == 1 ? "it takes"
+                                : StrCat(titles.size(), " products of weights, of which it is one, take"),
+             rise);
   for (NodeId id : nodes) {
     choices_.float_by_data[id] = plan_.left_float[id] =
         IsComputing(graph_.node(id)) ? why : "one with a product of weights that stays float";
@@ -323,7 +325,7 @@ std::string DataPlacement::NoteProducts(const std::set<NodeId>& nodes, const std
   const double share = static_cast<double>(macs) / static_cast<double>(MacsOf(graph_, facts_));
   return StrCat("products of weights with ", std::round(1000 * share) / 10,
                 " % of the multiply-adds stay float (protect_fragile), which in int8 take", rise, ": ",
-                titles);
+                StrJoin(titles));
 }
 
 // What is left to be done where few multiply-adds in float do not help.

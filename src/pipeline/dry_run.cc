@@ -29,12 +29,11 @@ std::string WhyOutside(const Graph& graph, const Node& node, const ValueFacts& f
 
 // "" where there are none.
 std::string PairsBehind(const Graph& graph, const QuantPlan& plan, const std::vector<ValueId>& values) {
-  std::string names;
+  std::vector<std::string> names;
   for (const ValueId id : values) {
-    if (id != kNone && plan.activations.count(id))
-      names += (names.empty() ? "" : ", ") + graph.value(id).name;
+    if (id != kNone && plan.activations.count(id)) names.push_back(graph.value(id).name);
   }
-  return names.empty() ? "" : "Q/DQ behind " + names;
+  return names.empty() ? "" : "Q/DQ behind " + StrJoin(names);
 }
 
 std::string Int8Line(const Graph& graph, const QuantPlan& plan, const Node& node) {

@@ -20,17 +20,14 @@ namespace {
 constexpr int kQdqOpset = 13;  // per-axis QuantizeLinear and DequantizeLinear
 
 void RefuseQuantized(const Graph& graph, const std::string& path) {
-  std::string names;
-  int count = 0;
+  constexpr size_t kNamed = 5;
+  std::vector<std::string> names;
   for (NodeId id : graph.Order()) {
-    const Node& node = graph.node(id);
-    if (!IsPairHalf(node)) continue;
-    if (count++ < 5) names += (names.empty() ? "" : ", ") + node.name;
+    if (IsPairHalf(graph.node(id))) names.push_back(graph.node(id).name);
   }
-  if (count > 5) names += ", ... (" + std::to_string(count) + " in all)";
-  if (count > 0)
-    throw Error("the model already holds QuantizeLinear/DequantizeLinear nodes: " + names, path,
-                "give the float model");
+  if (!names.empty())
+    throw Error("the model already holds QuantizeLinear/DequantizeLinear nodes: " + FirstOf(names, kNamed),
+                path, "give the float model");
 }
 
 void RefusePinned(const Config& config) {

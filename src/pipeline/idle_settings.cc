@@ -113,15 +113,14 @@ class Finder {
   };
 
   void Say(const std::vector<Name>& names, const std::string& where) {
-    std::string text;
-    int count = 0;
+    std::vector<std::string> keys;
     for (const Name& name : names) {
-      if (!name.set) continue;
-      text += (count++ == 0 ? "" : ", ") + name.key;
+      if (name.set) keys.push_back(name.key);
     }
-    if (count == 0) return;
+    if (keys.empty()) return;
+    std::string text = StrJoin(keys);
     if (text[0] != '-' && !config_.source.empty()) text = config_.source + ": " + text;
-    sentences_.push_back(text + (count == 1 ? " has" : " have") + " no effect " + where);
+    sentences_.push_back(text + (keys.size() == 1 ? " has" : " have") + " no effect " + where);
   }
 
   void OfOtherLevels() {

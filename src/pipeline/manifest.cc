@@ -106,8 +106,7 @@ std::string ManifestJson(const Manifest& manifest) {
   std::string text = "{";
   for (const ManifestMember& member : manifest) {
     text += StrCat(text.size() > 1 ? "," : "", "\n    ", JsonQuoted(member.name), ": ");
-    std::string texts;
-    for (const std::string& each : member.texts) texts += (texts.empty() ? "" : ", ") + JsonQuoted(each);
+    const std::string texts = StrJoin(member.texts, ", ", JsonQuoted);
     text += member.list ? "[" + texts + "]" : texts.empty() ? "null" : texts;
   }
   return text + "\n  }";

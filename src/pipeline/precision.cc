@@ -68,14 +68,14 @@ Chosen ChoosePrecision(const PartialPlans& plans, const OutputNoise& noise,
           100.0 * static_cast<double>(int8) / static_cast<double>(std::max<int64_t>(plans.macs(), 1)),
           " % of the multiply-adds stay int8");
   for (const PrecisionStep& step : result.steps) {
-    std::string titles;
+    std::vector<std::string> titles;
     for (size_t unit : step.units) {
       if (search.float_units().count(unit))
-        titles += (titles.empty() ? "" : ", ") + plans.graph().node(plans.units()[unit].node).Title();
+        titles.push_back(plans.graph().node(plans.units()[unit].node).Title());
     }
     if (!titles.empty())
       LogDebug(prefix, "auto_precision: float for the SNR of ", noise.rows()[step.row].Name(), " (",
-               step.before, " -> ", step.after, "): ", titles);
+               step.before, " -> ", step.after, "): ", StrJoin(titles));
   }
   if (!result.met)
     LogWarning(prefix, "auto_precision: the target ", target, " is out of reach: ", name, " has the SNR ",

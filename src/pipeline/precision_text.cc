@@ -34,11 +34,7 @@ size_t WorstRow(const SensitivityResult& result, const OperatorSensitivity& item
   return worst;
 }
 
-std::string NumbersJson(const NoiseRatios& numbers) {
-  std::string text = "[";
-  for (size_t i = 0; i < numbers.size(); ++i) text += (i ? ", " : "") + JsonNumber(numbers[i]);
-  return text + "]";
-}
+std::string NumbersJson(const NoiseRatios& numbers) { return "[" + StrJoin(numbers, ", ", JsonNumber) + "]"; }
 
 }  // namespace
 

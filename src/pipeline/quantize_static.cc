@@ -70,11 +70,8 @@ LeftList LeftFloat(const Graph& graph, const QuantPlan& plan) {
 void WarnOfCoarse(const std::vector<std::string>& tensors) {
   if (tensors.empty()) return;
   constexpr size_t kNamed = 5;
-  std::string names;
-  for (size_t i = 0; i < std::min(tensors.size(), kNamed); ++i) names += (i == 0 ? "" : ", ") + tensors[i];
-  if (tensors.size() > kNamed) names += StrCat(" and ", tensors.size() - kNamed, " more");
   LogWarning(
-      "numbers too small for int8, whose scales are at least 2^-23: ", names,
+      "numbers too small for int8, whose scales are at least 2^-23: ", FirstOf(tensors, kNamed),
       "; leave the operators that read them float by ignore_op_names, or scale the model's numbers up");
 }
 

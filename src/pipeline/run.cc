@@ -138,11 +138,9 @@ RunResult DispatchMode(Graph graph, const Config& config, const RunOptions& opti
 
 // A model that was good before its sizes were fixed is so still; the sizes are not.
 [[noreturn]] void FailSizes(const InvalidModel& error, const std::vector<InputShape>& shapes) {
-  std::string text;
-  for (const InputShape& shape : shapes) {
-    text += (text.empty() ? "" : " ") + shape.name + (shape.name.empty() ? "" : ":");
-    for (size_t i = 0; i < shape.sizes.size(); ++i) text += StrCat(i > 0 ? "," : "", shape.sizes[i]);
-  }
+  const std::string text = StrJoin(shapes, " ", [](const InputShape& shape) {
+    return shape.name + (shape.name.empty() ? "" : ":") + StrJoin(shape.sizes, ",");
+  });
   throw Error(StrCat("the model cannot run with ", text, ": ", error.faults()), "input_shapes",
               "give sizes that it is made for");
 }

@@ -153,9 +153,8 @@ ReportHead StaticReportHead(const Graph& graph, const QuantPlan& plan, const Val
   };
   for (const FloatOperator& item : figures.left) leave(item.title, item.why);
   for (const auto& [why, operators] : left) {
-    std::string line;
-    for (const std::string& title : operators) line += (line.empty() ? "" : ", ") + title;
-    head.notes.push_back(line + (operators.size() == 1 ? " stays float: " : " stay float: ") + why);
+    head.notes.push_back(StrJoin(operators) + (operators.size() == 1 ? " stays float: " : " stay float: ") +
+                         why);
   }
   return head;
 }

@@ -11,12 +11,6 @@
 namespace xslim {
 namespace {
 
-std::string Joined(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text;
-}
-
 class Chooser {
  public:
   Chooser(const Graph& graph, const NamedTensors& named, const Config& config)
@@ -111,7 +105,7 @@ class Chooser {
     for (NodeId id : graph_.Order()) {
       if (above.count(id)) continue;
       if (below.count(id)) {
-        choices_.stay_float[id] = "below truncate_var_names (" + Joined(names) + ")";
+        choices_.stay_float[id] = "below truncate_var_names (" + StrJoin(names) + ")";
         continue;
       }
       throw Error("truncate graph failed.", where,

@@ -112,14 +112,11 @@ std::string MarkdownReport(const Graph& graph, const ReportHead& head, const Mea
   for (NodeId id : order) {
     for (const TensorMeasure* each : rows[id]) {
       const TensorMeasure& tensor = *each;
-      std::string histogram;
-      for (size_t i = 0; i < tensor.histogram.size(); ++i)
-        histogram += (i ? "," : "") + std::to_string(tensor.histogram[i]);
       text += "| " + std::to_string(row++) + " | " + MarkdownText(graph.node(id).Title()) + " | " +
               MarkdownText(tensor.tensor) + (tensor.constant ? "[Constant]" : "") + " | " +
               Snr(tensor.snr, 4) + " | " + Fixed(tensor.mse, 4) + " | " + Cosine(tensor.cosine, 4) + " | " +
               MinMax(tensor.q_min, tensor.q_max) + " | " + MinMax(tensor.f_min, tensor.f_max) + " | " +
-              histogram + " |\n";
+              StrJoin(tensor.histogram, ",") + " |\n";
     }
   }
   return text;

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <filesystem>
 #include <set>
+#include <span>
 #include <utility>
+
+#include "base/log.h"
 
 namespace xslim {
 namespace {
@@ -92,9 +95,9 @@ void Summarize(const ModelCounts& before, const ModelCounts& after, const std::s
     reasons[at->second].second.push_back(item.what);
   }
   for (const auto& [why, names] : reasons) {
-    std::string line = std::to_string(names.size()) + " left float: " + why + " (";
-    for (size_t i = 0; i < std::min(names.size(), kNamed); ++i) line += (i ? ", " : "") + names[i];
-    result->left.push_back(line + (names.size() > kNamed ? ", ...)" : ")"));
+    result->left.push_back(StrCat(names.size(), " left float: ", why, " (",
+                                  StrJoin(std::span(names).first(std::min(names.size(), kNamed))),
+                                  names.size() > kNamed ? ", ...)" : ")"));
   }
 }
 

@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "base/json_text.h"
+#include "base/log.h"
 #include "xslim/xslim.h"
 
 namespace xslim {
@@ -125,10 +126,9 @@ std::string VerdictJson(const VerdictHead& head, const Measures& measures,
   std::vector<std::string> outputs, judged, floats;
   for (const OutputMeasure& output : measures.outputs) outputs.push_back(OutputJson(output));
   for (const GateResult& gate : gates) {
-    std::string missed;
-    for (const std::string& line : gate.missed) missed += (missed.empty() ? "" : ", ") + JsonQuoted(line);
     judged.push_back("{\"gate\": " + JsonQuoted(gate.gate) + ", \"bound\": " + JsonNumber(gate.bound) +
-                     ", \"pass\": " + Bool(gate.missed.empty()) + ", \"missed\": [" + missed + "]}");
+                     ", \"pass\": " + Bool(gate.missed.empty()) + ", \"missed\": [" +
+                     StrJoin(gate.missed, ", ", JsonQuoted) + "]}");
   }
   for (const FloatOperator& item : head.stays_float) {
     floats.push_back("{\"operator\": " + JsonQuoted(item.title) + ", \"macs\": " + std::to_string(item.macs) +

@@ -2,17 +2,12 @@
 
 #include <algorithm>
 
+#include "base/log.h"
+
 namespace xslim {
 namespace {
 
 constexpr size_t kMostListed = 8;
-
-std::string Joined(const std::vector<std::string>& names) {
-  std::string text;
-  for (size_t i = 0; i < names.size() && i < kMostListed; ++i) text += (i ? ", " : "") + names[i];
-  if (names.size() > kMostListed) text += ", ... (" + std::to_string(names.size()) + " in all)";
-  return text;
-}
 
 template <typename Visit>
 void ForEachBody(const Node& node, const Visit& visit) {
@@ -35,12 +30,13 @@ std::string FirstUnknown(const Node& node, const std::function<std::string(const
 }  // namespace
 
 std::string Describe(const UnknownOperator& unknown) {
-  std::string text = "operator " + unknown.name + " " + unknown.why + ": " + Joined(unknown.nodes);
+  const std::string text =
+      "operator " + unknown.name + " " + unknown.why + ": " + FirstOf(unknown.nodes, kMostListed);
   if (unknown.tensors.empty()) return text;
   return text + "; " + std::to_string(unknown.tensors.size()) +
          (unknown.tensors.size() == 1 ? " tensor depends on it and stays float: "
                                       : " tensors depend on it and stay float: ") +
-         Joined(unknown.tensors);
+         FirstOf(unknown.tensors, kMostListed);
 }
 
 Computable::Computable(const Graph& graph, const std::function<std::string(const Node&)>& unknown)

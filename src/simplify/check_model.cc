@@ -146,14 +146,14 @@ class Finder {
 };
 
 std::string Listed(const std::vector<ModelFault>& faults, bool fatal) {
-  std::string text;
+  std::vector<std::string> texts;
   size_t count = 0;
   for (const ModelFault& fault : faults) {
-    if (fault.fatal != fatal) continue;
-    if (count++ >= kNamed) continue;
-    text += (text.empty() ? "" : "; ") + (fault.node.empty() ? "" : fault.node + ": ") + fault.why;
+    if (fault.fatal != fatal || count++ >= kNamed) continue;
+    texts.push_back((fault.node.empty() ? "" : fault.node + ": ") + fault.why);
   }
-  return count > kNamed ? StrCat(text, "; and ", count - kNamed, " more") : text;
+  if (count > kNamed) texts.push_back(StrCat("and ", count - kNamed, " more"));
+  return StrJoin(texts, "; ");
 }
 
 }  // namespace

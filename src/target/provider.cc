@@ -139,10 +139,8 @@ std::vector<std::string> Reasons(const ProviderCheck& check) {
                    [](const auto& a, const auto& b) { return a.second > b.second; });
   std::vector<std::string> lines;
   for (const auto& [why, count] : sorted) {
-    std::string line = why + ": ";
-    for (const auto& [type, number] : reasons[why])
-      line += StrCat(line.size() == why.size() + 2 ? "" : ", ", number, " ", type);
-    lines.push_back(line);
+    const auto text = [](const auto& each) { return StrCat(each.second, " ", each.first); };
+    lines.push_back(why + ": " + StrJoin(reasons[why], ", ", text));
   }
   return lines;
 }

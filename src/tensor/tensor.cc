@@ -9,6 +9,7 @@
 #include <limits>
 #include <numeric>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/sanitizer.h"
 #include "tensor/minifloat.h"
@@ -33,11 +34,7 @@ int64_t InnerCount(const Shape& shape, int64_t axis) {
   return std::accumulate(shape.begin() + axis + 1, shape.end(), int64_t{1}, std::multiplies<>());
 }
 
-std::string ToString(const Shape& shape) {
-  std::string text = "[";
-  for (size_t i = 0; i < shape.size(); ++i) text += (i ? "," : "") + std::to_string(shape[i]);
-  return text + "]";
-}
+std::string ToString(const Shape& shape) { return "[" + StrJoin(shape, ",") + "]"; }
 
 Shape BroadcastShapes(const Shape& a, const Shape& b) {
   Shape out(std::max(a.size(), b.size()), 1);

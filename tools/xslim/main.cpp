@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "arguments.h"
+#include "base/log.h"
 #include "xslim/xslim.h"
 
 namespace {
@@ -299,9 +300,8 @@ int Work(const Arguments& arguments, ProgressLine* progress) {
   const xslim::RunResult result = xslim::Run(config, options);
   progress->Clear();
   if (!result.missed.empty()) {
-    std::string text = "the model is written, but misses its gates";
-    for (size_t i = 0; i < result.missed.size(); ++i) text += (i ? "; " : ": ") + result.missed[i];
-    xslim::LogLine(xslim::LogLevel::kError, text);
+    xslim::LogLine(xslim::LogLevel::kError,
+                   "the model is written, but misses its gates: " + xslim::StrJoin(result.missed, "; "));
   }
   if (arguments.dry_run) {
     std::string text;

@@ -327,16 +327,17 @@ std::vector<OpsetObstacle> ConvertOpset(Graph* graph, int version) {
 
 std::string Describe(const std::vector<OpsetObstacle>& obstacles, bool lowering) {
   constexpr size_t kNamed = 5;
-  std::string text;
+  std::vector<std::string> texts;
   int reached = obstacles.front().version;
   for (size_t i = 0; i < obstacles.size(); ++i) {
     const OpsetObstacle& each = obstacles[i];
     reached = lowering ? std::max(reached, each.version) : std::min(reached, each.version);
-    if (i < kNamed) text += (i ? "; " : "") + each.node + " (" + each.why + ")";
+    if (i < kNamed) texts.push_back(each.node + " (" + each.why + ")");
   }
-  if (obstacles.size() > kNamed) text += "; and " + std::to_string(obstacles.size() - kNamed) + " more";
-  return text + "; the " + (lowering ? "lowest" : "highest") + " opset that this model can have is " +
-         std::to_string(reached);
+  if (obstacles.size() > kNamed) texts.push_back(StrCat("and ", obstacles.size() - kNamed, " more"));
+  texts.push_back(
+      StrCat("the ", lowering ? "lowest" : "highest", " opset that this model can have is ", reached));
+  return StrJoin(texts, "; ");
 }
 
 std::optional<std::string> RaiseOpset(Graph* graph, int version) {

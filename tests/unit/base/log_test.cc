@@ -5,6 +5,19 @@
 namespace xslim {
 namespace {
 
+TEST(StrJoinTest, PutsTheSeparatorBetween) {
+  EXPECT_EQ(StrJoin(std::vector<std::string>{}), "");
+  EXPECT_EQ(StrJoin(std::vector<std::string>{"a", "", "b"}), "a, , b");
+  EXPECT_EQ(StrJoin(std::vector<int>{1, 2}, ","), "1,2");
+  EXPECT_EQ(StrJoin(std::vector<int>{1, 2}, "; ", [](int number) { return -number; }), "-1; -2");
+}
+
+TEST(FirstOfTest, CountsWhatItDoesNotName) {
+  const std::vector<std::string> names = {"a", "b", "c"};
+  EXPECT_EQ(FirstOf(names, 3), "a, b, c");
+  EXPECT_EQ(FirstOf(names, 2), "a, b and 1 more");
+}
+
 TEST(PrintableTest, LeavesTextAlone) {
   for (const char* text :
        {"", "plain \\n and \"quotes\"", "\xc3\xa4 \xe4\xb8\xad \xf0\x9f\x98\x80", "\xc2\xa0"})
