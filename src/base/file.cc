@@ -17,19 +17,32 @@
 namespace xslim {
 namespace {
 
-// A descriptor to read from, and the file's size; throws Error for what is no regular file.
-int OpenRegular(const std::string& path, size_t* size) {
-  // A named pipe without a writer is not waited for.
-  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+// An open file to read from, closed at the end whatever is thrown. Opening a named pipe does not wait for a
+// writer.
+class Descriptor {
+ public:
+  explicit Descriptor(const std::string& path)
+      : number_(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {}
+  ~Descriptor() {
+    if (number_ >= 0) close(number_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  operator int() const { return number_; }  // -1: could not be opened, errno says why
+
+ private:
+  const int number_;
+};
+
+// Its size; throws Error for what could not be opened, just now, or is no regular file.
+size_t SizeOfRegular(const Descriptor& descriptor, const std::string& path) {
   if (descriptor < 0) throw Error("cannot open the file", path, std::strerror(errno));
   struct stat info;
   if (fstat(descriptor, &info) != 0 || !S_ISREG(info.st_mode)) {
-    close(descriptor);
     if (S_ISDIR(info.st_mode)) throw Error("is a folder, not a file", path, "name a file in it");
     throw Error("is a pipe or a device, not a file", path, "save what it gives to a file, and name that");
   }
-  *size = static_cast<size_t>(info.st_size);
-  return descriptor;
+  return static_cast<size_t>(info.st_size);
 }
 
 // A name beside `path`, another one with each call. A process of the same number, in another container or
@@ -72,38 +85,32 @@ std::string WhyNotCreated(const std::string& path, int reason) {
 }
 
 std::string ReadFile(const std::string& path) {
-  size_t size = 0;
-  const int descriptor = OpenRegular(path, &size);
+  const Descriptor descriptor(path);
+  const size_t size = SizeOfRegular(descriptor, path);
   std::string bytes(size, '\0');
   size_t done = 0;
   while (done < bytes.size()) {
     const ssize_t got = read(descriptor, bytes.data() + done, bytes.size() - done);
     if (got < 0 && errno == EINTR) continue;
     if (got <= 0) {
-      const int reason = errno;
-      close(descriptor);
-      throw Error("cannot read the file", path, got == 0 ? "it became shorter" : std::strerror(reason));
+      throw Error("cannot read the file", path, got == 0 ? "it became shorter" : std::strerror(errno));
     }
     done += static_cast<size_t>(got);
   }
-  close(descriptor);
   return bytes;
 }
 
 void ReadInPieces(const std::string& path, const std::function<void(const char*, size_t)>& use) {
-  size_t size = 0;
-  const int descriptor = OpenRegular(path, &size);
+  const Descriptor descriptor(path);
+  const size_t size = SizeOfRegular(descriptor, path);
   std::vector<char> piece(std::clamp<size_t>(size, 1, size_t{256} << 10));
-  int reason = 0;
   for (;;) {
     const ssize_t got = read(descriptor, piece.data(), piece.size());
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) reason = errno;
-    if (got <= 0) break;
+    if (got < 0) throw Error("cannot read the file", path, std::strerror(errno));
+    if (got == 0) break;
     use(piece.data(), static_cast<size_t>(got));
   }
-  close(descriptor);
-  if (reason != 0) throw Error("cannot read the file", path, std::strerror(reason));
 }
 
 bool IsUtf16(const std::string& text) {
@@ -115,7 +122,7 @@ std::string ReadFileOrPipe(const std::string& path) {
   if (stat(path.c_str(), &info) != 0 || !S_ISFIFO(info.st_mode)) return ReadFile(path);
   constexpr size_t kMost = size_t{64} << 20, kChunk = 64 << 10;
   // A pipe that nobody writes to is at its end at once.
-  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  const Descriptor descriptor(path);
   if (descriptor < 0) throw Error("cannot open the pipe", path, std::strerror(errno));
   std::string bytes;
   std::string failure;
@@ -133,17 +140,15 @@ std::string ReadFileOrPipe(const std::string& path) {
     }
     if (bytes.size() > kMost) failure = "it gives over 64 MB";
   }
-  close(descriptor);
   if (!failure.empty()) throw Error("cannot read the pipe", path, failure);
   return bytes;
 }
 
 MappedFile::MappedFile(const std::string& path) {
-  const int descriptor = OpenRegular(path, &size_);
+  const Descriptor descriptor(path);
+  size_ = SizeOfRegular(descriptor, path);
   if (size_ > 0) data_ = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, descriptor, 0);
-  const int reason = errno;
-  close(descriptor);
-  if (data_ == MAP_FAILED) throw Error("cannot map the file", path, std::strerror(reason));
+  if (data_ == MAP_FAILED) throw Error("cannot map the file", path, std::strerror(errno));
 }
 
 MappedFile::~MappedFile() {
