@@ -22,6 +22,7 @@ class ListSource : public SampleSource {
     for (auto& input : inputs_) FillSymbols(*input, symbols_, &input->shape);
     CountFiles();
     SetBatch(config.calibration.calibration_batch_size);
+    if (config.calibration.calibration_batch_size > 1) RefuseFixedBatch(config.model.input_shapes);
     for (auto& input : inputs_) Prepare(config.source, input.get());
     WarnOfZeros();
     if (limit > 0) size_ = std::min(size_, limit);
@@ -156,6 +157,17 @@ class ListSource : public SampleSource {
     if (available % batch_ != 0) {
       LogWarning("calibration: the last ", available % batch_, " of ", available,
                  " samples do not fill a batch of ", batch_, " and are left out");
+    }
+  }
+
+  // Simplification counts on the sizes that input_shapes fixes: in a Reshape, for one.
+  void RefuseFixedBatch(const std::vector<InputShape>& shapes) const {
+    for (const InputShape& shape : shapes) {
+      if (batch_ == 1 || shape.sizes.empty() || shape.sizes[0] < 0 || shape.sizes[0] == batch_) continue;
+      throw Error(StrCat("puts ", batch_, " samples together, where input_shapes fixes the batch",
+                         shape.name.empty() ? "" : " of input " + shape.name, " at ", shape.sizes[0]),
+                  "calibration_parameters.calibration_batch_size",
+                  StrCat("leave it out, or let input_shapes give ", batch_, " or -1 there"));
     }
   }
 

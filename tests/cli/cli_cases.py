@@ -470,6 +470,8 @@ def data_cases():
     static("no list", remove=[INPUT + "data_list_path"], says=zeros)
     static("no list and a gate", {QUANTIZATION + "max_snr": 100}, 3, ["max_snr: calibrated on zeros"],
            ["w/out.onnx", "w/out_verdict.json"], remove=[INPUT + "data_list_path"])
+    static("batches of 4 with a batch fixed at 1", {CALIBRATION + "calibration_batch_size": 4}, 1, args="-c c.json --input-shapes 1,3,8,8",
+           says=["calibration_parameters.calibration_batch_size: puts 4 samples together", "fixes the batch at 1 (leave it out"])
     static("samples of zeros and a gate", {INPUT + "data_list_path": "cal/zeros.txt", QUANTIZATION + "max_snr": 100}, 3,
            [zeros, "max_snr: calibrated on zeros"], ["w/out.onnx", "w/out_verdict.json"])
     static("one sample that is not zeros", {INPUT + "data_list_path": "cal/somezeros.txt"}, says="!calibrated on zeros")

@@ -90,6 +90,28 @@ TEST_F(SamplesTest, BatchesBroadcastsAndDropsTheTail) {
   EXPECT_THAT(firsts, ElementsAre(2, 0, 2));
 }
 
+TEST_F(SamplesTest, ABatchThatInputShapesFixesOtherwiseIsRefused) {
+  Config config;
+  config.calibration.calibration_batch_size = 2;
+  const std::string path = WriteFloats("one.raw", {7});
+  config.calibration.input_parameters = {Entry(Write("a.txt", path + "\n" + path), FileType::kRaw)};
+  const auto complaint = [&](std::vector<int64_t> sizes, int64_t rows) {
+    config.model.input_shapes = {{"a", std::move(sizes)}};
+    try {
+      OpenSamples(config, {Floats("a", {rows, 1})}, 0);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(
+      complaint({1, 1}, 1),
+      "calibration_parameters.calibration_batch_size: puts 2 samples together, where input_shapes fixes "
+      "the batch of input a at 1 (leave it out, or let input_shapes give 2 or -1 there)");
+  EXPECT_EQ(complaint({2, 1}, 2), "");
+  EXPECT_EQ(complaint({-1, 1}, -1), "");
+}
+
 TEST_F(SamplesTest, ZerosOfMoreRowsThanThereCanBeAreRefused) {
   Config config;
   config.calibration.calibration_batch_size = 4;
