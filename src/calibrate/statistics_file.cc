@@ -229,7 +229,7 @@ void SaveStatistics(const std::string& path, const Graph& graph, const Statistic
 LoadedStatistics::LoadedStatistics(const std::string& path) : path_(path), bytes_(ReadFile(path)) {
   const size_t magic = sizeof(kMagic) - 1;
   if (bytes_.compare(0, magic, kMagic) != 0)
-    throw Error("is no file of statistics", path_, "expected one that --save-stats wrote");
+    throw Error("is no file of statistics", "--load-stats: " + path_, "expected one that --save-stats wrote");
   Reader header(bytes_, bytes_.size(), path_, magic);
   const uint64_t version = header.Fixed(4);
   if (version != kVersion) {

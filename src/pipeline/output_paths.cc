@@ -30,6 +30,9 @@ bool IsOtherFile(const fs::path& path) {
          std::end(kEndings);
 }
 
+// "." and "..", which mean folders, and the like.
+bool IsDots(const std::string& name) { return name.find_first_not_of('.') == std::string::npos; }
+
 bool Same(const fs::path& a, const fs::path& b) {
   std::error_code error;
   return fs::exists(b, error) && fs::equivalent(a, b, error);
@@ -64,7 +67,7 @@ OutputPaths ResolveOutputPaths(const Config& config, const RunOptions& options) 
   bool named = false;  // whether the folder is all that -o says
   if (!options.output_path.empty()) {
     const fs::path output(options.output_path);
-    if (IsEnding(output.filename().string()))
+    if (IsEnding(output.filename().string()) || (IsModelFile(output) && IsDots(output.stem().string())))
       throw UsageError("has no name before .onnx", "-o " + options.output_path, "write e.g. -o model.q.onnx");
     if (IsModelFile(output) && !fs::is_directory(output, error)) {
       folder = output.parent_path();
@@ -81,7 +84,7 @@ OutputPaths ResolveOutputPaths(const Config& config, const RunOptions& options) 
   } else if (!options.input_path.empty()) {
     prefix = stem;
   }
-  if (prefix.find('/') != std::string::npos) {
+  if (prefix.find('/') != std::string::npos || (prefix == config.model.output_prefix && IsDots(prefix))) {
     throw Error("output_prefix " + prefix + " is not a file name",
                 config.source + ": model_parameters.output_prefix", "folders belong in working_dir");
   }

@@ -277,6 +277,9 @@ def config_cases():
     static("finetune_level 3", {QUANTIZATION + "finetune_level": 3}, says=["info: learning on 9 samples is taken back", "!failed"])
     static("finetune_level not given", remove=[QUANTIZATION + "finetune_level"], says=["tuned on ", "!warning"])
     static("finetune_level 0", says="!tuned on ")
+    for dots in (".", ".."):
+        static("output_prefix " + dots, {MODEL + "output_prefix": dots}, 1, "output_prefix " + dots + " is not a file name")
+    case("an output of dots", "-i m.onnx -o ..onnx", 2, "-o ..onnx: has no name before .onnx")
     static("output_prefix with a folder", {MODEL + "output_prefix": "a/b"}, 1, "model_parameters.output_prefix")
     case("config that is a list", "-c c.json", 1, "expected an object", (), [1, 2])
     static("device cuda", {CALIBRATION + "calibration_device": "cuda"}, says="cpu")

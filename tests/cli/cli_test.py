@@ -220,7 +220,7 @@ def statistics_files(program, folder):
     write(os.path.join(folder, "cut.stats"), whole[:-40])
     write(os.path.join(folder, "flipped.stats"), whole[:300] + bytes([whole[300] ^ 4]) + whole[301:])
     for name, changes, says in (
-            ("cut.stats", {}, "damaged"), ("flipped.stats", {}, "damaged"), ("m.onnx", {}, "no file of statistics"),
+            ("cut.stats", {}, "damaged"), ("flipped.stats", {}, "damaged"), ("m.onnx", {}, "--load-stats: m.onnx: is no file of statistics"),
             ("nope.stats", {}, "nope.stats"), ("s.stats", {CALIBRATION + "calibration_step": 11}, "other data"),
             ("s.stats", {INPUT + "data_list_path": "cal/five.txt"}, "make the file anew"),  # equalization reads data, too
             ("s.stats", {MODEL + "onnx_model": "log.onnx"}, "another model")):
