@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -36,6 +37,8 @@ struct RunOptions {
   std::string preview;
   // Levels 0 to 2: RunResult::plan is all that comes out, and no files but preview, profile and the log.
   bool dry_run = false;
+  // The options that set keys of the config, by key: what warns of a key names the option instead.
+  std::map<std::string, std::string> option_of_key{};
   // What changes the config's settings, as the verdict is to name it: "--opset 17".
   std::vector<std::string> settings{};
 };
@@ -75,6 +78,10 @@ std::string DescribeConfig();
 
 // The passes of the simplifier, one line each: name, when it runs, what it does.
 std::string DescribePasses();
+
+// The keys that are set of those that need the result measured: the gates and what searches by figures. Runs
+// without calibration refuse them.
+std::vector<std::string> MeasuringKeys(const QuantizationParameters& settings);
 
 // Quantizes as the config says and writes model and report, whole or not at all. Throws Error, and what the
 // standard library throws where memory ends (std::bad_alloc). Runs may go on side by side in one process,

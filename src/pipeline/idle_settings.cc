@@ -112,15 +112,25 @@ class Finder {
     bool set;
   };
 
+  // What the config file sets in one sentence, what the command line sets in another.
   void Say(const std::vector<Name>& names, const std::string& where) {
-    std::vector<std::string> keys;
+    std::vector<std::string> keys, options;
     for (const Name& name : names) {
-      if (name.set) keys.push_back(name.key);
+      if (!name.set) continue;
+      const auto option = options_.option_of_key.find(name.key);
+      if (option != options_.option_of_key.end())
+        options.push_back(option->second);
+      else
+        (name.key[0] == '-' ? options : keys).push_back(name.key);
     }
-    if (keys.empty()) return;
-    std::string text = StrJoin(keys);
-    if (text[0] != '-' && !config_.source.empty()) text = config_.source + ": " + text;
-    sentences_.push_back(text + (keys.size() == 1 ? " has" : " have") + " no effect " + where);
+    Add(config_.source.empty() ? "" : config_.source + ": ", keys, where);
+    Add("", options, where);
+  }
+
+  void Add(const std::string& file, const std::vector<std::string>& names, const std::string& where) {
+    if (names.empty()) return;
+    sentences_.push_back(
+        StrCat(file, StrJoin(names), names.size() == 1 ? " has" : " have", " no effect ", where));
   }
 
   void OfOtherLevels() {
@@ -149,15 +159,10 @@ class Finder {
          {"--max-memory", mode_ != kInt8 && options_.max_memory > 0},
          {"--preview", mode_ != kInt8 && !options_.preview.empty()}},
         "without calibration");
-    const Quantization& q = config_.quantization;
-    Say({{"--save-stats", options_.dry_run && !options_.save_stats.empty()},
-         {"min_cosine", options_.dry_run && q.min_cosine.has_value()},
-         {"max_snr", options_.dry_run && q.max_snr.has_value()},
-         {"fail_on_collapse", options_.dry_run && q.fail_on_collapse},
-         {"baseline", options_.dry_run && !q.baseline.empty()},
-         {"sensitivity", options_.dry_run && q.sensitivity},
-         {"auto_precision", options_.dry_run && q.auto_precision.has_value()}},
-        "with --dry-run, which measures nothing");
+    std::vector<Name> measuring = {{"--save-stats", options_.dry_run && !options_.save_stats.empty()}};
+    for (const std::string& key : MeasuringKeys(config_.quantization))
+      measuring.push_back({key, options_.dry_run});
+    Say(measuring, "with --dry-run, which measures nothing");
     Say({{"--skip-pass", config_.model.skip_onnxsim && !config_.model.skip_passes.empty()},
          {"spacemit_functions", config_.model.skip_onnxsim && config_.model.spacemit_functions},
          {"--verify", config_.model.skip_onnxsim && config_.model.verify.value_or(false)}},

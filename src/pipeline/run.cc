@@ -28,17 +28,9 @@ namespace {
 
 // What is measured on samples needs a run that has some.
 void RefuseMeasuring(const Config& config) {
-  const QuantizationParameters& settings = config.quantization;
-  const char* key = settings.min_cosine          ? "min_cosine"
-                    : settings.max_snr           ? "max_snr"
-                    : settings.fail_on_collapse  ? "fail_on_collapse"
-                    : !settings.baseline.empty() ? "baseline"
-                    : settings.sensitivity       ? "sensitivity"
-                    : settings.auto_precision    ? "auto_precision"
-                                                 : nullptr;
-  if (key == nullptr) return;
-  throw Error("needs a calibrated int8 run, no other is measured",
-              std::string("quantization_parameters.") + key,
+  const std::vector<std::string> keys = MeasuringKeys(config.quantization);
+  if (keys.empty()) return;
+  throw Error("needs a calibrated int8 run, no other is measured", "quantization_parameters." + keys.front(),
               "leave it out, or use precision_level 0, 1 or 2");
 }
 

@@ -69,9 +69,21 @@ std::string Percent(int64_t part, int64_t whole) {
   return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " %";
 }
 
+std::vector<std::string> MeasuringKeys(const QuantizationParameters& settings) {
+  std::vector<std::string> keys;
+  for (const auto& [key, set] : {std::pair("min_cosine", settings.min_cosine.has_value()),
+                                 {"max_snr", settings.max_snr.has_value()},
+                                 {"fail_on_collapse", settings.fail_on_collapse},
+                                 {"baseline", !settings.baseline.empty()},
+                                 {"sensitivity", settings.sensitivity},
+                                 {"auto_precision", settings.auto_precision.has_value()}}) {
+    if (set) keys.push_back(key);
+  }
+  return keys;
+}
+
 bool IsMeasured(const QuantizationParameters& settings) {
-  return settings.analysis_enable || settings.sensitivity || PrecisionTarget(settings) ||
-         settings.min_cosine || settings.max_snr || settings.fail_on_collapse || !settings.baseline.empty();
+  return settings.analysis_enable || PrecisionTarget(settings) || !MeasuringKeys(settings).empty();
 }
 
 Int8Share ShareOfInt8(const Graph& graph, const QuantPlan& plan, const ValueFacts& facts) {

@@ -308,6 +308,8 @@ def config_cases():
            says="no effect on an input without data_list_path: std_value, preprocess_file, file_type")
     static("settings of dynq in int8", {QUANTIZATION + "weight_bits": 4, QUANTIZATION + "half_io": True},
            says="c.json: weight_bits, half_io have no effect at precision_level 0")
+    static("a setting of dynq beside an option of it", {QUANTIZATION + "half_io": True}, args="-c c.json --weight-bits 4",
+           says=["c.json: half_io has no effect at precision_level 0", "warning: --weight-bits has no effect at precision_level 0"])
     static("truncate in dynq", {QUANTIZATION + "truncate_var_names": ["r"], QUANTIZATION + "precision_level": 3}, 0,
            "have no effect at precision_level 3")
     static("precision_level 2", {QUANTIZATION + "precision_level": 2})
@@ -375,7 +377,7 @@ def baseline_cases():
            "w/out_verdict.json: this run's verdict would take the place of its baseline (keep the baseline under another name)",
            setup=baseline(1, "w/out_verdict.json"))
     static("a tolerance below 0", {QUANTIZATION + "baseline_tolerance": -0.1}, 1, "baseline_tolerance: expected a number from 0 to 1000")
-    static("a tolerance of nothing", args="-c c.json --baseline-tolerance 0.2", says="baseline_tolerance has no effect without baseline")
+    static("a tolerance of nothing", args="-c c.json --baseline-tolerance 0.2", says="warning: --baseline-tolerance has no effect without baseline")
     static("a baseline in dynq", args="-c c.json --dynq --baseline base.json", status=2, says="--baseline, --sensitivity", setup=baseline(1))
 
 
@@ -468,13 +470,13 @@ def data_cases():
     static("five samples", {INPUT + "data_list_path": "cal/five.txt"})
     static("one sample", {INPUT + "data_list_path": "cal/one.txt"})
     static("batches of 4", {CALIBRATION + "calibration_batch_size": 4}, None)
+    static("batches of 4 with a batch fixed at 1", {CALIBRATION + "calibration_batch_size": 4}, 1, args="-c c.json --input-shapes 1,3,8,8",
+           says=["calibration_parameters.calibration_batch_size: puts 4 samples together", "fixes the batch at 1 (leave it out"])
     static("batch over the samples", {CALIBRATION + "calibration_batch_size": 50}, 1, "50")
     zeros = "warning: calibrated on zeros: ranges mean nothing"
     static("no list", remove=[INPUT + "data_list_path"], says=zeros)
     static("no list and a gate", {QUANTIZATION + "max_snr": 100}, 3, ["max_snr: calibrated on zeros"],
            ["w/out.onnx", "w/out_verdict.json"], remove=[INPUT + "data_list_path"])
-    static("batches of 4 with a batch fixed at 1", {CALIBRATION + "calibration_batch_size": 4}, 1, args="-c c.json --input-shapes 1,3,8,8",
-           says=["calibration_parameters.calibration_batch_size: puts 4 samples together", "fixes the batch at 1 (leave it out"])
     static("samples of zeros and a gate", {INPUT + "data_list_path": "cal/zeros.txt", QUANTIZATION + "max_snr": 100}, 3,
            [zeros, "max_snr: calibrated on zeros"], ["w/out.onnx", "w/out_verdict.json"])
     static("one sample that is not zeros", {INPUT + "data_list_path": "cal/somezeros.txt"}, says="!calibrated on zeros")

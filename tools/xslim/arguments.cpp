@@ -399,6 +399,33 @@ std::vector<std::string> SettingsOf(const Arguments& arguments) {
   return settings;
 }
 
+// The key of the configuration that an option sets, if any does.
+std::string KeyOf(const Option& option) {
+  static const std::map<std::string, std::string> others = {{"--dynq-contrib", "contrib_operators"},
+                                                            {"--dynq-full-range", "full_range_weights"},
+                                                            {"--fp16-io", "half_io"}};
+  const std::string name = LongName(option);
+  const auto other = others.find(name);
+  if (other != others.end()) return other->second;
+  std::string key = name.substr(2);
+  std::replace(key.begin(), key.end(), '-', '_');
+  return key;
+}
+
+// The options that were given, by the key that they set.
+std::map<std::string, std::string> OptionsByKey(const Arguments& arguments) {
+  std::map<std::string, std::string> options;
+  const Arguments none;
+  for (const Option& option : kOptions) {
+    std::visit(
+        [&](auto member) {
+          if (arguments.*member != none.*member) options[KeyOf(option)] = LongName(option);
+        },
+        option.target);
+  }
+  return options;
+}
+
 }  // namespace
 
 std::string HelpText() {
@@ -432,6 +459,7 @@ Arguments ParseArguments(int argc, const char* const* argv) {
   }
   SplitLists(&arguments);
   arguments.settings = SettingsOf(arguments);
+  arguments.option_of_key = OptionsByKey(arguments);
   return arguments;
 }
 

@@ -2,6 +2,7 @@
 #ifndef XSLIM_TOOLS_XSLIM_ARGUMENTS_H_
 #define XSLIM_TOOLS_XSLIM_ARGUMENTS_H_
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@ struct Arguments {
   std::vector<std::string> ignore_op_types, ignore_op_names, input_shapes, op_libraries, skip_passes;
   std::vector<std::string> warnings;  // of the command line itself
   std::vector<std::string> settings;  // what changes the result, options as they would be written out
+  std::map<std::string, std::string> option_of_key;  // those that were given, by the key they set
   std::optional<double> min_cosine, max_snr, auto_precision, baseline_tolerance;
   int opset = 0, threads = 0, weight_bits = 0, weight_block = 0;  // opset, weight_*: 0 = not given
   bool external_data = false, fp16 = false, bf16 = false, fp16_io = false, int8_io = false, dynq = false,

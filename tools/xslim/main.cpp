@@ -143,6 +143,17 @@ void ApplyMode(const Arguments& arguments, xslim::Config* config) {
   if (arguments.weight_zero_points) settings.weight_zero_points = true;
 }
 
+// The gates, and what else needs the result measured.
+void ApplyMeasuring(const Arguments& arguments, xslim::QuantizationParameters* settings) {
+  if (arguments.min_cosine) settings->min_cosine = arguments.min_cosine;
+  if (arguments.max_snr) settings->max_snr = arguments.max_snr;
+  if (arguments.fail_on_collapse) settings->fail_on_collapse = true;
+  if (!arguments.baseline.empty()) settings->baseline = arguments.baseline;
+  if (arguments.baseline_tolerance) settings->baseline_tolerance = *arguments.baseline_tolerance;
+  if (arguments.sensitivity) settings->sensitivity = true;
+  if (arguments.auto_precision) settings->auto_precision = arguments.auto_precision;
+}
+
 // What is wrong with the choice of a mode; "" when nothing is.
 std::string WrongMode(const Arguments& arguments) {
   if (arguments.dynq + arguments.fp16 + arguments.bf16 > 1)
@@ -155,9 +166,9 @@ std::string WrongMode(const Arguments& arguments) {
                             arguments.weight_zero_points;
   if (dynamic_only && !arguments.dynq && !configured)
     return "--dynq-contrib, --dynq-full-range and the --weight options need --dynq";
-  const bool measured = arguments.min_cosine || arguments.max_snr || arguments.fail_on_collapse ||
-                        arguments.sensitivity || arguments.auto_precision || !arguments.baseline.empty() ||
-                        arguments.baseline_tolerance;
+  xslim::QuantizationParameters asked;
+  ApplyMeasuring(arguments, &asked);
+  const bool measured = !xslim::MeasuringKeys(asked).empty() || arguments.baseline_tolerance;
   const bool calibrated = configured && !arguments.dynq && !arguments.fp16 && !arguments.bf16;
   if (arguments.int8_io && !calibrated)
     return "--int8-io needs an int8 run with data: -c, without --dynq, --fp16 and --bf16";
@@ -220,13 +231,7 @@ xslim::Config MakeConfig(const Arguments& arguments) {
   auto append = [](const std::vector<std::string>& from, std::vector<std::string>* to) {
     to->insert(to->end(), from.begin(), from.end());
   };
-  if (arguments.min_cosine) config.quantization.min_cosine = arguments.min_cosine;
-  if (arguments.max_snr) config.quantization.max_snr = arguments.max_snr;
-  if (arguments.fail_on_collapse) config.quantization.fail_on_collapse = true;
-  if (!arguments.baseline.empty()) config.quantization.baseline = arguments.baseline;
-  if (arguments.baseline_tolerance) config.quantization.baseline_tolerance = *arguments.baseline_tolerance;
-  if (arguments.sensitivity) config.quantization.sensitivity = true;
-  if (arguments.auto_precision) config.quantization.auto_precision = arguments.auto_precision;
+  ApplyMeasuring(arguments, &config.quantization);
   if (arguments.int8_io) config.quantization.int8_io = true;
   config.quantization.strict = config.quantization.strict || arguments.strict;
   append(arguments.ignore_op_types, &config.quantization.ignore_op_types);
@@ -262,6 +267,7 @@ xslim::RunOptions MakeOptions(const Arguments& arguments) {
   options.preview = arguments.preview;
   options.dry_run = arguments.dry_run;
   options.settings = arguments.settings;
+  options.option_of_key = arguments.option_of_key;
   if (!arguments.max_memory.empty()) options.max_memory = ReadSize(arguments.max_memory, "--max-memory");
   return options;
 }

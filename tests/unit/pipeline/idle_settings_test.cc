@@ -119,6 +119,15 @@ TEST_F(IdleSettingsTest, EntriesOfCustomSetting) {
                           "custom_setting[1].calibration_type has no effect beside its precision_level 3"));
 }
 
+TEST_F(IdleSettingsTest, NamesTheOptionThatSetAKey) {
+  q_.weight_bits = 4;
+  q_.half_io = true;
+  config_.source = "c.json";
+  options_.option_of_key = {{"weight_bits", "--weight-bits"}};
+  EXPECT_THAT(Found(), ElementsAre("c.json: half_io has no effect at precision_level 0",
+                                   "--weight-bits has no effect at precision_level 0"));
+}
+
 TEST_F(IdleSettingsTest, OptionsWithoutWhatTheyActOn) {
   options_.save_stats = "s";
   options_.max_memory = 1;
