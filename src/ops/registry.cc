@@ -28,6 +28,7 @@ constexpr Family kFamilies[] = {
     {"move", MoveOperators},
     {"pad", PadOperators},
     {"gather", GatherOperators},
+    {"unique", UniqueOperators},
     {"shape", ShapeOperators},
     {"attention", AttentionOperators},
     {"vision", VisionOperators},
