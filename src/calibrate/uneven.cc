@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "quant/interest.h"
+#include "quant/shown_ends.h"
 
 namespace xslim {
 namespace {
@@ -59,7 +60,7 @@ class Finder {
         found_[*it] = kAddsMask;
       } else if (const char* why = LosesSmall(node)) {
         found_[*it] = why;
-      } else if (protect && (ends[static_cast<size_t>(*it)] || IsForBranches(node))) {
+      } else if (protect && (ends[static_cast<size_t>(*it)] || GivesScores(node, ends))) {
         CheckEnd(node);
       }
     }
@@ -153,9 +154,25 @@ class Finder {
     return known;
   }
 
-  // A score that a branch of If hands on, and that, compared with a number, chooses the branch.
-  bool IsForBranches(const Node& node) const {
-    return node.Is("Sigmoid") && graph_.CapturedBySubgraph(graph_.value(node.outputs[0]).name);
+  // Scores that a branch of If hands on, and that, compared with a number, choose the branch, or that a
+  // product at the end is made of.
+  bool GivesScores(const Node& node, const std::vector<bool>& ends) const {
+    return node.Is("Sigmoid") && (graph_.CapturedBySubgraph(graph_.value(node.outputs[0]).name) ||
+                                  IsFactorAtEnd(node.outputs[0], ends, 0));
+  }
+
+  bool IsFactorAtEnd(ValueId id, const std::vector<bool>& ends, int depth) const {
+    constexpr int kDeepest = 16;  // data movements that are looked through
+    if (depth > kDeepest) return false;
+    const std::vector<Use>& uses = graph_.value(id).uses;
+    return std::any_of(uses.begin(), uses.end(), [&](const Use& use) {
+      const Node& user = graph_.node(use.node);
+      if (user.Is("Mul")) return ends[static_cast<size_t>(user.id)] && MakesScores(graph_, user);
+      return RoleOf(graph_, user) == QuantRole::kPassive &&
+             std::any_of(user.outputs.begin(), user.outputs.end(), [&](ValueId output) {
+               return output != kNone && IsFactorAtEnd(output, ends, depth + 1);
+             });
+    });
   }
 
   void CheckEnd(const Node& node) {
@@ -172,7 +189,7 @@ class Finder {
                                  std::lround(most / least), " times, one scale would erase the small ones");
       return;
     }
-    if (node.Is("Sigmoid")) {
+    if (MakesScores(graph_, node)) {
       const std::optional<Extremes> scores = Of(node.outputs[0]);
       if (scores && scores->hi < kMostSmallScore)
         found_[node.id] = StrCat("output protected: calibration saw no scores above ", scores->hi,

@@ -23,8 +23,8 @@ std::set<ValueId> MaskOperands(const Graph& graph, const QuantPlan& plan);
 //     infinities) so far down that the Softmax sees nothing there;
 //   - at the graph's ends, with nothing but data movement and arithmetic with constants behind (unless
 //     protect_outputs is never): a Concat one of whose inputs spans less than 1/16 of them all, and a Mul or
-//     Div by constants that differ by more than that, and a Sigmoid whose results are all below
-//     kMostSmallScore: codes for these would cut off the scores of what calibration has not seen, and codes
+//     Div by constants that differ by more than that, and a Sigmoid (or a Mul of two) whose results are all
+//     below kMostSmallScore: codes for these would cut off the scores of what calibration has not seen, and codes
 //     for both would erase these (also one that a body captures);
 //   - one without weights whose result a Log reads, or something is divided by (by its root or power, too):
 //     numbers that all are above zero (divisors: or below), some of them less than a step of the largest, and

@@ -101,18 +101,23 @@ void DataPlacement::WidenPools(QuantPlan* plan) const {
 
 // Not kept in chosen_: it may be narrowed again at its lower end.
 void DataPlacement::WidenScores(QuantPlan* plan) const {
+  const auto is_score = [&](ValueId id) {
+    const Node* const producer = graph_.Producer(BeforeMoves(graph_, id));
+    if (producer == nullptr || !producer->Is("Sigmoid")) return false;
+    const auto logit = shown_.find(producer->input(0));
+    return logit != shown_.end() && logit->second.score;
+  };
   for (const auto& [id, ends] : shown_) {
-    if (!ends.score || !ends.hi) continue;
-    WidenUpTo(kLikely, id, plan);
-    for (const Use& use : graph_.value(id).uses) {
-      const Node& user = graph_.node(use.node);
-      const auto shown = user.Is("Sigmoid") ? shown_.find(user.outputs[0]) : shown_.end();
-      const auto found =
-          shown == shown_.end() ? plan->activations.end() : plan->activations.find(shown->first);
-      // Much smaller ones are FindUneven()'s: steps made for 0.95 would be too coarse for them.
-      if (found != plan->activations.end() && shown->second.hi && found->second.hi >= kMostSmallScore)
-        WidenUpTo(kLikelyScore, found->first, plan);
-    }
+    if (!ends.hi) continue;
+    if (ends.score) WidenUpTo(kLikely, id, plan);
+    const Node* const producer = graph_.Producer(id);
+    if (producer == nullptr || !MakesScores(graph_, *producer)) continue;
+    const bool product = producer->Is("Mul");
+    if (!(product ? is_score(producer->input(0)) && is_score(producer->input(1)) : is_score(id))) continue;
+    // Much smaller ones are FindUneven()'s: steps made for 0.95 would be too coarse for them.
+    const auto found = plan->activations.find(id);
+    if (found != plan->activations.end() && found->second.hi >= kMostSmallScore)
+      WidenUpTo(kLikelyScore, id, plan);
   }
 }
 

@@ -104,6 +104,14 @@ class EndFinder {
 
 }  // namespace
 
+bool MakesScores(const Graph& graph, const Node& node) {
+  if (!node.Is("Mul")) return node.Is("Sigmoid");
+  return std::all_of(node.inputs.begin(), node.inputs.end(), [&](ValueId input) {
+    const Node* const producer = graph.Producer(BeforeMoves(graph, input));
+    return producer != nullptr && producer->Is("Sigmoid");
+  });
+}
+
 std::map<ValueId, ShownEnds> FindShownEnds(const Graph& graph, const ValueFacts& facts) {
   return EndFinder(graph, facts).Find();
 }

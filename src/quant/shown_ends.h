@@ -15,6 +15,10 @@ struct ShownEnds {
   bool operator==(const ShownEnds&) const = default;
 };
 
+// Whether the operator makes scores in 0..1: a Sigmoid, or a Mul of what two of them make (that something is
+// there, and that it is of a class).
+bool MakesScores(const Graph& graph, const Node& node);
+
 // Tensors whose numbers the outputs show one by one: the outputs, those that operators select them from
 // (selected.h), and what data movement, interpolation, products of two, arithmetic with constants and
 // functions of one number make them of, or branches of If hand on. Samples hold few numbers at such an end,

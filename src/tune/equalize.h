@@ -41,9 +41,10 @@ std::map<ValueId, bool> TensorsToEqualize(const Graph& graph, const std::map<Nod
 // tensors are added and layers of different depths read them, its outputs' power sum_c |w_c|^2 E[x_c^2]:
 //   for each tensor: sum_c (range / 255 / s_c)^2 / 12 * (|w_c|^2 / P of all layers that it reaches),
 //   for each layer: sum_o (max_c |w_oc / s_c| / 127)^2 / 12 * sum_c s_c^2 E[x_c^2] / P,
-// with range that of the rescaled tensor. The group is left alone when that is not at least 3 % below the
-// noise without (30 % where tensors are added), or when an operator of it is `untouched` (what stays float,
-// with the reason).
+// with range that of the rescaled tensor. What a vector is added to (the product in front of a bias) counts
+// as a tensor of its own; where a Relu follows, without what lies below the negative of the vector's largest
+// number. The group is left alone when that is not at least 3 % below the noise without (30 % where tensors
+// are added), or when an operator of it is `untouched` (what stays float, with the reason).
 EqualizeResult Equalize(Graph* graph, const StatisticsByValue& statistics,
                         const std::map<NodeId, std::string>& untouched);
 

@@ -118,6 +118,24 @@ TEST(Uneven, SmallScores) {
   EXPECT_THAT(Uneven(model, {{"scores", {0.001f, 0.25f}}}), IsEmpty());
 }
 
+// That something is there, and what it is.
+TEST(Uneven, ProductsOfSmallScores) {
+  SmallGraph model;
+  model.Conv("logits", "x");
+  model.Op("Sigmoid", "there", {"logits"});
+  model.Conv("of classes", "x");
+  model.Op("Sigmoid", "class", {"of classes"});
+  model.Op("Flatten", "moved", {"class"});
+  model.Op("Flatten", "there moved", {"there"});
+  model.Op("Mul", "y", {"there moved", "moved"});
+  model.Output("y");
+  const auto found = Uneven(model, {{"there", {0.001f, 0.25f}}, {"class", {0.1f, 0.9f}}, {"y", {0, 0.2f}}});
+  EXPECT_EQ(found.size(), 2u);
+  EXPECT_TRUE(found.count(model.Node("there")));
+  EXPECT_TRUE(found.count(model.Node("y")));
+  EXPECT_THAT(Uneven(model, {{"there", {0, 0.8f}}, {"class", {0.1f, 0.9f}}, {"y", {0, 0.7f}}}), IsEmpty());
+}
+
 TEST(Uneven, AMaskThatIsAnInput) {
   const SmallGraph model = Attention("Add");
   for (float low : {-100.0f, -10000.0f, -INFINITY}) {

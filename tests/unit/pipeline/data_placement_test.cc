@@ -99,6 +99,22 @@ TEST_F(DataPlacementTest, ScoresGetRoom) {
   }
 }
 
+TEST_F(DataPlacementTest, ProductsOfScoresGetRoom) {
+  const ValueId first = graph_.Find("first");
+  const ValueId there = Op("Sigmoid", "there", {first}), what = Op("Sigmoid", "what", {first});
+  const ValueId scores = Op("Mul", "scores", {there, what}), gated = Op("Mul", "gated", {first, there});
+  graph_.AddOutput(scores);
+  facts_ = std::make_unique<ValueFacts>(graph_, source_.at(0), pool_);
+  Place();
+  placement_->SetRanges();
+  for (ValueId id : {there, what, scores}) {
+    const bool float_now = !plan_.activations.count(id);
+    EXPECT_TRUE(float_now || plan_.activations.at(id).hi > 0.94f) << graph_.value(id).name;
+  }
+  EXPECT_TRUE(MakesScores(graph_, *graph_.Producer(scores)));
+  EXPECT_FALSE(MakesScores(graph_, *graph_.Producer(gated)));
+}
+
 // One more pass over the data serves all placements that are tried.
 TEST_F(DataPlacementTest, FragileOperatorsTakeOnePassMore) {
   config_.quantization.placement = Placement::kFused;  // tensors inside units have no statistics so far

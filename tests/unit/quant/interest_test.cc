@@ -57,6 +57,39 @@ TEST(VisibleRange, IsUnlimitedWhereABodyReadsTheValue) {
   EXPECT_FALSE(VisibleRange(model.graph, a).fades);
 }
 
+// Relu sees nothing of a product that lies below the negative of the largest bias.
+TEST(VisibleRange, MovesByWhatIsAdded) {
+  SmallGraph model;
+  model.graph.AddConstant("bias", Tensor::Of<float>({4}, {-3, 0.5f, 2, 1}));
+  const auto range_of = [&](const char* name) { return VisibleRange(model.graph, model.graph.Find(name)); };
+  model.Op("Neg", "a", {"x"});
+  model.Op("Add", "sa", {"a", "bias"});
+  model.Op("Relu", "ra", {"sa"});
+  model.Output("ra");
+  EXPECT_EQ(range_of("a").lo, -2);
+  EXPECT_EQ(range_of("a").hi, InterestRange{}.hi);
+  model.Op("Neg", "b", {"x"});
+  model.Op("Sub", "sb", {"b", "bias"});
+  model.Op("HardSigmoid", "hb", {"sb"});
+  model.Output("hb");
+  EXPECT_FLOAT_EQ(range_of("b").lo, -2.5f - 3);
+  EXPECT_FLOAT_EQ(range_of("b").hi, 2.5f + 2);
+  // What is taken from a constant, limits that move with the largest number, and sums of two tensors.
+  model.Op("Neg", "c", {"x"});
+  model.Op("Sub", "sc", {"bias", "c"});
+  model.Op("Relu", "rc", {"sc"});
+  model.Output("rc");
+  model.Op("Neg", "d", {"x"});
+  model.Op("Add", "sd", {"d", "bias"});
+  model.Op("Sigmoid", "gd", {"sd"});
+  model.Output("gd");
+  model.Op("Neg", "e", {"x"});
+  model.Op("Add", "se", {"e", "x"});
+  model.Op("Relu", "re", {"se"});
+  model.Output("re");
+  for (const char* name : {"c", "d", "e"}) EXPECT_EQ(range_of(name).lo, InterestRange{}.lo) << name;
+}
+
 TEST(EndsGraph, NotWhereABodyReadsTheResult) {
   SmallGraph model;
   model.Op("Neg", "y", {"x"});

@@ -151,6 +151,17 @@ TEST_F(EqualizeTest, ProductWithBiasInFrontOfGemm) {
   EXPECT_EQ(Run(shape).changed, 1);
 }
 
+// A channel that Relu shows the tip of is made as large as others behind it only as far as the pair in front
+// of the bias, where all of it counts, can bear that.
+TEST_F(EqualizeTest, CountsThePairInFrontOfABias) {
+  const ValueId product = Op("MatMul", {x_, Weight(Noise({6, 8}, 4))});
+  const ValueId sum = Op(
+      "Add", {product, Weight(Tensor::Of<float>({8}, {-0.3f, 0.1f, -0.3f, 0.1f, -0.3f, 0.1f, -0.3f, 0.1f}))});
+  graph_.AddOutput(Op("MatMul", {Op("Relu", {sum}), Weight(Noise({8, 3}, 6))}));
+  const std::vector<double> factors = Run({64, 6}).factors.begin()->second;
+  EXPECT_LT(*std::max_element(factors.begin(), factors.end()), 2.5);
+}
+
 // As exporters merge them: one vector of ones, one of zeros.
 TEST_F(EqualizeTest, VectorsThatSeveralNormalizationsRead) {
   const Shape shape = {2, 5, 8};
