@@ -37,7 +37,8 @@ struct RunOptions {
   std::string preview;
   // Levels 0 to 2: RunResult::plan is all that comes out, and no files but preview, profile and the log.
   bool dry_run = false;
-  // The options that set keys of the config, by key: what warns of a key names the option instead.
+  // The options that were given, by the key of the config that each sets: what warns of a key names the option
+  // instead.
   std::map<std::string, std::string> option_of_key{};
   // What changes the config's settings, as the verdict is to name it: "--opset 17".
   std::vector<std::string> settings{};

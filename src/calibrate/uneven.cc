@@ -157,22 +157,26 @@ class Finder {
   // Scores that a branch of If hands on, and that, compared with a number, choose the branch, or that a
   // product at the end is made of.
   bool GivesScores(const Node& node, const std::vector<bool>& ends) const {
-    return node.Is("Sigmoid") && (graph_.CapturedBySubgraph(graph_.value(node.outputs[0]).name) ||
-                                  IsFactorAtEnd(node.outputs[0], ends, 0));
+    return node.Is("Sigmoid") && (IsFactorAtEnd(node.outputs[0], ends) ||
+                                  graph_.CapturedBySubgraph(graph_.value(node.outputs[0]).name));
   }
 
-  bool IsFactorAtEnd(ValueId id, const std::vector<bool>& ends, int depth) const {
-    constexpr int kDeepest = 16;  // data movements that are looked through
-    if (depth > kDeepest) return false;
-    const std::vector<Use>& uses = graph_.value(id).uses;
-    return std::any_of(uses.begin(), uses.end(), [&](const Use& use) {
-      const Node& user = graph_.node(use.node);
-      if (user.Is("Mul")) return ends[static_cast<size_t>(user.id)] && MakesScores(graph_, user);
-      return RoleOf(graph_, user) == QuantRole::kPassive &&
-             std::any_of(user.outputs.begin(), user.outputs.end(), [&](ValueId output) {
-               return output != kNone && IsFactorAtEnd(output, ends, depth + 1);
-             });
-    });
+  // Through data movement.
+  bool IsFactorAtEnd(ValueId from, const std::vector<bool>& ends) const {
+    std::vector<ValueId> open = {from};
+    std::set<ValueId> seen = {from};
+    while (!open.empty()) {
+      const ValueId id = open.back();
+      open.pop_back();
+      for (const Use& use : graph_.value(id).uses) {
+        const Node& user = graph_.node(use.node);
+        if (ends[static_cast<size_t>(user.id)] && user.Is("Mul") && MakesScores(graph_, user)) return true;
+        if (RoleOf(graph_, user) != QuantRole::kPassive) continue;
+        for (ValueId output : user.outputs)
+          if (output != kNone && seen.insert(output).second) open.push_back(output);
+      }
+    }
+    return false;
   }
 
   void CheckEnd(const Node& node) {

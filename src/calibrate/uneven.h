@@ -12,7 +12,8 @@
 
 namespace xslim {
 
-inline constexpr float kMostSmallScore = 0.475f;  // half of what other data may well hold
+// Scores that other data may well hold, whatever the calibration data do, and half of that.
+inline constexpr float kLikelyScore = 0.95f, kMostSmallScore = kLikelyScore / 2;
 
 // Operands of what may add a mask that have no pair of their own: inside a fused unit, say. FindUneven looks
 // at their statistics beside those of the plan's activations.

@@ -166,8 +166,12 @@ void Where(EvalContext& ctx) {
 void KeepBetween(EvalContext& ctx) {
   const Tensor &x = ctx.in(0), &at = ctx.in(1);
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
-  const float lo = ctx.has(2) ? ctx.in(2).data<float>()[0] : -kInfinity,
-              hi = ctx.has(3) ? ctx.in(3).data<float>()[0] : kInfinity;
+  const auto bound = [&ctx](size_t slot, float otherwise) {
+    if (!ctx.has(slot)) return otherwise;
+    if (ctx.in(slot).size() != 1) throw Error("KeepBetween: a bound is not one number");
+    return ctx.in(slot).data<float>()[0];
+  };
+  const float lo = bound(2, -kInfinity), hi = bound(3, kInfinity);
   const Broadcast walk({&x.shape(), &at.shape()});
   Tensor& y = ctx.out(0, DType::kFloat, walk.shape());
   Combine(ctx.pool, walk, x.data<float>(), at.data<float>(), y.data<float>(),

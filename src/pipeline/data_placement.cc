@@ -16,9 +16,9 @@
 namespace xslim {
 namespace {
 
-// What a Sigmoid makes 0.95 of. A detector's calibration data may hold nothing that it is that sure of, other
-// data do.
-constexpr float kLikely = 2.94f, kLikelyScore = 0.95f;
+// What a Sigmoid makes kLikelyScore of. A detector's calibration data may hold nothing that it is that sure
+// of, other data do.
+constexpr float kLikely = 2.94f;
 constexpr size_t kMostProducts = 16;
 constexpr double kNear = 5;  // times less noise, on a few samples, may be too much on more of them
 
@@ -115,9 +115,8 @@ void DataPlacement::WidenScores(QuantPlan* plan) const {
     const bool product = producer->Is("Mul");
     if (!(product ? is_score(producer->input(0)) && is_score(producer->input(1)) : is_score(id))) continue;
     // Much smaller ones are FindUneven()'s: steps made for 0.95 would be too coarse for them.
-    const auto found = plan->activations.find(id);
-    if (found != plan->activations.end() && found->second.hi >= kMostSmallScore)
-      WidenUpTo(kLikelyScore, id, plan);
+    const auto seen = statistics_.find(id);
+    if (seen != statistics_.end() && seen->second.max() >= kMostSmallScore) WidenUpTo(kLikelyScore, id, plan);
   }
 }
 

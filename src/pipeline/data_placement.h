@@ -33,9 +33,9 @@ class DataPlacement {
   // Leaves float what FindUneven() finds, and says so.
   void LeaveUneven();
 
-  // Gives each activation of the plan its range: outputs of Softmaxes that of SoftmaxEnds() and of
-  // poolings that of PoolRanges() for good. What a last Sigmoid reads and
-  // makes gets room above what the data have.
+  // Gives each activation of the plan its range: outputs of Softmaxes that of SoftmaxEnds() and of poolings
+  // that of PoolRanges() for good. What a last Sigmoid reads and makes, and a product of two at the end, gets
+  // room above what the data have.
   void SetRanges() { SetRanges(&plan_); }
 
   // The tensors that may carry a pair when not all operators of the plan are int8 (SpareActivations), with

@@ -31,7 +31,9 @@ bool IsOtherFile(const fs::path& path) {
 }
 
 // "." and "..", which mean folders, and the like.
-bool IsDots(const std::string& name) { return name.find_first_not_of('.') == std::string::npos; }
+bool IsDots(const std::string& name) {
+  return !name.empty() && name.find_first_not_of('.') == std::string::npos;
+}
 
 bool Same(const fs::path& a, const fs::path& b) {
   std::error_code error;

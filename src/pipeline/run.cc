@@ -27,11 +27,14 @@ namespace xslim {
 namespace {
 
 // What is measured on samples needs a run that has some.
-void RefuseMeasuring(const Config& config) {
+void RefuseMeasuring(const Config& config, const RunOptions& options) {
   const std::vector<std::string> keys = MeasuringKeys(config.quantization);
   if (keys.empty()) return;
-  throw Error("needs a calibrated int8 run, no other is measured", "quantization_parameters." + keys.front(),
-              "leave it out, or use precision_level 0, 1 or 2");
+  const auto option = options.option_of_key.find(keys.front());
+  throw Error(
+      "needs a calibrated int8 run, no other is measured",
+      option != options.option_of_key.end() ? option->second : "quantization_parameters." + keys.front(),
+      "leave it out, or use precision_level 0, 1 or 2");
 }
 
 // The same error in a file, with what, where and hint of its own.
@@ -140,7 +143,7 @@ RunResult DispatchMode(Graph graph, const Config& config, const RunOptions& opti
 RunResult RunMode(Graph graph, const Config& config, const RunOptions& options, const OutputPaths& paths,
                   ThreadPool& pool) {
   const std::vector<InputShape>& shapes = config.model.input_shapes;
-  if (!Calibrates(config.quantization)) RefuseMeasuring(config);
+  if (!Calibrates(config.quantization)) RefuseMeasuring(config, options);
   if (options.dry_run && !Calibrates(config.quantization))
     throw UsageError(
         "needs precision_level 0, 1 or 2: the other levels say what they left when they are done",

@@ -24,14 +24,20 @@ InterestRange InterestOf(const Graph& graph, ValueId id, int depth);
 InterestRange InterestBeforeShift(const Graph& graph, const Node& user, int depth) {
   const Tensor* const constant = ConstantOperand(graph, user);
   if (constant == nullptr || constant->dtype() != DType::kFloat || constant->size() == 0) return {};
-  InterestRange seen = InterestOf(graph, user.outputs[0], depth + 1);
-  if (seen.fades) return {};
-  const auto [least, most] =
-      std::minmax_element(constant->data<float>(), constant->data<float>() + constant->size());
-  if (!std::isfinite(*least) || !std::isfinite(*most)) return {};
-  if (user.Is("Add")) return {seen.lo - *most, seen.hi - *least};
-  return graph.Constant(user.input(0)) == nullptr ? InterestRange{seen.lo + *least, seen.hi + *most}
-                                                  : InterestRange{};
+  const InterestRange seen = InterestOf(graph, user.outputs[0], depth + 1);
+  if (seen.fades || (std::isinf(seen.lo) && std::isinf(seen.hi))) return {};
+  float least = std::numeric_limits<float>::infinity(), most = -least;
+  for (int64_t i = 0; i < constant->size(); ++i) {
+    const float x = constant->data<float>()[i];
+    if (!std::isfinite(x)) return {};
+    least = std::min(least, x);
+    most = std::max(most, x);
+  }
+  // Half a step of the constant's own int8 codes.
+  const float rounding = std::max(std::fabs(least), std::fabs(most)) / 254;
+  if (user.Is("Add")) return {seen.lo - most - rounding, seen.hi - least + rounding};
+  if (graph.Constant(user.input(0)) != nullptr) return {};
+  return {seen.lo + least - rounding, seen.hi + most + rounding};
 }
 
 InterestRange InterestOfUser(const Graph& graph, const Node& user, int slot, const Value& value, int depth) {

@@ -61,14 +61,15 @@ class EndFinder {
       if (!attribute.graph || slot >= attribute.graph->outputs().size()) continue;
       const Graph& branch = *attribute.graph;
       const ValueId given = BeforeMoves(branch, branch.outputs()[slot]);
-      if (branch.Producer(given) == nullptr) Show(graph_.Find(branch.value(given).name), ends);
+      if (branch.Producer(given) == nullptr && !branch.value(given).has_value())
+        Show(graph_.Find(branch.value(given).name), ends);
     }
   }
 
   void Pass(const Node& node, ValueId output, ShownEnds ends) {
     if (node.Is("Shape") || node.Is("Size")) return;
-    if (node.Is("If")) return ShowCaptures(node, output, ends);
     const bool whole = facts_.is_float(output) && !selected_.count(output);
+    if (node.Is("If")) ShowCaptures(node, output, whole ? ends : kBoth);
     const Tensor* constant = ConstantOperand(graph_, node);
     if (!whole) {
       ShowInputs(node, kBoth);

@@ -30,11 +30,33 @@ ValueId AddSeed(Graph* graph, const WeightedPoint& point, const Shape& shape, ui
   return emit("Div", {signs, emit("Sqrt", {emit("Add", {sum, floor})})});
 }
 
+// As RunsOf says.
+void ChooseRuns(const Tensor& tensor, RunsOf* to) {
+  constexpr int64_t kMostElements = 1 << 16;
+  RunsOf& chosen = *to;
+  chosen.elements.clear();
+  chosen.every = std::max<int64_t>((tensor.size() + kMostElements - 1) / kMostElements, 1);
+  const float* x = tensor.data<float>();
+  if (chosen.every == 1) {
+    chosen.elements.assign(x, x + tensor.size());
+    return;
+  }
+  // The place within each group of runs moves on, so that no column of an image is preferred.
+  const int64_t runs = tensor.size() / kRunElements;
+  chosen.elements.reserve(static_cast<size_t>(kMostElements));
+  for (int64_t first = 0, turn = 0; first < runs; first += chosen.every, ++turn) {
+    const int64_t run = first + turn * 7 % chosen.every;
+    if (run >= runs) break;
+    chosen.elements.insert(chosen.elements.end(), x + run * kRunElements, x + (run + 1) * kRunElements);
+  }
+}
+
 // The sample that a lane is at, and what is kept of it until its derivatives come.
 struct Place {
   size_t sample = 0;
   std::map<ValueId, RunsOf> kept;
-  std::vector<RunsOf> spare;  // their memory serves the next ones
+  std::vector<RunsOf> spare;  // taken again in the reverse order: mostly by tensors of their sizes
+  RunsOf derivative;          // the one at hand
   RunsOf Choose(const Tensor& tensor);
 };
 
@@ -98,26 +120,6 @@ std::map<size_t, std::string> RunAll(const Graph& graph, const std::vector<Value
 
 }  // namespace
 
-void ChooseRuns(const Tensor& tensor, RunsOf* to) {
-  constexpr int64_t kMostElements = 1 << 16;
-  RunsOf& chosen = *to;
-  chosen.elements.clear();
-  chosen.every = std::max<int64_t>((tensor.size() + kMostElements - 1) / kMostElements, 1);
-  const float* x = tensor.data<float>();
-  if (chosen.every == 1) {
-    chosen.elements.assign(x, x + tensor.size());
-    return;
-  }
-  // The place within each group of runs moves on, so that no column of an image is preferred.
-  const int64_t runs = tensor.size() / kRunElements;
-  chosen.elements.reserve(static_cast<size_t>(kMostElements));
-  for (int64_t first = 0, turn = 0; first < runs; first += chosen.every, ++turn) {
-    const int64_t run = first + turn * 7 % chosen.every;
-    if (run >= runs) break;
-    chosen.elements.insert(chosen.elements.end(), x + run * kRunElements, x + (run + 1) * kRunElements);
-  }
-}
-
 Visit VisitSensitivities(const Graph& graph, const ValueFacts& facts,
                          const std::vector<WeightedPoint>& points, const std::vector<Sample>& samples,
                          const SampleLanes& lanes, const std::set<ValueId>& seen, const SeeValue& see,
@@ -144,7 +146,8 @@ Visit VisitSensitivities(const Graph& graph, const ValueFacts& facts,
       if (gradient.of.count(id)) place->kept[id] = place->Choose(tensor);
       const auto found = owners.find(id);
       if (found == owners.end()) return;
-      RunsOf g = place->Choose(tensor);
+      RunsOf& g = place->derivative;
+      ChooseRuns(tensor, &g);
       for (ValueId value : found->second) {
         const auto x = place->kept.find(value);
         if (x != place->kept.end() && x->second.elements.size() == g.elements.size())
@@ -154,7 +157,6 @@ Visit VisitSensitivities(const Graph& graph, const ValueFacts& facts,
           place->kept.erase(x);
         }
       }
-      place->spare.push_back(std::move(g));
     };
   };
 

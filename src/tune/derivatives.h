@@ -27,7 +27,6 @@ struct RunsOf {
   std::vector<float> elements;
   int64_t every = 1;
 };
-void ChooseRuns(const Tensor& tensor, RunsOf* runs);
 
 using SeeValue = std::function<void(size_t sample, ValueId value, const Tensor& x)>;
 using FeelValue = std::function<void(size_t sample, ValueId value, const RunsOf& x, const RunsOf& g)>;

@@ -86,7 +86,8 @@ class NoiseModel {
     HandBack(graph, group, &energy);
     for (ValueId id : RoundedTensors(graph, group)) {
       const ChannelStatistics* const seen = Seen(statistics, id);
-      if (seen != nullptr && !energy[id].empty()) tensors_.push_back({seen, energy[id]});
+      const auto known = energy.find(id);
+      if (seen != nullptr && known != energy.end()) tensors_.push_back({seen, known->second});
     }
     for (NodeId id : VectorAdds(graph, group)) AddShifted(graph, graph.node(id), statistics, energy);
   }

@@ -164,6 +164,7 @@ class LayerTuner {
     for (int64_t first = 0; first < rows.groups; first += at_once) {
       const int64_t last = std::min(first + at_once, rows.groups);
       std::vector<Moments> moments;
+      moments.reserve(static_cast<size_t>(last - first));
       for (int64_t g = first; g < last; ++g) moments.emplace_back(rows.depth);
       for (size_t s = 0; s < sweep.samples(); ++s) {  // one input at a time: all together are large
         const Tensor input = sweep.Input(layer.node, 0, s);

@@ -86,8 +86,8 @@ void FactorBlock(float* a, int64_t n, int64_t width, LdlBlock* block) {
     // Damping keeps the pivots positive; rounding may still eat a tiny one.
     block->pivots[j] = static_cast<float>(std::max(diagonal, 1e-30));
     // What this makes of the diagonal and of what lies above it is never read.
-    for (size_t group = static_cast<size_t>((j + 1) / kTogether); group < all.size(); ++group)
-      SolveRows(block->scaled, block->pivots, j, j + 1, &all[group]);
+    for (int64_t group = (j + 1) / kTogether; group * kTogether < width; ++group)
+      SolveRows(block->scaled, block->pivots, j, j + 1, &all[static_cast<size_t>(group)]);
   }
   for (int64_t i = 0; i < width; ++i) {
     for (int64_t j = 0; j < i; ++j) a[i * n + j] = static_cast<float>(at(i, j));

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "calibrate/uneven.h"
 #include "fragile_model.h"
 
 namespace xslim {
@@ -100,6 +101,7 @@ TEST_F(DataPlacementTest, ScoresGetRoom) {
 }
 
 TEST_F(DataPlacementTest, ProductsOfScoresGetRoom) {
+  graph_.SetConstant(graph_.Find("w1"), Noise({16, 16}, 1, 1.5f));
   const ValueId first = graph_.Find("first");
   const ValueId there = Op("Sigmoid", "there", {first}), what = Op("Sigmoid", "what", {first});
   const ValueId scores = Op("Mul", "scores", {there, what}), gated = Op("Mul", "gated", {first, there});
@@ -108,8 +110,10 @@ TEST_F(DataPlacementTest, ProductsOfScoresGetRoom) {
   Place();
   placement_->SetRanges();
   for (ValueId id : {there, what, scores}) {
-    const bool float_now = !plan_.activations.count(id);
-    EXPECT_TRUE(float_now || plan_.activations.at(id).hi > 0.94f) << graph_.value(id).name;
+    ASSERT_TRUE(plan_.activations.count(id));
+    EXPECT_GT(statistics_.at(id).max(), kMostSmallScore) << graph_.value(id).name;
+    EXPECT_LT(statistics_.at(id).max(), 0.93f) << graph_.value(id).name;
+    EXPECT_GT(plan_.activations.at(id).hi, 0.94f) << graph_.value(id).name;
   }
   EXPECT_TRUE(MakesScores(graph_, *graph_.Producer(scores)));
   EXPECT_FALSE(MakesScores(graph_, *graph_.Producer(gated)));

@@ -66,14 +66,15 @@ TEST(VisibleRange, MovesByWhatIsAdded) {
   model.Op("Add", "sa", {"a", "bias"});
   model.Op("Relu", "ra", {"sa"});
   model.Output("ra");
-  EXPECT_EQ(range_of("a").lo, -2);
+  // Half a step of the bias's own codes besides.
+  EXPECT_NEAR(range_of("a").lo, -2 - 3.0 / 254, 1e-6);
   EXPECT_EQ(range_of("a").hi, InterestRange{}.hi);
   model.Op("Neg", "b", {"x"});
   model.Op("Sub", "sb", {"b", "bias"});
   model.Op("HardSigmoid", "hb", {"sb"});
   model.Output("hb");
-  EXPECT_FLOAT_EQ(range_of("b").lo, -2.5f - 3);
-  EXPECT_FLOAT_EQ(range_of("b").hi, 2.5f + 2);
+  EXPECT_NEAR(range_of("b").lo, -2.5 - 3 - 3.0 / 254, 1e-6);
+  EXPECT_NEAR(range_of("b").hi, 2.5 + 2 + 3.0 / 254, 1e-6);
   // What is taken from a constant, limits that move with the largest number, and sums of two tensors.
   model.Op("Neg", "c", {"x"});
   model.Op("Sub", "sc", {"bias", "c"});

@@ -162,6 +162,18 @@ TEST_F(EqualizeTest, CountsThePairInFrontOfABias) {
   EXPECT_LT(*std::max_element(factors.begin(), factors.end()), 2.5);
 }
 
+// A sum with a vector is read by a sum and by a layer that lets nothing through: of what that reads nothing
+// is known.
+TEST_F(EqualizeTest, LayersOfZerosBesideSums) {
+  const ValueId shifted =
+      Op("Add", {Op("MatMul", {x_, Weight(Transposed(Uneven({8, 6}, 7)))}), Weight(Uneven({8}, 8))});
+  const ValueId sum = Op("Add", {shifted, Op("MatMul", {x_, Weight(Transposed(Uneven({8, 6}, 9)))})});
+  graph_.AddOutput(Op("MatMul", {sum, Weight(Noise({8, 3}, 10))}));
+  const Tensor zeros = Tensor::Of<float>({8, 3}, std::vector<float>(24, 0.0f));
+  graph_.AddOutput(Op("MatMul", {Op("Relu", {shifted}), Weight(zeros.Clone())}));
+  EXPECT_EQ(Run({5, 6}).groups, 1);
+}
+
 // As exporters merge them: one vector of ones, one of zeros.
 TEST_F(EqualizeTest, VectorsThatSeveralNormalizationsRead) {
   const Shape shape = {2, 5, 8};
