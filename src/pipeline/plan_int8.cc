@@ -75,13 +75,14 @@ PlannedInt8 PlanInt8(Graph* graph, const ValueFacts& facts, const std::vector<Ou
     ranges.weight_rounding = ranges.bias_correction = ranges.learning = false;
     tune(ranges);
   }
-  const auto keep_means = [&](Graph* of, const QuantPlan& by) {
+  const auto keep_means = [&](Graph* of, QuantPlan* by) {
     if (task.drawn.empty()) task.drawn = DrawForChannels(task.samples, task.indices, task.pool);
-    return KeepMeans(of, by, means,
-                     RoundingMeans(*of, by, task.drawn, {task.pool, MemoryCeiling(task.options.max_memory)}));
+    return KeepMeans(
+        of, by, means,
+        RoundingMeans(*of, *by, task.drawn, {task.pool, MemoryCeiling(task.options.max_memory)}));
   };
   if (task.level == 0 && settings.keep_means)
-    LogInfo("kept the mean of the outputs of ", Counted(keep_means(graph, plan), "operator"), " by biases");
+    LogInfo("kept the mean of the outputs of ", Counted(keep_means(graph, &plan), "operator"), " by biases");
   task.drawn.clear();
   ReleaseFreedMemory();
 

@@ -7,10 +7,24 @@
 
 namespace xslim {
 
+std::pair<NodeId, size_t> BiasBehind(const Graph& graph, const Node& product) {
+  const std::pair<NodeId, size_t> none{kNone, 0};
+  if (!product.Is("MatMul")) return none;
+  const Tensor* matrix = graph.Constant(product.input(1));
+  const NodeId sole = graph.SoleUser(product.outputs[0]);
+  if (matrix == nullptr || matrix->rank() != 2 || sole == kNone || !graph.node(sole).Is("Add")) return none;
+  const Node& add = graph.node(sole);
+  const size_t slot = add.input(0) == product.outputs[0] ? 1 : 0;
+  const Tensor* vector = graph.Constant(add.input(slot));
+  if (vector == nullptr || vector->dtype() != DType::kFloat || vector->rank() != 1) return none;
+  return vector->size() == matrix->dim(1) ? std::pair(sole, slot) : none;
+}
+
 ChannelAxis InputChannels(const Graph& graph, const Node& node) {
   const ChannelAxis none{kNone, 0};
   const bool convolution = node.Is("Conv") || node.Is("ConvTranspose");
-  if (!convolution && !(node.Is("Gemm") && node.Int("transA", 0) == 0)) return none;
+  const bool product = node.Is("Gemm") ? node.Int("transA", 0) == 0 : BiasBehind(graph, node).first != kNone;
+  if (!convolution && !product) return none;
   const Tensor* weight = graph.Constant(node.input(1));
   if (weight == nullptr || weight->dtype() != DType::kFloat) return none;
   return {node.input(0), convolution ? 1 : -1};

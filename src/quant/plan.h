@@ -77,6 +77,9 @@ QuantPlan PlaceOnly(const Graph& graph, const ValueFacts& facts, const Quantizat
 // Codes and scales of all constant inputs: the last step of PlacePlan. Tuning changes them afterwards.
 void QuantizeWeights(const Graph& graph, const QuantizationParameters& options, QuantPlan* plan);
 
+// The same for one constant of an operator that is not computing, which options do not matter to.
+void QuantizeOperand(const Graph& graph, WeightQuant* operand);
+
 // Sets the activation's range: lo <= 0 <= hi after widening.
 void SetRange(QuantPlan* plan, ValueId value, float lo, float hi, std::string why);
 

@@ -87,6 +87,13 @@ void QuantizeWeights(const Graph& graph, const QuantizationParameters& options, 
   }
 }
 
+void QuantizeOperand(const Graph& graph, WeightQuant* operand) {
+  const Node& node = graph.node(operand->node);
+  const Tensor& constant = *graph.Constant(node.input(static_cast<size_t>(operand->slot)));
+  operand->params = WeightParams(node, operand->slot, constant, {});
+  operand->codes = EncodeInt8(constant, operand->params);
+}
+
 void SetRange(QuantPlan* plan, ValueId value, float lo, float hi, std::string why) {
   ActivationQuant& quant = plan->activations.at(value);
   quant.lo = std::min(lo, 0.0f);

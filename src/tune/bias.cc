@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "quant/channel_means.h"
 #include "quant/facts.h"
 
 namespace xslim {
@@ -48,6 +49,31 @@ bool GiveBias(Graph* graph, NodeId id) {
     SetOwnConstant(graph, id, 2, graph->Constant(node.input(2))->Clone());
   }
   return true;
+}
+
+BiasSite BiasOf(Graph* graph, NodeId id) {
+  if (GiveBias(graph, id)) return {id, 2};
+  const auto [add, slot] = BiasBehind(*graph, graph->node(id));
+  if (add == kNone) return {};
+  const ValueId vector = graph->node(add).input(slot);
+  if (!HasOwnConstant(*graph, graph->node(add), slot))
+    SetOwnConstant(graph, add, slot, graph->Constant(vector)->Clone());
+  return {add, slot};
+}
+
+const WeightQuant* ShiftBias(Graph* graph, QuantPlan* plan, const BiasSite& site,
+                             const std::vector<double>& shift) {
+  Tensor moved = graph->Constant(graph->node(site.node).input(site.slot))->Clone();
+  float* const bias = moved.data<float>();
+  for (size_t c = 0; c < shift.size(); ++c) bias[c] += static_cast<float>(shift[c]);
+  SetOwnConstant(graph, site.node, site.slot, std::move(moved));
+  if (IsComputing(graph->node(site.node))) return nullptr;  // quantized at the end, if at all
+  for (WeightQuant& weight : plan->weights) {
+    if (weight.node != site.node || static_cast<size_t>(weight.slot) != site.slot) continue;
+    QuantizeOperand(*graph, &weight);
+    return &weight;
+  }
+  return nullptr;
 }
 
 void SetOwnConstant(Graph* graph, NodeId id, size_t slot, Tensor constant) {

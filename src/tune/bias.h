@@ -3,8 +3,10 @@
 #define XSLIM_TUNE_BIAS_H_
 
 #include <cstddef>
+#include <vector>
 
 #include "graph/graph.h"
+#include "quant/plan.h"
 
 namespace xslim {
 
@@ -17,6 +19,19 @@ bool GiveBias(Graph* graph, NodeId id);
 
 // Whether GiveBias would find or make one.
 bool MayHaveBias(const Graph& graph, const Node& node);
+
+// Where an operator's bias is: its own, as by GiveBias, or the vector of the Add behind a MatMul
+// (BiasBehind), which nothing else reads then.
+struct BiasSite {
+  NodeId node = kNone;  // kNone: there is none
+  size_t slot = 0;
+};
+BiasSite BiasOf(Graph* graph, NodeId id);
+
+// Adds `shift` to it, channel by channel; one that an Add adds gets new codes in the plan, which are
+// returned.
+const WeightQuant* ShiftBias(Graph* graph, QuantPlan* plan, const BiasSite& site,
+                             const std::vector<double>& shift);
 
 // Replaces the operator's constant at the slot. One that others read, too (exporters merge equal ones: all
 // the zero biases, say), stays theirs, and the operator gets one of its own.

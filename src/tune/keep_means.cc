@@ -113,25 +113,25 @@ ChannelMeans RoundingMeans(const Graph& graph, const QuantPlan& plan, const std:
   return means;
 }
 
-int KeepMeans(Graph* graph, const QuantPlan& plan, const ChannelMeans& means, const ChannelMeans& rounding) {
+int KeepMeans(Graph* graph, QuantPlan* plan, const ChannelMeans& means, const ChannelMeans& rounding) {
   int moved = 0;
-  for (const WeightQuant& quant : plan.weights) {
+  for (const WeightQuant& quant : plan->weights) {
     const Node& node = graph->node(quant.node);
     const auto mean = means.find(InputChannels(*graph, node));
     if (quant.slot != 1 || mean == means.end()) continue;
     const auto rows = RowsOf(node, *graph->Constant(node.input(1)));
     if (!rows || !Fits(*rows, static_cast<int64_t>(mean->second.size()))) continue;
-    if (!GiveBias(graph, quant.node)) continue;
-    const ValueId bias = graph->node(quant.node).input(2);
-    Tensor changed = graph->Constant(bias)->Clone();
+    const BiasSite site = BiasOf(graph, quant.node);
+    if (site.node == kNone) continue;
     const auto found = rounding.find(mean->first);
     const bool known = found != rounding.end() && found->second.size() == mean->second.size();
     const std::vector<double> added = known ? found->second : std::vector<double>(mean->second.size(), 0.0);
-    const std::vector<double> errors =
-        MeanErrors(node, *graph->Constant(node.input(1)), quant, *rows, mean->second, added, changed.size());
-    if (!AllFinite(errors)) continue;
-    for (size_t c = 0; c < errors.size(); ++c) changed.data<float>()[c] -= static_cast<float>(errors[c]);
-    graph->SetConstant(bias, changed);
+    const int64_t outputs = graph->Constant(graph->node(site.node).input(site.slot))->size();
+    std::vector<double> shift =
+        MeanErrors(node, *graph->Constant(node.input(1)), quant, *rows, mean->second, added, outputs);
+    if (!AllFinite(shift)) continue;
+    for (double& number : shift) number = -number;
+    ShiftBias(graph, plan, site, shift);
     ++moved;
   }
   return moved;

@@ -21,8 +21,9 @@ ChannelMeans RoundingMeans(const Graph& graph, const QuantPlan& plan, const std:
 // (padding aside), of the input channel that d reads, and its bias takes that back. It needs no forward of
 // the quantized graph. After Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias
 // Correction" (2019), with measured means. Returns the number of biases moved; operators without means, or
-// without a bias of their own, keep theirs; what `rounding` does not hold counts as 0.
-int KeepMeans(Graph* graph, const QuantPlan& plan, const ChannelMeans& means, const ChannelMeans& rounding);
+// without a bias of their own, keep theirs (a MatMul's is the vector of the Add behind it, whose codes in the
+// plan change with it); what `rounding` does not hold counts as 0.
+int KeepMeans(Graph* graph, QuantPlan* plan, const ChannelMeans& means, const ChannelMeans& rounding);
 
 }  // namespace xslim
 

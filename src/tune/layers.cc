@@ -6,6 +6,7 @@
 #include <map>
 
 #include "base/vector_clones.h"
+#include "quant/channel_means.h"
 #include "quant/facts.h"
 #include "quant/interest.h"
 #include "tune/bias.h"
@@ -118,7 +119,8 @@ class LayerTuner {
     if (layers_.empty() || samples.empty()) return result_;
     for (const Layer& layer : layers_) {
       by_node_[layer.node] = &layer;
-      if (options_.bias_correction && GiveBias(graph_, layer.node)) biased_.insert(layer.node);
+      if (!options_.bias_correction) continue;
+      if (const BiasSite site = BiasOf(graph_, layer.node); site.node != kNone) biased_[layer.node] = site;
     }
     QuantPlan plan = *plan_;
     plan.quantize_bias = false;  // biases move, and are quantized at the end
@@ -280,12 +282,21 @@ class LayerTuner {
       }
     }
     for (size_t c = 0; c < shift.size(); ++c) shift[c] *= differences.Certain(c);
-    const ValueId bias = graph_->node(node).input(2);
     ++result_.biases;
-    Tensor moved = graph_->Constant(bias)->Clone();
-    for (size_t c = 0; c < shift.size(); ++c) moved.data<float>()[c] += static_cast<float>(shift[c]);
-    graph_->SetConstant(bias, moved);
-    exported_.SetConstant(bias, moved);
+    const BiasSite& site = biased_.at(node);
+    const WeightQuant* const operand = ShiftBias(graph_, plan_, site, shift);
+    const ValueId bias = graph_->node(site.node).input(site.slot);
+    if (operand == nullptr) {
+      exported_.SetConstant(bias, *graph_->Constant(bias));
+      return;
+    }
+    const Node& dequantize = *exported_.Producer(exported_.node(site.node).input(site.slot));
+    const ValueId scale = dequantize.input(1), zero = dequantize.input(2);
+    exported_.SetConstant(dequantize.input(0), operand->codes);
+    exported_.SetConstant(scale,
+                          Tensor::Of<float>(exported_.Constant(scale)->shape(), operand->params.scale));
+    exported_.SetConstant(zero, Tensor::Of<int8_t>(exported_.Constant(zero)->shape(),
+                                                   {static_cast<int8_t>(operand->params.zero_point[0])}));
   }
 
   Graph* graph_;
@@ -295,7 +306,7 @@ class LayerTuner {
   const FloatMeans& float_means_;
   const std::vector<Layer> layers_;
   std::map<NodeId, const Layer*> by_node_;
-  std::set<NodeId> biased_;
+  std::map<NodeId, BiasSite> biased_;
   Graph exported_;
   LayerTuningResult result_;
 };
@@ -317,7 +328,7 @@ FloatMeans::FloatMeans(const Graph& graph, const QuantPlan& plan, size_t samples
     : graph_(graph), by_sample_(samples) {
   for (const Layer& layer : FindLayers(graph, plan)) {
     const Node& node = graph.node(layer.node);
-    if (TakesBias(node)) values_.insert(node.outputs[0]);
+    if (TakesBias(node) || BiasBehind(graph, node).first != kNone) values_.insert(node.outputs[0]);
   }
 }
 

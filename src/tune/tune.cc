@@ -173,7 +173,7 @@ class Tuner {
     if (tuned_any && options.level_zero && noise_.mean > kClear * calibrated.noise.mean) {
       const State tuned = {*graph_, *plan_, noise_};
       Restore(calibrated);
-      options.level_zero(graph_, *plan_);
+      options.level_zero(graph_, plan_);
       noise_ = MeasureNoise();
       if (kClearlyLess * noise_.mean < tuned.noise.mean) {
         Say("tuning is taken back: noise-to-signal ratio ", tuned.noise.mean, ", but ", noise_.mean,

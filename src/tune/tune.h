@@ -24,7 +24,7 @@ struct TuneOptions {
   MemoryCeiling ceiling = MemoryCeiling();  // results do not depend on it
   // Gives a calibrated plan's graph the biases of level 0, which stay where tuning makes more noise than they
   // do; null: they are not tried.
-  std::function<void(Graph* graph, const QuantPlan& plan)> level_zero = nullptr;
+  std::function<void(Graph* graph, QuantPlan* plan)> level_zero = nullptr;
 };
 
 using TuneProgress = std::function<void(const char* stage, int64_t done, int64_t total)>;

@@ -127,7 +127,7 @@ class KeepMeansTest : public ::testing::TestWithParam<Case> {
 TEST_P(KeepMeansTest, OutputsKeepTheirMeans) {
   const std::vector<double> wanted = OutputMeans(false);
   const double before = Distance(OutputMeans(true), wanted);
-  EXPECT_EQ(KeepMeans(&graph_, plan_, Means(), {}), 1);
+  EXPECT_EQ(KeepMeans(&graph_, &plan_, Means(), {}), 1);
   EXPECT_GT(before, 2e-3);
   EXPECT_LT(Distance(OutputMeans(true), wanted), before / 50);
 }
@@ -138,7 +138,7 @@ TEST_P(KeepMeansTest, AlsoWhereTheInputIsRounded) {
   SetRange(&plan_, x, 0.0f, 3.2f, "cuts the largest channels");
   const std::vector<double> wanted = OutputMeans(false);
   const double before = Distance(OutputMeans(true), wanted);
-  KeepMeans(&graph_, plan_, Means(), RoundingMeans(graph_, plan_, samples_, pool_));
+  KeepMeans(&graph_, &plan_, Means(), RoundingMeans(graph_, plan_, samples_, pool_));
   EXPECT_GT(before, 2e-3);
   EXPECT_LT(Distance(OutputMeans(true), wanted), before / 50);
 }
@@ -168,10 +168,10 @@ TEST(KeepMeans, LeavesAloneWhatHasNoFiniteMeans) {
   plan.nodes.insert(node);
   plan.weights.push_back({node, 1, {}, {}});
   QuantizeWeights(graph, {}, &plan);
-  EXPECT_EQ(KeepMeans(&graph, plan, {{{x, 1}, {std::nan("")}}}, {}), 0);
-  EXPECT_EQ(KeepMeans(&graph, plan, {{{x, 1}, {}}}, {}), 0);
-  EXPECT_EQ(KeepMeans(&graph, plan, {{{x, 1}, {0.5, 0.5}}}, {}), 0);
-  EXPECT_EQ(KeepMeans(&graph, plan, {}, {}), 0);
+  EXPECT_EQ(KeepMeans(&graph, &plan, {{{x, 1}, {std::nan("")}}}, {}), 0);
+  EXPECT_EQ(KeepMeans(&graph, &plan, {{{x, 1}, {}}}, {}), 0);
+  EXPECT_EQ(KeepMeans(&graph, &plan, {{{x, 1}, {0.5, 0.5}}}, {}), 0);
+  EXPECT_EQ(KeepMeans(&graph, &plan, {}, {}), 0);
   EXPECT_EQ(graph.Constant(bias)->data<float>()[0], 0.5f);
 }
 
