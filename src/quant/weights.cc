@@ -64,6 +64,12 @@ QuantParams WeightParams(const Node& node, int slot, const Tensor& weight,
   return SymmetricAlongAxis(weight, params.axis);
 }
 
+void Encode(const Node& node, const Tensor& constant, const QuantizationParameters& options,
+            WeightQuant* quant) {
+  quant->params = WeightParams(node, quant->slot, constant, options);
+  quant->codes = EncodeInt8(constant, quant->params);
+}
+
 }  // namespace
 
 void QuantizeWeights(const Graph& graph, const QuantizationParameters& options, QuantPlan* plan) {
@@ -81,17 +87,14 @@ void QuantizeWeights(const Graph& graph, const QuantizationParameters& options, 
       weight.codes = alike->codes;
       continue;
     }
-    weight.params = WeightParams(node, weight.slot, constant, options);
-    weight.codes = EncodeInt8(constant, weight.params);
+    Encode(node, constant, options, &weight);
     alike = &weight;
   }
 }
 
 void QuantizeOperand(const Graph& graph, WeightQuant* operand) {
   const Node& node = graph.node(operand->node);
-  const Tensor& constant = *graph.Constant(node.input(static_cast<size_t>(operand->slot)));
-  operand->params = WeightParams(node, operand->slot, constant, {});
-  operand->codes = EncodeInt8(constant, operand->params);
+  Encode(node, *graph.Constant(node.input(static_cast<size_t>(operand->slot))), {}, operand);
 }
 
 void SetRange(QuantPlan* plan, ValueId value, float lo, float hi, std::string why) {

@@ -57,27 +57,53 @@ XSLIM_VECTOR_CLONES void AddShown(const float* x, int64_t n, float move, Interes
   }
 }
 
-// Adds to `sums`, by channel (axis 1 of [n, channels, ...]), the mean of y + shift as clamped to `visible`,
-// and the share of elements inside. shift: by channel; empty = 0.
-void AddVisibleMeans(const Tensor& y, InterestRange visible, const std::vector<double>& shift,
+// The same of one row of channels: for each its own move, sum and count.
+XSLIM_VECTOR_CLONES void AddShownRow(const float* x, int64_t n, const float* moves, InterestRange visible,
+                                     double* sums, double* inside) {
+  for (int64_t c = 0; c < n; ++c) {
+    const float value = x[c] + moves[c];
+    const float above = value < visible.lo ? visible.lo : value;
+    const float clamped = above > visible.hi ? visible.hi : above;
+    sums[c] += clamped == clamped ? static_cast<double>(clamped) : 0.0;
+    inside[c] += clamped == value ? 1.0 : 0.0;
+  }
+}
+
+// Where the channels of an operator's output are: a MatMul has them last.
+int64_t OutputAxis(const Node& node, const Tensor& y) { return node.Is("MatMul") ? y.rank() - 1 : 1; }
+
+// Adds to `sums`, by channel (the axis of that number), the mean of y + shift as clamped to `visible`, and
+// the share of elements inside. shift: by channel; empty = 0.
+void AddVisibleMeans(const Tensor& y, int64_t axis, InterestRange visible, const std::vector<double>& shift,
                      VisibleMeans* sums) {
-  const int64_t channels = y.dim(1), inner = InnerCount(y.shape(), 1), batch = y.dim(0);
-  sums->mean.resize(static_cast<size_t>(channels));
-  sums->inside.resize(static_cast<size_t>(channels));
-  if (batch * inner == 0) return;
+  const int64_t channels = y.dim(axis), inner = InnerCount(y.shape(), axis);
+  const auto count = static_cast<size_t>(channels);
+  sums->mean.resize(count);
+  sums->inside.resize(count);
+  if (y.size() == 0) return;
+  const int64_t batch = y.size() / (channels * inner);
+  std::vector<float> moves(count);
+  for (size_t c = 0; c < shift.size(); ++c) moves[c] = static_cast<float>(shift[c]);
+  std::vector<double> seen(count), within(count);
   constexpr int64_t kRun = 256;
-  for (int64_t c = 0; c < channels; ++c) {
-    const size_t at = static_cast<size_t>(c);
-    const float move = shift.empty() ? 0.0f : static_cast<float>(shift[at]);
-    double sum = 0;
-    int64_t inside = 0;
-    for (int64_t n = 0; n < batch; ++n) {
-      const float* x = y.data<float>() + (n * channels + c) * inner;
-      for (int64_t begin = 0; begin < inner; begin += kRun)
-        AddShown(x + begin, std::min(kRun, inner - begin), move, visible, &sum, &inside);
+  for (int64_t n = 0; n < batch; ++n) {
+    const float* const image = y.data<float>() + n * channels * inner;
+    if (inner == 1) {
+      AddShownRow(image, channels, moves.data(), visible, seen.data(), within.data());
+      continue;
     }
-    sums->mean[at] += sum / static_cast<double>(batch * inner);
-    sums->inside[at] += static_cast<double>(inside) / static_cast<double>(batch * inner);
+    for (int64_t c = 0; c < channels; ++c) {
+      const auto at = static_cast<size_t>(c);
+      int64_t inside = 0;
+      for (int64_t begin = 0; begin < inner; begin += kRun)
+        AddShown(image + c * inner + begin, std::min(kRun, inner - begin), moves[at], visible, &seen[at],
+                 &inside);
+      within[at] += static_cast<double>(inside);
+    }
+  }
+  for (size_t c = 0; c < count; ++c) {
+    sums->mean[c] += seen[c] / static_cast<double>(batch * inner);
+    sums->inside[c] += within[c] / static_cast<double>(batch * inner);
   }
 }
 
@@ -266,8 +292,9 @@ class LayerTuner {
                         visible.hi == std::numeric_limits<float>::infinity();
     for (int turn = 0; turn < (linear ? 1 : kSteps); ++turn) {
       std::vector<VisibleMeans> by_sample(sweep->samples());
-      sweep->ForEachOutput(
-          [&](size_t s, const Tensor& y) { AddVisibleMeans(y, visible, shift, &by_sample[s]); });
+      sweep->ForEachOutput([&](size_t s, const Tensor& y) {
+        AddVisibleMeans(y, OutputAxis(graph_->node(node), y), visible, shift, &by_sample[s]);
+      });
       VisibleMeans now;
       for (size_t s = 0; s < by_sample.size(); ++s) {
         const VisibleMeans* const before = float_means_.Of(node, s);
@@ -335,8 +362,9 @@ FloatMeans::FloatMeans(const Graph& graph, const QuantPlan& plan, size_t samples
 void FloatMeans::See(size_t sample, ValueId value, const Tensor& x) {
   if (x.rank() < 2) return;
   VisibleMeans means;
-  AddVisibleMeans(x, VisibleRange(graph_, value), {}, &means);
-  by_sample_[sample][graph_.value(value).producer] = std::move(means);
+  const Node& node = *graph_.Producer(value);
+  AddVisibleMeans(x, OutputAxis(node, x), VisibleRange(graph_, value), {}, &means);
+  by_sample_[sample][node.id] = std::move(means);
 }
 
 bool FloatMeans::Has(NodeId node) const {

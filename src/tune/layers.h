@@ -37,8 +37,8 @@ struct LayerTuningResult {
   int biases = 0;   // that were moved
 };
 
-// Of a tensor, by channel (axis 1): the mean of what its consumers see of it, elements outside counting as
-// the nearer end, and the share of elements that they see.
+// Of an operator's output, by channel (a MatMul's last axis, else axis 1): the mean of what its consumers see
+// of it, elements outside counting as the nearer end, and the share of elements that they see.
 struct VisibleMeans {
   std::vector<double> mean, inside;
 };

@@ -162,9 +162,9 @@ def digits(checks, program, folder, images, labels):
         run_xslim(program, ["-c", config], here)
     in_order(checks, here, "digits_cnn.q_report.md", "Multiply-adds in int8: 100.0 %", "| logits | 0.0008", "| 0 | /b1/m/m.1/m.1.0/Conv[Conv] |",
              "-2.990, 9.112 | -9.418, 9.285")
-    in_order(checks, here, "digits_vit.q_report.md", "| logits | 0.0012", "| 0 | /blocks/blocks.0/Div_1_Mul[Mul] |", '"red">0.97',
+    in_order(checks, here, "digits_vit.q_report.md", "| logits | 0.0010", "| 0 | /blocks/blocks.0/Div_1_Mul[Mul] |", '"red">0.97',
              "| /blocks/blocks.2/MatMul[MatMul] |", '"red">0.98')
-    for model, top in (("digits_cnn.q.onnx", 0.990), ("digits_vit.q.onnx", 0.918)):
+    for model, top in (("digits_cnn.q.onnx", 0.990), ("digits_vit.q.onnx", 0.920)):
         logits = run_all(os.path.join(here, "temp", model), images)
         right = float((logits.reshape(len(labels), -1).argmax(1) == labels).mean())
         checks.that(abs(right - top) <= 0.005, f"digits: top-1 of {model} is {right}, the README says {top}")

@@ -40,7 +40,8 @@ class KeepMeansTest : public ::testing::TestWithParam<Case> {
     Tensor weight = Uneven(c.weight, 77);
     for (int64_t i = 0; i < weight.size(); ++i) weight.data<float>()[i] -= 1.3f;
     std::vector<ValueId> inputs = {x, graph_.AddConstant("w", weight)};
-    if (c.bias) {
+    const bool product = std::string(c.type) == "MatMul";  // its bias is the vector of an Add
+    if (c.bias && !product) {
       const int64_t outputs = std::string(c.type) == "ConvTranspose" ? c.weight[1] * c.ints.at("group")
                               : c.ints.count("transB")               ? c.weight[0]
                               : std::string(c.type) == "Gemm"        ? c.weight[1]
@@ -50,7 +51,12 @@ class KeepMeansTest : public ::testing::TestWithParam<Case> {
     std::map<std::string, Attribute> attributes;
     for (const auto& [name, value] : c.ints) attributes[name] = Attribute::Int(value);
     if (c.stride > 1) attributes["strides"] = Attribute::Ints({c.stride, c.stride});
-    node_ = graph_.AddNode(c.type, "layer", inputs, {y}, attributes);
+    const ValueId result = product ? graph_.AddValue("product", DType::kFloat) : y;
+    node_ = graph_.AddNode(c.type, "layer", inputs, {result}, attributes);
+    if (product) {
+      const ValueId vector = graph_.AddConstant("b", Uneven({1, c.weight[1]}, 5).Reshaped({c.weight[1]}));
+      graph_.AddNode("Add", "add", {result, vector}, {y});
+    }
     graph_.AddOutput(y);
     plan_.nodes.insert(node_);
     plan_.weights.push_back({node_, 1, {}, {}});
@@ -153,7 +159,8 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"ConvTranspose", {1, 4, 5, 5}, {4, 3, 2, 2}, {{"group", 1}}, 2, true},
                       Case{"ConvTranspose", {1, 4, 5, 5}, {4, 3, 2, 2}, {{"group", 2}}, 2, false},
                       Case{"Gemm", {3, 8}, {8, 5}, {}, 1, true},
-                      Case{"Gemm", {3, 8}, {5, 8}, {{"transB", 1}}, 1, false}));
+                      Case{"Gemm", {3, 8}, {5, 8}, {{"transB", 1}}, 1, false},
+                      Case{"MatMul", {3, 8}, {8, 5}, {}, 1, true}));
 
 TEST(KeepMeans, LeavesAloneWhatHasNoFiniteMeans) {
   Graph graph;

@@ -39,6 +39,47 @@ float BiasFor(const std::vector<float>& second) {
 
 constexpr double kLost = 0.3 - 38.0 / 127.5;
 
+// y = b + x W of a MatMul and an Add, for x of two rows: W's columns lose by their codes what Gemm's weights
+// above do. The graph and the plan as correction leaves them.
+struct Corrected {
+  Graph graph;
+  QuantPlan plan;
+  NodeId add = kNone;
+
+  const float* bias() const { return graph.Constant(graph.node(add).input(0))->data<float>(); }
+};
+
+Corrected CorrectBehindProduct(bool quantize_add) {
+  Corrected result;
+  Graph& graph = result.graph;
+  graph.opset_imports[""] = 13;
+  const ValueId x = graph.AddValue("x", DType::kFloat), product = graph.AddValue("product", DType::kFloat),
+                y = graph.AddValue("y", DType::kFloat);
+  graph.AddInput(x);
+  const ValueId w = graph.AddConstant("w", Tensor::Of<float>({2, 3}, {1.0f, 1.0f, 0.0f, 0.3f, 0.3f, 1.0f})),
+                b = graph.AddConstant("b", Tensor::Of<float>({3}, {-1.0f, 0.0f, 2.0f}));
+  const NodeId multiply = graph.AddNode("MatMul", "multiply", {x, w}, {product});
+  result.add = graph.AddNode("Add", "add", {b, product}, {y});
+  graph.AddOutput(y);
+  QuantPlan& plan = result.plan;
+  plan.nodes.insert(multiply);
+  plan.weights.push_back({multiply, 1, {}, {}});
+  if (quantize_add) {
+    plan.nodes.insert(result.add);
+    plan.weights.push_back({result.add, 0, {}, {}});
+  }
+  QuantizeWeights(graph, {}, &plan);
+
+  const std::vector<Sample> samples = {{Tensor::Of<float>({1, 2, 2}, {0.0f, 90.0f, 0.0f, 110.0f})}};
+  FloatMeans means(graph, plan, samples.size());
+  means.See(0, product, Tensor::Of<float>({1, 2, 3}, {27.0f, 27.0f, 90.0f, 33.0f, 33.0f, 110.0f}));
+  ThreadPool pool(1);
+  LayerTuning options;
+  options.rounding = false;
+  TuneLayers(&graph, &plan, samples, means, options, pool, nullptr);
+  return result;
+}
+
 TEST(TuneLayers, BiasesTakeBackWhatAllSamplesLose) {
   EXPECT_NEAR(BiasFor({100, 100, 100, 100}), 100 * kLost, 1e-4);
   EXPECT_NEAR(BiasFor({100}), 100 * kLost, 1e-4);  // one sample cannot tell what is chance
@@ -49,6 +90,24 @@ TEST(TuneLayers, BiasesDoNotFollowChance) {
   EXPECT_EQ(BiasFor({110, -90, 110, -90}), 0.0f);
   // A mean of 100 with a standard error of 57.7: a third of it is taken for chance.
   EXPECT_NEAR(BiasFor({200, 0, 200, 0}), 100 * kLost * (1 - 1.0 / 3), 1e-4);
+}
+
+TEST(TuneLayers, WhatAnAddBringsToAProductIsItsBias) {
+  const Corrected result = CorrectBehindProduct(false);
+  EXPECT_NEAR(result.bias()[0], -1 + 100 * kLost, 1e-4);
+  EXPECT_NEAR(result.bias()[1], 100 * kLost, 1e-4);
+  EXPECT_NEAR(result.bias()[2], 2 + 100 * (1 - 127 / 127.5), 1e-4);
+}
+
+TEST(TuneLayers, AnInt8AddGetsCodesOfItsMovedVector) {
+  const Corrected result = CorrectBehindProduct(true);
+  EXPECT_NEAR(result.bias()[2], 2 + 100 * (1 - 127 / 127.5), 1e-4);
+  const WeightQuant& vector = result.plan.weights.back();
+  const float scale = vector.params.scale[0];
+  for (int c = 0; c < 3; ++c) {
+    const int code = vector.codes.data<int8_t>()[c] - vector.params.zero_point[0];
+    EXPECT_NEAR(static_cast<float>(code) * scale, result.bias()[c], scale / 2 + 1e-6f);
+  }
 }
 
 }  // namespace

@@ -372,7 +372,7 @@ std::vector<std::string> TuneHalfWeights(float added_bias, float* bias) {
   plan.weights.at(0).codes.data<int8_t>()[0] /= 2;
   TuneOptions options;
   options.weight_rounding = options.bias_correction = false;
-  options.level_zero = [&](Graph* of, const QuantPlan&) {
+  options.level_zero = [&](Graph* of, QuantPlan*) {
     of->SetConstant(b, Tensor::Of<float>({1}, {added_bias}));
   };
   std::vector<std::string> account = TuneAll(&graph, &plan, facts, {}, source, options, pool);
