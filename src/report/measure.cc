@@ -22,12 +22,31 @@ constexpr size_t kBins = 32;
 
 using Picked = std::map<std::string, std::vector<float>>;
 
+// Which elements of a tensor are drawn. Depends on its size alone, so it is drawn once per size.
+class Places {
+ public:
+  // From any thread.
+  const std::vector<int64_t>& Of(int64_t size) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    const auto [found, fresh] = by_size_.try_emplace(size);
+    if (fresh) {
+      Random random(static_cast<uint64_t>(size));
+      found->second = Choose(random, size, kElements);
+    }
+    return found->second;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<int64_t, std::vector<int64_t>> by_size_;
+};
+
 // Runs samples and keeps the drawn elements of the watched tensors, by tensor name.
 class Sampler {
  public:
-  Sampler(const Graph& graph, const std::vector<std::string>& names, ThreadPool& pool,
+  Sampler(const Graph& graph, const std::vector<std::string>& names, Places* places, ThreadPool& pool,
           const ExecutorOptions& options)
-      : executor_(std::make_unique<Executor>(graph, pool, options)), graph_(graph) {
+      : executor_(std::make_unique<Executor>(graph, pool, options)), graph_(graph), places_(places) {
     std::vector<ValueId> watched;
     for (const std::string& name : names) {
       const ValueId id = graph.Find(name);
@@ -37,7 +56,9 @@ class Sampler {
   }
   // Shares the weights of `first`, which has run.
   Sampler(const Sampler& first, ThreadPool& pool, const std::shared_ptr<BufferPool>& buffers)
-      : executor_(first.executor_->Clone(pool, Tap(), buffers)), graph_(first.graph_) {}
+      : executor_(first.executor_->Clone(pool, Tap(), buffers)),
+        graph_(first.graph_),
+        places_(first.places_) {}
   Sampler(const Sampler&) = delete;
   int64_t buffer_bytes() const { return executor_->buffer_bytes(); }
 
@@ -53,24 +74,17 @@ class Sampler {
   TapFn Tap() {
     return [this](ValueId id, const Tensor& tensor) {
       if (tensor.dtype() != DType::kFloat) return;
+      const std::vector<int64_t>& places = places_->Of(tensor.size());
       std::vector<float>& out = picked_[graph_.value(id).name];
-      for (int64_t at : Places(tensor.size())) out.push_back(tensor.data<float>()[at]);
+      out.resize(places.size());
+      const float* const from = tensor.data<float>();
+      for (size_t i = 0; i < places.size(); ++i) out[i] = from[places[i]];
     };
-  }
-
-  // Depends on the size alone, so it is drawn once per size.
-  const std::vector<int64_t>& Places(int64_t size) {
-    const auto [found, fresh] = places_.try_emplace(size);
-    if (fresh) {
-      Random random(static_cast<uint64_t>(size));
-      found->second = Choose(random, size, kElements);
-    }
-    return found->second;
   }
 
   std::unique_ptr<Executor> executor_;
   const Graph& graph_;
-  std::map<int64_t, std::vector<int64_t>> places_;
+  Places* const places_;
   Picked picked_;
 };
 
@@ -258,6 +272,7 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
     }
     return interchangeable;
   };
+  Places places;
   Lane first;
   {
     ExecutorOptions together;
@@ -265,8 +280,8 @@ Measures Measure(const Graph& original, const Graph& reference, const Graph& exp
     const Sample sample = source.at(indices[0]);
     first.original = std::make_unique<Executor>(original, pool, together);
     const std::vector<Tensor> originals = first.original->Run(sample);
-    first.reference = std::make_unique<Sampler>(reference, names, pool, together);
-    first.exported = std::make_unique<Sampler>(exported, exported_names, pool, together);
+    first.reference = std::make_unique<Sampler>(reference, names, &places, pool, together);
+    first.exported = std::make_unique<Sampler>(exported, exported_names, &places, pool, together);
     if (run(sample, first, &originals, &results[0])) first.original = nullptr;
   }
   measures.samples = 1;

@@ -58,7 +58,10 @@ void ScaleWeights(Graph* graph, NodeId id, const std::vector<float>& scale) {
   const Layout layout = LayoutOf(node, *graph->Constant(node.input(1)));
   Tensor weight = graph->Constant(node.input(1))->Clone();
   float* w = weight.data<float>();
-  for (int64_t at = 0; at < weight.size(); ++at) w[at] *= scale[static_cast<size_t>(layout.Channel(at))];
+  for (int64_t run = 0; run < weight.size(); run += layout.inner) {  // of one channel
+    const float factor = scale[static_cast<size_t>(layout.Channel(run))];
+    for (int64_t at = run; at < run + layout.inner; ++at) w[at] *= factor;
+  }
   Put(graph, id, 1, graph->value(node.input(1)).name, std::move(weight));
 }
 
