@@ -1,4 +1,4 @@
-// Conv and ConvTranspose: one, two and three spatial dimensions, groups, dilations, auto_pad.
+// Conv: one, two and three spatial dimensions, groups, dilations, auto_pad.
 //
 // Conv is an implicit matrix product: weights (m = output channels) times windows (n = output pixels), k in
 // the order kernel depth, rows, columns, input channels. The kernel reads the windows where they lie.
@@ -10,10 +10,10 @@
 
 #include "base/log.h"
 #include "ops/contrib.h"
-#include "ops/copy.h"
 #include "ops/float_result.h"
 #include "ops/matmul.h"
 #include "ops/operator.h"
+#include "ops/window.h"
 #include "ops/window.h"
 #include "xslim/error.h"
 
@@ -21,68 +21,6 @@ namespace xslim {
 namespace {
 
 using Geometry = ConvGeometry;
-
-// Fills what Conv and ConvTranspose share; returns the offset of the first spatial dimension in the arrays.
-size_t ReadCommon(const Node& node, const Shape& x, const Shape& w, Geometry& g, WindowAttributes& window) {
-  const int64_t spatial = static_cast<int64_t>(x.size()) - 2;
-  if (spatial < 1 || spatial > 3 || w.size() != x.size()) {
-    throw Error(
-        StrCat("input of shape ", ToString(x), " and weights of shape ", ToString(w), " cannot be convolved"),
-        "", "expected equal ranks of 3 to 5");
-  }
-  const size_t rank = static_cast<size_t>(spatial), first = 3 - rank;
-  window = ReadWindow(node, rank, Shape(w.begin() + 2, w.end()));
-  CheckWindowValues("kernel_shape", window.kernel, rank, 1);
-  g.batch = x[0];
-  g.channels_in = x[1];
-  g.group = node.Int("group", 1);
-  if (!AreGroups(g.group, g.channels_in)) {
-    throw Error(StrCat("group ", g.group, " does not divide the ", g.channels_in, " input channels"));
-  }
-  for (size_t i = 0; i < rank; ++i) {
-    g.in[first + i] = x[i + 2];
-    g.kernel[first + i] = w[i + 2];
-    g.stride[first + i] = window.strides[i];
-    g.dilation[first + i] = window.dilations[i];
-  }
-  return first;
-}
-
-}  // namespace
-
-ConvGeometry GeometryOfConv(const Node& node, const Shape& x, const Shape& w) {
-  Geometry g;
-  WindowAttributes window;
-  const size_t first = ReadCommon(node, x, w, g, window), rank = 3 - first;
-  g.channels_out = w[0];
-  if (w[1] != g.channels_in / g.group || g.channels_out % g.group != 0) {
-    throw Error(StrCat("weights of shape ", ToString(w), " do not fit ", g.channels_in, " input channels in ",
-                       g.group, " groups"));
-  }
-  const std::string& auto_pad = window.auto_pad;
-  const std::vector<int64_t>& pads = window.pads;
-  g.out_shape = {g.batch, g.channels_out};
-  for (size_t i = 0; i < rank; ++i) {
-    const size_t s = first + i;
-    const int64_t extent = (g.kernel[s] - 1) * g.dilation[s] + 1;
-    int64_t begin = 0, total = 0;
-    if (auto_pad == "SAME_UPPER" || auto_pad == "SAME_LOWER") {
-      const int64_t wanted = (g.in[s] + g.stride[s] - 1) / g.stride[s];
-      total = std::max<int64_t>((wanted - 1) * g.stride[s] + extent - g.in[s], 0);
-      begin = auto_pad == "SAME_UPPER" ? total / 2 : total - total / 2;
-    } else if (auto_pad == "NOTSET") {
-      begin = pads[i];
-      total = pads[i] + pads[i + rank];
-    }
-    g.pad[s] = begin;
-    const int64_t room = g.in[s] + total - extent;
-    g.out[s] = room < 0 ? 0 : room / g.stride[s] + 1;
-    g.out_shape.push_back(g.out[s]);
-  }
-  return g;
-}
-
-namespace {
 
 // The weights of all groups, one after the other, from [output channel][input channel][tap] to packed panels
 // with k = (tap, input channel).
@@ -233,15 +171,6 @@ struct Blocks {
   static constexpr int64_t kBlockElements = 64 * 1024, kFewestRows = 48, kFewestSteps = 1 << 18;
 };
 
-Geometry WithRows(Geometry g) {
-  StillAxesFirst([&](size_t i) { return g.in[i] == 1 && g.kernel[i] == 1 && g.out[i] == 1 && g.pad[i] == 0; },
-                 [&](size_t i, size_t j) {
-                   for (auto* values : {&g.in, &g.out, &g.kernel, &g.stride, &g.dilation, &g.pad})
-                     std::swap((*values)[i], (*values)[j]);
-                 });
-  return g;
-}
-
 constexpr int64_t kMostPerPlane = 16;
 constexpr int64_t kSmallPlane = 40000;   // multiply-adds: more are worth a thread's while by themselves
 constexpr int64_t kPlanesTogether = 16;  // as many as the longest vector has lanes
@@ -319,25 +248,8 @@ void RunConv(EvalContext& ctx, const Geometry& geometry, const float* x, const f
   });
 }
 
-// What both operators start with: their inputs as float32.
-struct Operands {
-  Tensor x, w, bias;  // bias undefined when left out
-  Geometry g;
-
-  Operands(EvalContext& ctx, Geometry (*geometry)(const Node&, const Shape&, const Shape&))
-      : x(ctx.in(0).ToFloat32()), w(ctx.in(1).ToFloat32()), g(geometry(ctx.node, x.shape(), w.shape())) {
-    if (!ctx.has(2)) return;
-    bias = ctx.in(2).ToFloat32();
-    if (bias.size() != g.channels_out) {
-      throw Error(StrCat("the bias has ", bias.size(),
-                         " elements, expected one per output channel: ", g.channels_out));
-    }
-  }
-  const float* bias_data() const { return bias.defined() ? bias.data<float>() : nullptr; }
-};
-
 Tensor ConvFloat(EvalContext& ctx) {
-  const Operands in(ctx, GeometryOfConv);
+  const ConvOperands in(ctx, GeometryOfConv);
   Tensor y = ctx.scratch(DType::kFloat, in.g.out_shape);
   if (y.size() == 0) return y;
   RunConv(ctx, in.g, in.x.data<float>(), in.w.data<float>(), in.bias_data(), ctx.is_constant(1),
@@ -362,106 +274,6 @@ void EvaluateFusedConv(EvalContext& ctx) {
   ApplyActivation(ctx.pool, ctx.node.String("activation", ""), ctx.node.Floats("activation_params"),
                   y.data<float>(), y.size());
   SetFloatResult(ctx, 0, std::move(y), ctx.in(0).dtype());
-}
-
-Geometry TransposeGeometry(const Node& node, const Shape& x, const Shape& w) {
-  Geometry g;
-  WindowAttributes window;
-  const size_t first = ReadCommon(node, x, w, g, window), rank = 3 - first;
-  if (w[0] != g.channels_in) {
-    throw Error(StrCat("weights of shape ", ToString(w), " do not fit ", g.channels_in, " input channels"));
-  }
-  g.channels_out = w[1] * g.group;
-  const std::string& auto_pad = window.auto_pad;
-  const std::vector<int64_t>& pads = window.pads;
-  auto extra = node.Ints("output_padding");
-  if (extra.empty()) extra.assign(rank, 0);
-  auto wanted = node.Ints("output_shape");
-  if (wanted.size() == rank + 2) wanted.erase(wanted.begin(), wanted.begin() + 2);
-  CheckWindowValues("output_padding", extra, rank, 0);
-  if (!wanted.empty()) CheckWindowValues("output_shape", wanted, rank, 0);
-  const bool same = auto_pad == "SAME_UPPER" || auto_pad == "SAME_LOWER";
-  g.out_shape = {g.batch, g.channels_out};
-  for (size_t i = 0; i < rank; ++i) {
-    const size_t s = first + i;
-    const int64_t full = g.stride[s] * (g.in[s] - 1) + extra[i] + (g.kernel[s] - 1) * g.dilation[s] + 1;
-    if (!wanted.empty() || same) {
-      // SAME pads and never adds: where the stride is larger than the window, the result stays smaller than
-      // input times stride, as ONNX's shape inference and ONNX Runtime have it.
-      g.out[s] = wanted.empty() ? std::min(g.in[s] * g.stride[s], full) : wanted[i];
-      const int64_t total = std::max<int64_t>(full - g.out[s], 0);
-      g.pad[s] = auto_pad == "SAME_UPPER" ? total / 2 : total - total / 2;
-    } else if (auto_pad == "VALID") {
-      g.out[s] = full;
-    } else {
-      g.pad[s] = pads[i];
-      g.out[s] = full - pads[i] - pads[i + rank];
-    }
-    g.out[s] = std::max<int64_t>(g.out[s], 0);
-    g.out_shape.push_back(g.out[s]);
-  }
-  return g;
-}
-
-// Adds one output channel's products (tap-major, then input pixels) to its plane, taps and pixels ascending.
-void ScatterPlane(const Geometry& g, const float* products, float* plane) {
-  for (int64_t kz = 0; kz < g.kernel[0]; ++kz) {
-    for (int64_t ky = 0; ky < g.kernel[1]; ++ky) {
-      for (int64_t kx = 0; kx < g.kernel[2]; ++kx) {
-        const int64_t stride = g.stride[2], shift = kx * g.dilation[2] - g.pad[2];
-        const int64_t first = shift < 0 ? (-shift + stride - 1) / stride : 0;  // inputs that reach the plane
-        const int64_t end = shift >= g.out[2] ? 0 : std::min(g.in[2], (g.out[2] - 1 - shift) / stride + 1);
-        for (int64_t z = 0; z < g.in[0]; ++z) {
-          for (int64_t y = 0; y < g.in[1]; ++y, products += g.in[2]) {
-            const int64_t oz = z * g.stride[0] + kz * g.dilation[0] - g.pad[0];
-            const int64_t oy = y * g.stride[1] + ky * g.dilation[1] - g.pad[1];
-            if (oz < 0 || oz >= g.out[0] || oy < 0 || oy >= g.out[1]) continue;
-            float* row = plane + (oz * g.out[1] + oy) * g.out[2];
-            if (stride == 1) {
-              if (first >= end) continue;
-              kernels::Active().binary(kernels::kAdd, row + first + shift, products + first,
-                                       row + first + shift, end - first);
-            } else {
-              for (int64_t x = first; x < end; ++x) row[x * stride + shift] += products[x];
-            }
-          }
-        }
-      }
-    }
-  }
-}
-
-void EvaluateConvTranspose(EvalContext& ctx) {
-  const Operands in(ctx, TransposeGeometry);
-  const Geometry g = WithRows(in.g);
-  const float* bias = in.bias_data();
-  Tensor result = ctx.scratch(DType::kFloat, g.out_shape);
-  const int64_t per_group = g.channels_out / g.group, k = g.channels_in / g.group, m = per_group * g.taps();
-  const int64_t n = g.pixels_in(), size_a = PackedSizeA(m, k);
-  const PackLayout layout{PackLayout::kConvTranspose, {g.group, m, k}};
-  const float* w = in.w.data<float>();
-  const Tensor packed = PackOnce(ctx, ctx.is_constant(1), w, layout, g.group * size_a, [&](float* to) {
-    for (int64_t group = 0; group < g.group; ++group)
-      kernels::Active().pack_a(m, k, w + group * k * m, 1, m, to + group * size_a);
-  });
-  ctx.StateReplacesWeights();
-  Tensor panels = ctx.scratch(DType::kFloat, {PackedSizeB(k, n)}),
-         products = ctx.scratch(DType::kFloat, {m, n});
-  for (int64_t item = 0; item < g.batch * g.group && result.size() > 0; ++item) {
-    const int64_t group = item % g.group;
-    PackBParallel(ctx.pool, k, n, in.x.data<float>() + item * k * n, n, 1, panels.data<float>());
-    PackedProduct product{
-        m, n, k, packed.data<float>() + group * size_a, panels.data<float>(), products.data<float>(), n};
-    RunProduct(ctx.pool, product);
-    ctx.pool.ParallelFor(per_group, 1, [&](int64_t begin, int64_t end, int) {
-      for (int64_t c = begin; c < end; ++c) {
-        float* plane = result.data<float>() + (item * per_group + c) * g.pixels_out();
-        std::fill_n(plane, g.pixels_out(), bias != nullptr ? bias[group * per_group + c] : 0.0f);
-        ScatterPlane(g, products.data<float>() + c * g.taps() * n, plane);
-      }
-    });
-  }
-  SetFloatResult(ctx, 0, std::move(result), ctx.in(0).dtype());
 }
 
 }  // namespace
@@ -508,7 +320,6 @@ void ConvolveExactly(EvalContext& ctx, const ConvGeometry& g, const float* x, co
 std::vector<OperatorRow> ConvOperators() {
   return {
       {"", "Conv", 1, kAnyLater, EvaluateConv, QuantRole::kCompute},
-      {"", "ConvTranspose", 1, kAnyLater, EvaluateConvTranspose, QuantRole::kCompute},
       {"com.microsoft", "FusedConv", 1, kAnyLater, EvaluateFusedConv},
   };
 }

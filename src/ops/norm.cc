@@ -1,5 +1,5 @@
-// Normalisations and the softmax family. Rows are spread over the threads; every row is one sequence of
-// kernel calls.
+// Normalisations by mean and deviation, and LRN. Rows are spread over the threads; every row is one sequence
+// of kernel calls.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -11,26 +11,11 @@
 #include "ops/copy.h"
 #include "ops/float_result.h"
 #include "ops/operator.h"
+#include "ops/rows.h"
 #include "xslim/error.h"
 
 namespace xslim {
 namespace {
-
-int64_t RowGrain(int64_t row) { return std::max<int64_t>(1, 16384 / std::max<int64_t>(row, 1)); }
-
-int64_t Axis(int64_t axis, const Tensor& x) {
-  const int64_t result = axis < 0 ? axis + x.rank() : axis;
-  if (result < 0 || result >= std::max<int64_t>(x.rank(), 1)) {
-    throw Error("axis " + std::to_string(axis) + " is outside of shape " + ToString(x.shape()));
-  }
-  return result;
-}
-
-int64_t Product(const Shape& shape, int64_t first, int64_t last) {
-  int64_t product = 1;
-  for (int64_t d = first; d < last; ++d) product *= shape[static_cast<size_t>(d)];
-  return product;
-}
 
 // `count` float32 elements of an input, or Error.
 Tensor Vector(EvalContext& context, size_t slot, int64_t count) {
@@ -224,7 +209,7 @@ Tensor NormalizeRows(EvalContext& context, const Tensor& x, const RowNorm& norm,
 void LayerNormLike(EvalContext& context, bool centered) {
   const Tensor x = context.in(0).ToFloat32();
   RowNorm norm;
-  norm.axis = Axis(context.node.Int("axis", -1), x);
+  norm.axis = NormalAxis(context.node.Int("axis", -1), std::max<int64_t>(x.rank(), 1));
   norm.epsilon = context.node.Float("epsilon", 1e-5f);
   norm.centered = centered;
   norm.mean_slot = centered ? 1 : -1;
@@ -335,98 +320,6 @@ void EvaluateEmbedLayerNormalization(EvalContext& context) {
   if (context.wants(2)) SetFloatResult(context, 2, std::move(sum), dtype);
 }
 
-// ---- along one axis
-
-// Calls row(source, target, n) for every line of `x` along the middle of [outer, n, inner]; lines that are
-// not contiguous go through buffers.
-template <typename Row>
-Tensor AlongAxis(EvalContext& context, const Tensor& x, int64_t n, int64_t inner, const Row& row) {
-  Tensor y = context.scratch(DType::kFloat, x.shape());
-  const float* in = x.data<float>();
-  float* out = y.data<float>();
-  const int64_t lines = n == 0 ? 0 : x.size() / n;
-  context.pool.ParallelFor(lines, RowGrain(n), [&](int64_t begin, int64_t end, int) {
-    std::vector<float> buffer(inner == 1 ? 0 : static_cast<size_t>(2 * n));
-    for (int64_t line = begin; line < end; ++line) {
-      if (inner == 1) {
-        row(in + line * n, out + line * n, n);
-        continue;
-      }
-      const int64_t first = line / inner * n * inner + line % inner;
-      float *source = buffer.data(), *target = source + n;
-      for (int64_t i = 0; i < n; ++i) source[i] = in[first + i * inner];
-      row(source, target, n);
-      for (int64_t i = 0; i < n; ++i) out[first + i * inner] = target[i];
-    }
-  });
-  return y;
-}
-
-// Before opset 13 the axis cuts the shape into a matrix whose rows are normalised.
-template <typename Row>
-void SoftmaxLike(EvalContext& context, const Row& row) {
-  const Tensor x = context.in(0).ToFloat32();
-  const bool flatten = context.opset < 13;
-  const int64_t axis = Axis(context.node.Int("axis", flatten ? 1 : -1), x);
-  int64_t n = 1, inner = 1;
-  if (flatten) {
-    n = Product(x.shape(), axis, x.rank());
-  } else if (x.rank() > 0) {
-    n = x.dim(axis);
-    inner = Product(x.shape(), axis + 1, x.rank());
-  }
-  SetFloatResult(context, 0, AlongAxis(context, x, n, inner, row), context.in(0).dtype());
-}
-
-void EvaluateSoftmax(EvalContext& context) {
-  SoftmaxLike(context, [](const float* x, float* y, int64_t n) { kernels::Active().softmax(x, y, n); });
-}
-
-// y = (x - max) - log(sum(exp(x - max)))
-void EvaluateLogSoftmax(EvalContext& context) {
-  SoftmaxLike(context, [](const float* x, float* y, int64_t n) {
-    const kernels::Table& table = kernels::Active();
-    const float max = table.max(x, n);
-    table.binary_scalar(kernels::kSub, x, max, y, n);
-    table.unary(kernels::kExp, y, y, n);
-    float log_sum = table.sum(y, n);
-    table.unary(kernels::kLog, &log_sum, &log_sum, 1);
-    table.binary_scalar(kernels::kSub, x, max, y, n);
-    table.binary_scalar(kernels::kSub, y, log_sum, y, n);
-  });
-}
-
-void EvaluateHardmax(EvalContext& context) {
-  SoftmaxLike(context, [](const float* x, float* y, int64_t n) {
-    const int64_t best = std::max_element(x, x + n) - x;
-    std::fill(y, y + n, 0.0f);
-    y[best] = 1.0f;
-  });
-}
-
-void EvaluateLpNormalization(EvalContext& context) {
-  const Tensor x = context.in(0).ToFloat32();
-  const int64_t axis = Axis(context.node.Int("axis", -1), x), p = context.node.Int("p", 2);
-  if (p != 1 && p != 2) throw Error("p must be 1 or 2");
-  Tensor y = AlongAxis(context, x, x.dim(axis), Product(x.shape(), axis + 1, x.rank()),
-                       [p](const float* in, float* out, int64_t n) {
-                         const kernels::Table& table = kernels::Active();
-                         float norm;
-                         if (p == 1) {
-                           table.unary(kernels::kAbs, in, out, n);
-                           norm = table.sum(out, n);
-                         } else {
-                           norm = std::sqrt(table.sum_of_squares(in, 0.0f, n));
-                         }
-                         if (norm == 0) {
-                           std::fill(out, out + n, 0.0f);
-                         } else {
-                           table.binary_scalar(kernels::kDiv, in, norm, out, n);
-                         }
-                       });
-  SetFloatResult(context, 0, std::move(y), context.in(0).dtype());
-}
-
 // y = x / (bias + alpha/size * sum of squares over the neighbouring channels)^beta
 void EvaluateLrn(EvalContext& context) {
   const Tensor x = context.in(0).ToFloat32();
@@ -470,7 +363,8 @@ void EvaluateMeanVarianceNormalization(EvalContext& context) {
   const Tensor x = context.in(0).ToFloat32();
   const std::vector<int64_t> axes = context.node.Ints("axes", {0, 2, 3});
   std::vector<bool> reduced(static_cast<size_t>(x.rank()), false);
-  for (int64_t axis : axes) reduced[static_cast<size_t>(Axis(axis, x))] = true;
+  for (int64_t axis : axes)
+    reduced[static_cast<size_t>(NormalAxis(axis, std::max<int64_t>(x.rank(), 1)))] = true;
   // Offsets of the kept positions and, relative to them, of the elements that share moments.
   std::vector<int64_t> kept{0}, shared{0};
   int64_t stride = x.size();
@@ -518,11 +412,7 @@ std::vector<OperatorRow> NormOperators() {
       {"com.microsoft", "SkipSimplifiedLayerNormalization", 1, kAnyLater, EvaluateSkipRmsNormalization},
       {"com.microsoft", "EmbedLayerNormalization", 1, kAnyLater, EvaluateEmbedLayerNormalization},
       {"", "LRN", 1, kAnyLater, EvaluateLrn, QuantRole::kElementwise},
-      {"", "LpNormalization", 1, kAnyLater, EvaluateLpNormalization},
       {"", "MeanVarianceNormalization", 9, kAnyLater, EvaluateMeanVarianceNormalization},
-      {"", "Softmax", 1, kAnyLater, EvaluateSoftmax},
-      {"", "LogSoftmax", 1, kAnyLater, EvaluateLogSoftmax},
-      {"", "Hardmax", 1, kAnyLater, EvaluateHardmax},
   };
 }
 

@@ -121,17 +121,19 @@ std::vector<const OperatorRow*> AllOperators();
 const char* FamilyOf(const OperatorRow& row);
 
 // One per family file; registry.cc lists them.
-std::vector<OperatorRow> ConvOperators();    // conv.cc: Conv ConvTranspose (n-d, groups, dilations, auto_pad)
-std::vector<OperatorRow> MatMulOperators();  // matmul.cc: MatMul Gemm FusedMatMul ...
-std::vector<OperatorRow> PoolOperators();    // pool.cc
-std::vector<OperatorRow> NormOperators();    // norm.cc: BatchNormalization LayerNormalization Softmax ...
-std::vector<OperatorRow> QuantizeOperators();  // quantize.cc: QuantizeLinear DequantizeLinear ...
-std::vector<OperatorRow> ResizeOperators();    // resize.cc
-std::vector<OperatorRow> UnaryOperators();     // unary.cc
-std::vector<OperatorRow> BinaryOperators();    // binary.cc: arithmetic of two or more tensors
-std::vector<OperatorRow> PowerOperators();     // power.cc: Pow Mod
-std::vector<OperatorRow> CompareOperators();   // compare.cc: comparison, logic, bits, Where
-std::vector<OperatorRow> ReduceOperators();    // reduce.cc: Reduce*, ArgMax, CumSum, TopK
+std::vector<OperatorRow> ConvOperators();           // conv.cc: Conv (n-d, groups, dilations, auto_pad)
+std::vector<OperatorRow> ConvTransposeOperators();  // conv_transpose.cc
+std::vector<OperatorRow> MatMulOperators();         // matmul.cc: MatMul Gemm FusedMatMul ...
+std::vector<OperatorRow> PoolOperators();           // pool.cc
+std::vector<OperatorRow> NormOperators();           // norm.cc: BatchNormalization LayerNormalization LRN ...
+std::vector<OperatorRow> SoftmaxOperators();        // softmax.cc: Softmax LogSoftmax Hardmax LpNormalization
+std::vector<OperatorRow> QuantizeOperators();       // quantize.cc: QuantizeLinear DequantizeLinear ...
+std::vector<OperatorRow> ResizeOperators();         // resize.cc
+std::vector<OperatorRow> UnaryOperators();          // unary.cc
+std::vector<OperatorRow> BinaryOperators();         // binary.cc: arithmetic of two or more tensors
+std::vector<OperatorRow> PowerOperators();          // power.cc: Pow Mod
+std::vector<OperatorRow> CompareOperators();        // compare.cc: comparison, logic, bits, Where
+std::vector<OperatorRow> ReduceOperators();         // reduce.cc: Reduce*, ArgMax, CumSum, TopK
 std::vector<OperatorRow> MoveOperators();    // move.cc: Reshape Transpose Slice Concat Split Tile Expand ...
 std::vector<OperatorRow> PadOperators();     // pad.cc: Pad CenterCropPad
 std::vector<OperatorRow> GatherOperators();  // gather.cc: Gather Scatter families, OneHot, NonZero ...

@@ -15,9 +15,11 @@ struct Family {
 };
 constexpr Family kFamilies[] = {
     {"conv", ConvOperators},
+    {"conv_transpose", ConvTransposeOperators},
     {"matmul", MatMulOperators},
     {"pool", PoolOperators},
     {"norm", NormOperators},
+    {"softmax", SoftmaxOperators},
     {"quantize", QuantizeOperators},
     {"resize", ResizeOperators},
     {"unary", UnaryOperators},

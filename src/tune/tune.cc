@@ -12,10 +12,10 @@
 #include "graph/subgraph.h"
 #include "ops/precise_math.h"
 #include "quant/one_grid.h"
-#include "quant/shown_ends.h"
 #include "tune/layers.h"
 #include "tune/learn.h"
 #include "tune/output_error.h"
+#include "tune/range_candidates.h"
 
 namespace xslim {
 namespace {
@@ -32,9 +32,6 @@ constexpr double kHarm = 1.15, kSure = 1;
 // Where tuning leaves more than this of the noise, level 0's biases are tried, too, and taken for this many
 // times less: a smaller gain is what other samples turn round.
 constexpr double kClear = 0.7, kClearlyLess = 1.5;
-// Of a tensor, per sample: of less, the tuning samples hold too few numbers to tell what of its range the
-// next one needs, and it is never narrowed.
-constexpr int64_t kFewElements = 1024;
 constexpr size_t kGroups = 16;  // of doubtful ranges, that are tried one after the other
 constexpr int64_t kStoredBytes = int64_t{192} << 20;    // activations of all tuning samples together
 constexpr int64_t kComputedBytes = int64_t{128} << 20;  // float outputs of all of a small graph's samples
@@ -142,8 +139,8 @@ class Tuner {
     const State calibrated = {*graph_, *plan_, noise_};
     RangeChanges ranges;
     if (options.range_costs) {
-      ranges =
-          ChooseRanges(Candidates(proposals), PointsFor(OutputError::Means(noise_.by_sample)), options.level);
+      ranges = ChooseRanges(RangeCandidates(reference_, facts_, *plan_, proposals),
+                            PointsFor(OutputError::Means(noise_.by_sample)), options.level);
     } else if (options.bias_correction) {
       MeasureCosts({}, {});
     }
@@ -226,43 +223,6 @@ class Tuner {
     const bool none = std::all_of(ratios.begin(), ratios.end(), [](double ratio) { return ratio == 0; });
     noise.mean = none ? 0.0 : precise::Exp(OutputError::MeanLog(ratios));
     return noise;
-  }
-
-  // The present range first, then the proposed ones, then narrower ones.
-  RangeProposals Candidates(const RangeProposals& proposals) const {
-    const std::map<ValueId, ShownEnds> shown = FindShownEnds(reference_, facts_);
-    RangeProposals candidates;
-    for (const auto& [id, quant] : plan_->activations) {
-      // The range of an input is that of the data, and that of an output what the next data may need: the
-      // tuning samples are few for its extremes.
-      const Value& value = reference_.value(id);
-      if (!facts_.is_float(id) || value.producer == kNone || value.is_output || quant.fixed) continue;
-      std::vector<ChosenRange>& ranges = candidates[id];
-      ranges.push_back({quant.lo, quant.hi, quant.why});
-      const auto proposed = proposals.find(id);
-      if (proposed == proposals.end()) continue;
-      float lo = quant.lo, hi = quant.hi;
-      for (const ChosenRange& range : proposed->second) {
-        ranges.push_back(range);
-        lo = std::min(lo, range.lo);
-        hi = std::max(hi, range.hi);
-      }
-      for (float factor : {1.0f, 0.9f, 0.8f, 0.7f, 0.6f, 0.5f, 0.4f, 0.3f, 0.2f}) {
-        ranges.push_back({lo * factor, hi * factor, "part of the extremes"});
-        if (lo < 0 && hi > 0 && factor < 1) {
-          ranges.push_back({lo, hi * factor, "part of the extremes"});
-          ranges.push_back({lo * factor, hi, "part of the extremes"});
-        }
-      }
-      const auto ends = shown.find(id);
-      const ShownEnds keeps = facts_.elements(id) < kFewElements ? ShownEnds{true, true}
-                              : ends == shown.end()              ? ShownEnds{}
-                                                                 : ends->second;
-      std::erase_if(ranges, [&, &quant = quant](const ChosenRange& range) {
-        return (keeps.lo && range.lo > quant.lo) || (keeps.hi && range.hi < quant.hi);
-      });
-    }
-    return candidates;
   }
 
   // An error counts by how much noise there is at its point already, as in the geometric mean of the points.
