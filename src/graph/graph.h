@@ -90,6 +90,7 @@ struct Node {
   std::vector<float> Floats(const std::string& attribute, std::vector<float> otherwise = {}) const;
   const Tensor* TensorOf(const std::string& attribute) const;  // null when absent
   bool IsScaledGemm() const;                                   // with an alpha or beta other than 1
+  bool IsRecurrent() const;                                    // LSTM, GRU or RNN
   ValueId input(size_t slot) const { return slot < inputs.size() ? inputs[slot] : kNone; }
   std::string Title() const { return name + "[" + op_type + "]"; }
 };

@@ -88,6 +88,8 @@ bool Node::IsOneOf(std::initializer_list<std::string_view> types) const {
   return domain.empty() && std::find(types.begin(), types.end(), op_type) != types.end();
 }
 
+bool Node::IsRecurrent() const { return Is("LSTM") || Is("GRU") || Is("RNN"); }
+
 bool Node::IsScaledGemm() const {
   return Is("Gemm") && (Float("alpha", 1.0f) != 1.0f || Float("beta", 1.0f) != 1.0f);
 }

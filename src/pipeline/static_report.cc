@@ -107,8 +107,9 @@ std::vector<FloatOperator> FloatOperators(const Graph& graph, const QuantPlan& p
     list.push_back({graph.node(id).Title(), why, MacsOf(graph.node(id), facts)});
   for (NodeId id : graph.Order()) {
     const Node& node = graph.node(id);
-    if (!plan.left_float.count(id) && (node.Is("LSTM") || node.Is("GRU") || node.Is("RNN")))
-      list.push_back({node.Title(), "recurrent, which static int8 has no form for (--dynq has)", 0});
+    if (!plan.left_float.count(id) && node.IsRecurrent())
+      list.push_back(
+          {node.Title(), "recurrent, which static int8 has no form for (--dynq has)", MacsOf(node, facts)});
   }
   return list;
 }

@@ -36,6 +36,12 @@ DType OtherFloatOf(const Node& node, const ValueFacts& facts) {
 }
 
 int64_t MacsOf(const Node& node, const ValueFacts& facts) {
+  if (node.IsRecurrent() && node.inputs.size() >= 3) {
+    // Every step of every sequence multiplies with all of W and R.
+    const Shape& x = facts.of(node.input(0)).shape;
+    const int64_t weights = facts.elements(node.input(1)) + facts.elements(node.input(2));
+    return x.empty() || x.back() <= 0 ? 0 : facts.elements(node.input(0)) / x.back() * weights;
+  }
   if (!IsComputing(node)) return 0;
   const ValueId a = node.input(0), b = node.input(1), y = node.outputs[0];
   if (a == kNone || b == kNone || facts.of(y).dtype == DType::kUndefined) return 0;

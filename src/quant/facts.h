@@ -42,7 +42,7 @@ bool TakesBias(const Node& node);
 // What a computing operator of another float type than float32 computes in; kUndefined for other operators.
 DType OtherFloatOf(const Node& node, const ValueFacts& facts);
 
-// Multiply-adds of one forward of a node; 0 for what is no matrix product or convolution.
+// Multiply-adds of one forward of a node; 0 for what is no matrix product, convolution or LSTM, GRU, RNN.
 int64_t MacsOf(const Node& node, const ValueFacts& facts);
 int64_t MacsOf(const Graph& graph, const ValueFacts& facts);  // of all nodes
 

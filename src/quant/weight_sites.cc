@@ -13,8 +13,6 @@ namespace {
 
 constexpr int64_t kFewestElements = 32, kFewestPerScale = 4;
 
-bool IsRecurrent(const Node& node) { return node.Is("LSTM") || node.Is("GRU") || node.Is("RNN"); }
-
 // Slots that can hold a weight, with the axis of its scales; -1 where the shape does not fit.
 std::vector<WeightSite> SlotsOf(const Scope& scope, const Node& node) {
   const auto rank = [&](size_t slot) {
@@ -36,7 +34,7 @@ std::vector<WeightSite> SlotsOf(const Scope& scope, const Node& node) {
     const int64_t axis = node.Int("axis", 0);
     return {site(0, static_cast<int>(axis < 0 ? axis + rank(0) : axis), WeightForm::kTable)};
   }
-  if (IsRecurrent(node)) return {site(1, 1, WeightForm::kFixed), site(2, 1, WeightForm::kFixed)};
+  if (node.IsRecurrent()) return {site(1, 1, WeightForm::kFixed), site(2, 1, WeightForm::kFixed)};
   return {};
 }
 

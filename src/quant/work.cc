@@ -9,15 +9,13 @@ namespace {
 constexpr int64_t kNode = 100'000, kElement = 10;
 constexpr int64_t kMostTrips = 1'000'000;  // more: the count is no limit, a condition is
 
-bool IsRecurrent(const Node& node) { return node.Is("LSTM") || node.Is("GRU") || node.Is("RNN"); }
-
 int64_t WorkOfBody(const Graph& body) {
   int64_t work = 0;
   for (NodeId id : body.Order()) {
     const Node& node = body.node(id);
     work += kNode;
     for (size_t slot : {1, 2}) {
-      const ValueId weight = IsComputing(node) || IsRecurrent(node) ? node.input(slot) : kNone;
+      const ValueId weight = IsComputing(node) || node.IsRecurrent() ? node.input(slot) : kNone;
       if (weight != kNone && body.Constant(weight) != nullptr) work += body.Constant(weight)->size();
     }
     for (const auto& [name, attribute] : node.attributes) {
@@ -47,13 +45,6 @@ int64_t WorkOf(const Graph& graph, const Node& node, const ValueFacts& facts) {
   int64_t work = kNode + MacsOf(node, facts);
   for (ValueId output : node.outputs) {
     if (output != kNone) work += kElement * facts.elements(output);
-  }
-  if (IsRecurrent(node) && node.inputs.size() >= 3) {
-    const Shape& x = facts.of(node.input(0)).shape;
-    if (!x.empty() && x.back() > 0) {
-      work += facts.elements(node.input(0)) / x.back() *
-              (facts.elements(node.input(1)) + facts.elements(node.input(2)));
-    }
   }
   for (const auto& [name, attribute] : node.attributes) {
     if (attribute.graph) work += StepsOf(graph, node, facts) * WorkOfBody(*attribute.graph);

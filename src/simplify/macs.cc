@@ -16,10 +16,16 @@ class Counter {
     if (node.Is("ConvTranspose")) return Times(Elements(x), PerFirst(w));
     if (node.Is("Gemm")) return Times(Elements(y), SizeAt(x, node.Int("transA", 0) != 0 ? 0 : 1));
     if (node.Is("MatMul")) return Times(Elements(y), SizeAt(x, facts_.RankOf(x) - 1));
+    if (node.IsRecurrent()) return Times(Rows(x), Plus(Elements(w), Elements(node.input(2))));
     return 0;
   }
 
  private:
+  static int64_t Plus(int64_t a, int64_t b) {
+    int64_t sum = 0;
+    return a < 0 || b < 0 || __builtin_add_overflow(a, b, &sum) ? -1 : sum;
+  }
+
   static int64_t Times(int64_t a, int64_t b) {
     int64_t product = 0;
     return a < 0 || b < 0 || __builtin_mul_overflow(a, b, &product) ? -1 : product;
@@ -45,6 +51,12 @@ class Counter {
     for (size_t axis = 0; facts.dims && axis < facts.dims->size(); ++axis)
       elements = Times(elements, NumberOf((*facts.dims)[axis]));
     return elements;
+  }
+
+  // Of the last axis.
+  int64_t Rows(ValueId id) const {
+    const int64_t row = SizeAt(id, facts_.RankOf(id) - 1), elements = Elements(id);
+    return row <= 0 || elements < 0 ? -1 : elements / row;
   }
 
   // Elements of a weight for each index of its axis 0.

@@ -8,7 +8,7 @@
 
 namespace xslim {
 
-// Of Conv, ConvTranspose, Gemm and MatMul in the outermost graph, for one sample: where the batch (axis 0 of
+// Of Conv, ConvTranspose, Gemm, MatMul, LSTM, GRU and RNN in the outermost graph, for one sample: where the batch (axis 0 of
 // an input) is open, it counts as 1. -1 when a size that matters is open or does not follow from the inputs'
 // shapes.
 int64_t CountMacs(const Graph& graph);

@@ -19,7 +19,7 @@ int ZeroStates(Graph* graph, const SimplifyOptions&) {
   int count = 0;
   for (NodeId id : graph->Order()) {
     const Node& node = graph->node(id);
-    if (!node.Is("LSTM") && !node.Is("GRU") && !node.Is("RNN")) continue;
+    if (!node.IsRecurrent()) continue;
     for (size_t slot : kStates) {
       if (!IsZero(*graph, node.input(slot))) continue;
       graph->SetInput(id, slot, kNone);

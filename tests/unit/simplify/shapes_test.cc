@@ -312,6 +312,11 @@ TEST(CountMacs, OneSampleOfAnOpenBatch) {
   x = m.Op("Gemm", {x, m.Random({10, 288})}, {{"transB", I(1)}});  // 10 * 288
   m.Output(m.Op("MatMul", {x, m.Random({10, 6})}));                // 10 * 6
   EXPECT_EQ(CountMacs(m.graph), 4 * 36 * 27 + 4 * 36 * 8 + 10 * 288 + 10 * 6);
+  Model recurrent;  // 7 steps of 2 sequences, in both directions
+  recurrent.Output(recurrent.Op(
+      "GRU", {recurrent.Input("x", {7, 2, 5}), recurrent.Random({2, 12, 5}), recurrent.Random({2, 12, 4})},
+      {{"hidden_size", I(4)}, {"direction", Attribute::String("bidirectional")}}));
+  EXPECT_EQ(CountMacs(recurrent.graph), 7 * 2 * (2 * 12 * 5 + 2 * 12 * 4));
   Model open;  // the number of tokens is not known
   open.Output(open.Op("MatMul", {open.Input("x", {1, -1, 4}), open.Random({4, 4})}));
   EXPECT_EQ(CountMacs(open.graph), -1);
