@@ -89,6 +89,14 @@ enum class QuantRole {
   kNorm,         // LayerNormalization ...: only input 0 is quantized, like an elementwise one
 };
 
+// A curve that input 0 is seen through and that is nearly flat over much of what can be seen: what lies there
+// says little about the result.
+enum class Curve {
+  kNone,
+  kSigmoid,  // 1 / (1 + e^-x)
+  kSilu,     // x / (1 + e^-x)
+};
+
 // The part of input 0 that the operator can see; outside it the result does not change (or hardly).
 struct InterestRange {
   float lo = -std::numeric_limits<float>::infinity();
@@ -96,6 +104,7 @@ struct InterestRange {
   // Under lo the result goes on towards zero by a factor of e for each 1 that the input falls. It cannot be
   // seen beside what larger inputs give, but where all are as small it is all there is.
   bool fades = false;
+  Curve curve = Curve::kNone;
 };
 
 // The last_opset of a row that holds for all later versions of its domain.

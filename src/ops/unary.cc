@@ -330,10 +330,12 @@ void IsInf(EvalContext& ctx) {
 
 InterestRange ReluRange(const Graph&, const Node&) { return {0, kInf}; }
 InterestRange HardSwishRange(const Graph&, const Node&) { return {-3, kInf}; }
-InterestRange SigmoidRange(const Graph&, const Node&) { return {-10, 10, true}; }
+InterestRange SigmoidRange(const Graph&, const Node&) { return {-10, 10, true, Curve::kSigmoid}; }
 InterestRange TanhRange(const Graph&, const Node&) { return {-5, 5}; }
 InterestRange GeluRange(const Graph&, const Node&) { return {-5, kInf}; }
-InterestRange SwishRange(const Graph&, const Node&) { return {-10, kInf, true}; }
+InterestRange SwishRange(const Graph&, const Node& node) {
+  return {-10, kInf, true, node.Float("alpha", 1.0f) == 1.0f ? Curve::kSilu : Curve::kNone};
+}
 InterestRange SoftplusRange(const Graph&, const Node&) { return {-15, kInf, true}; }
 
 InterestRange HardSigmoidRange(const Graph&, const Node& node) {

@@ -232,11 +232,11 @@ DataPlacement::Outcome DataPlacement::LeaveWeightless(FragileFinder* finder, Noi
                                                       const Trial& best, QuantPlan spare,
                                                       const ProgressCall& progress) {
   double before = finder->Worst(int8), at_best = finder->Worst(best.noise);
-  if (!(at_best <= kFragileGain * before) && finder->LeaveOutHopeless(int8, best.noise)) {
+  if (!Gains(before, at_best) && finder->LeaveOutHopeless(int8, best.noise)) {
     before = finder->Worst(int8);
     at_best = finder->Worst(best.noise);
   }
-  if (!(at_best <= kFragileGain * before)) {
+  if (!Gains(before, at_best)) {
     return {std::move(int8),
             StrCat("the noise at an output is ", before, " of its signal, and ", at_best,
                    " with no operator int8 but products of weights: none is left float for it")};
@@ -244,7 +244,7 @@ DataPlacement::Outcome DataPlacement::LeaveWeightless(FragileFinder* finder, Noi
   const Fragile fragile = finder->Find(plan_, std::move(spare), progress);
   Trial found = Try(*finder, fragile);
   const double left = finder->Worst(found.noise);
-  if (!(left <= kFragileGain * before)) {
+  if (!Gains(before, left)) {
     return {std::move(int8), StrCat("the noise at an output is ", before, " of its signal, and ", left,
                                     " with ", Counted(fragile.nodes.size(), "operator"),
                                     " without weights float: none is left float for it")};
@@ -279,9 +279,7 @@ DataPlacement::Outcome DataPlacement::LeaveProducts(FragileFinder* finder, const
   LogDebug("noise/signal ", finder->Worst(best.noise), " with no operator int8 but products of weights, ",
            finder->Worst(at_best), " with those of few multiply-adds float, too");
   const auto without = [&] { return std::min(finder->Worst(int8), finder->Worst(best.noise)); };
-  const auto gains = [&](const NoiseRatios& noise) {
-    return finder->Worst(noise) <= kFragileGain * without();
-  };
+  const auto gains = [&](const NoiseRatios& noise) { return Gains(without(), finder->Worst(noise)); };
   if (!gains(at_best) && !(finder->LeaveOutHopeless(best.noise, at_best) && gains(at_best))) return {};
   const Fragile products = finder->FindProducts(plan_, spare, progress);
   if (products.nodes.empty()) return {};

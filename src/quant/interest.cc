@@ -12,7 +12,15 @@ constexpr int kDeepest = 16;  // data movements that are looked through
 // What is less, and added to numbers in front of a Log, keeps these from zero.
 constexpr float kEpsilon = 0.5f;
 
+// A SiLU is a Mul and the Sigmoid that it reads.
+Curve Joined(Curve a, Curve b) {
+  if (a == b) return a;
+  return a == Curve::kNone || b == Curve::kNone ? Curve::kNone : Curve::kSilu;
+}
+
 void Join(const InterestRange& range, InterestRange* seen) {
+  const bool first = seen->lo > seen->hi;  // nothing has been joined yet
+  seen->curve = first ? range.curve : Joined(seen->curve, range.curve);
   seen->lo = std::min(seen->lo, range.lo);
   seen->hi = std::max(seen->hi, range.hi);
   seen->fades = seen->fades || range.fades;
@@ -48,7 +56,7 @@ InterestRange InterestOfUser(const Graph& graph, const Node& user, int slot, con
     const ValueId other = user.input(0) == value.id ? user.input(1) : user.input(0);
     const Node* gate = graph.Producer(other);
     if (gate != nullptr && gate->input(0) == value.id) {
-      if (gate->Is("Sigmoid")) return {-10.0f, std::numeric_limits<float>::infinity(), true};
+      if (gate->Is("Sigmoid")) return {-10.0f, std::numeric_limits<float>::infinity(), true, Curve::kSilu};
       if (gate->Is("HardSigmoid")) {
         const float alpha = gate->Float("alpha", 0.2f), beta = gate->Float("beta", 0.5f);
         if (alpha > 0) return {-beta / alpha, std::numeric_limits<float>::infinity()};

@@ -127,6 +127,7 @@ class Collector : private ChannelWalk {
       return TakeFront(node) && SameAxis(node) && ChannelsOf(graph_, node, true) == group_.channels;
     if (IsNormalization(graph_, node) || IsGain(graph_, node)) return TakeFront(node) && !group_.axis.first;
     if (PassesChannels(node)) {
+      if (node.Is("LeakyRelu") || node.Is("PRelu")) group_.slopes.push_back(node.id);
       Reach(node.input(0));
       return true;
     }
@@ -197,7 +198,8 @@ std::vector<ChannelGroup> FindChannelGroups(const Graph& graph,
     Collector collector(graph, untouched, &seen);
     if (!collector.Collect(id)) continue;
     ChannelGroup& group = groups.emplace_back(std::move(collector).Take());
-    for (std::vector<NodeId>* nodes : {&group.fronts, &group.behind, &group.sums}) order.Sort(nodes);
+    for (std::vector<NodeId>* nodes : {&group.fronts, &group.behind, &group.sums, &group.slopes})
+      order.Sort(nodes);
   }
   return groups;
 }

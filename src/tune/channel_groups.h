@@ -19,6 +19,7 @@ struct ChannelGroup {
   std::vector<NodeId> fronts;  // what makes the tensors: layers, normalizations, gains; in the graph's order
   std::vector<NodeId> behind;  // layers that read them
   std::vector<NodeId> sums;    // Adds of two of the tensors
+  std::vector<NodeId> slopes;  // LeakyRelu and PRelu between the tensors
   std::vector<Slot> vectors;   // constants that scale with the channels: biases, a normalization's gain ...
   size_t channels = 0;
   ChannelAxis axis;
@@ -27,7 +28,8 @@ struct ChannelGroup {
 // What layers and sums of the group read: all of it is rounded to int8.
 std::vector<ValueId> RoundedTensors(const Graph& graph, const ChannelGroup& group);
 
-// The group's Adds of a vector, which have an int8 pair in front of them as well.
+// The group's Adds of a vector, which have an int8 pair in front of them as well, as ChannelGroup::slopes
+// have.
 std::vector<NodeId> VectorAdds(const Graph& graph, const ChannelGroup& group);
 
 // Groups without an operator of `untouched`, by the order of their first fronts; linear in the graph's size.

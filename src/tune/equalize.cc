@@ -90,6 +90,7 @@ class NoiseModel {
       if (seen != nullptr && known != energy.end()) tensors_.push_back({seen, known->second});
     }
     for (NodeId id : VectorAdds(graph, group)) AddShifted(graph, graph.node(id), statistics, energy);
+    for (NodeId id : group.slopes) AddSloped(graph, graph.node(id), statistics, energy);
   }
 
   bool empty() const { return readers_.empty(); }
@@ -203,6 +204,26 @@ class NoiseModel {
     tensors_.push_back({seen, std::move(reached), std::move(shift)});
   }
 
+  // What a LeakyRelu or PRelu reads is rounded as well. Below zero it takes the roundings by its slope; half
+  // of them are taken to lie there.
+  void AddSloped(const Graph& graph, const Node& node, const StatisticsByValue& statistics,
+                 const std::map<ValueId, std::vector<double>>& energy) {
+    const ChannelStatistics* const seen = Seen(statistics, node.input(0));
+    if (seen == nullptr) return;
+    std::vector<double> reached(channels_, 0.0);
+    CollectReached(graph, node.outputs[0], energy, &reached);
+    const Tensor* const slopes = node.Is("PRelu") ? graph.Constant(node.input(1)) : nullptr;
+    const bool known = slopes != nullptr && slopes->dtype() == DType::kFloat;
+    for (size_t c = 0; c < channels_; ++c) {
+      double slope = node.Is("LeakyRelu") ? static_cast<double>(node.Float("alpha", 0.01f)) : 1.0;
+      if (known && slopes->size() == 1) slope = static_cast<double>(slopes->data<float>()[0]);
+      if (known && slopes->size() == static_cast<int64_t>(channels_))
+        slope = static_cast<double>(slopes->data<float>()[c]);
+      reached[c] *= (1 + slope * slope) / 2;
+    }
+    tensors_.push_back({seen, std::move(reached)});
+  }
+
   // Adds up what is known of the tensors that `from` is handed on to without a sum.
   void CollectReached(const Graph& graph, ValueId from, const std::map<ValueId, std::vector<double>>& energy,
                       std::vector<double>* reached) const {
@@ -283,6 +304,7 @@ std::map<ValueId, bool> TensorsToEqualize(const Graph& graph,
       const Node& add = graph.node(id);
       channels_first[add.input(graph.Constant(add.input(0)) == nullptr ? 0 : 1)] = group.axis.first;
     }
+    for (NodeId id : group.slopes) channels_first[graph.node(id).input(0)] = group.axis.first;
   }
   return channels_first;
 }

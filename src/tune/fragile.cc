@@ -137,7 +137,7 @@ bool FragileFinder::LeaveOutHopeless(const NoiseRatios& now, const NoiseRatios& 
   std::set<std::string> hopeless;
   bool helped = false;
   for (size_t row = 0; row < best.size(); ++row) {
-    const bool gains = best[row] <= kFragileGain * now[row];
+    const bool gains = Gains(now[row], best[row]);
     if (!gains && !(best[row] <= kFragileNoise)) hopeless.insert(noise_->rows()[row].Name());
     helped |= gains && now[row] > kFragileNoise;
   }

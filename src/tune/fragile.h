@@ -6,6 +6,7 @@
 #ifndef XSLIM_TUNE_FRAGILE_H_
 #define XSLIM_TUNE_FRAGILE_H_
 
+#include <algorithm>
 #include <memory>
 #include <set>
 #include <string>
@@ -35,8 +36,10 @@ struct AllowedRise {
 
 // Of a signal: with more noise than that at an output fragile operators are looked for.
 inline constexpr double kFragileNoise = 0.1;
-// What is left of the noise, at most, where it is worth while to leave operators float.
+// What is left of the noise, at most, where it is worth while to leave operators float. Noise as large as the
+// signal leaves nothing of it: more is no worse, and to come back to that much is no gain.
 inline constexpr double kFragileGain = 2.0 / 3;
+inline bool Gains(double before, double after) { return after <= kFragileGain * std::min(before, 1.0); }
 // Of the multiply-adds: products of weights that may become float, in all.
 inline constexpr double kFragileMacs = 0.04;
 

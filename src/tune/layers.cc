@@ -5,7 +5,6 @@
 #include <limits>
 #include <map>
 
-#include "base/vector_clones.h"
 #include "quant/channel_means.h"
 #include "quant/facts.h"
 #include "quant/interest.h"
@@ -30,97 +29,6 @@ constexpr double kKeepOut = 1.0, kDamping = 0.01;
 constexpr int64_t kScalesEach = 1024, kMostScales = 64;  // per depth, and at most
 constexpr float kSmallestScale = 0.75f;
 
-// Adds up (in float32: some hundred elements) what the range shows of x + move, and counts what lies inside.
-// NaN counts as zero, and as not inside.
-XSLIM_VECTOR_CLONES void AddShown(const float* x, int64_t n, float move, InterestRange visible, double* sum,
-                                  int64_t* inside) {
-  constexpr int64_t kLanes = 8;  // sums of their own: none waits for the one before
-  using Int8 = int32_t __attribute__((vector_size(32)));
-  const Float8 lo = Float8{} + visible.lo, hi = Float8{} + visible.hi;
-  Float8 shown = {};
-  Int8 same = {};
-  const auto add = [&](const Float8& value) {
-    const Float8 above = value < lo ? lo : value, clamped = above > hi ? hi : above;
-    shown += clamped == clamped ? clamped : Float8{};
-    same -= clamped == value;  // true is -1
-  };
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    Float8 value;
-    Load(x + i, &value);
-    add(value + move);
-  }
-  for (; i < n; ++i) add(Float8{x[i] + move, NAN, NAN, NAN, NAN, NAN, NAN, NAN});
-  for (int64_t lane = 0; lane < kLanes; ++lane) {
-    *sum += static_cast<double>(shown[lane]);
-    *inside += same[lane];
-  }
-}
-
-// The same of one row of channels: for each its own move, sum and count.
-XSLIM_VECTOR_CLONES void AddShownRow(const float* x, int64_t n, const float* moves, InterestRange visible,
-                                     double* sums, double* inside) {
-  for (int64_t c = 0; c < n; ++c) {
-    const float value = x[c] + moves[c];
-    const float above = value < visible.lo ? visible.lo : value;
-    const float clamped = above > visible.hi ? visible.hi : above;
-    sums[c] += clamped == clamped ? static_cast<double>(clamped) : 0.0;
-    inside[c] += clamped == value ? 1.0 : 0.0;
-  }
-}
-
-// Where the channels of an operator's output are: a MatMul has them last.
-int64_t OutputAxis(const Node& node, const Tensor& y) { return node.Is("MatMul") ? y.rank() - 1 : 1; }
-
-// Adds to `sums`, by channel (the axis of that number), the mean of y + shift as clamped to `visible`, and
-// the share of elements inside. shift: by channel; empty = 0.
-void AddVisibleMeans(const Tensor& y, int64_t axis, InterestRange visible, const std::vector<double>& shift,
-                     VisibleMeans* sums) {
-  const int64_t channels = y.dim(axis), inner = InnerCount(y.shape(), axis);
-  const auto count = static_cast<size_t>(channels);
-  sums->mean.resize(count);
-  sums->inside.resize(count);
-  if (y.size() == 0) return;
-  const int64_t batch = y.size() / (channels * inner);
-  std::vector<float> moves(count);
-  for (size_t c = 0; c < shift.size(); ++c) moves[c] = static_cast<float>(shift[c]);
-  std::vector<double> seen(count), within(count);
-  constexpr int64_t kRun = 256;
-  for (int64_t n = 0; n < batch; ++n) {
-    const float* const image = y.data<float>() + n * channels * inner;
-    if (inner == 1) {
-      AddShownRow(image, channels, moves.data(), visible, seen.data(), within.data());
-      continue;
-    }
-    for (int64_t c = 0; c < channels; ++c) {
-      const auto at = static_cast<size_t>(c);
-      int64_t inside = 0;
-      for (int64_t begin = 0; begin < inner; begin += kRun)
-        AddShown(image + c * inner + begin, std::min(kRun, inner - begin), moves[at], visible, &seen[at],
-                 &inside);
-      within[at] += static_cast<double>(inside);
-    }
-  }
-  for (size_t c = 0; c < count; ++c) {
-    sums->mean[c] += seen[c] / static_cast<double>(batch * inner);
-    sums->inside[c] += within[c] / static_cast<double>(batch * inner);
-  }
-}
-
-void Add(const VisibleMeans& of_sample, VisibleMeans* sums) {
-  sums->mean.resize(of_sample.mean.size());
-  sums->inside.resize(of_sample.inside.size());
-  for (size_t c = 0; c < of_sample.mean.size(); ++c) {
-    sums->mean[c] += of_sample.mean[c];
-    sums->inside[c] += of_sample.inside[c];
-  }
-}
-
-void Divide(VisibleMeans* sums, size_t samples) {
-  for (double& x : sums->mean) x /= static_cast<double>(std::max<size_t>(samples, 1));
-  for (double& x : sums->inside) x /= static_cast<double>(std::max<size_t>(samples, 1));
-}
-
 std::vector<float> ScalesFor(int64_t depth) {
   const int64_t count = std::clamp<int64_t>(kScalesEach / depth, 1, kMostScales);
   std::vector<float> multiples;
@@ -128,6 +36,9 @@ std::vector<float> ScalesFor(int64_t depth) {
     multiples.push_back(1 - (1 - kSmallestScale) * static_cast<float>(i) / static_cast<float>(count));
   return multiples;
 }
+
+// Where the channels of an operator's output are: a MatMul has them last.
+int64_t OutputAxis(const Node& node, const Tensor& y) { return node.Is("MatMul") ? y.rank() - 1 : 1; }
 
 class LayerTuner {
  public:
@@ -280,34 +191,75 @@ class LayerTuner {
     }
   };
 
+  // How far the channels' means are from what they should be, with `shift` added. differences: of each
+  // sample, where that is given.
+  VisibleMeans Measure(LayerSweep* sweep, NodeId node, InterestRange visible,
+                       const std::vector<double>& shift, Differences* differences) const {
+    std::vector<VisibleMeans> by_sample(sweep->samples());
+    sweep->ForEachOutput([&](size_t s, const Tensor& y) {
+      by_sample[s].Add(y, OutputAxis(graph_->node(node), y), visible, shift);
+    });
+    VisibleMeans now;
+    for (size_t s = 0; s < by_sample.size(); ++s) {
+      const VisibleMeans* const before = float_means_.Of(node, s);
+      if (differences != nullptr && before != nullptr) differences->Add(*before, by_sample[s]);
+      now.Add(by_sample[s]);
+    }
+    now.Divide(by_sample.size());
+    return now;
+  }
+
   // Newton's method on the mean of what is seen, which is linear where everything is.
-  void CorrectBias(LayerSweep* sweep, NodeId node) {
-    if (!biased_.count(node) || !float_means_.Has(node)) return;
-    const VisibleMeans wanted = float_means_.Of(node);
-    const InterestRange visible = VisibleRange(*graph_, graph_->node(node).outputs[0]);
-    std::vector<double> shift(wanted.mean.size(), 0.0);
-    Differences differences;
+  std::vector<double> FindShift(LayerSweep* sweep, NodeId node, const VisibleMeans& wanted,
+                                InterestRange visible, Differences* differences) const {
     constexpr int kSteps = 3;
+    constexpr double kLeastInside = 0.05;
     const bool linear = visible.lo == -std::numeric_limits<float>::infinity() &&
                         visible.hi == std::numeric_limits<float>::infinity();
+    std::vector<double> shift(wanted.mean.size(), 0.0);
     for (int turn = 0; turn < (linear ? 1 : kSteps); ++turn) {
-      std::vector<VisibleMeans> by_sample(sweep->samples());
-      sweep->ForEachOutput([&](size_t s, const Tensor& y) {
-        AddVisibleMeans(y, OutputAxis(graph_->node(node), y), visible, shift, &by_sample[s]);
-      });
-      VisibleMeans now;
-      for (size_t s = 0; s < by_sample.size(); ++s) {
-        const VisibleMeans* const before = float_means_.Of(node, s);
-        if (turn == 0 && before != nullptr) differences.Add(*before, by_sample[s]);
-        Add(by_sample[s], &now);
-      }
-      Divide(&now, by_sample.size());
+      const VisibleMeans now = Measure(sweep, node, visible, shift, turn == 0 ? differences : nullptr);
       for (size_t c = 0; c < shift.size(); ++c) {
-        if (!(now.inside[c] >= 0.05)) continue;
+        if (!(now.inside[c] >= kLeastInside)) continue;
         const double step = (wanted.mean[c] - now.mean[c]) / now.inside[c];
         if (std::isfinite(step)) shift[c] += step;
       }
     }
+    return shift;
+  }
+
+  // Behind a curve steps may go too far: no longer ones than 1, and back by half from where it was worse.
+  // What is given was measured to be the best.
+  std::vector<double> FindShiftBehindCurve(LayerSweep* sweep, NodeId node, const VisibleMeans& wanted,
+                                           InterestRange visible, Differences* differences) const {
+    constexpr int kSteps = 6;
+    constexpr double kLeastSlope = 0.002;
+    std::vector<double> shift(wanted.mean.size(), 0.0), best = shift, least = shift;
+    for (int turn = 0; turn < kSteps; ++turn) {
+      const VisibleMeans now = Measure(sweep, node, visible, shift, turn == 0 ? differences : nullptr);
+      for (size_t c = 0; c < shift.size(); ++c) {
+        const double error = wanted.mean[c] - now.mean[c];
+        if (turn > 0 && !(std::fabs(error) < least[c])) {
+          shift[c] = (best[c] + shift[c]) / 2;
+          continue;
+        }
+        best[c] = shift[c];
+        least[c] = std::fabs(error);
+        if (now.inside[c] >= kLeastSlope && std::isfinite(error))
+          shift[c] += std::clamp(error / now.inside[c], -1.0, 1.0);
+      }
+    }
+    return best;
+  }
+
+  void CorrectBias(LayerSweep* sweep, NodeId node) {
+    if (!biased_.count(node) || !float_means_.Has(node)) return;
+    const VisibleMeans wanted = float_means_.Of(node);
+    const InterestRange visible = VisibleRange(*graph_, graph_->node(node).outputs[0]);
+    Differences differences;
+    std::vector<double> shift = visible.curve == Curve::kNone
+                                    ? FindShift(sweep, node, wanted, visible, &differences)
+                                    : FindShiftBehindCurve(sweep, node, wanted, visible, &differences);
     for (size_t c = 0; c < shift.size(); ++c) shift[c] *= differences.Certain(c);
     ++result_.biases;
     const BiasSite& site = biased_.at(node);
@@ -363,7 +315,7 @@ void FloatMeans::See(size_t sample, ValueId value, const Tensor& x) {
   if (x.rank() < 2) return;
   VisibleMeans means;
   const Node& node = *graph_.Producer(value);
-  AddVisibleMeans(x, OutputAxis(node, x), VisibleRange(graph_, value), {}, &means);
+  means.Add(x, OutputAxis(node, x), VisibleRange(graph_, value), {});
   by_sample_[sample][node.id] = std::move(means);
 }
 
@@ -379,9 +331,9 @@ VisibleMeans FloatMeans::Of(NodeId node) const {
     const VisibleMeans* const of_sample = Of(node, s);
     if (of_sample == nullptr) continue;
     ++count;
-    Add(*of_sample, &sums);
+    sums.Add(*of_sample);
   }
-  Divide(&sums, count);
+  sums.Divide(count);
   return sums;
 }
 

@@ -14,6 +14,7 @@
 #include "base/threads.h"
 #include "data/samples.h"
 #include "quant/plan.h"
+#include "tune/visible_means.h"
 #include "tune/weight_rows.h"
 
 namespace xslim {
@@ -37,13 +38,8 @@ struct LayerTuningResult {
   int biases = 0;   // that were moved
 };
 
-// Of an operator's output, by channel (a MatMul's last axis, else axis 1): the mean of what its consumers see
-// of it, elements outside counting as the nearer end, and the share of elements that they see.
-struct VisibleMeans {
-  std::vector<double> mean, inside;
-};
-
-// The means of the float outputs that TuneLayers brings the quantized ones back to.
+// The means of the float outputs (by channel: a MatMul's last axis, else axis 1) that TuneLayers brings the
+// quantized ones back to.
 class FloatMeans {
  public:
   // graph: the float graph, which must outlive the object.

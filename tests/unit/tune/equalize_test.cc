@@ -162,6 +162,20 @@ TEST_F(EqualizeTest, CountsThePairInFrontOfABias) {
   EXPECT_LT(*std::max_element(factors.begin(), factors.end()), 2.5);
 }
 
+// What a PRelu takes almost all of is as wide in front of it as ever, and rounded there.
+TEST_F(EqualizeTest, CountsThePairInFrontOfASlope) {
+  const ValueId front = Op("Conv", {x_, Weight(Noise({8, 3, 1, 1}, 7)),
+                                    Weight(Tensor::Of<float>({8}, {-9, 1, -9, 1, -9, 1, -9, 1}))});
+  const ValueId slopes = Weight(Tensor::Of<float>({8, 1, 1}, std::vector<float>(8, 0.01f)));
+  graph_.AddOutput(Op("Conv", {Op("PRelu", {front, slopes}), Weight(Noise({5, 8, 1, 1}, 9))}));
+  const EqualizeResult result = Run({1, 3, 6, 6});
+  EXPECT_EQ(result.groups, 1);
+  for (const auto& [name, factors] : result.factors) {
+    if (factors.empty()) continue;
+    EXPECT_LT(*std::max_element(factors.begin(), factors.end()), 3);
+  }
+}
+
 // A sum with a vector is read by a sum and by a layer that lets nothing through: of what that reads nothing
 // is known.
 TEST_F(EqualizeTest, LayersOfZerosBesideSums) {

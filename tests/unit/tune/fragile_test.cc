@@ -407,6 +407,14 @@ TEST_F(FragileProductTest, OfManyNeighboursGoTogether) {
 }
 
 // Where a forward takes long, groups are not taken apart to the last operator.
+TEST(Gains, ComingBackToNothingIsNone) {
+  EXPECT_TRUE(Gains(0.3, 0.1));
+  EXPECT_FALSE(Gains(0.3, 0.25));
+  EXPECT_TRUE(Gains(1.9, 0.5));
+  EXPECT_FALSE(Gains(1.9, 0.95));
+  EXPECT_TRUE(Gains(std::numeric_limits<double>::infinity(), 0.2));
+}
+
 TEST_F(FragileChainTest, TheNumberOfMeasurementsIsBounded) {
   constexpr int kLayers = 100;
   for (int i = 0; i < kLayers; ++i) {

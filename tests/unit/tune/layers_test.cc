@@ -92,6 +92,34 @@ TEST(TuneLayers, BiasesDoNotFollowChance) {
   EXPECT_NEAR(BiasFor({200, 0, 200, 0}), 100 * kLost * (1 - 1.0 / 3), 1e-4);
 }
 
+// Most numbers lie where the Sigmoid is flat: only the last says what the bias has to be. The mean of all
+// would take the other way.
+TEST(TuneLayers, BiasesKeepTheMeanBehindACurve) {
+  Graph graph;
+  graph.opset_imports[""] = 13;
+  const ValueId x = graph.AddValue("x", DType::kFloat), product = graph.AddValue("product", DType::kFloat),
+                y = graph.AddValue("y", DType::kFloat);
+  graph.AddInput(x);
+  const NodeId gemm =
+      graph.AddNode("Gemm", "gemm", {x, graph.AddConstant("w", Tensor::Of<float>({1, 2}, {1.0f, 0.3f}))},
+                    {product}, {{"transB", Attribute::Int(1)}});
+  graph.AddNode("Sigmoid", "gate", {product}, {y});
+  graph.AddOutput(y);
+  QuantPlan plan;
+  plan.nodes.insert(gemm);
+  plan.weights.push_back({gemm, 1, {}, {}});
+  QuantizeWeights(graph, {}, &plan);
+  const std::vector<Sample> samples = {
+      {Tensor::Of<float>({4, 2}, {0.0f, -90.0f, 0.0f, -90.0f, 0.0f, -90.0f, 0.0f, 5.0f})}};
+  FloatMeans means(graph, plan, samples.size());
+  means.See(0, product, Tensor::Of<float>({4, 1}, {-27.0f, -27.0f, -27.0f, 1.5f}));
+  ThreadPool pool(1);
+  LayerTuning options;
+  options.rounding = false;
+  TuneLayers(&graph, &plan, samples, means, options, pool, nullptr);
+  EXPECT_NEAR(graph.Constant(graph.node(gemm).input(2))->data<float>()[0], 5 * kLost, 1e-4);
+}
+
 TEST(TuneLayers, WhatAnAddBringsToAProductIsItsBias) {
   const Corrected result = CorrectBehindProduct(false);
   EXPECT_NEAR(result.bias()[0], -1 + 100 * kLost, 1e-4);
