@@ -29,6 +29,9 @@ constexpr double kWorthwhile = 0.02;  // relative gain in cost that a change of 
 // A stage that multiplies the output noise by more than this, and by more than one standard error of what the
 // samples say, is taken back. Less is within what so few samples can tell.
 constexpr double kHarm = 1.15, kSure = 1;
+// What ranges by cost must leave of the noise, at most: they end where the tuning samples do, and what other
+// data hold beyond costs more than a small gain.
+constexpr double kWorthNarrowing = 0.85;
 // Where tuning leaves more than this of the noise, level 0's biases are tried, too, and taken for this many
 // times less: a smaller gain is what other samples turn round.
 constexpr double kClear = 0.7, kClearlyLess = 1.5;
@@ -147,6 +150,10 @@ class Tuner {
     // Narrower ranges may cut off what other data hold: what chance does is no gain.
     const bool doubtful = !ranges.changes.empty() && ranges.effect != Effect::kGain,
                harmful = ranges.effect == Effect::kHarm;
+    if (!ranges.changes.empty() && !doubtful && noise_.mean > kWorthNarrowing * calibrated.noise.mean) {
+      Restore(calibrated);
+      Say("these ranges are taken back: other data may reach further, and they gain too little for that");
+    }
     stage.Next("tune layers");
     std::vector<std::string> done = TuneWeights(options, progress);
     if (doubtful) {
@@ -155,7 +162,8 @@ class Tuner {
       Restore(calibrated);
       const int kept = harmful ? TakeInGroups(ranges.changes) : 0;
       std::vector<std::string> done_without = TuneWeights(options, progress);
-      const bool stay = harmful ? !Harms(noise_, chosen.noise) : chosen.noise.mean < noise_.mean;
+      const bool stay =
+          harmful ? !Harms(noise_, chosen.noise) : chosen.noise.mean < kWorthNarrowing * noise_.mean;
       Say(stay       ? "these ranges stay"
           : kept > 0 ? StrCat("all but ", kept, " of these ranges are taken back")
                      : "these ranges are taken back",

@@ -170,8 +170,10 @@ Tuned TunedWith(int threads, const SampleSource& source) {
   QuantPlan plan = PlacePlan(model.graph, facts, {});
   RangeProposals proposals;
   for (const auto& [id, quant] : plan.activations) {
-    SetRange(&plan, id, -40, 40, "wide");
-    proposals[id] = {{-8, 8, "middle"}};
+    // What keeps its range must not hide what the others gain.
+    const float own = id == model.x || id == model.y ? 8 : 40;
+    SetRange(&plan, id, -own, own, "wide");
+    proposals[id] = {{-own / 5, own / 5, "middle"}};
   }
   TuneAll(&model.graph, &plan, facts, proposals, source, {}, pool);
   Tuned tuned;
@@ -179,7 +181,7 @@ Tuned TunedWith(int threads, const SampleSource& source) {
   for (const WeightQuant& weight : plan.weights) tuned.codes.push_back(weight.codes);
   // The gate lies in 0..1: the narrowest of what is tried serves it best. An input keeps the range of the
   // data.
-  EXPECT_EQ(tuned.scales.at(model.x), 80.0f / 255);
+  EXPECT_EQ(tuned.scales.at(model.x), 16.0f / 255);
   EXPECT_LT(tuned.scales.at(model.gate), 20.0f / 255);
   return tuned;
 }
@@ -205,14 +207,33 @@ TEST(Tune, KeepsTheEndOfScores) {
   QuantPlan plan = PlacePlan(graph, facts, {});
   RangeProposals proposals;
   for (const auto& [id, quant] : plan.activations) {
-    SetRange(&plan, id, -40, 40, "wide");
-    proposals[id] = {{-8, 8, "middle"}};
+    const float own = id == model.x ? 8 : id == scores ? 1 : 40;
+    SetRange(&plan, id, -own, own, "wide");
+    proposals[id] = {{-own / 5, own / 5, "middle"}};
   }
   TuneAll(&graph, &plan, facts, proposals, source, {}, pool);
   const ActivationQuant &inner = plan.activations.at(model.inner), &last = plan.activations.at(model.y);
   EXPECT_LT(inner.hi, 40);
   EXPECT_EQ(last.hi, 40);
   EXPECT_GT(last.lo, -40);
+}
+
+// Where the input's own steps make nearly all of the noise, narrower ranges inside gain next to nothing.
+TEST(Tune, TakesNoNarrowerRangesForLittle) {
+  ThreadPool pool(1);
+  const Source source;
+  Model model;
+  const ValueFacts facts(model.graph, source.at(0), pool);
+  QuantPlan plan = PlacePlan(model.graph, facts, {});
+  RangeProposals proposals;
+  for (const auto& [id, quant] : plan.activations) {
+    SetRange(&plan, id, -40, 40, "wide");
+    proposals[id] = {{-8, 8, "middle"}};
+  }
+  const std::vector<std::string> account = TuneAll(&model.graph, &plan, facts, proposals, source, {}, pool);
+  ASSERT_GE(account.size(), 2u);
+  EXPECT_THAT(account[1], testing::HasSubstr("gain too little"));
+  EXPECT_EQ(plan.activations.at(model.gate).hi, 40);
 }
 
 // A rise is explained, a fall needs no words.
